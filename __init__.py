@@ -1,0 +1,51 @@
+"""longplay: a Gymnasium benchmark for slate recommendation over the long run.
+
+``import longplay`` registers ``longplay/Video-v0`` and ``longplay/Control-v0`` with Gymnasium.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+
+from .envs.catalog import Catalog, CatalogError, attribute_to_text
+from .envs.env import SlateEnv, SlateVectorEnv
+from .envs.films import load_films
+from .envs.make import make_world
+from .envs.params import Scenario, ScenarioError
+from .envs.world import World, build_world
+
+if TYPE_CHECKING:
+    from .encoders.text import TextEncoder
+
+__version__ = "0.1.0"
+__all__ = [
+    "Catalog",
+    "CatalogError",
+    "Scenario",
+    "ScenarioError",
+    "SlateEnv",
+    "SlateVectorEnv",
+    "TextEncoder",
+    "World",
+    "attribute_to_text",
+    "build_world",
+    "load_films",
+    "make_world",
+]
+
+for _name in ("Video", "Control"):
+    gymnasium.register(
+        id=f"longplay/{_name}-v0",
+        entry_point="longplay.envs.make:make_env",
+        vector_entry_point="longplay.envs.make:make_vector_env",
+        kwargs={"base": _name.lower()},
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """Import the encoder only when asked for: it brings torch and transformers."""
+    if name == "TextEncoder":
+        from .encoders.text import TextEncoder
+
+        return TextEncoder
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

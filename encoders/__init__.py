@@ -1,0 +1,15 @@
+"""Encoders: texts to vectors with BERT, histories to states."""
+
+from .behaviour import PooledHistory, StateEncoder, TextHistory, behaviour_to_text, pool_history
+from .model_folder import ModelError
+from .text import TextEncoder
+
+__all__ = [
+    "ModelError",
+    "PooledHistory",
+    "StateEncoder",
+    "TextEncoder",
+    "TextHistory",
+    "behaviour_to_text",
+    "pool_history",
+]

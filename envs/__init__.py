@@ -1,0 +1,1 @@
+"""Environments: catalogue, user model, and the Gymnasium faces. Imports neither torch nor transformers."""

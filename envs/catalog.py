@@ -1,0 +1,311 @@
+"""The catalogue: the real texts a scenario recommends, with the few numbers that the user model needs about each.
+
+An owner's own table becomes a catalogue with `Catalog.from_table`; the embedded films with `films.load_films`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .table import CatalogError as CatalogError  # part of this module's interface
+from .table import Table, read_table
+
+Names = str | Sequence[str] | None
+Where = Callable[[int], str]  # item index, from 0 -> the words by which its owner finds it
+
+# The numeric fields, each with the value of a table that has no such column. Any constant is neutral: with equal
+# lengths, say, no item pays more for being long.
+DEFAULTS = {"minutes": 10.0, "popularity": 0.5, "rating": 0.5, "published": 0.0}
+_PERCENTILES = ("popularity", "rating")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Catalog:
+    """N items, checked on construction and read-only afterwards.
+
+    Item number n (1..N) is ``ids[n - 1]``; number 0 stands for padding and empty slots, and is no item.
+
+    Parameters
+    ----------
+    name : str
+        Shown in tables and reports; changes nothing in a simulation.
+    ids : tuple of str, length N
+        The owner's own ids: unique, not blank.
+    texts : tuple of str, length N
+        What an item says, in sentences; not blank.
+    topics : tuple of tuple of str, length N
+        Labels of each item; where all are empty, topics are inferred from the texts elsewhere.
+    minutes : (N,) float64
+        Raw length [min], above 0; scenarios compress it.
+    popularity : (N,) float64
+        How much the item is talked about: mid-rank percentile in [0, 1].
+    rating : (N,) float64
+        How good critics find it: mid-rank percentile in [0, 1].
+    published : (N,) float64
+        When it appeared: the year, or any finite number where larger is newer.
+    report : mapping of str to int
+        Counts of what cleaning found and did.
+
+    Raises
+    ------
+    CatalogError
+        If any of the above does not hold, naming field, item and value.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    topics: tuple[tuple[str, ...], ...]
+    minutes: NDArray[np.float64]
+    popularity: NDArray[np.float64]
+    rating: NDArray[np.float64]
+    published: NDArray[np.float64]
+    report: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        size = len(self.ids)
+        if size < 2:
+            raise CatalogError(f"field 'ids': {size} items. Fix: give at least 2, or nothing can be chosen")
+        for column in DEFAULTS:
+            # A copy, so that freezing it does not freeze the caller's own array.
+            values = np.array(getattr(self, column), dtype=np.float64)
+            if values.shape != (size,):
+                raise CatalogError(f"field {column!r}: shape {values.shape}. Fix: give ({size},), one for each id")
+            _check_numbers(values, column, _item_of(column))
+            values.setflags(write=False)
+            object.__setattr__(self, column, values)
+        for column in ("texts", "topics"):
+            if len(getattr(self, column)) != size:
+                length = len(getattr(self, column))
+                raise CatalogError(f"field {column!r}: length {length}. Fix: give {size}, one for each id")
+        _check_ids(self.ids, _item_of("ids"))
+        _check_texts(self.texts, _item_of("texts"))
+        owners = [i for i, labels in enumerate(self.topics) for _ in labels]
+        _check_texts([label for labels in self.topics for label in labels], lambda j: _item_of("topics")(owners[j]))
+        object.__setattr__(self, "ids", tuple(self.ids))
+        object.__setattr__(self, "texts", tuple(self.texts))
+        object.__setattr__(self, "topics", tuple(map(tuple, self.topics)))
+        object.__setattr__(self, "report", dict(self.report))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"Catalog({self.name!r}, {len(self)} items)"
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that affects a simulation: every field but `name` and `report`."""
+        # JSON marks where each text ends, so that moving a letter between neighbours changes the digest.
+        words = json.dumps([self.ids, self.texts, self.topics])
+        numbers = [getattr(self, column).astype("<f8").tobytes() for column in DEFAULTS]
+        return hashlib.sha256(words.encode("ascii") + b"".join(numbers)).hexdigest()
+
+    @classmethod
+    def from_table(
+        cls,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        id_column: str = "id",
+        text_column: str = "text",
+        topics_column: str | None = None,
+        minutes_column: str | None = None,
+        popularity_column: str | None = None,
+        rating_column: str | None = None,
+        published_column: str | None = None,
+    ) -> Catalog:
+        """Read a catalogue from an owner's table; rows keep their order.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.csv`` (commas, one header line) or ``.jsonl``, either also with ``.gz``, or ``.parquet``; text is UTF-8.
+        name : str, optional
+            The catalogue's name; by default the file's, up to its first dot.
+        id_column, text_column : str
+            Must be there and full; kept exactly as written (``007`` stays ``007``).
+        topics_column : str, optional
+            Labels separated by ``|``, or a list (Parquet, JSONL).
+        minutes_column, popularity_column, rating_column, published_column : str, optional
+            Numbers; popularity and rating may have any scale and become mid-rank percentiles. Without a name given,
+            an optional field takes the column named like itself, or else one neutral constant, as `report` then says.
+
+        Raises
+        ------
+        CatalogError
+            On any defect. A row is named by the line of the file on which it begins (CSV, JSONL; a CSV header is
+            line 1, and a cell of several lines counts all of them) or by its number from 1 (Parquet).
+
+        Notes
+        -----
+        Only a truly empty cell (null, or no characters) is missing: ``NA`` is a text, and an error among numbers.
+        A missing number becomes its column's median; `report` counts them.
+        """
+        table = read_table(Path(path))
+        asked = {"id": id_column, "text": text_column, "topics": topics_column, "minutes": minutes_column}
+        asked |= {"popularity": popularity_column, "rating": rating_column, "published": published_column}
+        columns = {
+            key: table.find(column or key, f"{key}_column")
+            for key, column in asked.items()
+            if column or key in table.cells
+        }
+        ids, texts = (table.cells[columns[key]] for key in ("id", "text"))
+        _check_ids(ids, table.where(columns["id"]))
+        _check_texts(texts, table.where(columns["text"]))
+        topics = table.labels(columns["topics"]) if "topics" in columns else ((),) * len(ids)
+        report = {"rows": len(ids), "columns_ignored": len(set(table.cells) - set(columns.values()))}
+        report["topics_missing"] = sum(not labels for labels in topics)
+        numbers = {key: _numeric_field(table, key, columns.get(key), report) for key in DEFAULTS}
+        return cls(name or Path(path).name.split(".")[0], tuple(ids), tuple(texts), topics, **numbers, report=report)
+
+
+def midrank_percentile(values: ArrayLike) -> NDArray[np.float64]:
+    """Share of the values below each value, plus half the share equal to it.
+
+    Parameters
+    ----------
+    values : (N,) array_like of float
+        Any scale; NaN is unknown.
+
+    Returns
+    -------
+    (N,) float64
+        In (0, 1) with mean 0.5 over the known values; 0.5, the neutral percentile, where unknown.
+    """
+    raw = np.asarray(values, dtype=np.float64)
+    known = ~np.isnan(raw)
+    percentile = np.full(raw.shape, 0.5)
+    _, inverse, counts = np.unique(raw[known], return_inverse=True, return_counts=True)
+    percentile[known] = ((np.cumsum(counts) - counts / 2) / known.sum())[inverse]
+    return percentile
+
+
+def attribute_to_text(
+    title: str,
+    *,
+    year: float | None = None,
+    genres: Names = (),
+    director: Names = None,
+    cast: Names = (),
+    country: Names = None,
+    language: Names = None,
+) -> str:
+    """Say a film's attributes in English, leaving out what is not known.
+
+    Parameters
+    ----------
+    title : str
+        Not blank.
+    year : number, optional
+        Shown as a whole number; NaN is unknown.
+    genres, director, cast, country, language : str, sequence of str, or None
+        A string is one name, whatever commas it holds. Blank names, ``None``, ``nan`` and ``N/A`` are unknown.
+
+    Returns
+    -------
+    str
+        "Heat (1995), a crime drama film directed by Michael Mann, starring Al Pacino, Robert De Niro and Val Kilmer.
+        From the United States, in English." White space is collapsed to single spaces.
+
+    Raises
+    ------
+    CatalogError
+        If the title is blank.
+    """
+    text = " ".join(title.split())
+    if not text:
+        raise CatalogError(f"title {title!r} is blank. Fix: give every film a title")
+    if year is not None and math.isfinite(year):
+        text += f" ({int(year)})"
+    kinds = [kind if kind.isupper() else kind.lower() for kind in _known(genres)]
+    # Two genres read as one compound ("crime drama"); more of them need a list to be read at all.
+    kind = " ".join([" ".join(kinds) if len(kinds) <= 2 else _and(kinds), "film"]).strip()
+    text += f", {'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
+    if directors := _known(director):
+        text += f" directed by {_and(directors)}"
+    if actors := _known(cast):
+        text += f"{',' if directors else ''} starring {_and(actors)}"
+    countries = [f"the {name}" if _TAKES_THE.search(name) else name for name in _known(country)]
+    parts = (("from", countries), ("in", _known(language)))
+    origin = ", ".join(f"{word} {_and(names)}" for word, names in parts if names)
+    sentences = [text, origin[0].upper() + origin[1:]] if origin else [text]
+    return " ".join(sentence.removesuffix(".") + "." for sentence in sentences)  # a name may end with "Jr."
+
+
+_UNKNOWN = frozenset({"", "none", "nan", "n/a"})
+_TAKES_THE = re.compile(
+    r"^(?:USA?|UK|UAE|USSR|United|Kingdom of|Netherlands|Philippines|Bahamas|Maldives|Gambia|Occupied)\b"
+    r"|\b(?:Republic|Union|Islands|Emirates|States)\b"
+)
+
+
+def _known(names: Names) -> list[str]:
+    """Names without stray white space, and without those that only say that the name is not known."""
+    tidy = [" ".join(str(name).split()) for name in ([names] if isinstance(names, str) else names or ())]
+    return [name for name in tidy if name.casefold() not in _UNKNOWN]
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+
+
+def _item_of(column: str) -> Where:
+    return lambda i: f"field {column!r}, item {i + 1}"
+
+
+def _check_ids(ids: Sequence[Any], where: Where) -> None:
+    first: dict[str, int] = {}
+    for i, item in enumerate(ids):
+        if not isinstance(item, str) or not item.strip():
+            raise CatalogError(
+                f"{where(i)}: {reprlib.repr(item)} is blank or no text. Fix: give every item an id of its own"
+            )
+        if item in first:
+            before = f"{where(i)}: the id {reprlib.repr(item)} was used before, at {where(first[item])}"
+            raise CatalogError(f"{before}. Fix: remove one of the two, or give it an id of its own")
+        first[item] = i
+
+
+def _check_texts(texts: Sequence[Any], where: Where) -> None:
+    for i, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise CatalogError(
+                f"{where(i)}: {reprlib.repr(text)} is blank or no text. Fix: write the text, or remove the item"
+            )
+
+
+def _check_numbers(values: NDArray[np.float64], field_name: str, where: Where) -> None:
+    allowed, rule = np.isfinite(values), "finite numbers"
+    if field_name == "minutes":
+        allowed, rule = allowed & (values > 0), "finite numbers above 0"
+    elif field_name in _PERCENTILES:
+        allowed, rule = allowed & (values >= 0) & (values <= 1), "percentiles from 0 to 1"
+    for i in np.flatnonzero(~allowed).tolist():
+        raise CatalogError(f"{where(i)}: {values[i]} is not allowed. Fix: {field_name} takes {rule}")
+
+
+def _numeric_field(table: Table, key: str, column: str | None, report: dict[str, int]) -> NDArray[np.float64]:
+    """Values of a numeric field, filled and ranked as the field asks; `report` gets what was done."""
+    if column is None:
+        report[f"{key}_set_to_default"] = len(table.numbers)
+        return np.full(len(table.numbers), DEFAULTS[key])
+    values = table.floats(column)
+    known = np.flatnonzero(~np.isnan(values)).tolist()
+    if key not in _PERCENTILES:  # those may have any scale, and are ranked below
+        _check_numbers(values[known], key, lambda j: table.where(column)(known[j]))
+    report[f"{key}_filled_with_median"] = len(values) - len(known)
+    values = np.where(np.isnan(values), np.median(values[known]), values)
+    return midrank_percentile(values) if key in _PERCENTILES else values

@@ -1,0 +1,171 @@
+"""The only loop over users: runs the scalar user model for a batch, and writes what agents may see.
+
+The compiled loops release the GIL and run on one thread unless more are asked for; a user's life does not depend on
+the batch, the order or the number of threads.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from . import dynamics
+from .chance import permuted, stream_key
+from .dynamics import ACTIVE, begin, read_slate, user_type
+from .params import Params
+from .world import World
+
+Observation = dict[str, NDArray[np.float32]]
+
+# The columns of ``context`` in the observation.
+CONTEXT = (
+    "depth",  # slates read in this session
+    "session_minutes",  # minutes so far in this session
+    "hour_sin",  # hour of the day on the circle
+    "hour_cos",
+    "gap_days",  # since the previous session ended
+    "day",  # days since the first day began
+    "session",  # number of earlier sessions
+    "skips",  # consecutive slates without a click
+)
+
+
+@njit(nogil=True)
+def _begin_all(
+    p: Params, items: np.ndarray, people: np.ndarray, users: np.ndarray, which: np.ndarray, world_seed: int
+) -> None:
+    for b in which:
+        user = users[b]
+        user.k0, user.k1 = stream_key(world_seed, user.luck, user.episode)
+        begin(p, items, people[user.id], user)
+
+
+@njit
+def _meet_all(users: np.ndarray, which: np.ndarray, first: int, size: int, world_seed: int) -> None:
+    """User of each slot's j-th episode: element j of a permutation of the split that the slot's luck gives."""
+    for b in which:
+        user = users[b]
+        k0, k1 = stream_key(world_seed, user.luck, user.episode // size)
+        user.id = first + permuted(user.episode % size, size, k0, k1)
+
+
+@njit(nogil=True)
+def _read_all(p: Params, items: np.ndarray, users: np.ndarray, slates: np.ndarray, minutes: np.ndarray) -> None:
+    for b in range(len(users)):
+        user = users[b]
+        minutes[b] = 0.0
+        if user.status == ACTIVE:
+            for k in range(slates.shape[1]):
+                user.slate[k] = slates[b, k]
+            minutes[b] = read_slate(p, items, user)
+
+
+@njit(nogil=True)
+def _observe_all(
+    users: np.ndarray,
+    ids: np.ndarray,
+    completion: np.ndarray,
+    age: np.ndarray,
+    slate: np.ndarray,
+    response: np.ndarray,
+    context: np.ndarray,
+) -> None:
+    for b in range(len(users)):
+        user = users[b]
+        for h in range(ids.shape[1]):
+            item = user.history_items[h]
+            ids[b, h] = item
+            completion[b, h] = user.history_completion[h]
+            age[b, h] = user.clock - user.history_time[h] if item > 0 else 0.0
+        for k in range(slate.shape[1]):
+            slate[b, k] = user.slate[k]
+            response[b, k] = user.completion if k == user.choice else 0.0
+        angle = 2.0 * np.pi * (user.clock - np.floor(user.clock))
+        context[b, 0] = user.depth
+        context[b, 1] = user.session_minutes
+        context[b, 2] = np.sin(angle)
+        context[b, 3] = np.cos(angle)
+        context[b, 4] = user.gap
+        context[b, 5] = user.clock
+        context[b, 6] = user.session
+        context[b, 7] = user.skips
+
+
+class Engine:
+    """A batch of users of one world.
+
+    Parameters
+    ----------
+    world
+        Items and people.
+    num
+        B, the number of slots.
+    split
+        ``"train"``, ``"validation"`` or ``"test"``: whom the slots meet.
+    threads
+        Threads for the loops. One is best below about a hundred thousand users.
+    """
+
+    def __init__(self, world: World, num: int, split: str = "train", threads: int = 1) -> None:
+        for name, value in (("num_envs", num), ("threads", threads)):
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"{name} = {value!r} must be a whole number of at least 1")
+        self.world, self.num, self.split = world, int(num), world.split(split)
+        self.params = world.scenario.params
+        shape = world.scenario.shape
+        self.users = np.zeros(self.num, user_type(shape))
+        self.users["status"] = dynamics.HORIZON  # nobody has arrived yet
+        self.users["episode"] = -1
+        self.minutes = np.zeros(self.num)
+        self._pieces = [slice(c[0], c[-1] + 1) for c in np.array_split(np.arange(self.num), threads) if len(c)]
+        self._pool = ThreadPoolExecutor(len(self._pieces)) if len(self._pieces) > 1 else None
+
+    def seed(self, luck: NDArray[np.int64], mask: NDArray[np.bool_]) -> None:
+        """Give the slots of `mask` new luck; their next episode is the first with it."""
+        self.users["luck"][mask] = luck[mask]
+        self.users["episode"][mask] = -1
+
+    def begin(self, mask: NDArray[np.bool_], ids: NDArray[np.int64] | None = None) -> None:
+        """Start the next episode of each slot of `mask`: with the users named, or with those that its luck gives."""
+        users, which = self.users, np.flatnonzero(mask)
+        users["episode"][which] += 1
+        if ids is None:
+            _meet_all(users, which, self.split.start, len(self.split), self.world.seed)
+        else:
+            users["id"][which] = ids[which]
+        _begin_all(self.params, self.world.items, self.world.people, users, which, self.world.seed)
+
+    def read(self, slates: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Show a slate to each active user; returns the (B,) minutes of dwell. Users who have finished read nothing."""
+        p, items = self.params, self.world.items
+        self._each(lambda s: _read_all(p, items, self.users[s], slates[s], self.minutes[s]))
+        return self.minutes
+
+    def observe(self, out: Observation) -> None:
+        """Write what agents may see into (B, ·) float32 arrays."""
+        self._each(
+            lambda s: _observe_all(
+                self.users[s],
+                out["history_ids"][s],
+                out["history_completion"][s],
+                out["history_age"][s],
+                out["slate_ids"][s],
+                out["slate_response"][s],
+                out["context"][s],
+            )
+        )
+        out["profile"][...] = self.world.people["profile"][self.users["id"]]
+
+    def _each(self, work: Callable[[slice], Any]) -> None:
+        if self._pool is None:
+            work(slice(None))
+        else:
+            list(self._pool.map(work, self._pieces))
+
+    def close(self) -> None:
+        """Stop the threads, if any."""
+        if self._pool is not None:
+            self._pool.shutdown()

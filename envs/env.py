@@ -1,0 +1,387 @@
+"""The Gymnasium faces: `SlateVectorEnv`, native and batched, and `SlateEnv`, which is a vector of one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from .dynamics import ACTIVE, CHURNED, HORIZON
+from .engine import Engine, Observation
+from .population import PAST_DAYS
+from .viewer import render_text
+from .world import World
+
+REWARDS = ("minutes", "clicks", "returns")
+LATENT = ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfaction", "trust", "mood")
+
+
+def observation_space(world: World) -> gym.spaces.Dict:
+    """Observation of one user; see `SlateVectorEnv`."""
+    shape, p, n = world.scenario.shape, world.scenario.params, len(world.catalog)
+    days = p.horizon_days + PAST_DAYS[1]
+    minutes = days * 1440
+    slates = minutes * 100  # nobody reads a slate in less than 0.6 seconds
+
+    def box(low: float, high: float, *size: int) -> gym.spaces.Box:
+        return gym.spaces.Box(low, high, size, np.float32)
+
+    return gym.spaces.Dict(
+        {
+            "history_ids": box(0, n, shape.history),
+            "history_completion": box(0, 1, shape.history),
+            "history_age": box(0, days, shape.history),
+            "slate_ids": box(0, n, shape.slate),
+            "slate_response": box(0, 1, shape.slate),
+            "context": gym.spaces.Box(
+                np.array([0, 0, -1, -1, 0, 0, 0, 0], np.float32),
+                np.array([slates, minutes, 1, 1, days, days, slates, slates], np.float32),
+            ),
+            "profile": box(0, 1, shape.topics),
+        }
+    )
+
+
+class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
+    """Slate recommendation over a month, for a batch of simulated users.
+
+    One step shows one slate to each user. A user picks an item or none, spends some minutes, tires of what is alike,
+    and goes on, or leaves; who leaves comes back after a gap, or never. The next observation after leaving is the start
+    of the next session.
+
+    Action
+        ``MultiDiscrete([N + 1] * K)``: K item numbers, best position first. Item n (1..N) is row n − 1 of the
+        catalogue; 0 is an empty slot. A repeated item in a slate is legal and wasted.
+    Observation
+        A ``Dict`` of float32 boxes; item numbers are numbers, 0 for padding.
+
+        ========================  ========  ==========================================================================
+        ``history_ids``           (H,)      items consumed, most recent first
+        ``history_completion``    (H,)      share of each that was watched, in [0, 1]
+        ``history_age``           (H,)      days since each was consumed
+        ``slate_ids``             (K,)      the slate shown last (zeros at the first)
+        ``slate_response``        (K,)      completion of the item chosen from it, 0 elsewhere
+        ``context``               (8,)      depth [slates], session minutes, sine and cosine of the hour, gap before
+                                            this session [days], day, earlier sessions, consecutive skips
+        ``profile``               (G,)      1 for the topics that the user named as favourites at sign-up
+        ========================  ========  ==========================================================================
+    Reward
+        ``"minutes"`` of dwell (default); ``"clicks"``: 1 per item chosen; ``"returns"``: 1 when the user, having left,
+        is back before the horizon.
+    Ending
+        ``terminated``: the user churned. ``truncated``: the horizon (30 days) is reached, or lies before the next
+        return. Autoreset modes NEXT_STEP, SAME_STEP (with ``final_obs`` and ``final_info``) and DISABLED; when
+        disabled, a user who has finished stays finished: reward 0, the same flags.
+    Seeding
+        ``world_seed`` fixes who exists. ``reset(seed=z)`` fixes luck: slot i has luck z + i and meets the users of the
+        split in an order of its own. ``options={"users": ids}`` names the users; then every slot has luck z itself.
+        ``options={"reset_mask": mask}`` resets some slots only.
+    Info
+        ``user`` id, ``choice`` (slot, −1 for none), ``item`` chosen (0 for none), ``completion``, ``left`` (the slate
+        ended its session), ``day`` (clock). With ``privileged=True`` also ``latent``: hidden state, for references
+        only.
+
+    Parameters
+    ----------
+    world
+        Items and people; see `longplay.build_world`.
+    num_envs
+        B.
+    split
+        ``"train"``, ``"validation"`` or ``"test"`` users.
+    reward
+        One of `REWARDS`.
+    autoreset_mode
+        An `AutoresetMode` or its value.
+    privileged
+        Put hidden state into ``info["latent"]``.
+    threads
+        Threads of the engine; 1 is best below about a hundred thousand users.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1, "autoreset_mode": AutoresetMode.NEXT_STEP}
+
+    def __init__(
+        self,
+        world: World,
+        num_envs: int = 1,
+        *,
+        split: str = "train",
+        reward: str = "minutes",
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        privileged: bool = False,
+        threads: int = 1,
+        render_mode: str | None = None,
+    ) -> None:
+        if reward not in REWARDS:
+            raise ValueError(f"reward = {reward!r} is unknown; allowed: {', '.join(map(repr, REWARDS))}")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode = {render_mode!r} is unknown; allowed: None, 'ansi'")
+        self.engine = Engine(world, num_envs, split, threads)
+        self.world, self.num_envs = world, self.engine.num
+        self.reward, self.privileged, self.render_mode = reward, privileged, render_mode
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
+        slots = world.scenario.shape.slate
+        self.single_observation_space = observation_space(world)
+        self.single_action_space = gym.spaces.MultiDiscrete([len(world.catalog) + 1] * slots)
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._seeded = False
+        self._finished = np.zeros(self.num_envs, bool)
+
+    def reset(  # type: ignore[override]  # the base class types the batch as one action type
+        self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start new episodes; see the class for seeds and options."""
+        options = dict(options or {})
+        ids = self._ids(options.pop("users", None))
+        mask = self._mask(options.pop("reset_mask", None))
+        if options:
+            raise ValueError(f"reset option {next(iter(options))!r} is unknown; allowed: 'users', 'reset_mask'")
+        self._reseed(seed, mask, named=ids is not None)
+        self.engine.begin(mask, ids)
+        self._finished[mask] = False
+        return self._observe(), self._info(mask)
+
+    def step(self, actions: NDArray[np.int64]) -> tuple[Observation, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """Show a slate (K item numbers) to each user."""
+        if not self._seeded:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        engine, mode = self.engine, self.autoreset_mode
+        slates = check_slates(actions, (self.num_envs, len(engine.params.position)), len(self.world.catalog))
+        before = self._finished
+        minutes = engine.read(slates)
+        reward = self._reward(minutes, before)
+        terminated = engine.users["status"] == CHURNED
+        truncated = engine.users["status"] == HORIZON
+        self._finished = terminated | truncated
+        info: dict[str, Any] = {}
+        again = np.zeros(self.num_envs, bool)
+        if mode == AutoresetMode.NEXT_STEP:
+            again = before
+            terminated, truncated = terminated & ~before, truncated & ~before
+            self._finished = self._finished & ~before
+        elif mode == AutoresetMode.SAME_STEP and self._finished.any():
+            again = self._finished
+            info = self._final(again)
+            self._finished = np.zeros(self.num_envs, bool)
+        if again.any():
+            engine.begin(again)
+        return self._observe(), reward, terminated, truncated, {**self._info(np.ones(self.num_envs, bool)), **info}
+
+    def _reward(self, minutes: NDArray[np.float64], before: NDArray[np.bool_]) -> NDArray[np.float64]:
+        users = self.engine.users
+        if self.reward == "clicks":
+            return np.where(before, 0.0, users["choice"] >= 0)
+        if self.reward == "returns":
+            return np.where(before, 0.0, (users["left"] == 1) & (users["status"] == ACTIVE))
+        return minutes.copy()
+
+    def _reseed(self, seed: int | Sequence[int | None] | None, mask: NDArray[np.bool_], named: bool) -> None:
+        if seed is None and self._seeded:
+            return
+        if seed is None or isinstance(seed, int | np.integer):
+            super().reset(seed=None if seed is None else int(seed))
+            first = int(self.np_random.integers(2**31)) if seed is None else int(seed)
+            luck = np.full(self.num_envs, first) if named else first + np.arange(self.num_envs)
+        else:
+            if len(seed) != self.num_envs:
+                raise ValueError(f"seed has {len(seed)} entries for {self.num_envs} users; give one each")
+            known = [int(s) if s is not None else int(old) for s, old in zip(seed, self.engine.users["luck"], strict=True)]
+            mask = mask & np.array([s is not None for s in seed])
+            luck = np.array(known)
+        if (luck < 0).any():
+            raise ValueError(f"seed = {seed!r} must not be negative")
+        self.engine.seed(luck, mask)
+        self._seeded = True
+
+    def _ids(self, ids: Any) -> NDArray[np.int64] | None:
+        if ids is None:
+            return None
+        array = np.asarray(ids)
+        people = len(self.world.people)
+        if array.shape != (self.num_envs,) or not np.issubdtype(array.dtype, np.integer):
+            raise ValueError(f"options['users'] must be {self.num_envs} whole numbers, got {ids!r}")
+        if array.min() < 0 or array.max() >= people:
+            bad = int(array[(array < 0) | (array >= people)][0])
+            raise ValueError(f"options['users'] contains {bad}; the world has users 0 to {people - 1}")
+        return array.astype(np.int64)
+
+    def _mask(self, mask: Any) -> NDArray[np.bool_]:
+        if mask is None:
+            return np.ones(self.num_envs, bool)
+        array = np.asarray(mask)
+        if array.shape != (self.num_envs,) or array.dtype != np.bool_ or not array.any():
+            raise ValueError(f"options['reset_mask'] must be {self.num_envs} booleans with at least one True, got {mask!r}")
+        if not self._seeded and not array.all():
+            raise gym.error.ResetNeeded("the first reset must be of every slot")
+        return array
+
+    def _observe(self) -> Observation:
+        out = {
+            key: np.empty((self.num_envs, *space.shape), np.float32)  # type: ignore[misc]  # boxes have a shape
+            for key, space in self.single_observation_space.items()
+        }
+        self.engine.observe(out)
+        return out
+
+    def _info(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
+        users = self.engine.users
+        rows = np.arange(self.num_envs)
+        values: dict[str, Any] = {
+            "user": users["id"].copy(),
+            "choice": users["choice"].astype(np.int64),
+            "item": np.where(users["choice"] >= 0, users["slate"][rows, users["choice"]], 0).astype(np.int64),
+            "completion": users["completion"].copy(),
+            "left": users["left"] == 1,
+            "day": users["clock"].copy(),
+        }
+        info = with_masks(values, mask)
+        if self.privileged:
+            info["latent"] = with_masks({name: users[name].copy() for name in LATENT}, mask)
+            info["_latent"] = mask.copy()
+        return info
+
+    def _final(self, done: NDArray[np.bool_]) -> dict[str, Any]:
+        observation = self._observe()
+        rows = np.full(self.num_envs, None, dtype=object)
+        for b in np.flatnonzero(done):
+            rows[b] = {key: value[b].copy() for key, value in observation.items()}
+        return {
+            "final_obs": rows,
+            "_final_obs": done.copy(),
+            "final_info": self._info(done),
+            "_final_info": done.copy(),
+        }
+
+    def save_state(self) -> dict[str, NDArray[Any]]:
+        """Everything that moves, as arrays; `load_state` continues from it to the bit."""
+        return {
+            "users": self.engine.users.view(np.uint8).reshape(self.num_envs, -1).copy(),
+            "finished": self._finished.copy(),
+        }
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> Observation:
+        """Continue from `save_state`; returns the observation at that point."""
+        users = np.ascontiguousarray(state["users"])
+        expected = (self.num_envs, self.engine.users.dtype.itemsize)
+        if users.shape != expected or users.dtype != np.uint8:
+            raise ValueError(f"state is of shape {users.shape}, this environment needs {expected}: another scenario or B")
+        self.engine.users[...] = users.view(self.engine.users.dtype)[:, 0]
+        self._finished = np.asarray(state["finished"], bool).copy()
+        self._seeded = True
+        return self._observe()
+
+    def render(self) -> tuple[str, ...] | None:  # type: ignore[override]  # text, not pixels
+        """The last slate of each user as text, with ``render_mode="ansi"``."""
+        if self.render_mode is None:
+            return None
+        return tuple(render_text(self.world, self.engine.users[b]) for b in range(self.num_envs))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Stop the engine's threads."""
+        self.engine.close()
+
+
+def with_masks(values: Mapping[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Gymnasium's vector info: each key with a ``_key`` mask of the slots it speaks of; other slots are zero."""
+    info: dict[str, Any] = {}
+    for key, value in values.items():
+        if not mask.all():
+            value = np.where(mask.reshape(-1, *[1] * (value.ndim - 1)), value, np.zeros((), value.dtype))
+        info[key], info[f"_{key}"] = value, mask.copy()
+    return info
+
+
+def check_slates(actions: Any, shape: tuple[int, int], items: int) -> NDArray[np.int64]:
+    """Actions as (B, K) item numbers, or an error that names the value and what is allowed."""
+    slates = np.asarray(actions)
+    if slates.shape != shape:
+        raise ValueError(f"slates have shape {slates.shape}, expected (users, slots) = {shape}")
+    if slates.dtype.kind not in "iu":
+        if slates.dtype.kind != "f" or not np.isfinite(slates).all() or (slates != np.floor(slates)).any():
+            raise ValueError(f"slates must be whole item numbers from 0 to {items}, got {_first_odd(slates)!r}")
+        slates = slates.astype(np.int64)
+    low, high = slates.min(), slates.max()
+    if low < 0 or high > items:
+        bad = int(low if low < 0 else high)
+        raise ValueError(f"item {bad} in a slate is out of range; allowed: 0 (empty slot) to {items}")
+    return slates
+
+
+def _first_odd(slates: NDArray[Any]) -> Any:
+    if slates.dtype.kind != "f":
+        return slates.flat[0]
+    return float(slates[~np.isfinite(slates) | (slates != np.floor(slates))][0])
+
+
+class SlateEnv(gym.Env[Observation, Any]):
+    """One user at a time: a vector environment of one, with the batch axis taken off.
+
+    Everything is as in `SlateVectorEnv`; ``options={"user": n}`` names the user. Parameters: a vector environment of
+    one slot whose autoreset is disabled, wrapped or not.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}
+
+    def __init__(self, vector: Any) -> None:
+        if vector.num_envs != 1 or vector.metadata["autoreset_mode"] != AutoresetMode.DISABLED:
+            raise ValueError("SlateEnv needs a vector environment with num_envs=1 and autoreset_mode=DISABLED")
+        self.vector = vector
+        self.observation_space = vector.single_observation_space
+        self.action_space = vector.single_action_space
+        self.render_mode = vector.render_mode
+
+    @property
+    def world(self) -> World:
+        """Items and people."""
+        world: World = self.vector.unwrapped.world
+        return world
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start the next episode; ``seed`` fixes the luck, ``options={"user": n}`` names the user."""
+        super().reset(seed=seed)
+        options = dict(options or {})
+        user = options.pop("user", None)
+        if options:
+            raise ValueError(f"reset option {next(iter(options))!r} is unknown; allowed: 'user'")
+        observation, info = self.vector.reset(seed=seed, options=None if user is None else {"users": [user]})
+        return self._first(observation), self._plain(info)
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Show one slate."""
+        observation, reward, terminated, truncated, info = self.vector.step(np.asarray(action)[None])
+        return self._first(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), self._plain(info)
+
+    def render(self) -> str | None:  # type: ignore[override]  # text, not pixels
+        """The last slate as text, with ``render_mode="ansi"``."""
+        frames = self.vector.render()
+        return None if frames is None else frames[0]
+
+    def close(self) -> None:
+        """Close the vector environment."""
+        self.vector.close()
+
+    def save_state(self) -> dict[str, NDArray[Any]]:
+        """Everything that moves; see `SlateVectorEnv.save_state`."""
+        state: dict[str, NDArray[Any]] = self.vector.save_state()
+        return state
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> Observation:
+        """Continue from `save_state`."""
+        return self._first(self.vector.load_state(state))
+
+    @staticmethod
+    def _first(observation: Observation) -> Observation:
+        return {key: value[0] for key, value in observation.items()}
+
+    @classmethod
+    def _plain(cls, info: Mapping[str, Any]) -> dict[str, Any]:
+        kept = {key: value for key, value in info.items() if not key.startswith("_")}
+        return {key: cls._plain(value) if isinstance(value, dict) else value[0] for key, value in kept.items()}

@@ -1,0 +1,96 @@
+"""Entry points of `gymnasium.make` and `gymnasium.make_vec`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from .catalog import Catalog
+from .env import SlateEnv, SlateVectorEnv
+from .films import load_films
+from .params import Scenario, ScenarioError
+from .retriever import Retriever
+from .world import World, build_world
+from .wrappers import MappedAction, check_action, make_action_map
+
+
+def as_scenario(scenario: str | Path | Mapping[str, Any] | Scenario, base: str = "video") -> Scenario:
+    """A scenario from its name, a TOML file, or overrides such as ``{"satiation.sensitivity": 0.8}`` of `base`."""
+    if isinstance(scenario, Mapping):
+        return Scenario.load(base).with_overrides(scenario)
+    if not isinstance(scenario, str | Path | Scenario):
+        raise ScenarioError(f"scenario = {scenario!r} must be a name, a TOML file, a dictionary of overrides or a Scenario")
+    return Scenario.load(scenario)
+
+
+def make_world(
+    scenario: str | Path | Mapping[str, Any] | Scenario = "video",
+    catalog: str | Path | Catalog | None = None,
+    world_seed: int = 0,
+    base: str = "video",
+) -> World:
+    """World of a scenario and a catalogue: the films that come with the package, a table's path, or a `Catalog`."""
+    if catalog is None:
+        catalog = load_films()
+    elif not isinstance(catalog, Catalog):
+        catalog = Catalog.from_table(catalog)
+    return build_world(catalog, as_scenario(scenario, base), world_seed)
+
+
+def make_vector_env(
+    num_envs: int = 1,
+    *,
+    scenario: str | Path | Mapping[str, Any] | Scenario | None = None,
+    catalog: str | Path | Catalog | None = None,
+    world_seed: int = 0,
+    base: str = "video",
+    action: str = "items",
+    candidates: bool = False,
+    item_vectors: NDArray[np.float32] | None = None,
+    **options: Any,
+) -> Any:
+    """Make a vector environment; ``gymnasium.make_vec("longplay/Video-v0", num_envs=B, ...)`` calls this.
+
+    Parameters
+    ----------
+    num_envs
+        B.
+    scenario
+        Name, TOML file, overrides of the id's own scenario, or a `Scenario`; by default the id's own.
+    catalog
+        A table's path or a `Catalog`; by default the films.
+    world_seed
+        Fixes who and what exists.
+    base
+        The id's own scenario.
+    action
+        ``"items"``, ``"candidates"``, ``"query"`` or ``"weights"``; see `longplay.envs.wrappers`.
+    candidates
+        Add candidates to the observation; the actions other than ``"items"`` always do.
+    item_vectors
+        (N, E) vectors that candidates are found with: ``TextEncoder().encode(catalog.texts)``.
+    options
+        `SlateVectorEnv`: split, reward, autoreset_mode, privileged, threads, render_mode.
+    """
+    check_action(action)
+    world = make_world(base if scenario is None else scenario, catalog, world_seed, base)
+    env: Any = SlateVectorEnv(world, num_envs, **options)
+    if action == "items" and not candidates:
+        return env
+    if item_vectors is None:
+        raise ValueError(
+            f"action = {action!r} with candidates needs item_vectors of shape ({len(world.catalog)}, E): pass "
+            "item_vectors=TextEncoder().encode(catalog.texts)"
+        )
+    env = Retriever(env, item_vectors)
+    if action != "items":
+        env = MappedAction(env, make_action_map(action, world, env.count, item_vectors))
+    return env
+
+
+def make_env(**options: Any) -> SlateEnv:
+    """Make a single environment; ``gymnasium.make("longplay/Video-v0", ...)`` calls this, options as for vectors."""
+    return SlateEnv(make_vector_env(1, autoreset_mode=AutoresetMode.DISABLED, **options))

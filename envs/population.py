@@ -1,0 +1,100 @@
+"""Who exists: the people of a world, drawn once from the world's seed."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from .dynamics import logistic, person_type
+from .params import Scenario
+
+ANCHORS = 3  # items a taste is made of
+FAVOURITES = 3  # topics named at sign-up
+PAST_POOL = 256  # items a past is chosen from
+PAST_DAYS = (0.5, 14.0)  # how long ago the past happened
+CHUNK = 500  # people at a time, to bound memory
+
+
+def draw_people(scenario: Scenario, items: np.ndarray, popularity: NDArray[np.float64], seed: int) -> np.ndarray:
+    """Draw the population.
+
+    A taste is a mixture of a few films the person loves (met in proportion to how much they are talked about) plus
+    something of their own. Traits are log-normal, normal or Beta around the scenario's medians. The past is what they
+    chose by taste from random items, and what they named as favourite topics is a noisy view of their taste.
+
+    Parameters
+    ----------
+    items
+        (N+1,) item records; row 0 is the empty item.
+    popularity
+        (N,) percentile of how much an item is talked about.
+    seed
+        The world's seed.
+
+    Returns
+    -------
+    numpy.ndarray
+        (U,) records of `dynamics.person_type`.
+    """
+    p, shape = scenario.params, scenario.shape
+    people = np.zeros(shape.users, person_type(shape))
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
+    people["taste"] = _tastes(rng, items["taste"][1:].astype(np.float64), popularity, shape.users)
+    people["sensitivity"] = p.satiation_sensitivity * np.exp(
+        p.satiation_sensitivity_spread * rng.standard_normal(shape.users)
+    )
+    people["recovery"] = p.satiation_recovery * np.exp(p.satiation_recovery_spread * rng.standard_normal(shape.users))
+    people["leave_logit"] = logit(np.clip(rng.beta(p.leave_beta_a, p.leave_beta_b, shape.users), 0.01, 0.95))
+    people["visit_rate"] = p.gap_between_users * rng.standard_normal(shape.users)
+    people["chronotype"] = p.day_chronotype * rng.standard_normal(shape.users)
+    people["past_age"] = np.sort(rng.uniform(*PAST_DAYS, (shape.users, shape.past)), axis=1)
+    noise = p.dwell_noise * rng.standard_normal((shape.users, shape.past))
+    for start in range(0, shape.users, CHUNK):
+        some = slice(start, min(start + CHUNK, shape.users))
+        chosen, liking = _past(rng, scenario, items, people["taste"][some])
+        people["past_items"][some] = chosen
+        utility = p.taste_weight * liking
+        people["past_completion"][some] = logistic_array(p.dwell_base + p.dwell_utility * utility + noise[some])
+    people["profile"] = _favourites(rng, items, people["taste"])
+    return people
+
+
+logistic_array = np.vectorize(logistic.py_func, otypes=[np.float64])
+
+
+def _tastes(
+    rng: np.random.Generator, vectors: NDArray[np.float64], popularity: NDArray[np.float64], users: int
+) -> NDArray[np.float64]:
+    chance = popularity + 0.05  # even the obscure are somebody's favourites
+    anchors = rng.choice(len(vectors), size=(users, ANCHORS), p=chance / chance.sum())
+    shares = rng.dirichlet(np.ones(ANCHORS), users)
+    own = rng.standard_normal((users, vectors.shape[1])) / np.sqrt(vectors.shape[1])
+    mixed = np.einsum("ua,uad->ud", shares, vectors[anchors]) + 0.3 * own
+    return mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+
+
+def _past(
+    rng: np.random.Generator, scenario: Scenario, items: np.ndarray, taste: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Items and their cosine with taste: the best of a random pool under Gumbel noise, so a softmax without repeats."""
+    p, past = scenario.params, scenario.shape.past
+    # One pool for the chunk, so that nobody draws an item twice.
+    pool = 1 + rng.choice(len(items) - 1, size=min(PAST_POOL * 4, len(items) - 1), replace=False)
+    liking = np.einsum("ud,nd->un", taste, items["taste"][pool].astype(np.float64))
+    visible = rng.random(liking.shape) < PAST_POOL / len(pool)
+    score = p.taste_focus * liking + p.choice_appeal * items["appeal"][pool] + rng.gumbel(size=liking.shape)
+    order = np.argsort(np.where(visible, score, score - 1e6), axis=1)[:, ::-1][:, :past]
+    order = rng.permuted(order, axis=1)  # the best-liked is not always the most recent
+    return pool[order], np.take_along_axis(liking, order, axis=1)
+
+
+def _favourites(rng: np.random.Generator, items: np.ndarray, taste: NDArray[np.float64]) -> NDArray[np.float32]:
+    topics = items["topics"][1:].astype(np.float64)
+    centroids = topics.T @ items["taste"][1:].astype(np.float64)
+    norms = np.linalg.norm(centroids, axis=1, keepdims=True)
+    affinity = taste @ (centroids / np.where(norms > 0, norms, 1.0)).T
+    affinity = np.where(topics.sum(axis=0) > 0, affinity, -1e6)  # a topic that no item has is nobody's favourite
+    score = 6.0 * affinity + rng.gumbel(size=affinity.shape)
+    named = np.argsort(score, axis=1)[:, ::-1][:, :FAVOURITES]
+    profile = np.zeros(affinity.shape, np.float32)
+    np.put_along_axis(profile, named, 1.0, axis=1)
+    return profile

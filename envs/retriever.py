@@ -1,0 +1,231 @@
+"""Candidates: the same few hundred items for every rule and agent, found anew when a session starts."""
+
+import functools
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector.utils import batch_space
+from numba import njit
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from .chance import CANDIDATES, uniform
+from .engine import Observation
+from .pooling import HALF_LIFE, padded_vectors
+
+NEIGHBOURS = 64  # kept for each item
+SHARES = (0.625, 0.1875, 0.09375)  # of the candidates: similar, popular, recent; the rest are random
+TOP = 0.1  # popular and recent candidates come from this share of the catalogue
+
+
+class Retriever(VectorWrapper):
+    """Adds ``candidates`` (M item numbers, float32) to the observation of a vector environment.
+
+    When a session starts, the candidates are: the items most similar to the user's history (each history item votes for
+    its nearest neighbours with its cosine, its recency and its completion), popular ones, recent ones and random ones,
+    none twice and none from the history. They are a function of the user, their luck, the session and the history
+    alone, so policies whose slates agree see the same candidates. They are in no particular order.
+
+    Parameters
+    ----------
+    env
+        A `SlateVectorEnv`.
+    item_vectors
+        (N, E) float32, one row an item, as a text encoder gives them; taken as directions.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], item_vectors: NDArray[np.float32]) -> None:
+        super().__init__(env)
+        world = env.unwrapped.world  # type: ignore[attr-defined]
+        catalog, shape = world.catalog, world.scenario.shape
+        n = len(catalog)
+        self.vectors = padded_vectors(item_vectors, n)
+        self._near, self._cosine = nearest_items(_Same(self.vectors))
+        self.count = max(min(shape.candidates, n - shape.history), min(n, shape.slate))
+        self._popular = _top(catalog.popularity, self.count)
+        self._recent = _top(catalog.published, self.count)
+        self._quota = np.array([round(share * self.count) for share in SHARES], np.int64)
+        self.candidates = np.zeros((self.num_envs, self.count), np.int32)
+        inner = env.single_observation_space
+        assert isinstance(inner, gym.spaces.Dict)
+        box = gym.spaces.Box(0, n, (self.count,), np.float32)
+        self.single_observation_space = gym.spaces.Dict({**inner.spaces, "candidates": box})
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Observation, dict[str, Any]]:
+        """Reset, and find candidates for the slots that were."""
+        before = np.zeros(self.num_envs, bool)
+        if options is not None and options.get("reset_mask") is not None:
+            before = ~np.asarray(options["reset_mask"])
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._with_candidates(observation, ~before), info
+
+    def step(self, actions: Any) -> tuple[Observation, Any, Any, Any, dict[str, Any]]:
+        """Step, and find candidates where a session has started."""
+        observation, reward, terminated, truncated, info = self.env.step(actions)
+        if "final_obs" in info:
+            for b in np.flatnonzero(info["_final_obs"]):
+                info["final_obs"][b]["candidates"] = self.candidates[b].astype(np.float32)
+        # Depth 0 is a session's first slate; a user who has finished stays as they were.
+        started = (observation["context"][:, 0] == 0) & ~terminated & ~truncated
+        if "_final_obs" in info:
+            started |= info["_final_obs"]
+        return self._with_candidates(observation, started), reward, terminated, truncated, info
+
+    def _with_candidates(self, observation: Observation, fresh: NDArray[np.bool_]) -> Observation:
+        which = np.flatnonzero(fresh)
+        if len(which):
+            _find_all(
+                self.env.unwrapped.engine.users,  # type: ignore[attr-defined]
+                which,
+                self._near,
+                self._cosine,
+                self._popular,
+                self._recent,
+                self._quota,
+                self.candidates,
+            )
+        return {**observation, "candidates": self.candidates.astype(np.float32)}
+
+    def save_state(self) -> dict[str, NDArray[Any]]:
+        """The environment's state and the candidates."""
+        return {**self.env.save_state(), "candidates": self.candidates.copy()}  # type: ignore[attr-defined]
+
+    def load_state(self, state: dict[str, NDArray[Any]]) -> Observation:
+        """Continue from `save_state`."""
+        if np.shape(state.get("candidates")) != self.candidates.shape:
+            raise ValueError(f"state has no candidates of shape {self.candidates.shape}: another scenario or B")
+        self.candidates[...] = state["candidates"]
+        observation = self.env.load_state(state)  # type: ignore[attr-defined]
+        return {**observation, "candidates": self.candidates.astype(np.float32)}
+
+
+class _Same:
+    """An array as a cache key: equal only to itself or to an array with the same bytes."""
+
+    def __init__(self, array: NDArray[np.float32]) -> None:
+        self.array = array
+
+    @functools.cached_property
+    def _digest(self) -> int:
+        return hash((self.array.shape, self.array.tobytes()))
+
+    def __hash__(self) -> int:
+        return self._digest
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and np.array_equal(self.array, other.array)
+
+
+@functools.lru_cache(maxsize=4)
+def nearest_items(key: _Same) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Numbers and cosines of the nearest neighbours of each item, (N+1, NEIGHBOURS) each, nearest first."""
+    unit = key.array / np.maximum(np.linalg.norm(key.array, axis=1, keepdims=True), 1e-12)
+    count = min(NEIGHBOURS, len(unit) - 2)
+    near = np.zeros((len(unit), max(count, 1)), np.int32)
+    cosine = np.zeros(near.shape, np.float32)
+    if count < 1:
+        return near, cosine
+    # One BLAS thread: the order of equal cosines must not depend on the number of threads.
+    with threadpool_limits(limits=1):
+        for start in range(1, len(unit), 512):
+            rows = np.arange(start, min(start + 512, len(unit)))
+            scores = unit[rows] @ unit.T
+            scores[:, 0] = -2.0
+            scores[np.arange(len(rows)), rows] = -2.0
+            best = np.argpartition(scores, -count, axis=1)[:, -count:]
+            best.sort(axis=1)
+            found = np.take_along_axis(scores, best, axis=1)
+            order = np.argsort(-found, axis=1, kind="stable")
+            near[rows] = np.take_along_axis(best, order, axis=1)
+            cosine[rows] = np.take_along_axis(found, order, axis=1)
+    return near, cosine
+
+
+def _top(values: NDArray[np.float64], least: int) -> NDArray[np.int32]:
+    """Item numbers of the top share of the catalogue by a value, at least `least` of them."""
+    count = min(len(values), max(round(TOP * len(values)), least))
+    return (np.argsort(-values, kind="stable")[:count] + 1).astype(np.int32)
+
+
+@njit(nogil=True)
+def _find_all(
+    users: np.ndarray,
+    which: np.ndarray,
+    near: np.ndarray,
+    cosine: np.ndarray,
+    popular: np.ndarray,
+    recent: np.ndarray,
+    quota: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    n = near.shape[0] - 1
+    vote = np.zeros(n + 1)
+    taken = np.zeros(n + 1, np.bool_)
+    touched = np.zeros(users[0].history_items.shape[0] * near.shape[1], np.int32)
+    for b in which:
+        user = users[b]
+        row = out[b]
+        for h in range(len(user.history_items)):
+            taken[user.history_items[h]] = True
+        found = _find_similar(user, near, cosine, vote, taken, touched, row[: quota[0]])
+        end = found
+        for source in range(3):
+            pool = popular if source == 0 else recent
+            size = n if source == 2 else len(pool)
+            goal = len(row) if source == 2 else min(end + quota[source + 1], len(row))
+            start = int(uniform(user.k0, user.k1, user.id, user.session, source, CANDIDATES) * size)
+            tries = 0
+            while end < goal and tries < 20 * size:
+                draw = int(uniform(user.k0, user.k1, user.id, user.session, 3 + source + 4 * tries, CANDIDATES) * size)
+                # Should chance keep hitting what is taken, walk on from a random place instead.
+                place = draw if tries < 10 * size else (start + tries) % size
+                item = place + 1 if source == 2 else pool[place]
+                tries += 1
+                if not taken[item]:
+                    taken[item] = True
+                    row[end] = item
+                    end += 1
+        for k in range(end):
+            taken[row[k]] = False
+        for h in range(len(user.history_items)):
+            taken[user.history_items[h]] = False
+        for k in range(end, len(row)):
+            row[k] = 0
+
+
+@njit(nogil=True)
+def _find_similar(
+    user: np.record,
+    near: np.ndarray,
+    cosine: np.ndarray,
+    vote: np.ndarray,
+    taken: np.ndarray,
+    touched: np.ndarray,
+    row: np.ndarray,
+) -> int:
+    """Items with the most votes of the history into `row`; returns how many."""
+    count = 0
+    for h in range(len(user.history_items)):
+        item = user.history_items[h]
+        if item > 0:
+            weight = (0.1 + user.history_completion[h]) * 2.0 ** (-h / HALF_LIFE)
+            for j in range(near.shape[1]):
+                other = near[item, j]
+                if other > 0 and not taken[other]:
+                    if vote[other] == 0.0:
+                        touched[count] = other
+                        count += 1
+                    vote[other] += weight * max(cosine[item, j], 1e-6)
+    scores = np.empty(count)
+    for j in range(count):
+        scores[j] = -vote[touched[j]]
+        vote[touched[j]] = 0.0
+    order = np.argsort(scores, kind="mergesort")
+    end = min(count, len(row))
+    for j in range(end):
+        row[j] = touched[order[j]]
+        taken[row[j]] = True
+    return end

@@ -1,0 +1,179 @@
+"""What exists: items with hidden taste, appeal and substance, and people; a pure function of catalogue, scenario and seed.
+
+Taste is not the text. A share ρ of the variance of an item's taste vector comes from its text and attributes, through
+TF-IDF and a truncated SVD (another encoder than any agent's), and the rest is the item's own.
+"""
+
+import functools
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+from sklearn.decomposition import NMF, TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from threadpoolctl import threadpool_limits
+
+from .catalog import Catalog
+from .dynamics import item_type
+from .params import Scenario
+from .population import draw_people
+
+SPLITS = MappingProxyType({"train": (0.0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1.0)})
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """Items and people.
+
+    Attributes
+    ----------
+    items
+        (N+1,) records of `dynamics.item_type`; row 0 is the empty item.
+    people
+        (U,) records of `dynamics.person_type`.
+    topic_names
+        G names, "" for a topic that no item has.
+    """
+
+    catalog: Catalog
+    scenario: Scenario
+    seed: int
+    items: np.ndarray
+    people: np.ndarray
+    topic_names: tuple[str, ...]
+
+    @property
+    def topics(self) -> NDArray[np.float32]:
+        """(N+1, G) soft topic membership: an attribute that agents may see."""
+        return np.ascontiguousarray(self.items["topics"])
+
+    def split(self, name: str) -> range:
+        """User ids of a split: ``"train"``, ``"validation"`` or ``"test"``."""
+        if name not in SPLITS:
+            raise ValueError(f"split = {name!r} is unknown; allowed: {', '.join(map(repr, SPLITS))}")
+        low, high = SPLITS[name]
+        users = len(self.people)
+        return range(round(low * users), round(high * users))
+
+
+@functools.lru_cache(maxsize=8)
+def build_world(catalog: Catalog, scenario: Scenario, seed: int = 0) -> World:
+    """Build a world, or return the one already built in this process from equal inputs.
+
+    Parameters
+    ----------
+    catalog
+        N items.
+    scenario
+        Sizes and constants.
+    seed
+        The world's seed, 0 <= seed < 2**63.
+    """
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise ValueError(f"world_seed = {seed!r} must be a whole number from 0 to 2**63 - 1")
+    if len(catalog) < scenario.shape.slate:
+        raise ValueError(
+            f"catalogue {catalog.name!r} has {len(catalog)} items, fewer than a slate of {scenario.shape.slate}; "
+            "add items or lower shape.slate"
+        )
+    # One thread: BLAS sums in another order on another number of threads, and a world must not depend on that.
+    with threadpool_limits(limits=1):
+        items, names = _items(catalog, scenario, int(seed))
+        people = draw_people(scenario, items, catalog.popularity, int(seed))
+    for array in (items, people):
+        array.setflags(write=False)
+    return World(catalog, scenario, int(seed), items, people, names)
+
+
+def _items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    p, shape = scenario.params, scenario.shape
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 0]))
+    tfidf = _tfidf(catalog)
+    factors = text_factors(tfidf, shape.taste)
+    topics, names = topic_membership(catalog, tfidf, factors, shape.topics)
+    items = np.zeros(len(catalog) + 1, item_type(shape))
+    own = rng.standard_normal(factors.shape) / np.sqrt(shape.taste)
+    taste = np.sqrt(p.taste_text_share) * factors + np.sqrt(1 - p.taste_text_share) * own
+    items["taste"][1:] = taste / np.linalg.norm(taste, axis=1, keepdims=True)
+    items["topics"][1:] = topics
+    items["appeal"][1:] = _noisy(rng, catalog.popularity, p.items_appeal_noise)
+    items["substance"][1:] = _noisy(rng, catalog.rating, p.items_substance_noise)
+    items["minutes"][1:] = _compress(catalog.minutes, p.items_shortest, p.items_longest)
+    return items, names
+
+
+def _tfidf(catalog: Catalog) -> "np.ndarray":
+    """Sparse (N, words) TF-IDF of text and topic labels."""
+    documents = [
+        " ".join([text, *(f"topic_{label.replace(' ', '_')}" for label in labels)])
+        for text, labels in zip(catalog.texts, catalog.topics, strict=True)
+    ]
+    rare = 3 if len(documents) >= 1000 else 1
+    return TfidfVectorizer(sublinear_tf=True, min_df=rare, token_pattern=r"(?u)\b\w+\b").fit_transform(documents)
+
+
+def text_factors(tfidf: "np.ndarray", width: int) -> NDArray[np.float64]:
+    """(N, width) unit vectors: truncated SVD of TF-IDF, centred, with the dominant directions damped."""
+    rank = min(width, min(tfidf.shape) - 1)
+    scores = TruncatedSVD(rank, random_state=0).fit_transform(tfidf) if rank > 0 else np.zeros((tfidf.shape[0], 0))
+    scores = scores - scores.mean(axis=0)
+    spread = scores.std(axis=0)
+    scores = scores / np.sqrt(np.where(spread > 1e-9, spread, 1.0))  # the square root halves the range of the spectrum
+    factors = np.zeros((tfidf.shape[0], width))
+    factors[:, :rank] = scores
+    norms = np.linalg.norm(factors, axis=1, keepdims=True)
+    factors[norms[:, 0] < 1e-9, 0] = 1.0  # a text with no known word
+    return factors / np.where(norms < 1e-9, 1.0, norms)
+
+
+def topic_membership(
+    catalog: Catalog, tfidf: "np.ndarray", factors: NDArray[np.float64], topics: int
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Soft topics (N, G), rows summing to 1: the catalogue's labels where it has any, else non-negative factors of text.
+
+    A rare label says more about an item than a common one, so labels weigh by the root of their log rarity. An item
+    without labels takes the topics whose centroids its text is near.
+    """
+    counts: dict[str, int] = {}
+    for labels in catalog.topics:
+        for label in labels:
+            counts[label] = counts.get(label, 0) + 1
+    if not counts:
+        rank = min(topics, min(tfidf.shape))
+        weights = NMF(rank, init="nndsvda", max_iter=200, tol=1e-3, random_state=0).fit_transform(tfidf)
+        membership = np.zeros((len(catalog), topics))
+        membership[:, :rank] = weights + 1e-9
+        names = tuple(f"topic {g + 1}" if g < rank else "" for g in range(topics))
+        return membership / membership.sum(axis=1, keepdims=True), names
+    kept = sorted(sorted(counts), key=lambda label: -counts[label])[:topics]
+    column = {label: g for g, label in enumerate(kept)}
+    membership = np.zeros((len(catalog), topics))
+    for i, labels in enumerate(catalog.topics):
+        for label in labels:
+            if label in column:
+                membership[i, column[label]] = np.sqrt(np.log1p(len(catalog) / counts[label]))
+    bare = membership.sum(axis=1) == 0
+    if bare.any():
+        centroids = membership[:, : len(kept)].T @ factors
+        centroids /= np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-9)
+        membership[bare, : len(kept)] = np.maximum(factors[bare] @ centroids.T, 1e-3) ** 2
+    return membership / membership.sum(axis=1, keepdims=True), tuple(kept) + ("",) * (topics - len(kept))
+
+
+def _noisy(rng: np.random.Generator, percentile: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
+    """Standard normal scores of a percentile, with a share of their variance replaced by noise."""
+    scores = norm.ppf(np.clip(percentile, 0.005, 0.995))
+    spread = scores.std()
+    scores = (scores - scores.mean()) / spread if spread > 1e-9 else np.zeros_like(scores)
+    return np.sqrt(1 - noise) * scores + np.sqrt(noise) * rng.standard_normal(len(scores))
+
+
+def _compress(minutes: NDArray[np.float64], shortest: float, longest: float) -> NDArray[np.float64]:
+    """Lengths to [shortest, longest] minutes: linear in the logarithm between the 1st and 99th percentile."""
+    low, high = np.log(np.quantile(minutes, [0.01, 0.99]))
+    if high - low < 1e-9:
+        return np.full(len(minutes), (shortest + longest) / 2)
+    share = np.clip((np.log(minutes) - low) / (high - low), 0.0, 1.0)
+    return shortest + (longest - shortest) * share

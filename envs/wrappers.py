@@ -1,0 +1,153 @@
+"""Actions other than item numbers: indices of candidates, a query vector, or weights over scoring features.
+
+Each wraps a vector environment with candidates (`Retriever`) and maps its action to item numbers, as a function of the
+last observation and the action alone. The same maps turn a trained policy's actions into slates outside an environment.
+
+===============  ===============================  ==================================
+action           space                            stable-baselines3 algorithms
+===============  ===============================  ==================================
+``items``        MultiDiscrete([N + 1] * K)       (too large to learn)
+``candidates``   MultiDiscrete([M] * K)           PPO, A2C
+``query``        Box(−1, 1, (E,))                 PPO, A2C, SAC, TD3, DDPG
+``weights``      Box(−1, 1, (10,))                PPO, A2C, SAC, TD3, DDPG
+===============  ===============================  ==================================
+"""
+
+import difflib
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from .engine import Observation
+from .pooling import padded_vectors
+from .scoring import WEIGHTS, Scorer
+from .world import World
+
+ACTIONS = ("items", "candidates", "query", "weights")
+
+
+class ActionMap(Protocol):
+    """From actions to slates."""
+
+    space: gym.Space[Any]
+
+    def __call__(self, observation: Observation, actions: NDArray[Any]) -> NDArray[np.int64]:
+        """Slates (B, K) of item numbers for actions (B, ·)."""
+
+
+class CandidateMap:
+    """Actions are K indices of the M candidates, best position first."""
+
+    def __init__(self, world: World, candidates: int) -> None:
+        self.space = gym.spaces.MultiDiscrete([candidates] * world.scenario.shape.slate)
+        self.count = candidates
+
+    def __call__(self, observation: Observation, actions: NDArray[Any]) -> NDArray[np.int64]:
+        """Look the indices up."""
+        chosen = np.asarray(actions)
+        shape = (len(observation["candidates"]), len(self.space.nvec))
+        if chosen.shape != shape or chosen.dtype.kind not in "iu":
+            raise ValueError(f"candidate actions must be integers of shape {shape}, got {chosen.dtype} {chosen.shape}")
+        if chosen.min() < 0 or chosen.max() >= self.count:
+            bad = int(chosen[(chosen < 0) | (chosen >= self.count)][0])
+            raise ValueError(f"candidate index {bad} is out of range; allowed: 0 to {self.count - 1}")
+        return np.take_along_axis(observation["candidates"], chosen.astype(np.int64), axis=1).astype(np.int64)
+
+
+class QueryMap:
+    """Actions are a vector in [−1, 1]^E; the K candidates with the largest inner product with it are shown."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self.space = gym.spaces.Box(-1.0, 1.0, (scorer.vectors.shape[1],), np.float32)
+
+    def __call__(self, observation: Observation, actions: NDArray[Any]) -> NDArray[np.int64]:
+        """Score the candidates by the query."""
+        query = check_box(actions, self.space, len(observation["candidates"]), "query")
+        ids = observation["candidates"].astype(np.int64)
+        # User by user: a batched product would sum in another order for another batch.
+        scores = np.stack([self.scorer.vectors[row] @ q for row, q in zip(ids, query, strict=True)])
+        return self.scorer.fill(observation, scores, np.zeros(len(ids)), cap=self.scorer.slots)
+
+
+class WeightMap:
+    """Actions are weights in [−1, 1] over the scoring features (`longplay.envs.scoring.WEIGHTS`)."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self.space = gym.spaces.Box(-1.0, 1.0, (len(WEIGHTS),), np.float32)
+
+    def __call__(self, observation: Observation, actions: NDArray[Any]) -> NDArray[np.int64]:
+        """Score the candidates by the weighted sum."""
+        return self.scorer.weighted(
+            observation, check_box(actions, self.space, len(observation["candidates"]), "weights")
+        )
+
+
+def check_box(actions: Any, space: gym.spaces.Box, users: int, name: str) -> NDArray[np.float32]:
+    """Actions (B, n) clipped to the box; an error for a wrong shape or a value that is not a number."""
+    array = np.asarray(actions, dtype=np.float32)
+    shape = (users, *space.shape)
+    if array.shape != shape:
+        raise ValueError(f"{name} actions have shape {array.shape}, expected {shape}: one row a user")
+    if np.isnan(array).any():
+        user, place = np.argwhere(np.isnan(array))[0]
+        raise ValueError(f"{name} action of user slot {user} is NaN at place {place}; allowed: -1 to 1")
+    return np.clip(array, -1.0, 1.0)
+
+
+def make_action_map(action: str, world: World, candidates: int, item_vectors: NDArray[np.float32]) -> ActionMap:
+    """The map of an action named ``"candidates"``, ``"query"`` or ``"weights"``."""
+    if action == "candidates":
+        return CandidateMap(world, candidates)
+    scorer = Scorer(world, item_vectors)
+    return QueryMap(scorer) if action == "query" else WeightMap(scorer)
+
+
+class MappedAction(VectorWrapper):
+    """A vector environment whose actions go through an `ActionMap`."""
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], action_map: ActionMap) -> None:
+        super().__init__(env)
+        self.map = action_map
+        self.single_action_space = action_map.space
+        self.action_space = batch_space(action_map.space, self.num_envs)
+        self._observation: Observation | None = None
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Observation, dict[str, Any]]:
+        """Reset, and keep the observation that the next actions answer."""
+        self._observation, info = self.env.reset(seed=seed, options=options)
+        return self._observation, info
+
+    def step(self, actions: NDArray[Any]) -> tuple[Observation, Any, Any, Any, dict[str, Any]]:
+        """Step with the slates that the actions mean."""
+        if self._observation is None:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        slates = self.map(self._observation, actions)
+        self._observation, reward, terminated, truncated, info = self.env.step(slates)
+        return self._observation, reward, terminated, truncated, info
+
+    def save_state(self) -> dict[str, NDArray[Any]]:
+        """The environment's state."""
+        state: dict[str, NDArray[Any]] = self.env.save_state()  # type: ignore[attr-defined]
+        return state
+
+    def load_state(self, state: dict[str, NDArray[Any]]) -> Observation:
+        """Continue from `save_state`."""
+        self._observation = self.env.load_state(state)  # type: ignore[attr-defined]
+        return self._observation
+
+
+def check_action(action: str) -> None:
+    """Refuse an unknown name of an action."""
+    if action not in ACTIONS:
+        close = difflib.get_close_matches(str(action), ACTIONS, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(f"action = {action!r} is unknown{hint}; allowed: {', '.join(map(repr, ACTIONS))}")
+
+
+__all__ = ["ACTIONS", "MappedAction", "check_action", "make_action_map", "padded_vectors"]
