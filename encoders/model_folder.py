@@ -22,8 +22,7 @@ DEFAULT_MODEL = "minilm"
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 _SWITCHES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}  # as older folders say it
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-# Where the folder names no limit, longer inputs cost more than they tell: 512 is what BERT was trained for.
-_USUAL_MAX_TOKENS = 512
+_BERT_TOKENS = 512  # what BERT was trained for; taken where a folder names no limit
 
 
 class ModelError(ValueError):
@@ -90,7 +89,7 @@ class ModelFolder:
         if not any(path.glob("*.safetensors")):
             raise ModelError(f"text model folder {path} has no *.safetensors weights; pickled weights are not read")
         config = _json(path / "config.json")
-        sentence = _json(path / "sentence_bert_config.json")
+        sentence, tokenizer = _json(path / "sentence_bert_config.json"), _json(path / "tokenizer_config.json")
         pooling, normalise = _modules(path)
         longest = int(config["max_position_embeddings"])
         return cls(
@@ -98,7 +97,9 @@ class ModelFolder:
             width=int(config["hidden_size"]),
             pooling=pooling,
             normalise=normalise,
-            max_tokens=int(sentence.get("max_seq_length") or min(longest, _USUAL_MAX_TOKENS)),
+            max_tokens=int(
+                sentence.get("max_seq_length") or min(longest, tokenizer.get("model_max_length", _BERT_TOKENS))
+            ),
             longest=longest,
             lower_case=bool(sentence.get("do_lower_case", False)),
         )

@@ -41,7 +41,8 @@ class TextEncoder:
     max_tokens : int, optional
         Tokens of a text that are read, the rest is cut off; by default what the model's folder says (minilm: 256).
     dtype : {"float32", "bfloat16"}
-        bfloat16 is 1.5 times as fast on processors with AVX512-BF16, and then within 2e-4 of the float32 cosine.
+        bfloat16 is 1.5 times as fast on processors with AVX512-BF16; its vectors have a cosine of at least 0.9998
+        with those of float32 (films), and of their ten nearest 98.7 % are the same.
     device : str
         As torch names it.
     cache : "auto", Path or None

@@ -1,0 +1,113 @@
+"""One protocol for every policy: the same held-out users, the same luck, the whole month."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from ..envs.env import SlateVectorEnv
+from ..envs.retriever import Retriever
+from ..envs.world import World
+from .base import Agent, rows
+
+COLUMNS = (
+    "minutes",  # dwell in the month
+    "first_session_minutes",
+    "sessions",
+    "slates",
+    "clicks",
+    "days",  # when the user churned, or the horizon
+    "churned",
+    "diversity",  # 1 − mean pairwise cosine of the text vectors in a slate, mean over slates
+    "satiation",  # mean of Σ_g Φ_g when a slate is read (hidden; reported, never shown)
+    "trust",  # at the end (hidden)
+)
+
+
+class Evaluator:
+    """Plays policies on the same users with the same luck.
+
+    Parameters
+    ----------
+    world
+        Items and people.
+    item_vectors
+        (N, E) for candidates and for the diversity of slates.
+    users
+        (U,) ids of the users to play.
+    luck
+        Seed of the luck that all policies share.
+    """
+
+    def __init__(self, world: World, item_vectors: NDArray[np.float32], users: NDArray[np.int64], luck: int) -> None:
+        self.users = np.asarray(users, np.int64)
+        self.world, self.luck = world, luck
+        bare = SlateVectorEnv(world, len(self.users), autoreset_mode=AutoresetMode.DISABLED, privileged=True)
+        self.env = Retriever(bare, item_vectors)
+        unit = self.env.vectors
+        self.unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+
+    def play(self, agent: Agent, progress: Callable[[float], None] | None = None) -> pd.DataFrame:
+        """One row a user, with `COLUMNS` and the user's id; ``attrs["coverage"]`` is the share of items ever shown.
+
+        Parameters
+        ----------
+        progress
+            Called with the share of users who have finished.
+        """
+        observation, info = self.env.reset(seed=self.luck, options={"users": self.users})
+        count = len(self.users)
+        sums = {name: np.zeros(count) for name in ("minutes", "first_session_minutes", "slates", "clicks")}
+        sums |= {name: np.zeros(count) for name in ("diversity", "satiation")}
+        shown = np.zeros(len(self.world.catalog) + 1, bool)
+        active = np.ones(count, bool)
+        slates = np.zeros((count, self.world.scenario.shape.slate), np.int64)
+        churned = np.zeros(count, bool)
+        while active.any():
+            visible = rows(observation, active)
+            latent = rows(info["latent"], active)
+            slates[active] = agent.act({**visible, "latent": latent} if agent.privileged else visible)
+            first = observation["context"][:, 6] == 0
+            sums["diversity"][active] += self._diversity(slates[active])
+            sums["satiation"][active] += latent["satiation"].sum(axis=1)
+            shown[slates[active].ravel()] = True
+            observation, reward, terminated, truncated, info = self.env.step(slates)
+            sums["minutes"] += reward
+            sums["first_session_minutes"] += reward * first
+            sums["clicks"] += active & (info["choice"] >= 0)
+            sums["slates"] += active
+            churned |= terminated
+            active = ~(terminated | truncated)
+            if progress is not None:
+                progress(1.0 - float(active.mean()))
+        people = self.env.unwrapped.engine.users  # type: ignore[attr-defined]
+        table = pd.DataFrame({"user": self.users, **sums})
+        table[["diversity", "satiation"]] = table[["diversity", "satiation"]].div(table["slates"], axis=0)
+        table["sessions"] = people["session"] + 1
+        table["days"] = np.minimum(people["clock"], self.world.scenario.params.horizon_days)
+        table["churned"] = churned
+        table["trust"] = people["trust"]
+        table = table[["user", *COLUMNS]]
+        table.attrs["coverage"] = float(shown[1:].mean())
+        return table
+
+    def mean_minutes(self, agent: Agent) -> float:
+        """Mean minutes of dwell in the month: the metric of the benchmark."""
+        return float(self.play(agent)["minutes"].mean())
+
+    def _diversity(self, slates: NDArray[np.int64]) -> NDArray[np.float64]:
+        vectors = self.unit[slates]
+        k = slates.shape[1]
+        together = (vectors.sum(axis=1, dtype=np.float64) ** 2).sum(axis=1) - (vectors.astype(np.float64) ** 2).sum((1, 2))
+        return np.asarray(1.0 - together / max(k * (k - 1), 1))
+
+
+def held_out_users(world: World, split: str, count: int) -> NDArray[Any]:
+    """The first `count` users of a split."""
+    people = world.split(split)
+    if not 1 <= count <= len(people):
+        raise ValueError(f"users = {count} is out of range; the {split} split has 1 to {len(people)}")
+    return np.arange(people.start, people.start + count)

@@ -1,0 +1,27 @@
+"""The real MiniLM, loaded once."""
+
+import pytest
+
+from longplay.encoders import TextEncoder
+
+
+@pytest.fixture(scope="session")
+def text_encoder():
+    """Encoder without a cache, so that every text reaches the model; one thread, as other tests want the cores."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield TextEncoder(cache=None)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def reached(monkeypatch):
+    """The texts that reach the model."""
+    from longplay.encoders.bert import Bert
+
+    seen = []
+    run = Bert.__call__
+    monkeypatch.setattr(Bert, "__call__", lambda self, texts, *rest: (seen.extend(texts), run(self, texts, *rest))[1])
+    return seen
