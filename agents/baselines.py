@@ -1,7 +1,7 @@
 """Rules that need no training by reinforcement: the baselines that a learned policy has to beat."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from ..envs.engine import Observation
 from ..envs.scoring import FEATURES, Scorer
+from ..envs.world import World
 
 
 def _uncapped(scorer: Scorer, observation: Observation, scores: NDArray[np.floating], cap: int = 0) -> NDArray[np.int64]:
@@ -20,23 +21,38 @@ def _uncapped(scorer: Scorer, observation: Observation, scores: NDArray[np.float
     return scorer.fill(observation, scores.astype(np.float32), none, cap=cap or scorer.slots)
 
 
+def _generators(observation: Observation) -> Iterator[np.random.Generator]:
+    """One generator a user, seeded by what is visible, so that a random rule does not depend on the batch."""
+    for row, context in zip(observation["candidates"], observation["context"], strict=True):
+        yield np.random.default_rng(zlib.crc32(context.tobytes(), zlib.crc32(row.tobytes())))
+
+
 @dataclass
 class RandomSlate:
-    """Candidates drawn at random, anew for each slate.
+    """Items of the whole catalogue drawn at random, anew for each slate."""
 
-    The draw is a function of what is visible (candidates and context), so it does not depend on the batch.
-    """
-
-    scorer: Scorer
+    world: World
     name: str = "random"
     privileged: bool = False
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
+        """Draw without repeats."""
+        items, slots = len(self.world.catalog), self.world.scenario.shape.slate
+        return np.stack([1 + rng.choice(items, slots, replace=False) for rng in _generators(observation)])
+
+
+@dataclass
+class RandomCandidates:
+    """Candidates drawn at random, anew for each slate."""
+
+    scorer: Scorer
+    name: str = "random candidates"
+    privileged: bool = False
+
+    def act(self, observation: Observation) -> NDArray[np.int64]:
         """Random scores."""
-        scores = np.empty(observation["candidates"].shape, np.float32)
-        for b, (row, context) in enumerate(zip(observation["candidates"], observation["context"], strict=True)):
-            seed = zlib.crc32(context.tobytes(), zlib.crc32(row.tobytes()))
-            scores[b] = np.random.default_rng(seed).random(len(row), dtype=np.float32)
+        count = observation["candidates"].shape[1]
+        scores = np.stack([rng.random(count, dtype=np.float32) for rng in _generators(observation)])
         return _uncapped(self.scorer, observation, scores)
 
 

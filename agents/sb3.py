@@ -58,9 +58,9 @@ class SlateVecEnv(VecEnv):
     def __init__(self, env: Any, encoder: StateEncoder) -> None:
         if env.metadata["autoreset_mode"] != gym.vector.AutoresetMode.SAME_STEP:
             raise ValueError(f"autoreset_mode is {env.metadata['autoreset_mode']}; stable-baselines3 needs SAME_STEP")
+        self.env, self.encoder = env, encoder
         space = gym.spaces.Box(-np.inf, np.inf, (encoder.width,), np.float32)
         super().__init__(env.num_envs, space, env.single_action_space)
-        self.env, self.encoder = env, encoder
         self.returns = np.zeros(self.num_envs)  # minutes of the running episodes
         self.lengths = np.zeros(self.num_envs, np.int64)
         self._first_seed: int | None = None

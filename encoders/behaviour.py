@@ -176,6 +176,8 @@ def _pool(
 class StateEncoder(ABC):
     """Observations of the vector environment to states: ``[history | context | profile]``.
 
+    Context and profile are compressed to ``sign(x)·log(1 + |x|)``.
+
     A subclass says what the history becomes; its constructor takes first the sources (item vectors, texts), which are
     not saved, and then settings by keyword, which are.
 
@@ -217,7 +219,8 @@ class StateEncoder(ABC):
             part, expected = observation[name], (len(parts[0]), width)
             if part.shape != expected:
                 raise ValueError(f"{name} has shape {part.shape}, expected {expected}. Fix: set {name}_width")
-            parts.append(np.asarray(part, np.float32))
+            # Minutes, days and counts span orders of magnitude; networks learn from their logarithms more easily.
+            parts.append(np.sign(part) * np.log1p(np.abs(part, dtype=np.float32)))
         return np.concatenate(parts, axis=1)
 
     def save(self, folder: str | Path) -> None:
@@ -358,7 +361,7 @@ class TextHistory(StateEncoder):
         for row, completions, ages in zip(
             ids, observation["history_completion"], observation["history_age"], strict=True
         ):
-            real = np.flatnonzero(row)[: self._limit]
+            real = np.flatnonzero(row)
             texts = [self._texts[int(item) - 1] for item in row[real]]
             told.append(behaviour_to_text(texts, completions[real], ages[real], limit=self._limit))
         return told

@@ -50,7 +50,7 @@ class Bert:
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str], advance: Callable[[int], object] | None = None) -> NDArray[np.float32]:
         """Vectors (n, E) of texts (n); `advance` is told how many texts each batch finished."""
-        read = [text.lower() for text in texts] if False else list(texts)
+        read = [text.lower() for text in texts] if self._folder.lower_case else list(texts)
         tokens = self._tokenizer(read, truncation=True, max_length=self._max_tokens)["input_ids"]
         vectors = np.empty((len(texts), self._folder.width), np.float32)
         for rows in _equal_length(np.array([len(row) for row in tokens]), self._batch_size):

@@ -33,6 +33,8 @@ DRIFT = 16  # 16, 17, ...: one purpose for each 32 dimensions of taste
 @njit(inline="always")
 def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, int, int, int]:
     """Four independent 32-bit words from a counter of four words and a key of two."""
+    # Plain integers: as plain Python, the 64-bit numbers of a user's record would overflow below.
+    c0, c1, c2, c3, k0, k1 = int(c0), int(c1), int(c2), int(c3), int(k0), int(k1)
     for _ in range(10):
         p0 = 0xD2511F53 * c0
         p1 = 0xCD9E8D57 * c2

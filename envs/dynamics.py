@@ -13,6 +13,7 @@ logit with a no-click option, SlateQ (Ie et al., 2019); mixture cure, Boag (1949
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -26,9 +27,14 @@ ACTIVE, CHURNED, HORIZON = 0, 1, 2
 NOTHING = -1  # the slot chosen when nothing is
 
 
+def _records(fields: list[Any]) -> np.dtype:
+    """Aligned record type whose fields plain Python, too, reads as attributes."""
+    return np.dtype((np.record, np.dtype(fields, align=True)))
+
+
 def item_type(shape: Shape) -> np.dtype:
     """Record of one item. Row 0 of an item table is the empty item, which attracts nobody."""
-    return np.dtype(
+    return _records(
         [
             ("taste", "f4", (shape.taste,)),  # unit vector v
             ("topics", "f4", (shape.topics,)),  # soft membership φ, sums to 1
@@ -36,13 +42,12 @@ def item_type(shape: Shape) -> np.dtype:
             ("substance", "f8"),  # q, standardised
             ("minutes", "f8"),  # ℓ
         ],
-        align=True,
     )
 
 
 def user_type(shape: Shape) -> np.dtype:
     """Record of one user's whole state; a saved array of these is a saved simulation."""
-    return np.dtype(
+    return _records(
         [
             # who they are (hidden)
             ("id", "i8"),
@@ -84,13 +89,12 @@ def user_type(shape: Shape) -> np.dtype:
             ("minutes", "f8"),  # the last slate's dwell
             ("left", "i4"),  # 1 if the last slate ended its session
         ],
-        align=True,
     )
 
 
 def person_type(shape: Shape) -> np.dtype:
     """Record of one person of the population, before their first session."""
-    return np.dtype(
+    return _records(
         [
             ("taste", "f8", (shape.taste,)),
             ("sensitivity", "f8"),
@@ -103,7 +107,6 @@ def person_type(shape: Shape) -> np.dtype:
             ("past_age", "f8", (shape.past,)),  # [days] before the first session
             ("profile", "f4", (shape.topics,)),  # 1 for topics named as favourites at sign-up
         ],
-        align=True,
     )
 
 

@@ -58,7 +58,8 @@ def draw_people(scenario: Scenario, items: np.ndarray, popularity: NDArray[np.fl
     return people
 
 
-logistic_array = np.vectorize(logistic.py_func, otypes=[np.float64])
+# Without compilation (NUMBA_DISABLE_JIT=1) `logistic` is the plain function already.
+logistic_array = np.vectorize(getattr(logistic, "py_func", logistic), otypes=[np.float64])
 
 
 def _tastes(

@@ -250,9 +250,9 @@ def test_identity_tells_apart_what_changes_vectors(encoder, tmp_path):
     copy = variant(tmp_path / "copy", modules=["Transformer", "Pooling"], pooling={"pooling_mode": "mean"})
     tuned = variant(tmp_path / "tuned", leave_out="model.safetensors")
     (tuned / "model.safetensors").write_bytes((MODEL / "model.safetensors").read_bytes()[:-1] + b"!")
-    models = [TextEncoder(copy), TextEncoder(tuned)]
+    models = [TextEncoder(folder) for folder in (copy, tuned, variant(tmp_path / "bare"))]
     others = [TextEncoder(dtype="bfloat16"), TextEncoder(max_tokens=99), TextEncoder(device="cuda"), *models]
-    assert len({one.identity for one in [encoder, *others]}) == 6
+    assert len({one.identity for one in [encoder, *others]}) == 7
     assert encoder.identity == TextEncoder(MODEL, batch_size=7).identity
 
 

@@ -1,0 +1,178 @@
+"""A comparison: rules tuned on validation users, trained policies, references, all on the same test users and luck."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from ..envs.scoring import Scorer
+from .base import Agent
+from .baselines import (
+    MMR,
+    GreedySimilarity,
+    Popularity,
+    RandomCandidates,
+    RandomSlate,
+    StaticCap,
+    best_of,
+    fit_minutes,
+    similarity_score,
+)
+from .evaluate import Evaluator, held_out_users
+from .references import MyopicOracle, TasteOracle
+from .setup import RunConfig, Setting, load_agent
+from .stats import Interval, bootstrap_difference
+from .training import VALIDATION_LUCK
+
+TEST_LUCK = 2_000_003
+TRADE_OFFS = (0.3, 0.5, 0.7, 0.9)
+CAPS = (1, 2, 3, 5)
+LOGGED_STEPS = 60  # of 256 users: about 150 thousand shown items
+SIMILARITY = "greedy similarity"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A policy in the comparison: its agents, one for each training seed."""
+
+    name: str
+    kind: str  # "rule", "learned" or "reference"
+    agents: Sequence[Agent]
+    note: str = ""
+    twin: str = ""  # name of the same method with γ = 0, if that takes part
+
+
+def rules(setting: Setting, users: int, progress: Callable[[str], None]) -> list[Contestant]:
+    """The rules, each with parameters chosen on `users` validation users."""
+    scorer = Scorer(setting.world, setting.item_vectors)
+    people = held_out_users(setting.world, "validation", users)
+    evaluator = Evaluator(setting.world, setting.item_vectors, people, VALIDATION_LUCK)
+    progress("fitting predicted minutes on logged steps")
+    env = setting.vector_env(256, "items", autoreset_mode=AutoresetMode.SAME_STEP)
+    minutes = fit_minutes(scorer, env, LOGGED_STEPS)
+    progress("choosing the trade-off of MMR")
+    mmr, _ = best_of([MMR(scorer, t) for t in TRADE_OFFS], evaluator.mean_minutes)
+    caps, notes = [], []
+    for base, score in (("similarity", similarity_score(scorer)), ("predicted minutes", minutes.score)):
+        progress(f"choosing the cap on {base}")
+        best, values = best_of([StaticCap(scorer, score, c) for c in CAPS], evaluator.mean_minutes)
+        caps.append((max(values), best))
+        notes.append(f"at most {best.cap} per topic on {base}")
+    chosen = int(np.argmax([value for value, _ in caps]))
+    listed: list[tuple[Any, str]] = [
+        (RandomSlate(setting.world), "whole catalogue"),
+        (RandomCandidates(scorer), ""),
+        (Popularity(scorer), ""),
+        (GreedySimilarity(scorer), "BERT cosine to the pooled history"),
+        (minutes, "boosted trees on logged steps"),
+        (mmr, f"λ = {mmr.trade_off:g}"),
+        (caps[chosen][1], notes[chosen]),
+    ]
+    return [Contestant(agent.name, "rule", [agent], note) for agent, note in listed]
+
+
+def learned(setting: Setting, folders: Sequence[Path]) -> list[Contestant]:
+    """Trained policies of the folders, grouped by method; every run must share the comparison's setting."""
+    groups: dict[str, list[tuple[RunConfig, Path]]] = {}
+    for folder in folders:
+        config = RunConfig.from_json(folder / "config.json")
+        if config.setting != setting:
+            raise ValueError(f"{folder} was trained on {config.setting}, the comparison is on {setting}; compare like with like")
+        groups.setdefault(config.label, []).append((config, folder))
+    found = []
+    for label, members in groups.items():
+        first = members[0][0]
+        twin = label.replace(f"γ={first.gamma:g}", "γ=0")
+        agents = [load_agent(folder, config, setting) for config, folder in members]
+        note = f"{len(agents)} seed{'s' if len(agents) > 1 else ''}, {first.steps:,} steps"
+        found.append(Contestant(label, "learned", agents, note, twin if twin != label and twin in groups else ""))
+    return found
+
+
+def references(setting: Setting) -> list[Contestant]:
+    """What hidden state would make possible; in `Control` the taste oracle is exactly optimal."""
+    world = setting.world
+    return [
+        Contestant("myopic oracle", "reference", [MyopicOracle(world)], "true state, candidates, looks at one slate"),
+        Contestant("taste oracle", "reference", [TasteOracle(world)], "true taste, whole catalogue"),
+    ]
+
+
+def play(
+    setting: Setting, contestants: Sequence[Contestant], users: int, progress: Callable[[str, float], None]
+) -> pd.DataFrame:
+    """Every policy on the same test users with the same luck: one row a policy, seed and user."""
+    people = held_out_users(setting.world, "test", users)
+    evaluator = Evaluator(setting.world, setting.item_vectors, people, TEST_LUCK)
+    tables = []
+    for contestant in contestants:
+        for seed, agent in enumerate(contestant.agents):
+            table = evaluator.play(agent, lambda share, name=contestant.name: progress(name, share))  # type: ignore[misc]
+            coverage = table.attrs["coverage"]
+            table.attrs = {}  # pandas compares attrs when it concatenates
+            table.insert(0, "policy", contestant.name)
+            table.insert(1, "kind", contestant.kind)
+            table.insert(2, "seed", seed)
+            tables.append(table.assign(coverage=coverage))
+    return pd.concat(tables, ignore_index=True)
+
+
+def minutes_of(results: pd.DataFrame, policy: str) -> NDArray[np.float64]:
+    """(S, U) minutes of a policy: seeds by users."""
+    rows = results[results["policy"] == policy]
+    return rows.pivot(index="seed", columns="user", values="minutes").to_numpy()
+
+
+def summary(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.DataFrame:
+    """One row a policy, by kind and minutes: means, and paired differences with intervals as `Interval`."""
+    best = results[results["kind"] == "rule"].groupby("policy")["minutes"].mean().idxmax()
+    table = []
+    for c in contestants:
+        rows = results[results["policy"] == c.name]
+        own = minutes_of(results, c.name)
+        table.append(
+            {
+                "policy": c.name,
+                "kind": c.kind,
+                "note": c.note,
+                "minutes": own.mean(),
+                "interval": bootstrap_difference(own),
+                "vs similarity": _against(results, c.name, SIMILARITY),
+                "vs best rule": _against(results, c.name, str(best)),
+                "vs γ=0 twin": _against(results, c.name, c.twin) if c.twin else None,
+                "sessions": rows["sessions"].mean(),
+                "click rate": rows["clicks"].sum() / rows["slates"].sum(),
+                "kept": 1.0 - rows["churned"].mean(),
+                "diversity": rows["diversity"].mean(),
+                "coverage": rows.groupby("seed")["coverage"].first().mean(),
+                "satiation": rows["satiation"].mean(),
+            }
+        )
+    frame = pd.DataFrame(table)
+    frame.attrs["best rule"] = str(best)
+    order = {"rule": 0, "learned": 1, "reference": 2}
+    return frame.sort_values(["kind", "minutes"], key=lambda s: s.map(order) if s.name == "kind" else s, ignore_index=True)
+
+
+def _against(results: pd.DataFrame, policy: str, other: str) -> Interval | None:
+    if policy == other:
+        return None
+    return bootstrap_difference(minutes_of(results, policy), minutes_of(results, other))
+
+
+def flat(frame: pd.DataFrame) -> Mapping[str, Any]:
+    """The summary as plain numbers, ``{"policy/column": value}``, for trackers."""
+    out: dict[str, Any] = {}
+    for row in frame.to_dict("records"):
+        for key, value in row.items():
+            if isinstance(value, Interval):
+                out[f"{row['policy']}/{key}"] = value.mean
+                out[f"{row['policy']}/{key} low"], out[f"{row['policy']}/{key} high"] = value.low, value.high
+            elif isinstance(value, float):
+                out[f"{row['policy']}/{key}"] = value
+    return out

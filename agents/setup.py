@@ -1,0 +1,182 @@
+"""A run's configuration, and the pieces it is made of: world, vectors, state encoder, environment, action map."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from ..encoders.behaviour import PooledHistory, StateEncoder, TextHistory
+from ..encoders.text import TextEncoder
+from ..envs.engine import CONTEXT
+from ..envs.make import make_vector_env, make_world
+from ..envs.world import World
+from ..envs.wrappers import ActionMap, make_action_map
+from .names import one_of
+from .sb3 import SB3Agent, algorithm_named, load_policy
+
+STATES = ("pooled", "text")
+ENVIRONMENTS = ("longplay/Video-v0", "longplay/Control-v0")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is recommended to whom: the part of a configuration that two runs must share to be compared."""
+
+    env: str = "longplay/Video-v0"
+    """Environment id."""
+    catalog: str | None = None
+    """A table of items (CSV, Parquet or JSONL with id and text); by default the films."""
+    scenario: str | None = None
+    """A scenario TOML file; by default the environment's own."""
+    world_seed: int = 0
+    """Fixes who and what exists."""
+    bert: str | None = None
+    """A BERT by folder or hub name; by default all-MiniLM-L6-v2 from the installed package."""
+
+    def __post_init__(self) -> None:
+        """Refuse unknown names before anything slow happens."""
+        one_of("env", self.env, ENVIRONMENTS)
+
+    @cached_property
+    def world(self) -> World:
+        """Items and people."""
+        base = self.env.split("/")[1].split("-")[0].lower()
+        return make_world(self.scenario or base, self.catalog, self.world_seed, base)
+
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        """The text encoder."""
+        return TextEncoder(self.bert)
+
+    @cached_property
+    def item_vectors(self) -> NDArray[np.float32]:
+        """(N, E) vectors of the catalogue's texts, from the cache on disk where it has them."""
+        return self.encoder.encode(self.world.catalog.texts)
+
+    def vector_env(self, num_envs: int, action: str, **options: Any) -> Any:
+        """A vector environment with candidates."""
+        return make_vector_env(
+            num_envs,
+            scenario=self.world.scenario,
+            catalog=self.world.catalog,
+            world_seed=self.world_seed,
+            action=action,
+            candidates=True,
+            item_vectors=self.item_vectors,
+            **options,
+        )
+
+    def action_map(self, action: str) -> ActionMap:
+        """The map from a policy's actions to slates."""
+        shape = self.world.scenario.shape
+        count = max(min(shape.candidates, len(self.world.catalog) - shape.history), shape.slate)
+        return make_action_map(action, self.world, count, self.item_vectors)
+
+    def state_encoder(self, state: str) -> StateEncoder:
+        """Observations to states: pooled item vectors of the history, or the history's text through BERT."""
+        one_of("state", state, STATES)
+        widths = {"context_width": len(CONTEXT), "profile_width": self.world.scenario.shape.topics}
+        if state == "text":
+            return TextHistory(self.encoder, self.world.catalog.texts, **widths)
+        return PooledHistory(self.item_vectors, **widths)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run of a stable-baselines3 algorithm."""
+
+    setting: Setting = dataclasses.field(default_factory=Setting)
+    """What is recommended to whom."""
+    algorithm: str = "ppo"
+    """ppo, a2c, sac, td3 or ddpg."""
+    action: str = "weights"
+    """weights, query or candidates."""
+    state: str = "pooled"
+    """pooled (item vectors of the history) or text (the history's text through BERT)."""
+    gamma: float = 0.95
+    """Discount per slate; 0 learns what pays now."""
+    seed: int = 0
+    """Seeds the learner and the luck of the training users."""
+    steps: int = 400_000
+    """Slates to learn from."""
+    num_envs: int = 256
+    """Users at a time."""
+    learning_rate: float = 1e-3
+    """Of the optimiser."""
+    eval_users: int = 200
+    """Validation users that the policy is evaluated on during training."""
+    evals: int = 8
+    """Evaluations during training."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not run."""
+        algorithm_named(self.algorithm, self.action)
+        one_of("state", self.state, STATES)
+        for name, low, high in (
+            ("gamma", 0.0, 1.0),
+            ("seed", 0, 2**31 - 1),
+            ("steps", 1, 10**12),
+            ("num_envs", 1, 10**6),
+            ("learning_rate", 1e-8, 1.0),
+            ("eval_users", 1, 10**6),
+            ("evals", 1, 10**6),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} = {value!r} is out of range; allowed: {low} to {high}")
+
+    @property
+    def label(self) -> str:
+        """Name of the method in tables: what two seeds of it share."""
+        return f"{self.algorithm.upper()} {self.action} γ={self.gamma:g}" + ("" if self.state == "pooled" else " text")
+
+    def to_json(self) -> str:
+        """As text, for `from_json`."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, path: Path) -> "RunConfig":
+        """Read a run's configuration."""
+        if not path.is_file():
+            raise ValueError(f"{path} does not exist; name a folder that scripts/train.py wrote")
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{**content, "setting": Setting(**content["setting"])})
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not a run's configuration: {error}; train again") from error
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments of the algorithm."""
+        common: dict[str, Any] = {"gamma": self.gamma, "seed": self.seed, "learning_rate": self.learning_rate}
+        if self.algorithm == "ppo":
+            common |= {"n_steps": 32, "batch_size": 1024, "n_epochs": 5}
+        elif self.algorithm == "a2c":
+            common |= {"n_steps": 8}
+        else:
+            # One gradient step for each slate of the batch would take a thousand times longer than the environment.
+            common |= {"train_freq": 1, "gradient_steps": 4, "learning_starts": 20 * self.num_envs}
+            common |= {"buffer_size": 100_000, "batch_size": 512}
+        if self.algorithm in ("ppo", "a2c") and self.action != "candidates":
+            common["policy_kwargs"] = {"log_std_init": -1.5}
+        return common
+
+
+def load_agent(folder: Path, config: RunConfig, setting: Setting) -> SB3Agent:
+    """The policy that a run kept: the best on the validation users."""
+    encoder, action_map = setting.state_encoder(config.state), setting.action_map(config.action)
+    model = load_policy(folder, config.algorithm, config.action, encoder.width, action_map.space, **config.settings)
+    return SB3Agent(model, encoder, action_map, name=config.label)
+
+
+def training_env(config: RunConfig) -> Any:
+    """The vector environment that a run learns from."""
+    return config.setting.vector_env(
+        config.num_envs, config.action, split="train", autoreset_mode=AutoresetMode.SAME_STEP
+    )

@@ -1,0 +1,77 @@
+"""Numbers with intervals: paired differences over seeds and users, and retention curves."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import CensoredData, ecdf
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of 0."""
+        return self.low > 0 or self.high < 0
+
+
+def bootstrap_difference(
+    a: NDArray[np.float64], b: NDArray[np.float64] | None = None, resamples: int = 10_000, seed: int = 0
+) -> Interval:
+    """Mean of ``a − b`` over seeds and users, with a 95 % percentile interval of a two-way bootstrap.
+
+    Each resample draws users with replacement, the same for both sides (they are paired: same users, same luck), and
+    training seeds with replacement, for each side on its own (their trainings are independent).
+
+    Parameters
+    ----------
+    a, b
+        (S, U) and (T, U): one row a training seed, one column a user; a rule has one row. Without `b`, the mean of `a`.
+    resamples
+        Bootstrap resamples.
+    """
+    sides = [np.atleast_2d(np.asarray(side, np.float64)) for side in (a, b) if side is not None]
+    users = sides[0].shape[1]
+    if any(side.shape[1] != users for side in sides):
+        raise ValueError(f"sides have {[side.shape[1] for side in sides]} users; a paired difference needs the same users")
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(users, np.full(users, 1 / users), resamples) / users
+    values = np.zeros(resamples)
+    for sign, side in zip((1.0, -1.0), sides, strict=False):
+        seeds = rng.multinomial(len(side), np.full(len(side), 1 / len(side)), resamples) / len(side)
+        values += sign * ((seeds @ side) * weights).sum(axis=1)
+    mean = sides[0].mean() - (sides[1].mean() if len(sides) > 1 else 0.0)
+    low, high = np.quantile(values, [0.025, 0.975])
+    return Interval(float(mean), float(low), float(high))
+
+
+def retention(
+    days: NDArray[np.float64], churned: NDArray[np.bool_], grid: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Kaplan–Meier share of users not yet churned on each day of `grid`, with its 95 % interval (log-log).
+
+    Parameters
+    ----------
+    days
+        (U,) day of churn, or the day on which the user was last seen by the study.
+    churned
+        (U,) whether the user churned then; the others are censored.
+    """
+    days, churned = np.asarray(days, np.float64), np.asarray(churned, bool)
+    if not churned.any():
+        whole = np.ones(len(grid))
+        return whole, whole, whole
+    survival = ecdf(CensoredData(uncensored=days[churned], right=days[~churned])).sf
+    interval = survival.confidence_interval(method="log-log")
+    # Before the first churn the interval is not defined; nobody is gone.
+    low, high = (np.nan_to_num(curve.evaluate(grid), nan=1.0) for curve in (interval.low, interval.high))
+    return survival.evaluate(grid), low, high

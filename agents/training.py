@@ -1,0 +1,214 @@
+"""Training that can be interrupted and goes on to the same curve."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from .evaluate import Evaluator, held_out_users
+from .sb3 import SB3Agent, SlateVecEnv, algorithm_named, save_policy
+from .setup import RunConfig, training_env
+
+CHECKPOINT = "checkpoint.pt"
+VALIDATION_LUCK = 1_000_003  # the luck of the validation users, the same in every run
+CURVE = "curve.csv"
+
+
+def train(
+    config: RunConfig, folder: Path, resume: bool, report: Callable[[dict[str, float]], None], seconds: float = 20.0
+) -> pd.DataFrame:
+    """Train, evaluate on validation users on the way, and keep the best policy in `folder`.
+
+    Parameters
+    ----------
+    config
+        The run.
+    folder
+        Gets ``config.json``, ``policy.*``, ``curve.csv`` and, while the run is on, ``checkpoint.pt``.
+    resume
+        Continue from the checkpoint in `folder`.
+    report
+        Called with ``{"step": ..., "minutes": ..., ...}`` at each evaluation, and with ``{"step": ...}`` in between.
+    seconds
+        At least this long between two checkpoints.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The learning curve: step, validation minutes, sessions, churned share, click rate, training minutes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    setting = config.setting
+    encoder = setting.state_encoder(config.state)
+    env = SlateVecEnv(training_env(config), encoder)
+    algorithm: Any = algorithm_named(config.algorithm, config.action)
+    model = algorithm("MlpPolicy", env, device="cpu", **config.settings)
+    action_map = setting.action_map(config.action)
+    agent = SB3Agent(model, encoder, action_map, name=config.label)
+    users = held_out_users(setting.world, "validation", config.eval_users)
+    evaluator = Evaluator(setting.world, setting.item_vectors, users, VALIDATION_LUCK)
+    keeper = Keeper(config, folder, agent, evaluator, report, seconds)
+    if resume:
+        keeper.restore(env)
+    else:
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+        write_text(folder / "config.json", config.to_json())
+    left = config.steps - model.num_timesteps
+    if left > 0:
+        model.learn(left, callback=keeper, reset_num_timesteps=model.num_timesteps == 0)
+        keeper.finish()
+    env.close()
+    return keeper.curve
+
+
+class Keeper(BaseCallback):
+    """Evaluates, keeps the best policy and writes checkpoints, each between two rollouts, where the state is whole."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: Path,
+        agent: SB3Agent,
+        evaluator: Evaluator,
+        report: Callable[[dict[str, float]], None],
+        seconds: float,
+    ) -> None:
+        super().__init__()
+        self.config, self.folder, self.agent, self.evaluator = config, folder, agent, evaluator
+        self.report, self.seconds = report, seconds
+        self.curve = pd.DataFrame()
+        self._saved = 0.0
+        self._next = 0.0  # step of the next evaluation
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        import time
+
+        if self.num_timesteps >= self._next:
+            self.evaluate()
+        else:
+            self.report({"step": float(self.num_timesteps)})
+        if time.monotonic() - self._saved > self.seconds:
+            self.save()
+            self._saved = time.monotonic()
+
+    def evaluate(self) -> None:
+        """One point of the curve; keeps the policy if it is the best so far."""
+        table = self.evaluator.play(self.agent)
+        step = int(self.agent.model.num_timesteps)
+        recent = [episode["r"] for episode in self.agent.model.ep_info_buffer or ()]
+        row = {
+            "step": float(step),
+            "minutes": float(table["minutes"].mean()),
+            "sessions": float(table["sessions"].mean()),
+            "churned": float(table["churned"].mean()),
+            "click_rate": float(table["clicks"].sum() / table["slates"].sum()),
+            "training_minutes": float(np.mean(recent)) if recent else float("nan"),
+        }
+        if self.curve.empty or row["minutes"] > self.curve["minutes"].max():
+            save_policy(self.agent.model, self.folder, {"label": self.config.label, **row})
+        self.curve = pd.concat([self.curve, pd.DataFrame([row])], ignore_index=True)
+        write_text(self.folder / CURVE, self.curve.to_csv(index=False))
+        self._next = step + self.config.steps / self.config.evals
+        self.report(row)
+
+    def finish(self) -> None:
+        """The last point of the curve; the checkpoint stays, so that the run can be continued with more steps."""
+        self.evaluate()
+        self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint to a temporary file and rename it, so that no half-written one is ever read."""
+        model: Any = self.agent.model
+        env: SlateVecEnv = model.env
+        kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # what SB3 draws from
+        content: dict[str, Any] = {
+            "parameters": model.get_parameters(),
+            "counters": {name: int(getattr(model, name)) for name in ("num_timesteps", "_n_updates", "_episode_num")},
+            "episodes": [dict(episode) for episode in model.ep_info_buffer or ()],
+            "env": {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in env.save_state().items()},
+            "last_obs": torch.from_numpy(model._last_obs.copy()),
+            "last_starts": torch.from_numpy(np.asarray(model._last_episode_starts, bool)),
+            "torch": torch.get_rng_state(),
+            "numpy": {"keys": torch.from_numpy(keys.astype(np.int64)), "rest": [position, has_gauss, float(gauss)]},
+            "actions": json.dumps(_generators(model.action_space)),
+            "curve": self.curve.to_csv(index=False),
+            "next": float(self._next),
+        }
+        if isinstance(model, OffPolicyAlgorithm):
+            content["buffer"] = _buffer_state(model.replay_buffer)
+        temporary = self.folder / f"{CHECKPOINT}.tmp"
+        torch.save(content, temporary)
+        temporary.replace(self.folder / CHECKPOINT)
+
+    def restore(self, env: SlateVecEnv) -> None:
+        """Put everything back as it was when the checkpoint was written."""
+        path = self.folder / CHECKPOINT
+        if not path.is_file():
+            raise ValueError(f"{path} does not exist; there is nothing to resume: leave out --resume")
+        try:
+            content = torch.load(path, weights_only=True)
+        except Exception as error:
+            raise ValueError(f"{path} cannot be read as a checkpoint: {error}; train again without --resume") from error
+        model: Any = self.agent.model
+        model.set_parameters(content["parameters"], exact_match=True)
+        for name, value in content["counters"].items():
+            setattr(model, name, value)
+        model._setup_learn(0, reset_num_timesteps=False)
+        model.ep_info_buffer.extend(content["episodes"])
+        env.load_state({key: value.numpy() for key, value in content["env"].items()})
+        model._last_obs = content["last_obs"].numpy()
+        model._last_episode_starts = content["last_starts"].numpy()
+        if isinstance(model, OffPolicyAlgorithm):
+            _load_buffer(model.replay_buffer, content["buffer"])
+        _set_generators(model.action_space, json.loads(content["actions"]))
+        torch.set_rng_state(content["torch"])
+        position, has_gauss, gauss = content["numpy"]["rest"]
+        keys = content["numpy"]["keys"].numpy().astype(np.uint32)
+        np.random.set_state(("MT19937", keys, position, has_gauss, gauss))  # noqa: NPY002  # what SB3 draws from
+        self.curve = _read_curve(content["curve"])
+        self._next = content["next"]
+
+
+BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+
+
+def _buffer_state(buffer: Any) -> dict[str, Any]:
+    end = buffer.buffer_size if buffer.full else buffer.pos
+    arrays = {name: torch.from_numpy(getattr(buffer, name)[:end].copy()) for name in BUFFER}
+    return {"arrays": arrays, "pos": int(buffer.pos), "full": bool(buffer.full)}
+
+
+def _load_buffer(buffer: Any, state: dict[str, Any]) -> None:
+    for name, value in state["arrays"].items():
+        getattr(buffer, name)[: len(value)] = value.numpy()
+    buffer.pos, buffer.full = state["pos"], state["full"]
+
+
+def _generators(space: Any) -> Any:
+    return space.np_random.bit_generator.state
+
+
+def _set_generators(space: Any, state: Any) -> None:
+    space.np_random.bit_generator.state = state
+
+
+def _read_curve(text: str) -> pd.DataFrame:
+    import io
+
+    return pd.read_csv(io.StringIO(text)) if text.strip() else pd.DataFrame()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,68 @@
+"""What the scripts share: threads, the console, errors that read well, the catalogue's vectors."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from rich.console import Console
+from threadpoolctl import threadpool_limits
+
+from ..agents.setup import Setting
+
+console = Console(highlight=False)
+RUNS = Path("runs")
+
+
+def set_threads(count: int) -> None:
+    """Threads of torch, BLAS and OpenMP.
+
+    One is best for the small networks here: two collapse when anything else runs, and two runs side by side use the
+    cores better.
+    """
+    torch.set_num_threads(count)
+    threadpool_limits(limits=count)
+
+
+def prepare(setting: Setting) -> None:
+    """Load the catalogue and its vectors; what is not in the cache is encoded on all cores."""
+    world = setting.world
+    report = getattr(world.catalog, "report", {})
+    console.print(
+        f"{world.catalog.name}: {len(world.catalog):,} items, {len(world.people):,} users"
+        + (f" ({', '.join(f'{k} {v:,}' for k, v in report.items() if v)})" if report else "")
+    )
+    set_threads(os.cpu_count() or 1)
+    vectors = setting.item_vectors
+    set_threads(1)
+    console.print(f"item vectors: {vectors.shape[0]:,} × {vectors.shape[1]}")
+
+
+def run_name(name: str) -> Path:
+    """Folder of a run, below ``runs``.
+
+    Raises
+    ------
+    ValueError
+        If the name would lead out of it.
+    """
+    folder = RUNS / name
+    if not name or not folder.resolve().is_relative_to(RUNS.resolve()) or folder.resolve() == RUNS.resolve():
+        raise ValueError(f"name = {name!r} must be a folder name below {RUNS}/")
+    return folder
+
+
+def command_line(main: Callable[[Any], None], arguments: type[Any]) -> None:
+    """Parse the arguments, run, and turn a refusal into one readable line and exit code 2."""
+    try:
+        main(tyro.cli(arguments, description=sys.modules[main.__module__].__doc__))
+    except ValueError as error:
+        console.print("[red]error:[/red] ", end="")
+        console.print(str(error), markup=False)
+        raise SystemExit(2) from error
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        raise SystemExit(130) from None

@@ -1,0 +1,117 @@
+"""Compare policies on the same held-out users with the same luck: table, intervals, retention, report.
+
+    python scripts/compare.py --name first --runs my-ppo my-myopic-ppo
+    python scripts/compare.py --name control --env longplay/Control-v0
+
+Rules are tuned on validation users, everything is played by test users. Writes runs/NAME: report.html (self-contained),
+results.parquet (one row a policy, seed and user), config.toml.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import tomli_w
+import tyro
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import longplay
+from longplay.agents.compare import flat, learned, play, references, rules, summary
+from longplay.agents.evaluate import held_out_users
+from longplay.agents.names import one_of
+from longplay.agents.report import retention_picture, write_report
+from longplay.agents.setup import Setting
+from longplay.agents.tracking import MODES, Tracker
+from longplay.agents.training import write_text
+from longplay.scripts.common import command_line, console, prepare, run_name
+
+
+@dataclass
+class Arguments:
+    """Compare policies."""
+
+    name: str
+    """Folder below runs/ that the comparison is written to."""
+    runs: tuple[str, ...] = ()
+    """Names of training runs; those that differ in the seed alone are one method."""
+    setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
+    users: int = 500
+    """Test users that every policy plays."""
+    validation_users: int = 200
+    """Validation users that the rules are tuned on."""
+    track: str = "offline"
+    """Weights & Biases: online, offline or off."""
+
+
+def main(args: Arguments) -> None:
+    """Play, summarise, write."""
+    one_of("track", args.track, MODES)
+    folder, setting = run_name(args.name), args.setting
+    trained = [run_name(run) for run in args.runs]
+    for count, split in ((args.users, "test"), (args.validation_users, "validation")):
+        held_out_users(setting.world, split, count)
+    prepare(setting)
+    policies = learned(setting, trained)
+    with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as progress:
+        task = progress.add_task("rules", total=None)
+        ruled = rules(setting, args.validation_users, lambda what: progress.update(task, description=what))
+        progress.update(task, total=1.0)
+        contestants = [*ruled, *policies, *references(setting)]
+
+        def show(name: str, share: float) -> None:
+            progress.update(task, description=f"test users: {name}", completed=share)
+
+        results = play(setting, contestants, args.users, show)
+    frame = summary(results, contestants)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / "results.parquet.tmp"
+    results.to_parquet(temporary, index=False)
+    temporary.replace(folder / "results.parquet")
+    config = {"longplay": longplay.__version__, **{k: v for k, v in asdict(args).items() if k != "setting"}}
+    config["runs"] = list(args.runs)
+    config["setting"] = {key: value for key, value in asdict(setting).items() if value is not None}
+    write_text(folder / "config.toml", tomli_w.dumps(config))
+    report = write_report(folder, frame, results, trained, config)
+    with Tracker(args.track, folder, "compare", config) as tracker:
+        tracker.log(flat(frame))
+        tracker.table("comparison", frame.drop(columns="note").astype(str))
+        tracker.picture("retention", retention_picture(results, folder / "retention.png"))
+        tracker.artifact(f"comparison-{args.name.replace('/', '-')}", "report", [report, folder / "results.parquet"])
+    for table in tables(frame, len(results["user"].unique())):
+        console.print(table)
+    console.print(f"report: {report}", soft_wrap=True)
+
+
+def tables(frame, users: int) -> list[Table]:  # noqa: ANN001  # the summary's data frame
+    """The summary as two terminal tables that fit 80 columns."""
+    best = frame.attrs["best rule"]
+    first = Table(title=f"Minutes in 30 days, {users} test users, same luck (95 % intervals)", title_justify="left")
+    for column in ("policy", "minutes", "− similarity", "− best rule", "− γ=0 twin"):
+        first.add_column(column, justify="left" if column == "policy" else "right", overflow="fold")
+    second = Table(title=f"How they earn it (best rule: {best})", title_justify="left")
+    for column in ("policy", "sessions", "click rate", "kept", "diversity", "coverage"):
+        second.add_column(column, justify="left" if column == "policy" else "right")
+    kind = None
+    for row in frame.to_dict("records"):
+        if kind is not None and row["kind"] != kind:
+            first.add_section()
+            second.add_section()
+        kind = row["kind"]
+        differences = [_short(row[f"vs {key}"]) for key in ("similarity", "best rule", "γ=0 twin")]
+        first.add_row(row["policy"], f"{row['minutes']:.1f}", *differences)
+        second.add_row(
+            row["policy"],
+            f"{row['sessions']:.1f}",
+            *(f"{row[key]:.0%}" for key in ("click rate", "kept")),
+            f"{row['diversity']:.2f}",
+            f"{row['coverage']:.0%}",
+        )
+    return [first, second]
+
+
+def _short(interval) -> str:  # noqa: ANN001  # an Interval or nothing
+    return "" if interval is None else f"{interval.mean:+.0f} [{interval.low:+.0f}, {interval.high:+.0f}]"
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)

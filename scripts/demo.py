@@ -1,0 +1,107 @@
+"""The whole story on two cores: encode real films, train PPO and its γ = 0 twin with three seeds each, compare.
+
+    make demo            (or: python scripts/demo.py)
+
+Writes runs/demo: report.html, results.parquet, config.toml and the six trained policies.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from longplay.agents.names import one_of
+from longplay.agents.setup import RunConfig, Setting
+from longplay.agents.tracking import MODES
+from longplay.scripts.common import command_line, console, prepare, run_name
+
+SCRIPTS = Path(__file__).parent
+
+
+@dataclass
+class Arguments:
+    """Encode, train, compare."""
+
+    name: str = "demo"
+    """Folder below runs/."""
+    seeds: int = 3
+    """Training seeds of each method."""
+    steps: int = RunConfig.steps
+    """Slates that each training learns from."""
+    users: int = 500
+    """Test users of the comparison."""
+    workers: int = 2
+    """Trainings side by side, one thread each."""
+    track: str = "offline"
+    """Weights & Biases: online, offline or off."""
+
+
+def main(args: Arguments) -> None:
+    """Run the three parts."""
+    one_of("track", args.track, MODES)
+    for name in ("seeds", "steps", "users", "workers"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")
+    folder = run_name(args.name)
+    started = time.monotonic()
+    console.rule("1. Real films through a real BERT")
+    prepare(Setting())
+    console.rule("2. PPO, and the same PPO that does not look ahead (γ = 0)")
+    jobs = [(f"{folder.name}/{kind}-{seed}", gamma, seed) for seed in range(args.seeds) for kind, gamma in (("ppo", RunConfig.gamma), ("myopic", 0.0))]
+    train_all(jobs, args)
+    console.rule("3. Everyone on the same test users with the same luck")
+    runs = [name for name, _, _ in jobs]
+    command = ["compare.py", "--name", args.name, "--users", str(args.users), "--track", args.track, "--runs", *runs]
+    subprocess.run([sys.executable, str(SCRIPTS / command[0]), *command[1:]], check=True, env=environment())
+    console.print(f"done in {(time.monotonic() - started) / 60:.1f} minutes")
+
+
+def train_all(jobs: Sequence[tuple[str, float, int]], args: Arguments) -> None:
+    """Run the trainings, some side by side; what an interrupted demo had finished or begun is taken up again."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    waiting, running = list(jobs), {}
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("trainings", total=len(jobs))
+        while waiting or running:
+            while waiting and len(running) < args.workers:
+                name, gamma, seed = waiting.pop(0)
+                running[start(name, gamma, seed, args)] = name
+            time.sleep(0.2)
+            for process in [p for p in running if p.poll() is not None]:
+                name = running.pop(process)
+                if process.returncode:
+                    for other in running:
+                        other.terminate()
+                    raise ValueError(f"training {name} failed; its output is in {run_name(name)}/log.txt")
+                last = (run_name(name) / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-1]
+                progress.console.print(f"{name}: {last.split(';')[0]}")
+                progress.advance(task)
+
+
+def start(name: str, gamma: float, seed: int, args: Arguments) -> subprocess.Popen[bytes]:
+    """Start one training, or go on with it if a checkpoint of the same configuration is there."""
+    folder = run_name(name)
+    config = RunConfig(gamma=gamma, seed=seed, steps=args.steps)
+    command = [sys.executable, str(SCRIPTS / "train.py"), "--name", name, "--track", args.track]
+    begun = folder / "config.json"
+    if begun.exists() and (folder / "checkpoint.pt").exists() and RunConfig.from_json(begun) == config:
+        command += ["--resume"]
+    else:
+        command += ["--overwrite", "--gamma", str(gamma), "--seed", str(seed), "--steps", str(args.steps)]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log.txt").open("wb") as log:
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment())
+
+
+def environment() -> dict[str, str]:
+    """One thread for each training, and no spinning: idle OpenMP threads would take the cores from the others."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)

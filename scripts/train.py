@@ -1,0 +1,69 @@
+"""Train a stable-baselines3 policy on simulated users, with evaluations on validation users on the way.
+
+    python scripts/train.py --name my-ppo --gamma 0.95 --seed 0
+    python scripts/train.py --name my-ppo --resume          # after an interruption: continues to the same curve
+
+Writes runs/NAME: config.json, the best policy on the validation users (policy.safetensors), curve.csv, a checkpoint.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import tyro
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from longplay.agents.setup import RunConfig
+from longplay.agents.tracking import MODES, Tracker
+from longplay.agents.names import one_of
+from longplay.agents.training import CHECKPOINT, CURVE, train
+from longplay.scripts.common import command_line, console, prepare, run_name
+
+
+@dataclass
+class Arguments:
+    """Train a policy."""
+
+    name: str
+    """Folder below runs/ that the run is written to."""
+    run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
+    resume: bool = False
+    """Continue the run NAME from its checkpoint; its own configuration is used."""
+    overwrite: bool = False
+    """Start again although NAME exists."""
+    track: str = "offline"
+    """Weights & Biases: online, offline or off."""
+
+
+def main(args: Arguments) -> None:
+    """Train, or go on."""
+    one_of("track", args.track, MODES)
+    folder = run_name(args.name)
+    config = RunConfig.from_json(folder / "config.json") if args.resume else args.run
+    if not args.resume and not args.overwrite and (folder / "config.json").exists():
+        raise ValueError(f"{folder} exists; give --resume to continue it, --overwrite to start again, or another --name")
+    console.print(f"{folder}: {config.label}, seed {config.seed}, {config.steps:,} steps")
+    prepare(config.setting)
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    with (
+        Tracker(args.track, folder, "train", {**asdict(config), "label": config.label}) as tracker,
+        Progress(*columns, console=console) as progress,
+    ):
+        task = progress.add_task("training", total=config.steps, note="")
+
+        def report(row: dict[str, float]) -> None:
+            step = int(row["step"])
+            progress.update(task, completed=min(step, config.steps))
+            if "minutes" in row:
+                progress.update(task, note=f"validation {row['minutes']:.0f} min")
+                progress.console.print(f"step {step:>9,}  validation {row['minutes']:6.1f} min, {row['churned']:.0%} churned")
+                tracker.log({f"validation/{key}": value for key, value in row.items() if key != "step"}, step=step)
+
+        curve = train(config, folder, args.resume, report)
+        files: list[Path] = [folder / name for name in ("policy.safetensors", "policy.json", "config.json", CURVE)]
+        tracker.artifact(f"policy-{args.name.replace('/', '-')}", "model", files)
+    best = curve.loc[curve["minutes"].idxmax()]
+    console.print(f"best: {best['minutes']:.1f} validation minutes at step {int(best['step']):,}; {folder}/{CHECKPOINT} kept")
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)

@@ -1,0 +1,27 @@
+"""Worlds, built once."""
+
+import pytest
+
+from longplay.envs.world import build_world
+from longplay.tests.envs.worlds import make_catalog, small
+
+
+@pytest.fixture(scope="session")
+def catalog():
+    return make_catalog()
+
+
+@pytest.fixture(scope="session")
+def world(catalog):
+    return build_world(catalog, small())
+
+
+@pytest.fixture(scope="session")
+def short_world(catalog):
+    """A life of three days, so that episodes end often."""
+    return build_world(catalog, small(horizon__days=3))
+
+
+@pytest.fixture(scope="session")
+def control_world(catalog):
+    return build_world(catalog, small("control"))
