@@ -7,14 +7,19 @@ same luck therefore share every draw for as long as their slates agree (common r
 Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The tests check the known
 answers that the paper's authors publish with their code.
 
-The words are 32 bits held in 64-bit integers and masked, so that the same lines run compiled and as plain Python.
+The words are 32 bits held in unsigned 64-bit integers, where their products fit: a signed product would overflow, and
+what the compiler makes of that is undefined. The same lines run compiled and as plain Python.
 """
 
 import math
 
+import numpy as np
 from numba import njit
 
 MASK = 0xFFFFFFFF  # 32 bits
+_LOW, _32 = np.uint64(MASK), np.uint64(32)
+_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)  # multipliers
+_W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)  # steps of the key
 
 # Purposes. A purpose is part of the counter, so that two kinds of draw never share a number.
 KEY = 0  # the stream key itself
@@ -33,20 +38,15 @@ DRIFT = 16  # 16, 17, ...: one purpose for each 32 dimensions of taste
 @njit(inline="always")
 def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, int, int, int]:
     """Four independent 32-bit words from a counter of four words and a key of two."""
-    # Plain integers: as plain Python, the 64-bit numbers of a user's record would overflow below.
-    c0, c1, c2, c3, k0, k1 = int(c0), int(c1), int(c2), int(c3), int(k0), int(k1)
+    x0, x1, x2, x3 = np.uint64(c0), np.uint64(c1), np.uint64(c2), np.uint64(c3)
+    y0, y1 = np.uint64(k0), np.uint64(k1)
     for _ in range(10):
-        p0 = 0xD2511F53 * c0
-        p1 = 0xCD9E8D57 * c2
-        c0, c1, c2, c3 = (
-            ((p1 >> 32) & MASK) ^ c1 ^ k0,
-            p1 & MASK,
-            ((p0 >> 32) & MASK) ^ c3 ^ k1,
-            p0 & MASK,
-        )
-        k0 = (k0 + 0x9E3779B9) & MASK
-        k1 = (k1 + 0xBB67AE85) & MASK
-    return c0, c1, c2, c3
+        p0 = _M0 * x0
+        p1 = _M1 * x2
+        x0, x1, x2, x3 = (p1 >> _32) ^ x1 ^ y0, p1 & _LOW, (p0 >> _32) ^ x3 ^ y1, p0 & _LOW
+        y0 = (y0 + _W0) & _LOW
+        y1 = (y1 + _W1) & _LOW
+    return np.int64(x0), np.int64(x1), np.int64(x2), np.int64(x3)
 
 
 @njit(inline="always")

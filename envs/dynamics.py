@@ -80,6 +80,7 @@ def user_type(shape: Shape) -> np.dtype:
             ("last", "i4"),  # last item consumed in this session, 0 for none
             ("status", "i4"),
             # what happened, most recent first; items are numbers 1..N, 0 is none
+            ("residues", "i8"),  # which remainders modulo 61 the history's items have, a bit each
             ("history_items", "i4", (shape.history,)),
             ("history_completion", "f8", (shape.history,)),
             ("history_time", "f8", (shape.history,)),  # clock when consumed [days]
@@ -118,22 +119,26 @@ def logistic(x: float) -> float:
 
 @njit(inline="always")
 def dot(a: np.ndarray, b: np.ndarray) -> float:
-    """Inner product of two vectors whose length is a multiple of 4.
+    """Inner product of two vectors whose length is a multiple of 8.
 
-    Four running sums in a fixed order: the compiler may use vector instructions without being allowed to reorder.
+    Eight running sums in a fixed order: the compiler may use vector instructions without being allowed to reorder.
     """
-    s0 = s1 = s2 = s3 = 0.0
-    for d in range(0, len(a), 4):
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    for d in range(0, len(a), 8):
         s0 += a[d] * np.float64(b[d])
         s1 += a[d + 1] * np.float64(b[d + 1])
         s2 += a[d + 2] * np.float64(b[d + 2])
         s3 += a[d + 3] * np.float64(b[d + 3])
-    return (s0 + s1) + (s2 + s3)
+        s4 += a[d + 4] * np.float64(b[d + 4])
+        s5 += a[d + 5] * np.float64(b[d + 5])
+        s6 += a[d + 6] * np.float64(b[d + 6])
+        s7 += a[d + 7] * np.float64(b[d + 7])
+    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
 
 
 @njit(inline="always")
 def add(a: np.ndarray, b: np.ndarray, scale: float) -> None:
-    """``a += scale·b`` for vectors whose length is a multiple of 4, four at a time as in `dot`."""
+    """``a += scale·b`` for vectors whose length is a multiple of 4, four at a time, loads before stores."""
     for d in range(0, len(a), 4):
         x0 = a[d] + scale * np.float64(b[d])
         x1 = a[d + 1] + scale * np.float64(b[d + 1])
@@ -154,16 +159,18 @@ def feel(p: Params, user: np.record, items: np.ndarray) -> None:
         add(user.mood, items[user.last].topics, p.momentum_weight)
 
 
-@njit
+@njit(inline="always")
 def remembers(p: Params, user: np.record, item: int) -> bool:
     """Whether the item is among the last R consumed."""
+    if not (user.residues >> (item % 61)) & 1:
+        return False  # the common case, without walking the history
     found = 0
     for h in range(min(int(p.repeat_memory), len(user.history_items))):
         found += user.history_items[h] == np.int32(item)
     return found > 0
 
 
-@njit
+@njit(inline="always")
 def attract(p: Params, user: np.record, items: np.ndarray, item: int) -> float:
     """Utility ``U = β⟨u,v⟩ + μ φ·φ_last − α⟨Φ,φ⟩ − ω·1[among the last R consumed]``; call `feel` first."""
     utility = p.taste_weight * dot(user.taste, items[item].taste) + dot(user.mood, items[item].topics)
@@ -254,6 +261,16 @@ def remember(user: np.record, item: int, completion: float) -> None:
     user.history_items[0] = item
     user.history_completion[0] = completion
     user.history_time[0] = user.clock
+    index(user)
+
+
+@njit
+def index(user: np.record) -> None:
+    """Note which remainders modulo 61 occur in the history, so that `remembers` seldom has to walk it."""
+    bits = 0
+    for h in range(len(user.history_items)):
+        bits |= 1 << int(user.history_items[h] % 61)
+    user.residues = bits
 
 
 @njit
@@ -383,6 +400,7 @@ def begin(p: Params, items: np.ndarray, person: np.record, user: np.record) -> N
         user.history_completion[h] = person.past_completion[h]
         user.history_time[h] = user.clock - person.past_age[h]
         add(user.satiation, items[item].topics, math.exp(-person.past_age[h] / user.recovery))
+    index(user)
 
 
 @njit

@@ -133,8 +133,8 @@ SHAPE_LIMITS: dict[str, tuple[int, int]] = {
     "slate": (1, 100),
     "history": (1, 200),
     "past": (1, 200),
-    "taste": (4, 256),
-    "topics": (4, 256),
+    "taste": (8, 256),
+    "topics": (8, 256),
     "users": (10, 10_000_000),
     "candidates": (1, 100_000),
 }
@@ -335,8 +335,8 @@ def _check_shape(name: str, shape: Shape) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise ScenarioError(f"scenario {name!r}: shape.{key} = {value!r} must be a whole number from {low} to {high}")
     for key in ("taste", "topics"):
-        if getattr(shape, key) % 4:
-            raise ScenarioError(f"scenario {name!r}: shape.{key} = {getattr(shape, key)} must be a multiple of 4")
+        if getattr(shape, key) % 8:
+            raise ScenarioError(f"scenario {name!r}: shape.{key} = {getattr(shape, key)} must be a multiple of 8")
     if shape.past > shape.history:
         raise ScenarioError(f"scenario {name!r}: shape.past = {shape.past} exceeds shape.history = {shape.history}")
     if shape.candidates < shape.slate:
