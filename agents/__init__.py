@@ -1,0 +1,1 @@
+"""Agents: rules, trained policies and references, and how they are compared."""

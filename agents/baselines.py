@@ -15,7 +15,9 @@ from ..envs.scoring import FEATURES, Scorer
 from ..envs.world import World
 
 
-def _uncapped(scorer: Scorer, observation: Observation, scores: NDArray[np.floating], cap: int = 0) -> NDArray[np.int64]:
+def _uncapped(
+    scorer: Scorer, observation: Observation, scores: NDArray[np.floating], cap: int = 0
+) -> NDArray[np.int64]:
     """Slates of the best-scored candidates, at most `cap` per main topic (0: no cap)."""
     none = np.zeros(len(scores), np.float32)
     return scorer.fill(observation, scores.astype(np.float32), none, cap=cap or scorer.slots)
@@ -99,7 +101,8 @@ class PredictedMinutes:
         """Predicted minutes (B, M) of each candidate in the first slot."""
         features = self.scorer.features(observation)
         flat = np.concatenate([features.reshape(-1, len(FEATURES)), np.zeros((features[..., 0].size, 1))], axis=1)
-        return self.model.predict(flat).reshape(features.shape[:2]).astype(np.float32)
+        predicted: NDArray[np.float64] = self.model.predict(flat)
+        return predicted.reshape(features.shape[:2]).astype(np.float32)
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Score by predicted minutes."""

@@ -82,7 +82,9 @@ def learned(setting: Setting, folders: Sequence[Path]) -> list[Contestant]:
     for folder in folders:
         config = RunConfig.from_json(folder / "config.json")
         if config.setting != setting:
-            raise ValueError(f"{folder} was trained on {config.setting}, the comparison is on {setting}; compare like with like")
+            raise ValueError(
+                f"{folder} was trained on {config.setting}, the comparison is on {setting}; compare like with like"
+            )
         groups.setdefault(config.label, []).append((config, folder))
     found = []
     for label, members in groups.items():
@@ -156,7 +158,9 @@ def summary(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.Data
     frame = pd.DataFrame(table)
     frame.attrs["best rule"] = str(best)
     order = {"rule": 0, "learned": 1, "reference": 2}
-    return frame.sort_values(["kind", "minutes"], key=lambda s: s.map(order) if s.name == "kind" else s, ignore_index=True)
+    return frame.sort_values(
+        ["kind", "minutes"], key=lambda s: s.map(order) if s.name == "kind" else s, ignore_index=True
+    )
 
 
 def _against(results: pd.DataFrame, policy: str, other: str) -> Interval | None:

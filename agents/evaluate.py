@@ -101,7 +101,9 @@ class Evaluator:
     def _diversity(self, slates: NDArray[np.int64]) -> NDArray[np.float64]:
         vectors = self.unit[slates]
         k = slates.shape[1]
-        together = (vectors.sum(axis=1, dtype=np.float64) ** 2).sum(axis=1) - (vectors.astype(np.float64) ** 2).sum((1, 2))
+        together = (vectors.sum(axis=1, dtype=np.float64) ** 2).sum(axis=1) - (vectors.astype(np.float64) ** 2).sum(
+            (1, 2)
+        )
         return np.asarray(1.0 - together / max(k * (k - 1), 1))
 
 

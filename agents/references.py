@@ -16,9 +16,9 @@ NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)  # for the mean over
 class MyopicOracle:
     """The slate of candidates with the most expected minutes now, from the user's true state.
 
-    The best slate under a multinomial logit maximises ``Σ w_i r_i / (w_0 + Σ w_i)`` with ``w_i = p_k e_i``. Dinkelbach's
-    method (1967) does so exactly: for a given ratio λ the best assignment of items to slots puts the largest
-    ``e_i(r_i − λ)`` in the slots with the largest p_k (rearrangement inequality), and its ratio is the next λ.
+    The best slate under a multinomial logit maximises ``Σ w_i r_i / (w_0 + Σ w_i)`` with ``w_i = p_k e_i``.
+    Dinkelbach's method (1967) does so exactly: for a given ratio λ the best assignment of items to slots puts the
+    largest ``e_i(r_i − λ)`` in the slots with the largest p_k (rearrangement inequality), and its ratio is the next λ.
     """
 
     world: World

@@ -16,7 +16,7 @@ from .setup import RunConfig
 from .stats import Interval, retention
 from .training import CURVE, write_text
 
-COLOURS = mpl.colormaps["tab20"].colors
+COLOURS = mpl.colormaps["tab20"](range(20))
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;font-size:13px}td,th{padding:.25rem .6rem;text-align:right;white-space:nowrap}
@@ -48,9 +48,9 @@ def write_report(
         pictures.append(("Learning curves on validation users", curve_figure(trained)))
     body = [
         "<h1>Comparison of slate policies</h1>",
-        f"<p>{results['user'].nunique()} test users, the same luck for every policy. The metric is undiscounted minutes "
-        "of dwell in 30 days. Intervals are 95 %, from a bootstrap that resamples users (paired) and training seeds. "
-        "Users are simulated: gains here are gains in this model of users.</p>",
+        f"<p>{results['user'].nunique()} test users, the same luck for every policy. The metric is undiscounted "
+        "minutes of dwell in 30 days. Intervals are 95 %, from a bootstrap that resamples users "
+        "(paired) and training seeds. Users are simulated: gains here are gains in this model of users.</p>",
         "<p class=key><span style='background:#fafafa'>rules</span><span style='background:#eef5ff'>learned</span>"
         "<span style='background:#fff7ea'>references that read hidden state</span></p>",
         f"<div class=wide>{_table(frame)}</div>",

@@ -1,11 +1,11 @@
-"""stable-baselines3 on the slate environments: a VecEnv face, the algorithms by name, and trained policies as agents."""
+"""stable-baselines3 on the slate environments: a VecEnv face, algorithms by name, trained policies as agents."""
 
 import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -66,7 +66,7 @@ class SlateVecEnv(VecEnv):
         self._first_seed: int | None = None
         self._actions: NDArray[Any] | None = None
 
-    def seed(self, seed: int | None = None) -> list[int | None]:  # type: ignore[override]
+    def seed(self, seed: int | None = None) -> list[int | None]:
         """Seed the next reset; slot i gets ``seed + i``."""
         self._first_seed = seed
         return [None if seed is None else seed + i for i in range(self.num_envs)]
@@ -84,7 +84,7 @@ class SlateVecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
-        """Step; an episode that ends is followed by the next one's first state, its own last state being in the info."""
+        """Step; where an episode ends comes the next one's first state, its own last state being in the info."""
         observation, reward, terminated, truncated, info = self.env.step(self._actions)
         done = terminated | truncated
         self.returns += reward
@@ -172,11 +172,17 @@ def save_policy(model: BaseAlgorithm, folder: Path, about: Mapping[str, Any]) ->
     temporary.replace(folder / "policy.json")
 
 
-def load_policy(folder: Path, algorithm: str, action: str, width: int, space: gym.Space[Any], **settings: Any) -> BaseAlgorithm:
+def load_policy(
+    folder: Path, algorithm: str, action: str, width: int, space: gym.Space[Any], **settings: Any
+) -> BaseAlgorithm:
     """Build the algorithm with the spaces given, without an environment, and load the weights of `save_policy`."""
-    cls = algorithm_named(algorithm, action)
-    model: Any = cls(
-        "MlpPolicy", None, _init_setup_model=False, device="cpu", **settings  # type: ignore[arg-type]
+    build: Any = algorithm_named(algorithm, action)
+    model = build(
+        "MlpPolicy",
+        None,
+        _init_setup_model=False,
+        device="cpu",
+        **settings,
     )
     model.observation_space = gym.spaces.Box(-np.inf, np.inf, (width,), np.float32)
     model.action_space, model.n_envs = space, 1
@@ -185,8 +191,10 @@ def load_policy(folder: Path, algorithm: str, action: str, width: int, space: gy
     try:
         weights = load_file(path)
     except Exception as error:
-        raise ValueError(f"{path} cannot be read as policy weights: {error}; train again or give another folder") from error
+        raise ValueError(
+            f"{path} cannot be read as policy weights: {error}; train again or give another folder"
+        ) from error
     with torch.no_grad():
         model.policy.load_state_dict(weights)
     model.policy.set_training_mode(False)
-    return model  # type: ignore[no-any-return]
+    return cast(BaseAlgorithm, model)

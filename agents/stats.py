@@ -1,6 +1,7 @@
 """Numbers with intervals: paired differences over seeds and users, and retention curves."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,9 @@ def bootstrap_difference(
     sides = [np.atleast_2d(np.asarray(side, np.float64)) for side in (a, b) if side is not None]
     users = sides[0].shape[1]
     if any(side.shape[1] != users for side in sides):
-        raise ValueError(f"sides have {[side.shape[1] for side in sides]} users; a paired difference needs the same users")
+        raise ValueError(
+            f"sides have {[side.shape[1] for side in sides]} users; a paired difference needs the same users"
+        )
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(users, np.full(users, 1 / users), resamples) / users
     values = np.zeros(resamples)
@@ -70,7 +73,7 @@ def retention(
     if not churned.any():
         whole = np.ones(len(grid))
         return whole, whole, whole
-    survival = ecdf(CensoredData(uncensored=days[churned], right=days[~churned])).sf
+    survival: Any = ecdf(CensoredData(uncensored=days[churned], right=days[~churned])).sf
     interval = survival.confidence_interval(method="log-log")
     # Before the first churn the interval is not defined; nobody is gone.
     low, high = (np.nan_to_num(curve.evaluate(grid), nan=1.0) for curve in (interval.low, interval.high))

@@ -52,7 +52,9 @@ class Tracker:
             )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End the run; an exception marks it as failed."""
         if self._run is not None:
             self._run.finish(exit_code=0 if kind is None else 1)

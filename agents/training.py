@@ -1,6 +1,8 @@
 """Training that can be interrupted and goes on to the same curve."""
 
+import io
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,8 +92,6 @@ class Keeper(BaseCallback):
         return True
 
     def _on_rollout_start(self) -> None:
-        import time
-
         if self.num_timesteps >= self._next:
             self.evaluate()
         else:
@@ -129,7 +129,7 @@ class Keeper(BaseCallback):
         """Write the checkpoint to a temporary file and rename it, so that no half-written one is ever read."""
         model: Any = self.agent.model
         env: SlateVecEnv = model.env
-        kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # what SB3 draws from
+        drawn: Any = np.random.get_state()  # noqa: NPY002  # what SB3 draws from
         content: dict[str, Any] = {
             "parameters": model.get_parameters(),
             "counters": {name: int(getattr(model, name)) for name in ("num_timesteps", "_n_updates", "_episode_num")},
@@ -138,7 +138,7 @@ class Keeper(BaseCallback):
             "last_obs": torch.from_numpy(model._last_obs.copy()),
             "last_starts": torch.from_numpy(np.asarray(model._last_episode_starts, bool)),
             "torch": torch.get_rng_state(),
-            "numpy": {"keys": torch.from_numpy(keys.astype(np.int64)), "rest": [position, has_gauss, float(gauss)]},
+            "numpy": {"keys": torch.from_numpy(drawn[1].astype(np.int64)), "rest": [*drawn[2:4], float(drawn[4])]},
             "actions": json.dumps(_generators(model.action_space)),
             "curve": self.curve.to_csv(index=False),
             "next": float(self._next),
@@ -202,8 +202,6 @@ def _set_generators(space: Any, state: Any) -> None:
 
 
 def _read_curve(text: str) -> pd.DataFrame:
-    import io
-
     return pd.read_csv(io.StringIO(text)) if text.strip() else pd.DataFrame()
 
 

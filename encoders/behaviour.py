@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..envs.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, check_ids, pool_history
 from .cache import Vectors
 from .text import TextEncoder
 
@@ -23,11 +23,7 @@ Observation = Mapping[str, NDArray[np.float32]]
 
 NO_HISTORY = "No history yet."
 
-# A weight halves over this many more recent items, or days. Assumed, not fitted: settings to tune.
-HALF_LIFE_ITEMS = 10.0
-HALF_LIFE_DAYS = 7.0
-
-STATE_VERSION = 1  # moves whenever the state of an unchanged observation may
+STATE_VERSION = 2  # moves whenever the state of an unchanged observation may
 
 _FILE = "state_encoder.json"
 
@@ -89,88 +85,6 @@ def _when(age: float) -> str:
     if days < 14:
         return f"{days} days ago"
     return f"{days // 7} weeks ago" if days < 60 else f"{days // 30} months ago"
-
-
-def pool_history(
-    item_vectors: Vectors,
-    ids: NDArray[np.float32],
-    completion: NDArray[np.float32],
-    age: NDArray[np.float32],
-    *,
-    half_life_items: float = HALF_LIFE_ITEMS,
-    half_life_days: float = HALF_LIFE_DAYS,
-) -> Vectors:
-    """Pool the vectors of what each user consumed, by completion and recency.
-
-    The item at rank h (0 for the most recent) weighs ``completion · 2^(-h / half_life_items - age / half_life_days)``.
-
-    Parameters
-    ----------
-    item_vectors : array (N, E)
-        Row i is item i + 1.
-    ids : array (B, H)
-        Item numbers 1 to N, the most recent first; 0 is padding and is passed over.
-    completion : array (B, H)
-        Share consumed, in [0, 1].
-    age : array (B, H)
-        Days since consumed. Only differences within a history count, as the result has unit length.
-    half_life_items, half_life_days : float
-        More recent items, or days, that halve a weight; ``math.inf`` makes all alike.
-
-    Returns
-    -------
-    array (B, E), float32
-        Unit vectors; zero where the history is empty or nothing of it was consumed. A user's vector has the same bits
-        in any batch.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit, an id is not of this table, or a half-life is not positive.
-    """
-    if not (half_life_items > 0 and half_life_days > 0):
-        raise ValueError(f"half-lives must be positive, got {half_life_items} items and {half_life_days} days")
-    if not (ids.ndim == 2 and ids.shape == completion.shape == age.shape):
-        raise ValueError(f"ids {ids.shape}, completion {completion.shape} and age {age.shape} must all be (B, H)")
-    _check_ids(ids, len(item_vectors))
-    table, ids, completion, age = (np.ascontiguousarray(a, np.float32) for a in (item_vectors, ids, completion, age))
-    pooled = np.zeros((len(ids), table.shape[1]), np.float32)
-    _pool(table, ids, completion, age, 1.0 / half_life_items, 1.0 / half_life_days, pooled)
-    return pooled
-
-
-@njit(cache=True, nogil=True)
-def _pool(
-    table: np.ndarray,
-    ids: np.ndarray,
-    completion: np.ndarray,
-    age: np.ndarray,
-    per_item: float,
-    per_day: float,
-    pooled: np.ndarray,
-) -> None:
-    """User by user, so that no gathered copy (B, H, E) is made and no sum depends on the batch."""
-    for b in range(ids.shape[0]):
-        rank = 0
-        youngest = 0.0  # ages count from here, lest the weights of an old history vanish
-        for h in range(ids.shape[1]):
-            if ids[b, h] == 0:
-                continue
-            if rank == 0:
-                youngest = float(age[b, h])
-            halvings = rank * per_item + (float(age[b, h]) - youngest) * per_day
-            weight = np.float32(completion[b, h] * 2.0**-halvings)
-            item = int(ids[b, h]) - 1
-            for e in range(table.shape[1]):
-                pooled[b, e] += weight * table[item, e]
-            rank += 1
-        square = 0.0
-        for e in range(table.shape[1]):
-            square += float(pooled[b, e]) ** 2
-        if square > 0.0:
-            scale = np.float32(1.0 / math.sqrt(square))
-            for e in range(table.shape[1]):
-                pooled[b, e] *= scale
 
 
 class StateEncoder(ABC):
@@ -356,7 +270,7 @@ class TextHistory(StateEncoder):
 
     def _tell(self, observation: Observation) -> list[str]:
         ids = observation["history_ids"]
-        _check_ids(ids, len(self._texts))
+        check_ids(ids, len(self._texts))
         told = []
         for row, completions, ages in zip(
             ids, observation["history_completion"], observation["history_age"], strict=True
@@ -372,9 +286,3 @@ class TextHistory(StateEncoder):
 
     def _table_hash(self) -> str:
         return hashlib.sha256(json.dumps([self._encoder.identity, self._texts]).encode()).hexdigest()
-
-
-def _check_ids(ids: NDArray[np.float32], items: int) -> None:
-    wrong = (ids < 0) | (ids > items) | (ids != np.floor(ids))
-    if wrong.any():
-        raise ValueError(f"history_ids holds {ids[wrong][0]:g}; items are 1 to {items}, 0 is padding")

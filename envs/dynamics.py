@@ -26,6 +26,8 @@ ACTIVE, CHURNED, HORIZON = 0, 1, 2
 
 NOTHING = -1  # the slot chosen when nothing is
 
+Record = Any  # one record of `user_type`, `person_type` or `item_type`
+
 
 def _records(fields: list[Any]) -> np.dtype:
     """Aligned record type whose fields plain Python, too, reads as attributes."""
@@ -148,7 +150,7 @@ def add(a: np.ndarray, b: np.ndarray, scale: float) -> None:
 
 
 @njit
-def feel(p: Params, user: np.record, items: np.ndarray) -> None:
+def feel(p: Params, user: Record, items: np.ndarray) -> None:
     """Worth of each topic right now: momentum from the last item of the session, less satiation.
 
     With it, ``μ φ·φ_last − α⟨Φ,φ⟩ = ⟨mood, φ⟩`` is one inner product per item.
@@ -160,7 +162,7 @@ def feel(p: Params, user: np.record, items: np.ndarray) -> None:
 
 
 @njit(inline="always")
-def remembers(p: Params, user: np.record, item: int) -> bool:
+def remembers(p: Params, user: Record, item: int) -> bool:
     """Whether the item is among the last R consumed."""
     if not (user.residues >> (item % 61)) & 1:
         return False  # the common case, without walking the history
@@ -171,7 +173,7 @@ def remembers(p: Params, user: np.record, item: int) -> bool:
 
 
 @njit(inline="always")
-def attract(p: Params, user: np.record, items: np.ndarray, item: int) -> float:
+def attract(p: Params, user: Record, items: np.ndarray, item: int) -> float:
     """Utility ``U = β⟨u,v⟩ + μ φ·φ_last − α⟨Φ,φ⟩ − ω·1[among the last R consumed]``; call `feel` first."""
     utility = p.taste_weight * dot(user.taste, items[item].taste) + dot(user.mood, items[item].topics)
     if remembers(p, user, item):
@@ -180,7 +182,7 @@ def attract(p: Params, user: np.record, items: np.ndarray, item: int) -> float:
 
 
 @njit
-def weigh(p: Params, user: np.record, items: np.ndarray) -> float:
+def weigh(p: Params, user: Record, items: np.ndarray) -> float:
     """Choice weights ``w_k = p_k exp(U + κa)`` of the user's slate, into ``user.weight``; returns their sum.
 
     An empty slot and a later copy of an item in the slate weigh 0.
@@ -201,7 +203,7 @@ def weigh(p: Params, user: np.record, items: np.ndarray) -> float:
 
 
 @njit
-def choose(p: Params, user: np.record, items: np.ndarray) -> int:
+def choose(p: Params, user: Record, items: np.ndarray) -> int:
     """Slot chosen from the slate by multinomial logit with a no-click option, or NOTHING."""
     total = weigh(p, user, items)
     draw = uniform(user.k0, user.k1, user.id, user.session, user.depth, CHOICE)
@@ -214,7 +216,7 @@ def choose(p: Params, user: np.record, items: np.ndarray) -> int:
 
 
 @njit
-def watch(p: Params, user: np.record, items: np.ndarray, item: int) -> float:
+def watch(p: Params, user: Record, items: np.ndarray, item: int) -> float:
     """Completion ``logistic(b0 + b1·U + ε)`` in (0, 1) of the item chosen."""
     noise, _ = normal_pair(user.k0, user.k1, user.id, user.session, user.depth, DWELL)
     utility = attract(p, user, items, item)
@@ -222,7 +224,7 @@ def watch(p: Params, user: np.record, items: np.ndarray, item: int) -> float:
 
 
 @njit
-def judge(p: Params, user: np.record, items: np.ndarray, item: int) -> None:
+def judge(p: Params, user: Record, items: np.ndarray, item: int) -> None:
     """Move the session's satisfaction towards the item's substance against what its appeal promised, or a skip's."""
     if item > 0:
         it = items[item]
@@ -235,7 +237,7 @@ def judge(p: Params, user: np.record, items: np.ndarray, item: int) -> None:
 
 
 @njit
-def fade(user: np.record, days: float) -> None:
+def fade(user: Record, days: float) -> None:
     """Satiation decays by ``e^(−days/τ_s)``; any split of the time gives the same."""
     factor = math.exp(-days / user.recovery)
     for g in range(len(user.satiation)):
@@ -243,7 +245,7 @@ def fade(user: np.record, days: float) -> None:
 
 
 @njit
-def expose(p: Params, user: np.record, items: np.ndarray, choice: int) -> None:
+def expose(p: Params, user: Record, items: np.ndarray, choice: int) -> None:
     """Satiation grows by the topics of the item consumed and, a little, of those only seen."""
     for k in range(len(user.slate)):
         item = user.slate[k]
@@ -252,7 +254,7 @@ def expose(p: Params, user: np.record, items: np.ndarray, choice: int) -> None:
 
 
 @njit
-def remember(user: np.record, item: int, completion: float) -> None:
+def remember(user: Record, item: int, completion: float) -> None:
     """Put an item at the front of the history."""
     for h in range(len(user.history_items) - 1, 0, -1):
         user.history_items[h] = user.history_items[h - 1]
@@ -265,7 +267,7 @@ def remember(user: np.record, item: int, completion: float) -> None:
 
 
 @njit
-def index(user: np.record) -> None:
+def index(user: Record) -> None:
     """Note which remainders modulo 61 occur in the history, so that `remembers` seldom has to walk it."""
     bits = 0
     for h in range(len(user.history_items)):
@@ -274,7 +276,7 @@ def index(user: np.record) -> None:
 
 
 @njit
-def leaves(p: Params, user: np.record) -> bool:
+def leaves(p: Params, user: Record) -> bool:
     """Whether the session ends here: a logit hazard around the user's own base rate."""
     hazard = logistic(
         user.leave_logit
@@ -286,7 +288,7 @@ def leaves(p: Params, user: np.record) -> bool:
 
 
 @njit
-def churns(p: Params, user: np.record) -> bool:
+def churns(p: Params, user: Record) -> bool:
     """Whether the user never comes back: a logit in trust and in the user's visit rate."""
     hazard = logistic(
         p.churn_base - p.churn_trust * (user.trust - p.churn_trust_pivot) - p.churn_visits * user.visit_rate
@@ -304,23 +306,25 @@ def after_waking(p: Params, chronotype: float, clock: float, active_days: float)
     local = clock - chronotype / 24.0
     day = math.floor(local)
     hour = (local - day) * 24.0
+    whole = min(int(hour), 23)  # just before midnight, rounding gives hour 24
     target = active_days * 24.0
-    for h in range(int(hour)):
+    for h in range(whole):
         target += p.hours[h]
-    target += p.hours[int(hour)] * (hour - int(hour))
+    target += p.hours[whole] * (hour - whole)
     days = math.floor(target / 24.0)
     target -= 24.0 * days
     h = 0
     while h < 23 and target >= p.hours[h]:
         target -= p.hours[h]
         h += 1
-    return day + days + (h + min(target / p.hours[h], 1.0)) / 24.0 + chronotype / 24.0
+    # Rounding must not turn a gap of next to nothing into one of less than nothing.
+    return max(clock, day + days + (h + min(target / p.hours[h], 1.0)) / 24.0 + chronotype / 24.0)
 
 
 @njit
-def drift(p: Params, user: np.record) -> None:
+def drift(p: Params, user: Record) -> None:
     """Taste walks on the sphere by itself, once for each day that has passed."""
-    today = int(math.floor(user.clock))
+    today = int(user.clock)  # the clock is not negative
     if p.taste_drift == 0.0:
         user.day = today
     scale = p.taste_drift / math.sqrt(float(len(user.taste)))
@@ -337,7 +341,7 @@ def drift(p: Params, user: np.record) -> None:
 
 
 @njit
-def part(p: Params, user: np.record) -> None:
+def part(p: Params, user: Record) -> None:
     """The session is over: trust moves, the user churns or stays away for a while and comes back recovered."""
     user.left = 1
     user.trust += p.trust_rate * (user.satisfaction - user.trust)
@@ -365,7 +369,7 @@ def part(p: Params, user: np.record) -> None:
 
 
 @njit
-def begin(p: Params, items: np.ndarray, person: np.record, user: np.record) -> None:
+def begin(p: Params, items: np.ndarray, person: Record, user: Record) -> None:
     """A person arrives for the first session with their past; the luck of `user` is already set."""
     for d in range(len(user.taste)):
         user.taste[d] = person.taste[d]
@@ -404,7 +408,7 @@ def begin(p: Params, items: np.ndarray, person: np.record, user: np.record) -> N
 
 
 @njit
-def read_slate(p: Params, items: np.ndarray, user: np.record) -> float:
+def read_slate(p: Params, items: np.ndarray, user: Record) -> float:
     """The user reads ``user.slate``; returns the minutes of dwell (the step's reward) and leaves the rest in `user`."""
     feel(p, user, items)
     choice = choose(p, user, items)

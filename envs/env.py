@@ -1,7 +1,7 @@
 """The Gymnasium faces: `SlateVectorEnv`, native and batched, and `SlateEnv`, which is a vector of one."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -22,7 +22,8 @@ LATENT = ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfact
 def observation_space(world: World) -> gym.spaces.Dict:
     """Observation of one user; see `SlateVectorEnv`."""
     shape, p, n = world.scenario.shape, world.scenario.params, len(world.catalog)
-    days = p.horizon_days + PAST_DAYS[1]
+    # A first session may start, and a last slate end, after the horizon.
+    days = max(p.horizon_days, 1.0) + max(p.items_longest, p.time_pace, p.time_glance) / 1440 + PAST_DAYS[1]
     minutes = days * 1440
     slates = minutes * 100  # nobody reads a slate in less than 0.6 seconds
 
@@ -102,7 +103,11 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         Threads of the engine; 1 is best below about a hundred thousand users.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1, "autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata: dict[str, Any] = {
+        "render_modes": ["ansi"],
+        "render_fps": 1,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
 
     def __init__(
         self,
@@ -127,13 +132,14 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         slots = world.scenario.shape.slate
         self.single_observation_space = observation_space(world)
+        self._boxes = dict(self.single_observation_space.spaces)
         self.single_action_space = gym.spaces.MultiDiscrete([len(world.catalog) + 1] * slots)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._seeded = False
         self._finished = np.zeros(self.num_envs, bool)
 
-    def reset(  # type: ignore[override]  # the base class types the batch as one action type
+    def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Start new episodes; see the class for seeds and options."""
@@ -147,7 +153,9 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self._finished[mask] = False
         return self._observe(), self._info(mask)
 
-    def step(self, actions: NDArray[np.int64]) -> tuple[Observation, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[Observation, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Show a slate (K item numbers) to each user."""
         if not self._seeded:
             raise gym.error.ResetNeeded("call reset() before step()")
@@ -191,7 +199,9 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         else:
             if len(seed) != self.num_envs:
                 raise ValueError(f"seed has {len(seed)} entries for {self.num_envs} users; give one each")
-            known = [int(s) if s is not None else int(old) for s, old in zip(seed, self.engine.users["luck"], strict=True)]
+            known = [
+                int(s) if s is not None else int(old) for s, old in zip(seed, self.engine.users["luck"], strict=True)
+            ]
             mask = mask & np.array([s is not None for s in seed])
             luck = np.array(known)
         if (luck < 0).any():
@@ -216,16 +226,15 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             return np.ones(self.num_envs, bool)
         array = np.asarray(mask)
         if array.shape != (self.num_envs,) or array.dtype != np.bool_ or not array.any():
-            raise ValueError(f"options['reset_mask'] must be {self.num_envs} booleans with at least one True, got {mask!r}")
+            raise ValueError(
+                f"options['reset_mask'] must be {self.num_envs} booleans with at least one True, got {mask!r}"
+            )
         if not self._seeded and not array.all():
             raise gym.error.ResetNeeded("the first reset must be of every slot")
         return array
 
     def _observe(self) -> Observation:
-        out = {
-            key: np.empty((self.num_envs, *space.shape), np.float32)  # type: ignore[misc]  # boxes have a shape
-            for key, space in self.single_observation_space.items()
-        }
+        out = {key: np.empty((self.num_envs, *(space.shape or ())), np.float32) for key, space in self._boxes.items()}
         self.engine.observe(out)
         return out
 
@@ -270,13 +279,15 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         users = np.ascontiguousarray(state["users"])
         expected = (self.num_envs, self.engine.users.dtype.itemsize)
         if users.shape != expected or users.dtype != np.uint8:
-            raise ValueError(f"state is of shape {users.shape}, this environment needs {expected}: another scenario or B")
+            raise ValueError(
+                f"state is of shape {users.shape}, this environment needs {expected}: another scenario or B"
+            )
         self.engine.users[...] = users.view(self.engine.users.dtype)[:, 0]
         self._finished = np.asarray(state["finished"], bool).copy()
         self._seeded = True
         return self._observe()
 
-    def render(self) -> tuple[str, ...] | None:  # type: ignore[override]  # text, not pixels
+    def render(self) -> tuple[str, ...] | None:
         """The last slate of each user as text, with ``render_mode="ansi"``."""
         if self.render_mode is None:
             return None
@@ -305,12 +316,13 @@ def check_slates(actions: Any, shape: tuple[int, int], items: int) -> NDArray[np
     if slates.dtype.kind not in "iu":
         if slates.dtype.kind != "f" or not np.isfinite(slates).all() or (slates != np.floor(slates)).any():
             raise ValueError(f"slates must be whole item numbers from 0 to {items}, got {_first_odd(slates)!r}")
-        slates = slates.astype(np.int64)
+        slates = np.clip(slates, -1, items + 1)  # what is far out of range does not fit an integer
     low, high = slates.min(), slates.max()
     if low < 0 or high > items:
         bad = int(low if low < 0 else high)
         raise ValueError(f"item {bad} in a slate is out of range; allowed: 0 (empty slot) to {items}")
-    return slates
+    # Always the same type and layout: each other one would have the engine compiled again.
+    return np.array(slates, np.int64, order="C")
 
 
 def _first_odd(slates: NDArray[Any]) -> Any:
@@ -326,7 +338,7 @@ class SlateEnv(gym.Env[Observation, Any]):
     one slot whose autoreset is disabled, wrapped or not.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}
 
     def __init__(self, vector: Any) -> None:
         if vector.num_envs != 1 or vector.metadata["autoreset_mode"] != AutoresetMode.DISABLED:
@@ -359,7 +371,7 @@ class SlateEnv(gym.Env[Observation, Any]):
         observation, reward, terminated, truncated, info = self.vector.step(np.asarray(action)[None])
         return self._first(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), self._plain(info)
 
-    def render(self) -> str | None:  # type: ignore[override]  # text, not pixels
+    def render(self) -> str | None:
         """The last slate as text, with ``render_mode="ansi"``."""
         frames = self.vector.render()
         return None if frames is None else frames[0]
@@ -384,4 +396,11 @@ class SlateEnv(gym.Env[Observation, Any]):
     @classmethod
     def _plain(cls, info: Mapping[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in info.items() if not key.startswith("_")}
-        return {key: cls._plain(value) if isinstance(value, dict) else value[0] for key, value in kept.items()}
+        return {
+            key: cls._plain(value) if isinstance(value, dict) else cls._scalar(value[0]) for key, value in kept.items()
+        }
+
+    @staticmethod
+    def _scalar(value: Any) -> Any:
+        # Gymnasium's vector environments know bool, but make an array of objects from NumPy's own.
+        return bool(value) if isinstance(value, np.bool_) else value

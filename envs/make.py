@@ -22,7 +22,9 @@ def as_scenario(scenario: str | Path | Mapping[str, Any] | Scenario, base: str =
     if isinstance(scenario, Mapping):
         return Scenario.load(base).with_overrides(scenario)
     if not isinstance(scenario, str | Path | Scenario):
-        raise ScenarioError(f"scenario = {scenario!r} must be a name, a TOML file, a dictionary of overrides or a Scenario")
+        raise ScenarioError(
+            f"scenario = {scenario!r} must be a name, a TOML file, a dictionary of overrides or a Scenario"
+        )
     return Scenario.load(scenario)
 
 

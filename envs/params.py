@@ -1,7 +1,7 @@
 """Scenarios: frozen, validated parameters of a world, each with its source.
 
-A scenario is a TOML file. Every constant is written ``name = { value = ..., range = [low, high], source = "..." }``: the
-value in force, the range that is plausible (what a sensitivity study sweeps) and where it comes from: fitted from a
+A scenario is a TOML file. Every constant is written ``name = { value = ..., range = [low, high], source = "..." }``:
+the value in force, the range that is plausible (what a sensitivity study sweeps) and where it comes from: fitted from a
 named log, taken from a paper, or "assumed". A user's own file, or a dictionary of overrides, may give plain numbers.
 """
 
@@ -189,7 +189,9 @@ class Scenario:
             _check_value(self.name, key, value)
         missing = sorted(set(LIMITS) - set(self.values))
         if missing:
-            raise ScenarioError(f"scenario {self.name!r}: missing {', '.join(map(_dotted, missing))}; give each a number")
+            raise ScenarioError(
+                f"scenario {self.name!r}: missing {', '.join(map(_dotted, missing))}; give each a number"
+            )
         if self.values["items_shortest"] > self.values["items_longest"]:
             raise ScenarioError(
                 f"scenario {self.name!r}: items.shortest = {self.values['items_shortest']} exceeds items.longest = "
@@ -254,7 +256,9 @@ class Scenario:
             return _parse(source, text)
         path = Path(source)
         if not path.is_file():
-            raise ScenarioError(f"scenario file {str(path)!r} does not exist; give a TOML file or one of {scenario_names()}")
+            raise ScenarioError(
+                f"scenario file {str(path)!r} does not exist; give a TOML file or one of {scenario_names()}"
+            )
         return _parse(str(path), path.read_text(encoding="utf-8"))
 
 
@@ -303,7 +307,8 @@ def _from_table(name: str, table: Mapping[str, Any], base: Scenario | None) -> S
     unknown = sorted(set(shape) - set(SHAPE_LIMITS))
     if unknown:
         raise ScenarioError(
-            f"scenario {name!r}: unknown field shape.{unknown[0]}{_hint(unknown[0], SHAPE_LIMITS)}; known: {', '.join(SHAPE_LIMITS)}"
+            f"scenario {name!r}: unknown field shape.{unknown[0]}{_hint(unknown[0], SHAPE_LIMITS)}; "
+            f"known: {', '.join(SHAPE_LIMITS)}"
         )
     missing = sorted(set(SHAPE_LIMITS) - set(shape))
     if missing:
@@ -333,7 +338,9 @@ def _check_shape(name: str, shape: Shape) -> None:
     for key, (low, high) in SHAPE_LIMITS.items():
         value = getattr(shape, key)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ScenarioError(f"scenario {name!r}: shape.{key} = {value!r} must be a whole number from {low} to {high}")
+            raise ScenarioError(
+                f"scenario {name!r}: shape.{key} = {value!r} must be a whole number from {low} to {high}"
+            )
     for key in ("taste", "topics"):
         if getattr(shape, key) % 8:
             raise ScenarioError(f"scenario {name!r}: shape.{key} = {getattr(shape, key)} must be a multiple of 8")

@@ -70,7 +70,7 @@ def _tastes(
     shares = rng.dirichlet(np.ones(ANCHORS), users)
     own = rng.standard_normal((users, vectors.shape[1])) / np.sqrt(vectors.shape[1])
     mixed = np.einsum("ua,uad->ud", shares, vectors[anchors]) + 0.3 * own
-    return mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+    return np.asarray(mixed / np.linalg.norm(mixed, axis=1, keepdims=True))
 
 
 def _past(

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from .chance import CANDIDATES, uniform
+from .dynamics import Record
 from .engine import Observation
-from .pooling import HALF_LIFE, padded_vectors
+from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, recency_weight
 
 NEIGHBOURS = 64  # kept for each item
 SHARES = (0.625, 0.1875, 0.09375)  # of the candidates: similar, popular, recent; the rest are random
@@ -95,7 +96,7 @@ class Retriever(VectorWrapper):
 
     def load_state(self, state: dict[str, NDArray[Any]]) -> Observation:
         """Continue from `save_state`."""
-        if np.shape(state.get("candidates")) != self.candidates.shape:
+        if "candidates" not in state or state["candidates"].shape != self.candidates.shape:
             raise ValueError(f"state has no candidates of shape {self.candidates.shape}: another scenario or B")
         self.candidates[...] = state["candidates"]
         observation = self.env.load_state(state)  # type: ignore[attr-defined]
@@ -198,7 +199,7 @@ def _find_all(
 
 @njit(nogil=True)
 def _find_similar(
-    user: np.record,
+    user: Record,
     near: np.ndarray,
     cosine: np.ndarray,
     vote: np.ndarray,
@@ -211,7 +212,8 @@ def _find_similar(
     for h in range(len(user.history_items)):
         item = user.history_items[h]
         if item > 0:
-            weight = (0.1 + user.history_completion[h]) * 2.0 ** (-h / HALF_LIFE)
+            days = user.history_time[0] - user.history_time[h]
+            weight = recency_weight(h, user.history_completion[h], days, 1.0 / HALF_LIFE_ITEMS, 1.0 / HALF_LIFE_DAYS)
             for j in range(near.shape[1]):
                 other = near[item, j]
                 if other > 0 and not taken[other]:

@@ -8,7 +8,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .engine import Observation
-from .pooling import HALF_LIFE, padded_vectors, pool_row
+from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, pool_row
 from .world import World
 
 FEATURES = (
@@ -45,9 +45,7 @@ class Scorer:
         self.topics = world.topics.astype(np.float32)
         self.main_topic = self.topics.argmax(axis=1).astype(np.int32)
         static = np.zeros((len(catalog) + 1, 4), np.float32)
-        static[1:] = np.stack(
-            [catalog.popularity, catalog.rating, np.log(catalog.minutes), catalog.published], axis=1
-        )
+        static[1:] = np.stack([catalog.popularity, catalog.rating, np.log(catalog.minutes), catalog.published], axis=1)
         self.static = static
 
     def features(self, observation: Observation) -> NDArray[np.float32]:
@@ -104,7 +102,7 @@ class Scorer:
 
 
 @njit(nogil=True, fastmath=True)
-def _inner(a: np.ndarray, b: np.ndarray) -> float:
+def _inner(a: np.ndarray, b: np.ndarray) -> np.float32:
     total = np.float32(0.0)
     for e in range(len(a)):
         total += a[e] * b[e]
@@ -129,7 +127,8 @@ def _features_all(
     exposed = np.zeros(topics.shape[1], np.float32)
     nothing = np.zeros(topics.shape[1], np.float32)
     for b in range(len(candidates)):
-        pool_row(vectors, history[b], completion[b], HALF_LIFE, pooled)
+        pooled[:] = 0.0
+        pool_row(vectors[1:], history[b], completion[b], age[b], 1.0 / HALF_LIFE_ITEMS, 1.0 / HALF_LIFE_DAYS, pooled)
         familiar[:] = 0.0
         exposed[:] = 0.0
         for h in range(history.shape[1]):

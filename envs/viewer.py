@@ -2,13 +2,11 @@
 
 import textwrap
 
-import numpy as np
-
-from .dynamics import ACTIVE, CHURNED
+from .dynamics import ACTIVE, CHURNED, Record
 from .world import World
 
 
-def render_text(world: World, user: np.record) -> str:
+def render_text(world: World, user: Record) -> str:
     """The last slate of one user, what was chosen, and where the user is.
 
     Parameters

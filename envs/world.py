@@ -1,4 +1,6 @@
-"""What exists: items with hidden taste, appeal and substance, and people; a pure function of catalogue, scenario and seed.
+"""What exists: items with hidden taste, appeal and substance, and people.
+
+A world is a pure function of catalogue, scenario and seed.
 
 Taste is not the text. A share ρ of the variance of an item's taste vector comes from its text and attributes, through
 TF-IDF and a truncated SVD (another encoder than any agent's), and the rest is the item's own.
@@ -7,6 +9,7 @@ TF-IDF and a truncated SVD (another encoder than any agent's), and the rest is t
 import functools
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +107,7 @@ def _items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.ndarray,
     return items, names
 
 
-def _tfidf(catalog: Catalog) -> "np.ndarray":
+def _tfidf(catalog: Catalog) -> Any:
     """Sparse (N, words) TF-IDF of text and topic labels."""
     documents = [
         " ".join([text, *(f"topic_{label.replace(' ', '_')}" for label in labels)])
@@ -114,7 +117,7 @@ def _tfidf(catalog: Catalog) -> "np.ndarray":
     return TfidfVectorizer(sublinear_tf=True, min_df=rare, token_pattern=r"(?u)\b\w+\b").fit_transform(documents)
 
 
-def text_factors(tfidf: "np.ndarray", width: int) -> NDArray[np.float64]:
+def text_factors(tfidf: Any, width: int) -> NDArray[np.float64]:
     """(N, width) unit vectors: truncated SVD of TF-IDF, centred, with the dominant directions damped."""
     rank = min(width, min(tfidf.shape) - 1)
     scores = TruncatedSVD(rank, random_state=0).fit_transform(tfidf) if rank > 0 else np.zeros((tfidf.shape[0], 0))
@@ -129,9 +132,9 @@ def text_factors(tfidf: "np.ndarray", width: int) -> NDArray[np.float64]:
 
 
 def topic_membership(
-    catalog: Catalog, tfidf: "np.ndarray", factors: NDArray[np.float64], topics: int
+    catalog: Catalog, tfidf: Any, factors: NDArray[np.float64], topics: int
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Soft topics (N, G), rows summing to 1: the catalogue's labels where it has any, else non-negative factors of text.
+    """Soft topics (N, G), rows summing to 1: the catalogue's labels if it has any, else non-negative factors of text.
 
     A rare label says more about an item than a common one, so labels weigh by the root of their log rarity. An item
     without labels takes the topics whose centroids its text is near.
@@ -167,7 +170,7 @@ def _noisy(rng: np.random.Generator, percentile: NDArray[np.float64], noise: flo
     scores = norm.ppf(np.clip(percentile, 0.005, 0.995))
     spread = scores.std()
     scores = (scores - scores.mean()) / spread if spread > 1e-9 else np.zeros_like(scores)
-    return np.sqrt(1 - noise) * scores + np.sqrt(noise) * rng.standard_normal(len(scores))
+    return np.asarray(np.sqrt(1 - noise) * scores + np.sqrt(noise) * rng.standard_normal(len(scores)))
 
 
 def _compress(minutes: NDArray[np.float64], shortest: float, longest: float) -> NDArray[np.float64]:
@@ -176,4 +179,4 @@ def _compress(minutes: NDArray[np.float64], shortest: float, longest: float) -> 
     if high - low < 1e-9:
         return np.full(len(minutes), (shortest + longest) / 2)
     share = np.clip((np.log(minutes) - low) / (high - low), 0.0, 1.0)
-    return shortest + (longest - shortest) * share
+    return np.asarray(shortest + (longest - shortest) * share)

@@ -23,7 +23,6 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from .engine import Observation
-from .pooling import padded_vectors
 from .scoring import WEIGHTS, Scorer
 from .world import World
 
@@ -33,7 +32,9 @@ ACTIONS = ("items", "candidates", "query", "weights")
 class ActionMap(Protocol):
     """From actions to slates."""
 
-    space: gym.Space[Any]
+    @property
+    def space(self) -> gym.Space[Any]:
+        """The space of one user's action."""
 
     def __call__(self, observation: Observation, actions: NDArray[Any]) -> NDArray[np.int64]:
         """Slates (B, K) of item numbers for actions (B, ·)."""
@@ -148,6 +149,3 @@ def check_action(action: str) -> None:
         close = difflib.get_close_matches(str(action), ACTIONS, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ValueError(f"action = {action!r} is unknown{hint}; allowed: {', '.join(map(repr, ACTIONS))}")
-
-
-__all__ = ["ACTIONS", "MappedAction", "check_action", "make_action_map", "padded_vectors"]

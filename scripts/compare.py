@@ -7,9 +7,9 @@ Rules are tuned on validation users, everything is played by test users. Writes 
 results.parquet (one row a policy, seed and user), config.toml.
 """
 
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 
+import pandas as pd
 import tomli_w
 import tyro
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -21,6 +21,7 @@ from longplay.agents.evaluate import held_out_users
 from longplay.agents.names import one_of
 from longplay.agents.report import retention_picture, write_report
 from longplay.agents.setup import Setting
+from longplay.agents.stats import Interval
 from longplay.agents.tracking import MODES, Tracker
 from longplay.agents.training import write_text
 from longplay.scripts.common import command_line, console, prepare, run_name
@@ -82,7 +83,7 @@ def main(args: Arguments) -> None:
     console.print(f"report: {report}", soft_wrap=True)
 
 
-def tables(frame, users: int) -> list[Table]:  # noqa: ANN001  # the summary's data frame
+def tables(frame: pd.DataFrame, users: int) -> list[Table]:
     """The summary as two terminal tables that fit 80 columns."""
     best = frame.attrs["best rule"]
     first = Table(title=f"Minutes in 30 days, {users} test users, same luck (95 % intervals)", title_justify="left")
@@ -109,7 +110,7 @@ def tables(frame, users: int) -> list[Table]:  # noqa: ANN001  # the summary's d
     return [first, second]
 
 
-def _short(interval) -> str:  # noqa: ANN001  # an Interval or nothing
+def _short(interval: Interval | None) -> str:
     return "" if interval is None else f"{interval.mean:+.0f} [{interval.low:+.0f}, {interval.high:+.0f}]"
 
 

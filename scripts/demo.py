@@ -52,7 +52,11 @@ def main(args: Arguments) -> None:
     console.rule("1. Real films through a real BERT")
     prepare(Setting())
     console.rule("2. PPO, and the same PPO that does not look ahead (γ = 0)")
-    jobs = [(f"{folder.name}/{kind}-{seed}", gamma, seed) for seed in range(args.seeds) for kind, gamma in (("ppo", RunConfig.gamma), ("myopic", 0.0))]
+    jobs = [
+        (f"{folder.name}/{kind}-{seed}", gamma, seed)
+        for seed in range(args.seeds)
+        for kind, gamma in (("ppo", RunConfig.gamma), ("myopic", 0.0))
+    ]
     train_all(jobs, args)
     console.rule("3. Everyone on the same test users with the same luck")
     runs = [name for name, _, _ in jobs]
@@ -64,7 +68,8 @@ def main(args: Arguments) -> None:
 def train_all(jobs: Sequence[tuple[str, float, int]], args: Arguments) -> None:
     """Run the trainings, some side by side; what an interrupted demo had finished or begun is taken up again."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    waiting, running = list(jobs), {}
+    waiting = list(jobs)
+    running: dict[subprocess.Popen[bytes], str] = {}
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("trainings", total=len(jobs))
         while waiting or running:

@@ -12,9 +12,9 @@ from pathlib import Path
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from longplay.agents.names import one_of
 from longplay.agents.setup import RunConfig
 from longplay.agents.tracking import MODES, Tracker
-from longplay.agents.names import one_of
 from longplay.agents.training import CHECKPOINT, CURVE, train
 from longplay.scripts.common import command_line, console, prepare, run_name
 
@@ -40,10 +40,18 @@ def main(args: Arguments) -> None:
     folder = run_name(args.name)
     config = RunConfig.from_json(folder / "config.json") if args.resume else args.run
     if not args.resume and not args.overwrite and (folder / "config.json").exists():
-        raise ValueError(f"{folder} exists; give --resume to continue it, --overwrite to start again, or another --name")
+        raise ValueError(
+            f"{folder} exists; give --resume to continue it, --overwrite to start again, or another --name"
+        )
     console.print(f"{folder}: {config.label}, seed {config.seed}, {config.steps:,} steps")
     prepare(config.setting)
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with (
         Tracker(args.track, folder, "train", {**asdict(config), "label": config.label}) as tracker,
         Progress(*columns, console=console) as progress,
@@ -55,14 +63,18 @@ def main(args: Arguments) -> None:
             progress.update(task, completed=min(step, config.steps))
             if "minutes" in row:
                 progress.update(task, note=f"validation {row['minutes']:.0f} min")
-                progress.console.print(f"step {step:>9,}  validation {row['minutes']:6.1f} min, {row['churned']:.0%} churned")
+                progress.console.print(
+                    f"step {step:>9,}  validation {row['minutes']:6.1f} min, {row['churned']:.0%} churned"
+                )
                 tracker.log({f"validation/{key}": value for key, value in row.items() if key != "step"}, step=step)
 
         curve = train(config, folder, args.resume, report)
         files: list[Path] = [folder / name for name in ("policy.safetensors", "policy.json", "config.json", CURVE)]
         tracker.artifact(f"policy-{args.name.replace('/', '-')}", "model", files)
-    best = curve.loc[curve["minutes"].idxmax()]
-    console.print(f"best: {best['minutes']:.1f} validation minutes at step {int(best['step']):,}; {folder}/{CHECKPOINT} kept")
+    best = curve.sort_values("minutes").iloc[-1]
+    console.print(
+        f"best: {best['minutes']:.1f} validation minutes at step {int(best['step']):,}; {folder}/{CHECKPOINT} kept"
+    )
 
 
 if __name__ == "__main__":

@@ -30,10 +30,10 @@ def params(**changes):
 
 def utilities(p, user, items=ITEMS):
     """U of every item of the table, from the formula."""
-    mood = p.momentum_weight * items["topics"][user["last"]] * (user["last"] > 0)
-    mood = mood - user["sensitivity"] * user["satiation"]
+    taste, topics = items["taste"].astype(np.float64), items["topics"].astype(np.float64)
+    mood = p.momentum_weight * topics[user["last"]] * (user["last"] > 0) - user["sensitivity"] * user["satiation"]
     known = np.isin(np.arange(len(items)), user["history_items"][: int(p.repeat_memory)])
-    return p.taste_weight * items["taste"] @ user["taste"] + items["topics"] @ mood - p.repeat_penalty * known
+    return p.taste_weight * taste @ user["taste"] + topics @ mood - p.repeat_penalty * known
 
 
 def attraction(p, user, item, items=ITEMS):
@@ -107,6 +107,7 @@ def test_utility_is_taste_momentum_satiation_and_repeats(last):
     user = crowd(SCENARIO)[0]
     user.last = last
     user.history_items[:3] = [5, 2, 9]
+    dynamics.index(user)
     found = [attraction(P, user, item) for item in range(1, 13)]
     np.testing.assert_allclose(found, utilities(P, user)[1:], rtol=1e-9)
 
@@ -125,6 +126,7 @@ def test_repeat_penalty_reaches_back_as_far_as_memory(memory, place, penalised):
     user = crowd(SCENARIO)[0]
     before = attraction(p, user, 3)
     user.history_items[place] = 3
+    dynamics.index(user)
     assert attraction(p, user, 3) == pytest.approx(before - p.repeat_penalty * penalised)
 
 
@@ -134,6 +136,7 @@ def test_repeat_penalty_reaches_back_as_far_as_memory(memory, place, penalised):
 def test_choice_weights_are_those_of_the_logit():
     user = crowd(SCENARIO)[0]
     user.last, user.history_items[0] = 4, 4
+    dynamics.index(user)
     user.slate[:] = [3, 3, 0, 4, 12, 1, 3, 0, 7, 8]
     dynamics.feel(P, user, ITEMS)
     total = dynamics.weigh(P, user, ITEMS)
@@ -394,7 +397,7 @@ def test_drift_is_the_walk_of_its_signs_compiled_and_plain():
     p = params(taste_drift=0.5)
     for day in range(3, 103):
         users = crowd(SCENARIO, 2)
-        users["clock"], users["day"] = day + 0.5, day - 1
+        users["id"], users["clock"], users["day"] = 0, day + 0.5, day - 1
         dynamics.drift(p, users[0])
         dynamics.drift.py_func(p, users[1])
         np.testing.assert_array_equal(users["taste"][0], users["taste"][1])

@@ -100,15 +100,20 @@ def play(env, steps, seed=0, **reset):
     return np.array(trace, dtype=np.int64)
 
 
+def content(records):
+    """Bytes of every field of an array of records, without the padding between fields, which is not defined."""
+    return b"".join(np.ascontiguousarray(records[name]).tobytes() for name in records.dtype.names)
+
+
 def assert_same(one, other, path="value"):
-    """Equal to the bit and in type, through dictionaries and object arrays."""
+    """Equal to the bit and in type, through dictionaries, sequences and object arrays."""
     assert type(one) is type(other), path
     if isinstance(one, dict):
         assert one.keys() == other.keys(), path
         for key in one:
             assert_same(one[key], other[key], f"{path}[{key!r}]")
-    elif isinstance(one, np.ndarray) and one.dtype == object:
-        assert one.shape == other.shape, path
+    elif isinstance(one, list | tuple) or (isinstance(one, np.ndarray) and one.dtype == object):
+        assert len(one) == len(other), path
         for k, (a, b) in enumerate(zip(one, other, strict=True)):
             assert_same(a, b, f"{path}[{k}]")
     elif isinstance(one, np.ndarray):
@@ -132,5 +137,7 @@ def lives(steps=60, users=3):
         _, reward, terminated, truncated, info = env.step(rng.integers(0, 121, env.action_space.shape))
         state = env.engine.users.copy()
         events.append([info["user"], info["choice"], info["left"], terminated, truncated, state["session"]])
-        floats.append([reward, info["day"], info["completion"], state["trust"], state["fatigue"], state["satiation"][:, 0]])
+        floats.append(
+            [reward, info["day"], info["completion"], state["trust"], state["fatigue"], state["satiation"][:, 0]]
+        )
     return np.array(events, np.int64), np.array(floats), env.engine.users["taste"].copy()
