@@ -186,6 +186,8 @@ def load_policy(
     )
     model.observation_space = gym.spaces.Box(-np.inf, np.inf, (width,), np.float32)
     model.action_space, model.n_envs = space, 1
+    if isinstance(model, SAC) and model.target_entropy == "auto":
+        model.target_entropy = -float(np.prod(space.shape or ()))  # which SAC would ask an environment for
     model._setup_model()
     path = Path(folder) / "policy.safetensors"
     try:

@@ -63,7 +63,8 @@ def train(
         write_text(folder / "config.json", config.to_json())
     left = config.steps - model.num_timesteps
     if left > 0:
-        model.learn(left, callback=keeper, reset_num_timesteps=model.num_timesteps == 0)
+        # A run resumed at step 0 has begun: its users are met already.
+        model.learn(left, callback=keeper, reset_num_timesteps=not resume)
         keeper.finish()
     env.close()
     return keeper.curve
@@ -85,7 +86,7 @@ class Keeper(BaseCallback):
         self.config, self.folder, self.agent, self.evaluator = config, folder, agent, evaluator
         self.report, self.seconds = report, seconds
         self.curve = pd.DataFrame()
-        self._saved = 0.0
+        self._saved = -np.inf  # when the last checkpoint was written: the first is due at once
         self._next = 0.0  # step of the next evaluation
 
     def _on_step(self) -> bool:
@@ -132,6 +133,7 @@ class Keeper(BaseCallback):
         drawn: Any = np.random.get_state()  # noqa: NPY002  # what SB3 draws from
         content: dict[str, Any] = {
             "parameters": model.get_parameters(),
+            "variables": {name: tensor.detach().clone() for name, tensor in _variables(model).items()},
             "counters": {name: int(getattr(model, name)) for name in ("num_timesteps", "_n_updates", "_episode_num")},
             "episodes": [dict(episode) for episode in model.ep_info_buffer or ()],
             "env": {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in env.save_state().items()},
@@ -159,7 +161,15 @@ class Keeper(BaseCallback):
         except Exception as error:
             raise ValueError(f"{path} cannot be read as a checkpoint: {error}; train again without --resume") from error
         model: Any = self.agent.model
-        model.set_parameters(content["parameters"], exact_match=True)
+        try:
+            model.set_parameters(content["parameters"], exact_match=True)
+            with torch.no_grad():
+                for name, tensor in _variables(model).items():
+                    tensor.copy_(content["variables"][name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{path} does not fit {self.config.label} as configured: {error}; train again without --resume"
+            ) from error
         for name, value in content["counters"].items():
             setattr(model, name, value)
         model._setup_learn(0, reset_num_timesteps=False)
@@ -176,6 +186,11 @@ class Keeper(BaseCallback):
         np.random.set_state(("MT19937", keys, position, has_gauss, gauss))  # noqa: NPY002  # what SB3 draws from
         self.curve = _read_curve(content["curve"])
         self._next = content["next"]
+
+
+def _variables(model: Any) -> dict[str, torch.Tensor]:
+    """What SB3 learns outside its modules and leaves out of its parameters: SAC's entropy coefficient."""
+    return {name: getattr(model, name) for name in model._get_torch_save_params()[1]}
 
 
 BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")

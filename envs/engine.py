@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from . import dynamics
 from .chance import permuted, stream_key
 from .dynamics import ACTIVE, begin, read_slate, user_type
-from .params import Params
 from .world import World
 
 Observation = dict[str, NDArray[np.float32]]
@@ -35,8 +34,9 @@ CONTEXT = (
 
 @njit(nogil=True)
 def _begin_all(
-    p: Params, items: np.ndarray, people: np.ndarray, users: np.ndarray, which: np.ndarray, world_seed: int
+    params: np.ndarray, items: np.ndarray, people: np.ndarray, users: np.ndarray, which: np.ndarray, world_seed: int
 ) -> None:
+    p = params[0]
     for b in which:
         user = users[b]
         user.k0, user.k1 = stream_key(world_seed, user.luck, user.episode)
@@ -53,7 +53,8 @@ def _meet_all(users: np.ndarray, which: np.ndarray, first: int, size: int, world
 
 
 @njit(nogil=True)
-def _read_all(p: Params, items: np.ndarray, users: np.ndarray, slates: np.ndarray, minutes: np.ndarray) -> None:
+def _read_all(params: np.ndarray, items: np.ndarray, users: np.ndarray, slates: np.ndarray, minutes: np.ndarray) -> None:
+    p = params[0]
     for b in range(len(users)):
         user = users[b]
         minutes[b] = 0.0
@@ -115,6 +116,7 @@ class Engine:
                 raise ValueError(f"{name} = {value!r} must be a whole number of at least 1")
         self.world, self.num, self.split = world, int(num), world.split(split)
         self.params = world.scenario.params
+        self._record = world.scenario.record
         shape = world.scenario.shape
         self.users = np.zeros(self.num, user_type(shape))
         self.users["status"] = dynamics.HORIZON  # nobody has arrived yet
@@ -136,11 +138,11 @@ class Engine:
             _meet_all(users, which, self.split.start, len(self.split), self.world.seed)
         else:
             users["id"][which] = ids[which]
-        _begin_all(self.params, self.world.items, self.world.people, users, which, self.world.seed)
+        _begin_all(self._record, self.world.items, self.world.people, users, which, self.world.seed)
 
     def read(self, slates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Show a slate to each active user; returns the (B,) minutes of dwell. Users who have finished read nothing."""
-        p, items = self.params, self.world.items
+        p, items = self._record, self.world.items
         self._each(lambda s: _read_all(p, items, self.users[s], slates[s], self.minutes[s]))
         return self.minutes
 

@@ -211,6 +211,16 @@ class Scenario:
             hours=hours / hours.mean(),
         )
 
+    @property
+    def record(self) -> NDArray[Any]:
+        """The constants as an array of one record: compiled code passes it on as a pointer, a tuple as a copy."""
+        kinds = [(key, np.float64) for key in LIMITS]
+        kinds += [("position", np.float64, (self.shape.slate,)), ("hours", np.float64, (24,))]  # type: ignore[list-item]
+        array = np.zeros(1, np.dtype(kinds, align=True))
+        for key, value in self.params._asdict().items():
+            array[key][0] = value
+        return array
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Scenario) and other.digest == self.digest
 
@@ -244,22 +254,10 @@ class Scenario:
     def load(cls, source: "str | Path | Scenario") -> "Scenario":
         """A scenario by name (``"video"``, ``"control"``), or from a TOML file.
 
-        A file may start from a named scenario with ``base = "video"`` at its top and give only what differs.
+        A file may start from another with ``base = "video"`` or ``base = "mine.toml"`` (beside it) at its top and give
+        only what differs.
         """
-        if isinstance(source, Scenario):
-            return source
-        if isinstance(source, str) and not source.endswith(".toml"):
-            known = scenario_names()
-            if source not in known:
-                raise ScenarioError(f"unknown scenario {source!r}{_hint(source, known)}; known: {', '.join(known)}")
-            text = (resources.files(__package__) / "scenarios" / f"{source}.toml").read_text(encoding="utf-8")
-            return _parse(source, text)
-        path = Path(source)
-        if not path.is_file():
-            raise ScenarioError(
-                f"scenario file {str(path)!r} does not exist; give a TOML file or one of {scenario_names()}"
-            )
-        return _parse(str(path), path.read_text(encoding="utf-8"))
+        return _load(source, ())
 
 
 def scenario_names() -> list[str]:
@@ -268,13 +266,35 @@ def scenario_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def _parse(name: str, text: str) -> Scenario:
+def _load(source: "str | Path | Scenario", bases: tuple[str, ...]) -> Scenario:
+    if isinstance(source, Scenario):
+        return source
+    if isinstance(source, str) and not source.endswith(".toml"):
+        known = scenario_names()
+        if source not in known:
+            raise ScenarioError(f"unknown scenario {source!r}{_hint(source, known)}; known: {', '.join(known)}")
+        text = (resources.files(__package__) / "scenarios" / f"{source}.toml").read_text(encoding="utf-8")
+        return _parse(source, text)
+    path = Path(source)
+    if not path.is_file():
+        raise ScenarioError(
+            f"scenario file {str(path)!r} does not exist; give a TOML file or one of {scenario_names()}"
+        )
+    return _parse(str(path), path.read_text(encoding="utf-8"), path.parent, bases)
+
+
+def _parse(name: str, text: str, folder: Path = Path(), bases: tuple[str, ...] = ()) -> Scenario:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError(f"scenario {name!r} is not valid TOML: {error}") from error
     base = table.pop("base", None)
-    return _from_table(name, table, base=Scenario.load(str(base)) if base is not None else None)
+    if base is None:
+        return _from_table(name, table, base=None)
+    base = str(folder / str(base)) if str(base).endswith(".toml") else str(base)
+    if base in (*bases, name):
+        raise ScenarioError(f"scenario {name!r}: its base {base!r} is based on itself; name another")
+    return _from_table(name, table, base=_load(base, (*bases, name)))
 
 
 def _from_table(name: str, table: Mapping[str, Any], base: Scenario | None) -> Scenario:
@@ -298,12 +318,12 @@ def _from_table(name: str, table: Mapping[str, Any], base: Scenario | None) -> S
             if isinstance(entry, Mapping):
                 _check_entry(name, full, entry)
                 sources[full] = str(entry.get("source", "stated without a source"))
-                if "range" in entry:
-                    ranges[full] = (float(entry["range"][0]), float(entry["range"][1]))
             else:
-                # A plain number replaces the value, and with it what was said about the old one.
                 sources[full] = "set by the user"
-                ranges.pop(full, None)
+            # What was said about the old value goes with it.
+            ranges.pop(full, None)
+            if isinstance(entry, Mapping) and "range" in entry:
+                ranges[full] = (float(entry["range"][0]), float(entry["range"][1]))
     unknown = sorted(set(shape) - set(SHAPE_LIMITS))
     if unknown:
         raise ScenarioError(
@@ -323,8 +343,9 @@ def _check_entry(name: str, full: str, entry: Mapping[str, Any]) -> None:
             f"scenario {name!r}: {_dotted(full)} is written {{ value = ..., range = [low, high], source = '...' }}, "
             f"got the keys {sorted(entry)}"
         )
-    if "range" in entry and len(entry["range"]) != 2:
-        raise ScenarioError(f"scenario {name!r}: {_dotted(full)}: range needs two numbers, got {entry['range']!r}")
+    bounds = entry.get("range", (0, 0))
+    if not isinstance(bounds, list | tuple) or len(bounds) != 2 or not all(isinstance(b, int | float) for b in bounds):
+        raise ScenarioError(f"scenario {name!r}: {_dotted(full)}: range needs two numbers, got {bounds!r}")
 
 
 def _as_hours(name: str, value: Any) -> tuple[float, ...]:

@@ -160,12 +160,13 @@ def _score_all(features: np.ndarray, weights: np.ndarray, scores: np.ndarray) ->
     for b in range(len(features)):
         for f in range(features.shape[2]):
             total = 0.0
-            square = 0.0
             for m in range(count):
                 total += features[b, m, f]
-                square += features[b, m, f] ** 2
             mean = total / count
-            spread = np.sqrt(max(square / count - mean * mean, 0.0))
+            square = 0.0
+            for m in range(count):
+                square += (features[b, m, f] - mean) ** 2
+            spread = np.sqrt(square / count)
             if spread > 1e-6:
                 for m in range(count):
                     scores[b, m] += weights[b, f] * np.float32((features[b, m, f] - mean) / spread)

@@ -76,11 +76,13 @@ def build_world(catalog: Catalog, scenario: Scenario, seed: int = 0) -> World:
     """
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise ValueError(f"world_seed = {seed!r} must be a whole number from 0 to 2**63 - 1")
-    if len(catalog) < scenario.shape.slate:
-        raise ValueError(
-            f"catalogue {catalog.name!r} has {len(catalog)} items, fewer than a slate of {scenario.shape.slate}; "
-            "add items or lower shape.slate"
-        )
+    for size in ("slate", "past"):
+        least = getattr(scenario.shape, size)
+        if len(catalog) < least:
+            raise ValueError(
+                f"catalogue {catalog.name!r} has {len(catalog)} items, fewer than a {size} of {least}; "
+                f"add items or lower shape.{size}"
+            )
     # One thread: BLAS sums in another order on another number of threads, and a world must not depend on that.
     with threadpool_limits(limits=1):
         items, names = _items(catalog, scenario, int(seed))

@@ -15,7 +15,8 @@ import longplay  # noqa: F401  (registers the ids)
 from longplay.envs import engine
 from longplay.envs.env import REWARDS, SlateEnv, SlateVectorEnv
 from longplay.envs.make import make_env, make_vector_env
-from longplay.tests.envs.worlds import assert_same, small, vectors
+from longplay.tests.contracts import EnvContract, assert_same
+from longplay.tests.envs.worlds import small, vectors
 
 IDS = ("longplay/Video-v0", "longplay/Control-v0")
 ACTIONS = ("items", "candidates", "query", "weights")
@@ -90,23 +91,10 @@ def test_disabled_a_user_who_has_finished_stays_finished(short_world):
     assert not over.all(axis=0).any()
 
 
-@pytest.mark.parametrize("action", ["items", "candidates", "weights"])
-@pytest.mark.parametrize("mode", MODES)
-def test_a_saved_state_continues_to_the_bit(catalog, action, mode):
-    options = settings_of(action, catalog, autoreset_mode=mode, num_envs=6)
-    options["scenario"] = small(horizon__days=3)
-    env = make_vector_env(**options)
-    env.reset(seed=3)
-    rng = np.random.default_rng(0)
-    before = follow(env, 41, rng)[-1][0]
-    state, later = env.save_state(), np.random.default_rng(1)
-    expected = follow(env, 60, later)
-    other = make_vector_env(**options)
-    other.reset(seed=77)
-    for continuing in (env, other, make_vector_env(**options)):
-        assert_same(continuing.load_state(state), before)
-        assert_same(follow(continuing, 60, np.random.default_rng(1)), expected)
-    assert np.array([step[2] | step[3] for step in expected]).any()
+class TestItems(EnvContract):
+    @pytest.fixture
+    def make(self, short_world):
+        return lambda slots, mode: SlateVectorEnv(short_world, slots, autoreset_mode=mode)
 
 
 def test_a_saved_state_of_a_single_environment_continues_to_the_bit(catalog):
@@ -358,15 +346,9 @@ def test_a_single_environment_names_its_own_options(world):
         SlateEnv(SlateVectorEnv(world))
 
 
-@pytest.mark.parametrize("action", ["items", "weights"])
-def test_a_step_before_the_reset_is_refused(catalog, action):
-    env = make_vector_env(**settings_of(action, catalog))
-    with pytest.raises(gymnasium.error.ResetNeeded, match=r"call reset\(\) before step\(\)"):
-        env.step(np.zeros(env.action_space.shape, np.int64))
+def test_the_first_reset_must_be_of_every_slot(world):
     with pytest.raises(gymnasium.error.ResetNeeded, match="the first reset must be of every slot"):
-        make_vector_env(**settings_of("items", catalog, num_envs=2)).reset(
-            options={"reset_mask": np.array([True, False])}
-        )
+        SlateVectorEnv(world, 2).reset(options={"reset_mask": np.array([True, False])})
 
 
 @pytest.mark.parametrize(

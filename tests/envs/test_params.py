@@ -1,0 +1,184 @@
+"""Scenarios: every constant limited, sourced and in force; every mistake named with its fix."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longplay.envs.params import LIMITS, SHAPE_LIMITS, Params, Scenario, ScenarioError, scenario_names
+
+SHIPPED = scenario_names()
+VIDEO = Scenario.load("video")
+DERIVED = {"position", "hours"}
+
+
+def toml(folder, text, name="mine.toml"):
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_shipped_scenarios():
+    assert SHIPPED == ["control", "video"]
+
+
+def test_every_field_has_limits_and_every_limit_a_field():
+    assert set(Params._fields) - DERIVED == set(LIMITS)
+    assert set(SHAPE_LIMITS) == {field.name for field in dataclasses.fields(VIDEO.shape)}
+    assert all(low < high and unit for low, high, unit in LIMITS.values())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_constant_has_a_value_in_force_and_a_source(name):
+    scenario = Scenario.load(name)
+    assert set(scenario.values) == set(LIMITS)
+    for key, value in scenario.values.items():
+        assert getattr(scenario.params, key) == value
+        source = scenario.sources[key]
+        assert len(source) >= 7
+        assert source not in ("set by the user", "stated without a source")
+        if "assumed" in source or key in scenario.ranges:
+            low, high = scenario.ranges[key]
+            assert low <= value <= high, key
+            assert LIMITS[key][0] <= low <= high <= LIMITS[key][1], key
+            assert low < high or "definition" in source or "time is what" in source, key
+    assert len(scenario.sources["day_hours"]) >= 7
+
+
+def test_activity_has_mean_1_and_position_starts_at_1():
+    assert VIDEO.params.hours.mean() == pytest.approx(1.0)
+    np.testing.assert_allclose(VIDEO.params.hours / VIDEO.params.hours[0], np.array(VIDEO.hours) / VIDEO.hours[0])
+    assert VIDEO.params.position[0] == 1.0
+    assert len(VIDEO.params.position) == VIDEO.shape.slate
+
+
+@pytest.mark.parametrize("key", sorted(LIMITS))
+def test_a_value_out_of_its_limits_is_refused_with_value_and_limits(key):
+    low, high, _ = LIMITS[key]
+    dotted = key.replace("_", ".", 1)
+    for wrong in (low - 1, high + 1, math.nan, math.inf, True, "much", None):
+        with pytest.raises(ScenarioError) as error:
+            VIDEO.with_overrides({dotted: wrong})
+        assert f"'video': {dotted} = {wrong!r} is out of range; allowed: {low} to {high} [" in str(error.value)
+    ends = {dotted: low if key != "items_longest" else high}
+    assert VIDEO.with_overrides(ends).values[key] == ends[dotted]
+
+
+@pytest.mark.parametrize("key", sorted(SHAPE_LIMITS))
+def test_a_size_out_of_its_limits_is_refused(key):
+    low, high = SHAPE_LIMITS[key]
+    for wrong in (low - 1, high + 1, 1.5, True, "8", math.nan):
+        message = f"shape.{key} = {wrong!r} must be a whole number from {low} to {high}"
+        with pytest.raises(ScenarioError, match=f"^scenario 'video': {message}$"):
+            VIDEO.with_overrides({f"shape.{key}": wrong})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            {"satiation.sensitivty": 1.0},
+            r"unknown field satiation.sensitivty \(did you mean 'satiation.sensitivity'\?\)",
+        ),
+        ({"shape.slates": 5}, r"unknown field shape.slates \(did you mean 'slate'\?\); known: slate, history"),
+        ({"boredom.x": 1.0}, r"unknown field boredom.x"),
+        ({"taste": 3.0}, r"unknown field taste"),
+        ({"shape.past": 21}, r"shape.past = 21 exceeds shape.history = 20"),
+        ({"shape.slate": 20, "shape.candidates": 10}, r"shape.candidates = 10 cannot fill a slate of 20; raise it"),
+        ({"shape.taste": 30}, r"shape.taste = 30 must be a multiple of"),
+        ({"shape.topics": 26}, r"shape.topics = 26 must be a multiple of"),
+        ({"items.shortest": 30.0}, r"items.shortest = 30.0 exceeds items.longest = 20.0; swap them"),
+        ({"day.hours": [1.0] * 23}, r"day.hours needs 24 positive numbers"),
+        ({"day.hours": [0.0] * 24}, r"day.hours needs 24 positive numbers"),
+        ({"day.hours": [math.nan] * 24}, r"day.hours needs 24 positive numbers"),
+        ({"day.hours": 3}, r"day.hours needs 24 positive numbers, got 3"),
+        ({"day.hours": ["noon"] * 24}, r"day.hours needs 24 positive numbers"),
+        ({"taste.drift": {"value": 0.1, "sauce": "x"}}, r"taste.drift is written \{ value = .*'sauce'"),
+        ({"taste.drift": {"value": 0.1, "range": [1.0]}}, r"taste.drift: range needs two numbers, got \[1.0\]"),
+        ({"taste.drift": {"value": 0.1, "range": 5}}, r"taste.drift: range needs two numbers, got 5"),
+        ({"taste.drift": {"value": 0.1, "range": ["a", "b"]}}, r"taste.drift: range needs two numbers"),
+    ],
+    ids=str,
+)
+def test_a_wrong_override_is_named_with_its_fix(overrides, message):
+    with pytest.raises(ScenarioError, match=message):
+        VIDEO.with_overrides(overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[taste", "is not valid TOML"),
+        ("taste = 3", "'taste' must be a table such as"),
+        ("[taste]\nweight = 8.0", "missing shape.candidates; give it a whole number"),
+        ('base = "vidoe"', r"unknown scenario 'vidoe' \(did you mean 'video'\?\); known: control, video"),
+        ('base = "video"\n[taste]\ndrift = 7', "taste.drift = 7 is out of range; allowed: 0 to 1"),
+    ],
+)
+def test_a_wrong_file_is_named_with_its_fix(tmp_path, text, message):
+    file = toml(tmp_path, text)
+    with pytest.raises(ScenarioError, match=message) as error:
+        Scenario.load(file)
+    assert "mine.toml" in str(error.value) or "vidoe" in str(error.value)
+
+
+def test_a_missing_constant_is_named(tmp_path):
+    sizes = "\n".join(f"{key} = {getattr(VIDEO.shape, key)}" for key in SHAPE_LIMITS)
+    with pytest.raises(ScenarioError, match="missing choice.appeal, choice.nothing, .*; give each a number"):
+        Scenario.load(toml(tmp_path, f"[shape]\n{sizes}"))
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(ScenarioError, match=r"scenario file 'no/such.toml' does not exist; give a TOML file or one of"):
+        Scenario.load("no/such.toml")
+
+
+def test_a_chain_of_bases_and_overrides(tmp_path):
+    first = toml(tmp_path, 'base = "control"\n[taste]\ndrift = 0.5\n[shape]\nusers = 50', "first.toml")
+    assert first.is_absolute()
+    second = toml(tmp_path, 'base = "first.toml"\n[taste]\nweight = 3')  # a base lies beside its file
+    scenario = Scenario.load(str(second)).with_overrides({"trust": {"start": 0.25}})
+    assert (scenario.values["taste_drift"], scenario.values["taste_weight"]) == (0.5, 3)
+    assert (scenario.values["trust_start"], scenario.shape.users) == (0.25, 50)
+    rest = set(LIMITS) - {"taste_drift", "taste_weight", "trust_start"}
+    assert {key: scenario.values[key] for key in rest} == {key: Scenario.load("control").values[key] for key in rest}
+
+
+@pytest.mark.parametrize("other", ["one.toml", "two.toml"])
+def test_a_base_that_leads_back_to_itself_is_refused(tmp_path, other):
+    toml(tmp_path, f'base = "{other}"', "one.toml")
+    toml(tmp_path, 'base = "one.toml"', "two.toml")
+    with pytest.raises(ScenarioError, match=r"one.toml' is based on itself; name another"):
+        Scenario.load(tmp_path / "one.toml")
+
+
+def test_a_plain_number_replaces_what_was_said_about_the_old_one():
+    changed = VIDEO.with_overrides({"taste.drift": 0.7})
+    assert changed.sources["taste_drift"] == "set by the user"
+    assert "taste_drift" not in changed.ranges
+    told = VIDEO.with_overrides({"taste.drift": {"value": 0.7, "range": [0.1, 0.9], "source": "a log"}})
+    assert (told.sources["taste_drift"], told.ranges["taste_drift"]) == ("a log", (0.1, 0.9))
+
+
+@given(st.sampled_from(sorted(LIMITS)))
+def test_the_digest_changes_with_any_value(key):
+    low, high, _ = LIMITS[key]
+    value = VIDEO.values[key]
+    other = value + (high - value) * 1e-3 if value < high else (low + value) / 2
+    changed = dataclasses.replace(VIDEO, values={**VIDEO.values, key: other})
+    assert changed.digest != VIDEO.digest
+    assert changed != VIDEO
+
+
+def test_the_digest_changes_with_sizes_and_hours_and_not_with_words():
+    assert VIDEO.with_overrides({"shape.users": 9999}).digest != VIDEO.digest
+    assert VIDEO.with_overrides({"day.hours": [1.0] * 24}).digest != VIDEO.digest
+    same = dataclasses.replace(VIDEO, name="other", sources={}, ranges={})
+    assert same.digest == VIDEO.digest
+    assert same == VIDEO
+    assert hash(same) == hash(VIDEO)
+    as_float = dataclasses.replace(VIDEO, values={key: float(value) for key, value in VIDEO.values.items()})
+    assert as_float.digest == VIDEO.digest

@@ -1,0 +1,166 @@
+"""Candidates: the same for everybody who saw the same, fresh when a session starts, near to the history."""
+
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+
+from longplay.envs.env import SlateVectorEnv
+from longplay.envs.make import make_vector_env
+from longplay.envs.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
+from longplay.envs.retriever import Retriever
+from longplay.tests.envs.worlds import make_catalog, small, vectors
+
+SIMILAR, POPULAR, RECENT = 40, 12, 6  # of 64
+
+
+@pytest.fixture
+def make(world, short_world, catalog):
+    def made(slots, short=False, **options):
+        return Retriever(SlateVectorEnv(short_world if short else world, slots, **options), vectors(catalog))
+
+    return made
+
+
+def slates(env, rng):
+    return rng.integers(0, 301, env.action_space.shape)
+
+
+def most_similar(observation, table, count):
+    """The items with the most votes of one user's history, by brute force."""
+    unit = table.astype(np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    cosine = unit @ unit.T
+    np.fill_diagonal(cosine, -2)
+    votes = np.zeros(len(table))
+    ids = observation["history_ids"].astype(int)
+    for h, item in enumerate(ids):
+        if item > 0:
+            days = float(observation["history_age"][h] - observation["history_age"][0])
+            recency = 2.0 ** -(h / HALF_LIFE_ITEMS + days / HALF_LIFE_DAYS)
+            near = np.argsort(-cosine[item - 1])[:64]
+            votes[near] += observation["history_completion"][h] * recency * np.maximum(cosine[item - 1, near], 1e-6)
+    votes[ids[ids > 0] - 1] = -1
+    return set((np.argsort(-votes)[:count] + 1).tolist())
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_candidates_are_found_when_a_session_starts_and_only_then(make, mode):
+    env = make(30, short=True, autoreset_mode=mode)
+    observation, _ = env.reset(seed=0)
+    rng, seen = np.random.default_rng(0), {"same": 0, "fresh": 0, "ends": 0}
+    over = np.zeros(30, bool)
+    for _ in range(80):
+        before = observation["candidates"]
+        observation, _, terminated, truncated, info = env.step(slates(env, rng))
+        ended = terminated | truncated
+        again = over if mode == AutoresetMode.NEXT_STEP else ended & (mode == AutoresetMode.SAME_STEP)
+        for b in range(30):
+            if "final_obs" in info and info["_final_obs"][b]:
+                np.testing.assert_array_equal(info["final_obs"][b]["candidates"], before[b])
+            starts = again[b] or (info["left"][b] and not ended[b])
+            same = np.array_equal(observation["candidates"][b], before[b])
+            assert same != starts
+            seen["fresh" if starts else "same"] += 1
+            if starts:
+                found, history = observation["candidates"][b].astype(int), observation["history_ids"][b]
+                assert len(set(found)) == 64
+                assert not set(found) & set(history.astype(int))
+                assert found.min() >= 1
+        assert observation in env.observation_space
+        over = ended
+        seen["ends"] += ended.sum()
+    assert min(seen.values()) > 10
+
+
+def test_a_masked_reset_finds_candidates_for_its_slots_alone(make):
+    env = make(4, autoreset_mode="Disabled")
+    first, _ = env.reset(seed=0)
+    second, _ = env.reset(options={"reset_mask": np.array([True, False, True, False])})
+    changed = (first["candidates"] != second["candidates"]).any(axis=1)
+    assert changed.tolist() == [True, False, True, False]
+
+
+def test_candidates_come_from_their_sources(make, catalog):
+    env = make(60)
+    observation, _ = env.reset(seed=1)
+    popular = set(np.argsort(-catalog.popularity)[:64] + 1)
+    recent = set(np.argsort(-catalog.published, kind="stable")[:64] + 1)
+    apart = {"popular": 0, "recent": 0, "neither": 0}
+    for b in range(60):
+        one = {key: value[b] for key, value in observation.items()}
+        found = set(one["candidates"].astype(int).tolist())
+        near = most_similar(one, vectors(catalog), SIMILAR)
+        assert near <= found
+        rest = found - near
+        assert len(rest) == 64 - SIMILAR
+        assert len(rest & popular) >= POPULAR
+        assert len(rest & recent) >= RECENT
+        apart["popular"] += len(rest & popular - recent)
+        apart["recent"] += len(rest & recent - popular)
+        apart["neither"] += len(rest - recent - popular)
+    assert apart["neither"] > 60  # some are random
+
+
+def test_later_sessions_take_the_history_at_their_start(make, catalog):
+    env = make(40)
+    observation, _ = env.reset(seed=2)
+    rng, checked = np.random.default_rng(2), 0
+    for _ in range(30):
+        observation, _, terminated, truncated, info = env.step(slates(env, rng))
+        for b in np.flatnonzero(info["left"] & ~terminated & ~truncated):
+            one = {key: value[b] for key, value in observation.items()}
+            assert most_similar(one, vectors(catalog), SIMILAR) <= set(one["candidates"].astype(int).tolist())
+            checked += 1
+    assert checked > 100
+
+
+def test_a_user_has_the_same_candidates_in_any_batch(make):
+    users = np.array([5, 9, 5, 77])
+    observation, _ = make(4).reset(seed=3, options={"users": users})
+    for b, user in enumerate(users):
+        alone, _ = make(1).reset(seed=3, options={"users": np.array([user])})
+        np.testing.assert_array_equal(alone["candidates"][0], observation["candidates"][b])
+    other, _ = make(4).reset(seed=4, options={"users": users})
+    assert (other["candidates"] != observation["candidates"]).any(axis=1).all()
+
+
+def test_length_of_the_vectors_does_not_matter(make, world, catalog):
+    scaled = vectors(catalog) * np.random.default_rng(0).uniform(0.5, 4.0, (300, 1)).astype(np.float32)
+    one, _ = make(20).reset(seed=0)
+    two, _ = Retriever(SlateVectorEnv(world, 20), scaled).reset(seed=0)
+    np.testing.assert_array_equal(np.sort(one["candidates"]), np.sort(two["candidates"]))
+
+
+@pytest.mark.parametrize("items", [10, 12, 19, 31])
+def test_a_tiny_catalogue_gives_what_it_has(items):
+    catalog = make_catalog(items)
+    scenario = small(shape__users=20)
+    env = make_vector_env(8, catalog=catalog, scenario=scenario, candidates=True, item_vectors=vectors(catalog))
+    observation, _ = env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        for found, history in zip(observation["candidates"], observation["history_ids"], strict=True):
+            real = found[found > 0]
+            assert len(set(real)) == len(real)
+            if observation["context"][0, 0] == 0 and found is observation["candidates"][0]:
+                assert not set(real) & set(history)
+        assert observation in env.observation_space
+        observation = env.step(rng.integers(0, items + 1, (8, 10)))[0]
+    assert env.single_observation_space["candidates"].shape == (max(items - 20, 10),)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v[:-1], r"item_vectors have shape \(299, 16\), expected \(items, width\) = \(300, E\)"),
+        (lambda v: v.ravel(), r"item_vectors have shape \(4800,\)"),
+        (
+            lambda v: np.where(np.arange(300)[:, None] == 6, np.nan, v),
+            r"row 6 \(item 7\) has a value that is not finite",
+        ),
+    ],
+    ids=["rows", "flat", "nan"],
+)
+def test_wrong_vectors_are_named(world, catalog, change, message):
+    with pytest.raises(ValueError, match=message):
+        Retriever(SlateVectorEnv(world), change(vectors(catalog)))

@@ -1,0 +1,171 @@
+"""Scoring features and the slates that weights give, against NumPy."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longplay.envs.env import SlateVectorEnv
+from longplay.envs.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
+from longplay.envs.retriever import Retriever
+from longplay.envs.scoring import EXPOSURE_DAYS, FEATURES, WEIGHTS, Scorer
+from longplay.envs.world import build_world
+from longplay.tests.envs.worlds import make_catalog, small, vectors
+
+USERS = 25
+
+
+def observe(world, steps=9, seed=0):
+    """An observation in the middle of lives: some users have just consumed something, some have just come back."""
+    env = Retriever(SlateVectorEnv(world, USERS), vectors(world.catalog))
+    observation, _ = env.reset(seed=seed)
+    rng, infos = np.random.default_rng(seed), []
+    for _ in range(steps):
+        observation, *_, info = env.step(rng.integers(1, len(world.catalog) + 1, env.action_space.shape))
+        infos.append(info)
+    return observation
+
+
+@pytest.fixture(scope="module")
+def seen(world):
+    return observe(world)
+
+
+@pytest.fixture(scope="module")
+def scorer(world, catalog):
+    return Scorer(world, vectors(catalog))
+
+
+def oracle_features(world, table, seen, b):
+    """(M, F) of one user, from the definitions."""
+    catalog, topics = world.catalog, world.topics.astype(np.float64)
+    row = {key: value[b].astype(np.float64) for key, value in seen.items()}
+    ids, cand = row["history_ids"].astype(int), row["candidates"].astype(int)
+    real = ids > 0
+    unit = np.zeros((len(catalog) + 1, table.shape[1]))
+    unit[1:] = table / np.linalg.norm(table, axis=1, keepdims=True)
+    recency = 2.0 ** -(
+        np.arange(len(ids)) / HALF_LIFE_ITEMS + (row["history_age"] - row["history_age"][0]) / HALF_LIFE_DAYS
+    )
+    pooled = (row["history_completion"] * recency * real) @ unit[ids]
+    pooled /= max(np.linalg.norm(pooled), 1e-12)
+    in_session = row["history_age"][0] * 1440 < row["context"][1]
+    static = np.stack([catalog.popularity, catalog.rating, np.log(catalog.minutes), catalog.published], axis=1)
+    return np.column_stack(
+        [
+            unit[cand] @ pooled,
+            static[cand - 1],
+            topics[cand] @ row["profile"],
+            topics[cand] @ (row["history_completion"] @ topics[ids]),
+            topics[cand] @ ((np.exp(-row["history_age"] / EXPOSURE_DAYS) * real) @ topics[ids]),
+            topics[cand] @ topics[ids[0]] * in_session,
+        ]
+    )
+
+
+def oracle_slate(world, seen, b, features, weights):
+    """Greedy slate of one user by standardised features, less the penalty for repeated main topics."""
+    spread = features.std(axis=0)
+    z = np.where(spread > 1e-6, (features - features.mean(axis=0)) / np.where(spread > 1e-6, spread, 1), 0)
+    score = z @ weights[: len(FEATURES)]
+    cand = seen["candidates"][b].astype(int)
+    base = score - 1e6 * np.isin(cand, seen["history_ids"][b].astype(int))
+    main, left, slate = world.topics.argmax(axis=1), list(range(len(cand))), []
+    while len(slate) < world.scenario.shape.slate:
+        used = np.bincount(main[slate], minlength=99) if slate else np.zeros(99)
+        value = [base[m] - max(weights[-1], 0) * score.std() * used[main[cand[m]]] for m in left]
+        slate.append(cand[left.pop(int(np.argmax(value)))])
+    return slate
+
+
+def test_features_are_what_they_say(world, catalog, seen, scorer):
+    found = scorer.features(seen)
+    assert found.shape == (USERS, 64, len(FEATURES))
+    for b in range(USERS):
+        np.testing.assert_allclose(found[b], oracle_features(world, vectors(catalog), seen, b), rtol=2e-4, atol=2e-5)
+    assert ((found.std(axis=1) > 0).mean(axis=0)[:8] > 0.8).all()  # none is empty
+    assert 0 < (found[:, :, 8].max(axis=1) > 0).sum() < USERS  # some are in a session with something consumed
+
+
+@given(st.integers(0, 2**32))
+def test_weights_give_the_slate_of_the_hand_computed_order(world, catalog, seen, scorer, seed):
+    weights = np.random.default_rng(seed).uniform(-1, 1, (USERS, len(WEIGHTS)))
+    slates = scorer.weighted(seen, weights)
+    for b in range(0, USERS, 6):
+        features = oracle_features(world, vectors(catalog), seen, b)
+        assert slates[b].tolist() == oracle_slate(world, seen, b, features, weights[b])
+
+
+@pytest.mark.parametrize("feature", FEATURES[:7])
+def test_one_weight_ranks_by_its_feature(seen, scorer, feature):
+    weights = np.zeros((USERS, len(WEIGHTS)))
+    weights[:, FEATURES.index(feature)] = 1.0
+    values, slates = scorer.features(seen)[:, :, FEATURES.index(feature)], scorer.weighted(seen, weights)
+    for b in range(USERS):
+        value = dict(zip(seen["candidates"][b], values[b], strict=True))
+        shown = [value[item] for item in slates[b]]
+        assert shown == sorted(shown, reverse=True)
+        fresh = ~np.isin(seen["candidates"][b], seen["history_ids"][b])
+        assert shown[0] == values[b][fresh].max()
+
+
+def test_dates_in_seconds_weigh_as_much_as_dates_in_years(catalog):
+    """Standard deviations must not drown in the size of the numbers."""
+    shifted = replace(catalog, published=1.7e9 + 3600.0 * (catalog.published - 1940.0))
+    slates = []
+    for one in (catalog, shifted):
+        world = build_world(one, small())
+        seen = observe(world, steps=0)
+        weights = np.zeros((USERS, len(WEIGHTS)))
+        weights[:, [FEATURES.index("novelty"), FEATURES.index("popularity")]] = 0.5
+        slates.append(Scorer(world, vectors(one)).weighted(seen, weights))
+    np.testing.assert_array_equal(*slates)
+
+
+@pytest.mark.parametrize("cap", [1, 2, 3])
+def test_no_topic_appears_more_often_than_the_cap_while_others_are_left(world, seen, scorer, cap):
+    scores = np.random.default_rng(0).normal(size=seen["candidates"].shape).astype(np.float32)
+    slates = scorer.fill(seen, scores, np.zeros(USERS), cap=cap)
+    main = world.topics.argmax(axis=1)
+    for b in range(USERS):
+        counts = np.bincount(main[slates[b]])
+        topics = np.bincount(main[seen["candidates"][b].astype(int)])
+        assert np.minimum(topics, cap).sum() >= 10
+        assert counts.max() <= cap
+        assert len(set(slates[b])) == 10
+
+
+def test_a_larger_penalty_gives_more_topics(world, seen, scorer):
+    scores = np.random.default_rng(0).normal(size=seen["candidates"].shape).astype(np.float32)
+    main = world.topics.argmax(axis=1)
+    topics = [
+        np.mean([len(set(main[slate])) for slate in scorer.fill(seen, scores, np.full(USERS, penalty), cap=10)])
+        for penalty in (0.0, 0.5, 5.0)
+    ]
+    assert topics[0] < topics[1] < topics[2]
+
+
+def test_what_was_consumed_comes_last_and_nothing_is_shown_twice():
+    catalog = make_catalog(14)
+    world = build_world(catalog, small(shape__users=20))
+    seen = observe(world, steps=3)
+    scorer = Scorer(world, vectors(catalog))
+    seen["candidates"][:, :5] = seen["history_ids"][:, :5]  # as after consuming candidates in the session
+    slates = scorer.fill(seen, np.ones_like(seen["candidates"]), np.zeros(USERS), cap=10)
+    for b in range(USERS):
+        old = np.isin(slates[b], seen["history_ids"][b][seen["history_ids"][b] > 0])
+        shown = slates[b] > 0
+        assert (np.diff(old[shown].astype(int)) >= 0).all()
+        assert (np.diff(shown.astype(int)) <= 0).all()  # empty slots at the end
+        assert shown.sum() == (seen["candidates"][b] > 0).sum()
+
+
+def test_scores_do_not_depend_on_the_batch(seen, scorer):
+    weights = np.random.default_rng(1).uniform(-1, 1, (USERS, len(WEIGHTS)))
+    whole = scorer.weighted(seen, weights)
+    for b in (0, 7, 24):
+        alone = {key: value[b : b + 1] for key, value in seen.items()}
+        np.testing.assert_array_equal(scorer.weighted(alone, weights[b : b + 1])[0], whole[b])
+        np.testing.assert_array_equal(scorer.features(alone)[0], scorer.features(seen)[b])

@@ -1,0 +1,58 @@
+"""The shape of the project: what is packaged, and who may import whom."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import longplay
+
+ROOT = Path(longplay.__file__).parent
+LAYERS = ["envs", "encoders", "agents", "scripts"]  # each may import those before it, and itself
+MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
+
+
+def imports(path):
+    """Absolute names of everything that a module of the package imports, wherever in the file."""
+    package = ("longplay", *path.relative_to(ROOT).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join([*base, *filter(None, [node.module])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def test_the_packages_listed_are_the_folders_on_disk():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {path.parent for layer in LAYERS for path in (ROOT / layer).rglob("*.py")}
+    folders |= {path.parent for path in (ROOT / "envs").rglob("*.toml")}
+    found = {"longplay"} | {".".join(["longplay", *folder.relative_to(ROOT).parts]) for folder in folders}
+    assert sorted(listed) == sorted(found)
+    for folder in folders:
+        assert (folder / "__init__.py").is_file(), folder
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_run_one_way(path):
+    layer = path.relative_to(ROOT).parts[0]
+    later = LAYERS[LAYERS.index(layer) + 1 :]
+    for name in imports(path):
+        parts = name.split(".")
+        assert parts[0] not in LAYERS, f"{name}: inside the package import relatively"
+        if parts[0] == "longplay":
+            assert parts[1:2] != ["tests"], name
+            assert not set(parts[1:2]) & set(later), f"{layer} imports {name}"
+
+
+def test_the_environment_imports_neither_torch_nor_transformers():
+    code = "import sys, longplay.envs.env, longplay.envs.make; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert {"longplay", "numba", "gymnasium"} <= loaded
+    assert not loaded & {"torch", "transformers", "stable_baselines3", "sentence_transformers", "wandb"}
