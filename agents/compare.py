@@ -34,6 +34,7 @@ TRADE_OFFS = (0.3, 0.5, 0.7, 0.9)
 CAPS = (1, 2, 3, 5)
 LOGGED_STEPS = 60  # of 256 users: about 150 thousand shown items
 SIMILARITY = "greedy similarity"
+ORACLE = "taste oracle"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def references(setting: Setting) -> list[Contestant]:
     world = setting.world
     return [
         Contestant("myopic oracle", "reference", [MyopicOracle(world)], "true state, candidates, looks at one slate"),
-        Contestant("taste oracle", "reference", [TasteOracle(world)], "true taste, whole catalogue"),
+        Contestant(ORACLE, "reference", [TasteOracle(world)], "true taste, whole catalogue"),
     ]
 
 
@@ -147,6 +148,7 @@ def summary(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.Data
                 "vs similarity": _against(results, c.name, SIMILARITY),
                 "vs best rule": _against(results, c.name, str(best)),
                 "vs γ=0 twin": _against(results, c.name, c.twin) if c.twin else None,
+                "vs taste oracle": _against(results, c.name, ORACLE) if c.kind == "learned" else None,
                 "sessions": rows["sessions"].mean(),
                 "click rate": rows["clicks"].sum() / rows["slates"].sum(),
                 "kept": 1.0 - rows["churned"].mean(),

@@ -18,7 +18,7 @@ from .training import CURVE, write_text
 
 COLOURS = mpl.colormaps["tab20"](range(20))
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem;color:#222}
+body{font:15px/1.5 system-ui,sans-serif;max-width:1280px;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;font-size:13px}td,th{padding:.25rem .6rem;text-align:right;white-space:nowrap}
 th{border-bottom:2px solid #444}td:first-child,th:first-child,td:last-child,th:last-child{text-align:left}
 tr.rule td{background:#fafafa}tr.learned td{background:#eef5ff}tr.reference td{background:#fff7ea}

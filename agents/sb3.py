@@ -196,7 +196,11 @@ def load_policy(
         raise ValueError(
             f"{path} cannot be read as policy weights: {error}; train again or give another folder"
         ) from error
-    with torch.no_grad():
+    try:
         model.policy.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path} does not fit a policy of {algorithm!r} with the action {action!r}: {error}; train again"
+        ) from error
     model.policy.set_training_mode(False)
     return cast(BaseAlgorithm, model)

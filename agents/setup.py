@@ -103,7 +103,7 @@ class RunConfig:
     """Discount per slate; 0 learns what pays now."""
     seed: int = 0
     """Seeds the learner and the luck of the training users."""
-    steps: int = 400_000
+    steps: int = 300_000
     """Slates to learn from."""
     num_envs: int = 256
     """Users at a time."""

@@ -31,7 +31,6 @@ CHURN = 5
 GAP = 6
 FIRST_HOUR = 7
 CANDIDATES = 8  # what the retriever draws at random
-TIES = 9  # what a randomised policy draws
 DRIFT = 16  # 16, 17, ...: one purpose for each 32 dimensions of taste
 
 

@@ -216,7 +216,7 @@ class Scenario:
         """The constants as an array of one record: compiled code passes it on as a pointer, a tuple as a copy."""
         kinds = [(key, np.float64) for key in LIMITS]
         kinds += [("position", np.float64, (self.shape.slate,)), ("hours", np.float64, (24,))]  # type: ignore[list-item]
-        array = np.zeros(1, np.dtype(kinds, align=True))
+        array = np.zeros(1, np.dtype((np.record, np.dtype(kinds, align=True))))  # attributes in plain Python, too
         for key, value in self.params._asdict().items():
             array[key][0] = value
         return array

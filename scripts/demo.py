@@ -2,7 +2,9 @@
 
     make demo            (or: python scripts/demo.py)
 
-Writes runs/demo: report.html, results.parquet, config.toml and the six trained policies.
+One PPO is also trained in the control, where looking ahead cannot pay and nobody can beat the taste oracle.
+Writes runs/demo and runs/demo/control: report.html, results.parquet, config.toml, and the trained policies. What an
+interrupted demo had finished or begun is taken up again.
 """
 
 import os
@@ -10,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,9 +20,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from longplay.agents.names import one_of
 from longplay.agents.setup import RunConfig, Setting
 from longplay.agents.tracking import MODES
+from longplay.agents.training import CHECKPOINT
 from longplay.scripts.common import command_line, console, prepare, run_name
 
 SCRIPTS = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training."""
+
+    name: str
+    config: RunConfig
 
 
 @dataclass
@@ -47,26 +58,36 @@ def main(args: Arguments) -> None:
     for name in ("seeds", "steps", "users", "workers"):
         if getattr(args, name) < 1:
             raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")
-    folder = run_name(args.name)
+    run_name(args.name)
     started = time.monotonic()
     console.rule("1. Real films through a real BERT")
     prepare(Setting())
     console.rule("2. PPO, and the same PPO that does not look ahead (γ = 0)")
+    ahead, myopic = RunConfig(steps=args.steps), RunConfig(steps=args.steps, gamma=0.0)
+    control = RunConfig(Setting(env="longplay/Control-v0"), steps=args.steps)
     jobs = [
-        (f"{folder.name}/{kind}-{seed}", gamma, seed)
+        Job(f"{args.name}/{kind}-{seed}", replace(config, seed=seed))
         for seed in range(args.seeds)
-        for kind, gamma in (("ppo", RunConfig.gamma), ("myopic", 0.0))
+        for kind, config in (("ppo", ahead), ("myopic", myopic))
     ]
-    train_all(jobs, args)
-    console.rule("3. Everyone on the same test users with the same luck")
-    runs = [name for name, _, _ in jobs]
-    command = ["compare.py", "--name", args.name, "--users", str(args.users), "--track", args.track, "--runs", *runs]
-    subprocess.run([sys.executable, str(SCRIPTS / command[0]), *command[1:]], check=True, env=environment())
+    train_all([*jobs, Job(f"{args.name}/control/ppo-0", control)], args)
+    console.rule("3. The control: nothing shown now changes anything later")
+    compare(f"{args.name}/control", [f"{args.name}/control/ppo-0"], control.setting.env, args)
+    console.rule("4. Everyone on the same test users with the same luck")
+    compare(args.name, [job.name for job in jobs], ahead.setting.env, args)
     console.print(f"done in {(time.monotonic() - started) / 60:.1f} minutes")
 
 
-def train_all(jobs: Sequence[tuple[str, float, int]], args: Arguments) -> None:
-    """Run the trainings, some side by side; what an interrupted demo had finished or begun is taken up again."""
+def compare(name: str, runs: Sequence[str], env: str, args: Arguments) -> None:
+    """Run scripts/compare.py."""
+    command = ["--name", name, "--env", env, "--users", str(args.users), "--track", args.track, "--runs", *runs]
+    done = subprocess.run([sys.executable, str(SCRIPTS / "compare.py"), *command], check=False, env=environment())
+    if done.returncode:
+        raise ValueError(f"the comparison {name} failed; see above")
+
+
+def train_all(jobs: Sequence[Job], args: Arguments) -> None:
+    """Run the trainings, some side by side."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     waiting = list(jobs)
     running: dict[subprocess.Popen[bytes], str] = {}
@@ -74,8 +95,8 @@ def train_all(jobs: Sequence[tuple[str, float, int]], args: Arguments) -> None:
         task = progress.add_task("trainings", total=len(jobs))
         while waiting or running:
             while waiting and len(running) < args.workers:
-                name, gamma, seed = waiting.pop(0)
-                running[start(name, gamma, seed, args)] = name
+                job = waiting.pop(0)
+                running[start(job, args)] = job.name
             time.sleep(0.2)
             for process in [p for p in running if p.poll() is not None]:
                 name = running.pop(process)
@@ -88,16 +109,16 @@ def train_all(jobs: Sequence[tuple[str, float, int]], args: Arguments) -> None:
                 progress.advance(task)
 
 
-def start(name: str, gamma: float, seed: int, args: Arguments) -> subprocess.Popen[bytes]:
+def start(job: Job, args: Arguments) -> subprocess.Popen[bytes]:
     """Start one training, or go on with it if a checkpoint of the same configuration is there."""
-    folder = run_name(name)
-    config = RunConfig(gamma=gamma, seed=seed, steps=args.steps)
-    command = [sys.executable, str(SCRIPTS / "train.py"), "--name", name, "--track", args.track]
+    folder, config = run_name(job.name), job.config
+    command = [sys.executable, str(SCRIPTS / "train.py"), "--name", job.name, "--track", args.track]
     begun = folder / "config.json"
-    if begun.exists() and (folder / "checkpoint.pt").exists() and RunConfig.from_json(begun) == config:
+    if begun.exists() and (folder / CHECKPOINT).exists() and RunConfig.from_json(begun) == config:
         command += ["--resume"]
     else:
-        command += ["--overwrite", "--gamma", str(gamma), "--seed", str(seed), "--steps", str(args.steps)]
+        settings = {"env": config.setting.env, "gamma": config.gamma, "seed": config.seed, "steps": config.steps}
+        command += ["--overwrite", *(text for key, value in settings.items() for text in (f"--{key}", str(value)))]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment())

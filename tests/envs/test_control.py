@@ -8,7 +8,7 @@ import pytest
 
 from longplay.envs import dynamics
 from longplay.envs.env import SlateVectorEnv
-from longplay.tests.envs.worlds import content
+from longplay.tests.envs.worlds import content, record
 
 PLACES = ["clock", "gap", "session", "depth", "session_minutes", "day", "status", "left", "taste"]
 
@@ -61,7 +61,7 @@ def test_every_click_pays_the_same(control_world):
 
 def click_chance(world, user, slate):
     """Chance that the slate is opened, by the engine's own weights."""
-    p = world.scenario.params
+    p = record(world.scenario)
     user.slate[:] = slate
     dynamics.feel(p, user, world.items)
     total = dynamics.weigh(p, user, world.items)

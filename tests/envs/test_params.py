@@ -127,7 +127,7 @@ def test_a_wrong_file_is_named_with_its_fix(tmp_path, text, message):
 
 def test_a_missing_constant_is_named(tmp_path):
     sizes = "\n".join(f"{key} = {getattr(VIDEO.shape, key)}" for key in SHAPE_LIMITS)
-    with pytest.raises(ScenarioError, match="missing choice.appeal, choice.nothing, .*; give each a number"):
+    with pytest.raises(ScenarioError, match=r"missing choice.appeal, choice.nothing, .*; give each a number"):
         Scenario.load(toml(tmp_path, f"[shape]\n{sizes}"))
 
 

@@ -72,6 +72,14 @@ def hand_items(scenario, count=12, seed=0):
     return items
 
 
+def record(scenario, **changes):
+    """The constants as the compiled code takes them, some of them changed."""
+    array = scenario.record
+    for name, value in changes.items():
+        array[name] = value
+    return array[0]
+
+
 def crowd(scenario, count=1, seed=1):
     """`count` identical users in the middle of a session, with luck of their own; set fields by hand from here."""
     shape, rng = scenario.shape, np.random.default_rng(seed)
