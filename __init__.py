@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 
 from .envs.catalog import Catalog, CatalogError, attribute_to_text
-from .envs.env import SlateEnv, SlateVectorEnv
+from .envs.env import SlateVectorEnv
 from .envs.films import load_films
 from .envs.make import make_world
 from .envs.params import Scenario, ScenarioError
+from .envs.single import SlateEnv
 from .envs.world import World, build_world
 
 if TYPE_CHECKING:

@@ -180,17 +180,20 @@ def _mmr(
     count = candidates.shape[1]
     nearest = np.zeros(count, np.float32)
     usable = np.zeros(count, np.bool_)
+    handicap = np.zeros(count, np.float32)  # more than any two values differ by: items of the history come last
     for b in range(len(candidates)):
         nearest[:] = np.float32(0.0)
         for m in range(count):
             usable[m] = candidates[b, m] > 0
+            handicap[m] = np.float32(0.0)
             for h in range(history.shape[1]):
-                usable[m] &= history[b, h] != candidates[b, m]
+                if history[b, h] == candidates[b, m]:
+                    handicap[m] = np.float32(8.0)
         for k in range(out.shape[1]):
             best = -1
             value = np.float32(-1e9)
             for m in range(count):
-                mine = trade_off * similarity[b, m] - (np.float32(1.0) - trade_off) * nearest[m]
+                mine = trade_off * similarity[b, m] - (np.float32(1.0) - trade_off) * nearest[m] - handicap[m]
                 if usable[m] and mine > value:
                     best = m
                     value = mine

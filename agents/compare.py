@@ -1,7 +1,7 @@
 """A comparison: rules tuned on validation users, trained policies, references, all on the same test users and luck."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,15 +86,33 @@ def learned(setting: Setting, folders: Sequence[Path]) -> list[Contestant]:
             raise ValueError(
                 f"{folder} was trained on {config.setting}, the comparison is on {setting}; compare like with like"
             )
-        groups.setdefault(config.label, []).append((config, folder))
+        members = groups.setdefault(config.label, [])
+        for other, where in members:
+            _check_seeds(config, folder, other, where)
+        members.append((config, folder))
     found = []
     for label, members in groups.items():
         first = members[0][0]
         twin = label.replace(f"γ={first.gamma:g}", "γ=0")
+        if twin in groups and replace(groups[twin][0][0], seed=0) != replace(first, seed=0, gamma=0.0):
+            twin = label  # of another budget, so no twin
         agents = [load_agent(folder, config, setting) for config, folder in members]
         note = f"{len(agents)} seed{'s' if len(agents) > 1 else ''}, {first.steps:,} steps"
         found.append(Contestant(label, "learned", agents, note, twin if twin != label and twin in groups else ""))
     return found
+
+
+def _check_seeds(config: RunConfig, folder: Path, other: RunConfig, where: Path) -> None:
+    """Refuse two runs as one method unless they differ in the seed, and in the seed alone."""
+    differ = [f.name for f in fields(config) if getattr(config, f.name) != getattr(other, f.name)]
+    if differ == ["seed"]:
+        return
+    if not differ:
+        raise ValueError(f"{where} and {folder} are both seed {config.seed} of {config.label!r}; give each seed once")
+    raise ValueError(
+        f"{where} and {folder} are both {config.label!r} and differ in {', '.join(differ)}; within a method only the "
+        "seed may differ: compare them in two comparisons"
+    )
 
 
 def references(setting: Setting) -> list[Contestant]:
@@ -149,6 +167,7 @@ def summary(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.Data
                 "vs best rule": _against(results, c.name, str(best)),
                 "vs γ=0 twin": _against(results, c.name, c.twin) if c.twin else None,
                 "vs taste oracle": _against(results, c.name, ORACLE) if c.kind == "learned" else None,
+                "first session": rows["first_session_minutes"].mean(),
                 "sessions": rows["sessions"].mean(),
                 "click rate": rows["clicks"].sum() / rows["slates"].sum(),
                 "kept": 1.0 - rows["churned"].mean(),

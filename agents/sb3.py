@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3

@@ -1,5 +1,6 @@
 """Numbers with intervals: paired differences over seeds and users, and retention curves."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,8 @@ def bootstrap_difference(
         raise ValueError(
             f"sides have {[side.shape[1] for side in sides]} users; a paired difference needs the same users"
         )
+    if not all(np.isfinite(side).all() for side in sides):
+        raise ValueError("a side has values that are not finite; every seed must have played every user")
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(users, np.full(users, 1 / users), resamples) / users
     values = np.zeros(resamples)
@@ -74,7 +77,13 @@ def retention(
         whole = np.ones(len(grid))
         return whole, whole, whole
     survival: Any = ecdf(CensoredData(uncensored=days[churned], right=days[~churned])).sf
-    interval = survival.confidence_interval(method="log-log")
-    # Before the first churn the interval is not defined; nobody is gone.
-    low, high = (np.nan_to_num(curve.evaluate(grid), nan=1.0) for curve in (interval.low, interval.high))
-    return survival.evaluate(grid), low, high
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # where the interval is not defined, it is completed here
+        interval = survival.confidence_interval(method="log-log")
+    share, low, high = (curve.evaluate(grid) for curve in (survival, interval.low, interval.high))
+    some = survival.probabilities > 0
+    last = np.nan_to_num(interval.high.probabilities[some][-1], nan=1.0) if some.any() else 1.0
+    # Before the first churn nobody is gone; once everybody is, the upper bound stays where it was last defined.
+    low = np.where(share == 1, 1.0, np.where(share == 0, 0.0, low))
+    high = np.where(share == 1, 1.0, np.where(share == 0, last, high))
+    return share, low, high

@@ -12,6 +12,7 @@ what the compiler makes of that is undefined. The same lines run compiled and as
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -35,7 +36,7 @@ DRIFT = 16  # 16, 17, ...: one purpose for each 32 dimensions of taste
 
 
 @njit(inline="always")
-def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, int, int, int]:
+def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> Any:
     """Four independent 32-bit words from a counter of four words and a key of two."""
     x0, x1, x2, x3 = np.uint64(c0), np.uint64(c1), np.uint64(c2), np.uint64(c3)
     y0, y1 = np.uint64(k0), np.uint64(k1)

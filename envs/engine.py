@@ -12,9 +12,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from . import dynamics
 from .chance import permuted, stream_key
-from .dynamics import ACTIVE, begin, read_slate, user_type
+from .dynamics import begin, read_slate
+from .records import ACTIVE, HORIZON, user_type
 from .world import World
 
 Observation = dict[str, NDArray[np.float32]]
@@ -53,7 +53,9 @@ def _meet_all(users: np.ndarray, which: np.ndarray, first: int, size: int, world
 
 
 @njit(nogil=True)
-def _read_all(params: np.ndarray, items: np.ndarray, users: np.ndarray, slates: np.ndarray, minutes: np.ndarray) -> None:
+def _read_all(
+    params: np.ndarray, items: np.ndarray, users: np.ndarray, slates: np.ndarray, minutes: np.ndarray
+) -> None:
     p = params[0]
     for b in range(len(users)):
         user = users[b]
@@ -119,7 +121,7 @@ class Engine:
         self._record = world.scenario.record
         shape = world.scenario.shape
         self.users = np.zeros(self.num, user_type(shape))
-        self.users["status"] = dynamics.HORIZON  # nobody has arrived yet
+        self.users["status"] = HORIZON  # nobody has arrived yet
         self.users["episode"] = -1
         self.minutes = np.zeros(self.num)
         self._pieces = [slice(c[0], c[-1] + 1) for c in np.array_split(np.arange(self.num), threads) if len(c)]

@@ -9,10 +9,11 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from .catalog import Catalog
-from .env import SlateEnv, SlateVectorEnv
+from .env import SlateVectorEnv
 from .films import load_films
 from .params import Scenario, ScenarioError
 from .retriever import Retriever
+from .single import SlateEnv
 from .world import World, build_world
 from .wrappers import MappedAction, check_action, make_action_map
 

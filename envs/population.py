@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from .dynamics import logistic, person_type
+from .dynamics import logistic
 from .params import Scenario
+from .records import person_type
 
 ANCHORS = 3  # items a taste is made of
 FAVOURITES = 3  # topics named at sign-up
@@ -33,7 +34,7 @@ def draw_people(scenario: Scenario, items: np.ndarray, popularity: NDArray[np.fl
     Returns
     -------
     numpy.ndarray
-        (U,) records of `dynamics.person_type`.
+        (U,) records of `records.person_type`.
     """
     p, shape = scenario.params, scenario.shape
     people = np.zeros(shape.users, person_type(shape))

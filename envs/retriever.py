@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from .chance import CANDIDATES, uniform
-from .dynamics import Record
 from .engine import Observation
 from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, recency_weight
+from .records import Record
 
 NEIGHBOURS = 64  # kept for each item
 SHARES = (0.625, 0.1875, 0.09375)  # of the candidates: similar, popular, recent; the rest are random

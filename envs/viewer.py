@@ -2,7 +2,7 @@
 
 import textwrap
 
-from .dynamics import ACTIVE, CHURNED, Record
+from .records import ACTIVE, CHURNED, Record
 from .world import World
 
 
@@ -12,7 +12,7 @@ def render_text(world: World, user: Record) -> str:
     Parameters
     ----------
     user
-        A record of `dynamics.user_type`.
+        A record of `records.user_type`.
     """
     day, hour = divmod(float(user["clock"]), 1.0)
     lines = [

@@ -19,9 +19,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
 from .catalog import Catalog
-from .dynamics import item_type
 from .params import Scenario
 from .population import draw_people
+from .records import item_type
 
 SPLITS = MappingProxyType({"train": (0.0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1.0)})
 
@@ -33,9 +33,9 @@ class World:
     Attributes
     ----------
     items
-        (N+1,) records of `dynamics.item_type`; row 0 is the empty item.
+        (N+1,) records of `records.item_type`; row 0 is the empty item.
     people
-        (U,) records of `dynamics.person_type`.
+        (U,) records of `records.person_type`.
     topic_names
         G names, "" for a topic that no item has.
     """

@@ -92,7 +92,7 @@ def tables(frame: pd.DataFrame, users: int) -> list[Table]:
     second = _table(f"How they earn it (best rule: {frame.attrs['best rule']})")
     for column in ("minutes", *(f"− {name}" for name in differences)):
         first.add_column(column, justify="right", no_wrap=True)
-    for column in ("sessions", "click rate", "kept", "diversity", "coverage"):
+    for column in ("first session", "sessions", "click rate", "kept", "diversity", "coverage"):
         second.add_column(column, justify="right", no_wrap=True)
     kinds = frame["kind"].tolist()
     for row, following in zip(frame.to_dict("records"), [*kinds[1:], kinds[-1]], strict=True):
@@ -101,7 +101,8 @@ def tables(frame: pd.DataFrame, users: int) -> list[Table]:
         end = row["kind"] != following
         gains = (_short(row[f"vs {name}"]) for name in differences)
         first.add_row(row["policy"], f"{row['minutes']:.1f}", *gains, end_section=end)
-        second.add_row(row["policy"], f"{row['sessions']:.1f}", *shares, *more, end_section=end)
+        counts = (f"{row['first session']:.1f} min", f"{row['sessions']:.1f}")
+        second.add_row(row["policy"], *counts, *shares, *more, end_section=end)
     return [first, second]
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from longplay.envs import dynamics
+from longplay.envs import dynamics, records
 from longplay.envs.env import SlateVectorEnv
 from longplay.tests.envs.worlds import content, record
 
@@ -43,7 +43,7 @@ def test_what_is_shown_changes_nothing_later(control_world):
     found = {name: lives(control_world, policy) for name, policy in policies(control_world).items()}
     assert found["best"][0] == found["random"][0] == found["nothing"][0]
     ends = set(found["best"][2])
-    assert ends >= {dynamics.CHURNED, dynamics.HORIZON}
+    assert ends >= {records.CHURNED, records.HORIZON}
     minutes = {name: rewards.sum() for name, (_, rewards, _) in found.items()}
     assert minutes["best"] > 2 * minutes["random"] > minutes["nothing"] == 0
 

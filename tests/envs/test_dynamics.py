@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.special import expit
 
 from longplay.envs import dynamics
-from longplay.envs.dynamics import ACTIVE, CHURNED, HORIZON, NOTHING
+from longplay.envs.records import ACTIVE, CHURNED, HORIZON, NOTHING
 from longplay.envs.engine import _begin_all, _read_all
 from longplay.tests.envs.worlds import crowd, hand_items, record, small
 
@@ -335,6 +335,37 @@ def test_waking_time_holds_where_a_local_day_is_about_to_begin():
     for form in (dynamics.after_waking, dynamics.after_waking.py_func):
         for clock in (-1e-17, 3.0, np.nextafter(3.0, 0.0)):
             assert form(P, 0.0, clock, 0.0) == pytest.approx(clock, abs=1e-12)
+
+
+def test_the_draws_of_one_slate_are_independent_of_each_other():
+    still = [
+        "leave_satisfaction",
+        "leave_fatigue",
+        "leave_skips",
+        "churn_base",
+        "churn_trust",
+        "churn_visits",
+        "gap_trust",
+    ]
+    p = params(horizon_days=3650.0, choice_nothing=1.0, dwell_utility=0.0, **dict.fromkeys(still, 0.0))
+    users = crowd(SCENARIO, MANY)
+    users["leave_logit"], users["slate"][:, 1:] = 0.0, 1
+    read(p, users)
+    chose, left = users["choice"] != NOTHING, users["left"] == 1
+    back = left & (users["status"] == ACTIVE)
+    dwell = (np.log(users["completion"][chose] / (1 - users["completion"][chose])) - p.dwell_base) / p.dwell_noise
+    worked = active(p, 0.0, users["clock"]) - active(p, 0.0, users["clock"] - users["gap"])
+    gap = (np.log(worked[back]) - p.gap_location) / p.gap_scale
+    # Each draw has its distribution whatever came of the others.
+    for some in (left[chose], ~left[chose], back[chose], (left & ~back)[chose]):
+        assert stats.kstest(dwell[some], "norm").pvalue > 0.005
+    assert stats.kstest(gap, "norm").pvalue > 0.005
+    for group, outcome in ((chose, left), (~chose, left), (left, back), (left & chose, back)):
+        assert stats.binomtest(int((group & outcome).sum()), int(group.sum()), 0.5).pvalue > 0.005
+    both = chose & back
+    for power in (1, 2):
+        found = stats.spearmanr(dwell[back[chose]] ** power, gap[chose[back]] ** power)[0]
+        assert abs(found) < 4 / np.sqrt(both.sum())
 
 
 def test_trust_moves_a_share_towards_the_satisfaction_of_the_session():

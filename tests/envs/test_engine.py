@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from longplay.envs import engine
-from longplay.envs.dynamics import ACTIVE
+from longplay.envs.records import ACTIVE
 from longplay.envs.env import SlateVectorEnv
 from longplay.tests.envs.worlds import content
 

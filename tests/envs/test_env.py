@@ -13,8 +13,9 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 import longplay  # noqa: F401  (registers the ids)
 from longplay.envs import engine
-from longplay.envs.env import REWARDS, SlateEnv, SlateVectorEnv
+from longplay.envs.env import REWARDS, SlateVectorEnv
 from longplay.envs.make import make_env, make_vector_env
+from longplay.envs.single import SlateEnv
 from longplay.tests.contracts import EnvContract, assert_same
 from longplay.tests.envs.worlds import small, vectors
 

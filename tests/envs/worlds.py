@@ -7,8 +7,8 @@ once; what is small is the catalogue and the population.
 import numpy as np
 
 from longplay.envs.catalog import Catalog, midrank_percentile
-from longplay.envs.dynamics import item_type, user_type
 from longplay.envs.params import Scenario
+from longplay.envs.records import item_type, user_type
 
 THEMES = {
     "Drama": "family grief letter winter mother promise village silence",

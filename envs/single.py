@@ -1,0 +1,87 @@
+"""The Gymnasium face of one user: a vector environment of one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from .engine import Observation
+from .world import World
+
+
+class SlateEnv(gym.Env[Observation, Any]):
+    """One user at a time: a vector environment of one, with the batch axis taken off.
+
+    Everything is as in `SlateVectorEnv`; ``options={"user": n}`` names the user. Parameters: a vector environment of
+    one slot whose autoreset is disabled, wrapped or not.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}
+
+    def __init__(self, vector: Any) -> None:
+        if vector.num_envs != 1 or vector.metadata["autoreset_mode"] != AutoresetMode.DISABLED:
+            raise ValueError("SlateEnv needs a vector environment with num_envs=1 and autoreset_mode=DISABLED")
+        self.vector = vector
+        self.observation_space = vector.single_observation_space
+        self.action_space = vector.single_action_space
+        self.render_mode = vector.render_mode
+
+    @property
+    def world(self) -> World:
+        """Items and people."""
+        world: World = self.vector.unwrapped.world
+        return world
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start the next episode; ``seed`` fixes the luck, ``options={"user": n}`` names the user."""
+        super().reset(seed=seed)
+        options = dict(options or {})
+        user = options.pop("user", None)
+        if options:
+            raise ValueError(f"reset option {next(iter(options))!r} is unknown; allowed: 'user'")
+        observation, info = self.vector.reset(seed=seed, options=None if user is None else {"users": [user]})
+        return self._first(observation), self._plain(info)
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Show one slate."""
+        observation, reward, terminated, truncated, info = self.vector.step(np.asarray(action)[None])
+        return self._first(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), self._plain(info)
+
+    def render(self) -> str | None:
+        """The last slate as text, with ``render_mode="ansi"``."""
+        frames = self.vector.render()
+        return None if frames is None else frames[0]
+
+    def close(self) -> None:
+        """Close the vector environment."""
+        self.vector.close()
+
+    def save_state(self) -> dict[str, NDArray[Any]]:
+        """Everything that moves; see `SlateVectorEnv.save_state`."""
+        state: dict[str, NDArray[Any]] = self.vector.save_state()
+        return state
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> Observation:
+        """Continue from `save_state`."""
+        return self._first(self.vector.load_state(state))
+
+    @staticmethod
+    def _first(observation: Observation) -> Observation:
+        return {key: value[0] for key, value in observation.items()}
+
+    @classmethod
+    def _plain(cls, info: Mapping[str, Any]) -> dict[str, Any]:
+        kept = {key: value for key, value in info.items() if not key.startswith("_")}
+        return {
+            key: cls._plain(value) if isinstance(value, dict) else cls._scalar(value[0]) for key, value in kept.items()
+        }
+
+    @staticmethod
+    def _scalar(value: Any) -> Any:
+        # Gymnasium's vector environments know bool, but make an array of objects from NumPy's own.
+        return bool(value) if isinstance(value, np.bool_) else value

@@ -1,0 +1,349 @@
+"""A comparison on a small world: what takes part, the summary, the report."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from longplay.agents import compare
+from longplay.agents.base import Agent
+from longplay.agents.compare import Contestant, flat, learned, minutes_of, play, references, rules, summary
+from longplay.agents.report import retention_picture, write_report
+from longplay.agents.setup import RunConfig
+from longplay.agents.stats import Interval, bootstrap_difference
+from longplay.agents.training import train
+from longplay.tests.agents.small import tiny_run
+
+RULES = (
+    "random",
+    "random candidates",
+    "popularity",
+    "greedy similarity",
+    "greedy minutes",
+    "MMR",
+    "static cap",
+)
+
+
+@pytest.fixture(scope="module")
+def runs(setting, tmp_path_factory):
+    """Two seeds of PPO and one of its γ = 0 twin."""
+    root = tmp_path_factory.mktemp("runs")
+    for name, changes in (("a", {}), ("b", {"seed": 1}), ("myopic", {"gamma": 0.0})):
+        train(tiny_run(setting, steps=128, evals=1, **changes), root / name, False, lambda row: None)
+    return root
+
+
+@pytest.fixture(scope="module")
+def contestants(setting, runs):
+    before = compare.LOGGED_STEPS
+    compare.LOGGED_STEPS = 4  # of 256 users
+    try:
+        ruled = rules(setting, 6, lambda what: None)
+    finally:
+        compare.LOGGED_STEPS = before
+    return [*ruled, *learned(setting, [runs / "a", runs / "b", runs / "myopic"]), *references(setting)]
+
+
+@pytest.fixture(scope="module")
+def results(setting, contestants):
+    return play(setting, contestants, 12, lambda name, share: None)
+
+
+@pytest.fixture(scope="module")
+def frame(results, contestants):
+    return summary(results, contestants)
+
+
+def edited(folder, target, **changes):
+    """A copy of a run whose configuration says something else."""
+    target.mkdir()
+    for path in folder.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    content = json.loads((target / "config.json").read_text())
+    setting = {**content["setting"], **changes.pop("setting", {})}
+    (target / "config.json").write_text(json.dumps({**content, **changes, "setting": setting}))
+    return target
+
+
+class TestLearned:
+    def test_seeds_of_a_method_are_one_contestant_and_its_twin_is_found(self, contestants):
+        found = {c.name: c for c in contestants if c.kind == "learned"}
+        ahead, myopic = "PPO weights γ=0.95", "PPO weights γ=0"
+        assert set(found) == {ahead, myopic}
+        assert [len(found[name].agents) for name in (ahead, myopic)] == [2, 1]
+        assert found[ahead].twin == myopic
+        assert found[myopic].twin == ""
+        assert found[ahead].note.startswith("2 seeds, 128")
+        assert found[myopic].note.startswith("1 seed, 128")
+
+    def test_without_its_twin_a_method_has_none(self, setting, runs):
+        (alone,) = learned(setting, [runs / "a"])
+        assert alone.twin == ""
+
+    def test_agents_are_the_policies_of_the_folders_in_order(self, setting, runs, states):
+        (both,) = learned(setting, [runs / "a", runs / "b"])
+        (second,) = learned(setting, [runs / "b"])
+        state = both.agents[0].encoder(states[0])
+        actions = [agent.model.predict(state, deterministic=True)[0] for agent in (*both.agents, *second.agents)]
+        np.testing.assert_array_equal(actions[1], actions[2])
+        assert (actions[0] != actions[1]).any()
+
+    @pytest.mark.parametrize(
+        "changes", [{"env": "longplay/Control-v0"}, {"world_seed": 1}, {"scenario": "x.toml"}, {"bert": "other"}]
+    )
+    def test_another_setting_is_refused(self, setting, runs, tmp_path, changes):
+        folder = edited(runs / "a", tmp_path / "a", setting=changes)
+        with pytest.raises(ValueError, match=r"was trained on Setting\(.*compare like with like"):
+            learned(setting, [runs / "b", folder])
+
+    @pytest.mark.parametrize("changes", [{"steps": 500}, {"learning_rate": 0.1}, {"num_envs": 16}])
+    def test_runs_that_differ_in_more_than_the_seed_are_no_method(self, setting, runs, tmp_path, changes):
+        (field,) = changes
+        folder = edited(runs / "b", tmp_path / "b", seed=0, **changes)
+        with pytest.raises(ValueError, match=rf"differ in {field}; .* only the seed may differ"):
+            learned(setting, [runs / "a", folder])
+
+    def test_a_seed_counts_once(self, setting, runs):
+        with pytest.raises(ValueError, match=r"both seed 0 of .*; give each seed once"):
+            learned(setting, [runs / "a", runs / "b", runs / "a"])
+
+    def test_a_twin_of_another_budget_is_none(self, setting, runs, tmp_path):
+        folder = edited(runs / "myopic", tmp_path / "myopic", steps=500)
+        assert [c.twin for c in learned(setting, [runs / "a", folder])] == ["", ""]
+
+    def test_a_folder_without_a_run_is_named(self, setting, tmp_path):
+        with pytest.raises(ValueError, match=r"config\.json does not exist; name a folder that scripts/train\.py wrote"):
+            learned(setting, [tmp_path])
+
+    @pytest.mark.parametrize("content", ["{", "[]", '{"setting": {"color": 1}}', '{"seed": 1}'])
+    def test_a_broken_configuration_is_named(self, setting, tmp_path, content):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(ValueError, match=r"config\.json is not a run's configuration"):
+            learned(setting, [tmp_path])
+
+
+class TestRules:
+    def test_every_rule_takes_part(self, contestants):
+        assert [c.name for c in contestants if c.kind == "rule"] == list(RULES)
+        assert [c.name for c in contestants if c.kind == "reference"] == ["myopic oracle", "taste oracle"]
+        for contestant in contestants:
+            for agent in contestant.agents:
+                assert isinstance(agent, Agent)
+                assert agent.privileged == (contestant.kind == "reference")
+
+    def test_parameters_chosen_are_said(self, contestants):
+        notes = {c.name: c.note for c in contestants}
+        assert re.fullmatch(r"λ = 0\.[3579]", notes["MMR"])
+        assert re.fullmatch(r"at most [1235] per topic on (similarity|predicted minutes)", notes["static cap"])
+
+    def test_parameters_chosen_are_the_best_on_validation_users(self, setting, contestants):
+        from longplay.agents.evaluate import Evaluator, held_out_users
+
+        users = held_out_users(setting.world, "validation", 6)
+        evaluator = Evaluator(setting.world, setting.item_vectors, users, compare.VALIDATION_LUCK)
+        (mmr,) = next(c.agents for c in contestants if c.name == "MMR")
+        values = {t: evaluator.mean_minutes(dataclasses.replace(mmr, trade_off=t)) for t in compare.TRADE_OFFS}
+        assert len(set(values.values())) > 1
+        assert values[mmr.trade_off] == max(values.values())
+
+    def test_test_users_and_their_luck_are_not_those_of_validation(self):
+        assert compare.TEST_LUCK != compare.VALIDATION_LUCK
+
+
+class TestPlay:
+    def test_one_row_a_policy_seed_and_user(self, results, contestants, setting):
+        assert len(results) == sum(len(c.agents) for c in contestants) * 12
+        assert not results.duplicated(["policy", "seed", "user"]).any()
+        assert set(results["user"]) == set(range(180, 192))
+        assert set(results["user"]) <= set(setting.world.split("test"))
+
+    def test_progress_names_every_policy(self, setting, contestants):
+        seen = []
+        play(setting, contestants[2:4], 2, lambda name, share: seen.append((name, share)))
+        assert {name for name, _ in seen} == {"popularity", "greedy similarity"}
+        assert [name for name, share in seen if share == 1.0] == ["popularity", "greedy similarity"]
+
+    def test_minutes_are_seeds_by_users(self, results):
+        both = minutes_of(results, "PPO weights γ=0.95")
+        assert both.shape == (2, 12)
+        row = results[(results["policy"] == "PPO weights γ=0.95") & (results["seed"] == 1) & (results["user"] == 185)]
+        assert both[1, 5] == row["minutes"].item()
+
+
+class TestSummary:
+    def test_one_row_a_policy_by_kind_then_minutes(self, frame, contestants):
+        assert set(frame["policy"]) == {c.name for c in contestants}
+        assert len(frame) == len(contestants)
+        assert list(frame["kind"]) == ["rule"] * 7 + ["learned"] * 2 + ["reference"] * 2
+        for _, rows in frame.groupby("kind"):
+            assert rows["minutes"].is_monotonic_increasing
+
+    def test_best_rule_is_the_rule_of_most_minutes(self, frame):
+        ruled = frame[frame["kind"] == "rule"]
+        assert frame.attrs["best rule"] == ruled.loc[ruled["minutes"].idxmax(), "policy"]
+
+    def test_columns_are_means_over_users_and_seeds(self, frame, results):
+        for row in frame.to_dict("records"):
+            own = results[results["policy"] == row["policy"]]
+            assert row["minutes"] == pytest.approx(own["minutes"].mean())
+            assert row["interval"].mean == pytest.approx(own["minutes"].mean())
+            assert row["click rate"] == pytest.approx(own["clicks"].sum() / own["slates"].sum())
+            assert row["kept"] == pytest.approx((~own["churned"]).mean())
+            for column in ("sessions", "diversity", "satiation"):
+                assert row[column] == pytest.approx(own[column].mean())
+            assert row["coverage"] == pytest.approx(own.drop_duplicates("seed")["coverage"].mean())
+
+    def test_differences_are_paired_and_against_whom_they_say(self, frame, results):
+        rows = frame.set_index("policy")
+        for name in rows.index:
+            own = minutes_of(results, name)
+            for column, other in (("vs similarity", "greedy similarity"), ("vs best rule", frame.attrs["best rule"])):
+                if name == other:
+                    assert rows.loc[name, column] is None
+                else:
+                    assert rows.loc[name, column] == bootstrap_difference(own, minutes_of(results, other))
+
+    def test_only_who_has_a_twin_is_compared_with_it(self, frame, results):
+        twins = frame.set_index("policy")["vs γ=0 twin"]
+        expected = bootstrap_difference(
+            minutes_of(results, "PPO weights γ=0.95"), minutes_of(results, "PPO weights γ=0")
+        )
+        assert twins["PPO weights γ=0.95"] == expected
+        assert twins.drop("PPO weights γ=0.95").isna().all()
+
+    def test_equal_agents_under_two_names_differ_by_exactly_nothing(self, setting, contestants):
+        similarity = next(c for c in contestants if c.name == "greedy similarity")
+        again = dataclasses.replace(similarity, name="again")
+        frame = summary(play(setting, [similarity, again], 12, lambda *_: None), [similarity, again])
+        assert frame.set_index("policy").loc["again", "vs similarity"] == Interval(0.0, 0.0, 0.0)
+
+    def test_flat_is_numbers_by_policy_and_column(self, frame):
+        values = flat(frame)
+        row = frame.set_index("policy").loc["popularity"]
+        assert values["popularity/minutes"] == row["minutes"]
+        assert values["popularity/vs similarity"] == row["vs similarity"].mean
+        assert values["popularity/vs similarity low"] == row["vs similarity"].low
+        assert values["popularity/vs similarity high"] == row["vs similarity"].high
+        assert "greedy similarity/vs similarity" not in values
+        assert all(isinstance(value, float) for value in values.values())
+
+
+class TestReport:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def page(frame, results, runs, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("report")
+        config = {"name": "<first> & only", "users": 12}
+        path = write_report(folder, frame, results, [runs / "a", runs / "b", runs / "myopic"], config)
+        assert path == folder / "report.html"
+        return path.read_text(encoding="utf-8")
+
+    def test_page_opens_without_a_network(self, page):
+        assert not re.search(r"https?://|//cdn|@import|url\(", page)
+        sources = re.findall(r"src\s*=\s*['\"]?([^'\"\s>]{0,30})", page)
+        assert len(sources) == 3
+        assert all(source.startswith("data:image/png;base64,") for source in sources)
+        assert not re.search(r"<(link|script|iframe)\b", page)
+        assert not re.search(r"href\s*=", page)
+
+    def test_page_names_every_policy_and_the_best_rule(self, page, frame):
+        for name in frame["policy"]:
+            assert f"<td>{name}</td>" in page
+        assert f"Best rule: {frame.attrs['best rule']}." in page
+        assert page.count("<tr class=learned>") == 2
+
+    def test_page_shows_the_numbers_of_the_summary(self, page, frame):
+        for row in frame.to_dict("records"):
+            assert f"<td>{row['minutes']:.1f}</td>" in page
+            if row["vs best rule"] is not None:
+                assert f"<td>{row['vs best rule']}</td>" in page
+
+    def test_what_the_user_wrote_is_escaped(self, page):
+        assert "name = &lt;first&gt; &amp; only" in page
+        assert "<first>" not in page
+
+    def test_without_trained_runs_there_is_no_learning_curve(self, frame, results, tmp_path):
+        page = write_report(tmp_path, frame, results, [], {}).read_text(encoding="utf-8")
+        assert page.count("<img") == 2
+        assert "Learning curves" not in page
+
+    def test_a_failing_writer_leaves_the_old_page(self, frame, results, tmp_path, monkeypatch):
+        (tmp_path / "report.html").write_text("old")
+
+        def full_disk(self, text, encoding):
+            with self.open("w", encoding=encoding) as file:
+                file.write(text[:20])
+            raise OSError("no space left")
+
+        monkeypatch.setattr("pathlib.Path.write_text", full_disk)
+        with pytest.raises(OSError, match="no space left"):
+            write_report(tmp_path, frame, results, [], {})
+        assert (tmp_path / "report.html").read_text() == "old"
+
+    def test_retention_picture_is_a_png(self, results, tmp_path):
+        path = retention_picture(results, tmp_path / "retention.png")
+        assert path.read_bytes().startswith(b"\x89PNG\r\n")
+
+    def test_results_with_everybody_gone_still_make_a_picture(self, results, tmp_path):
+        gone = results.assign(churned=True)
+        assert retention_picture(gone, tmp_path / "retention.png").stat().st_size > 1000
+
+
+class TestRunConfig:
+    def test_it_reads_what_it_wrote(self, setting, tmp_path):
+        config = RunConfig(setting=dataclasses.replace(setting, world_seed=3), algorithm="sac", gamma=0.5, seed=7)
+        (tmp_path / "config.json").write_text(config.to_json(), encoding="utf-8")
+        assert RunConfig.from_json(tmp_path / "config.json") == config
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("gamma", 1.5),
+            ("gamma", -0.1),
+            ("gamma", float("nan")),
+            ("seed", -1),
+            ("steps", 0),
+            ("num_envs", -3),
+            ("learning_rate", 0.0),
+            ("eval_users", 0),
+            ("evals", -1),
+        ],
+    )
+    def test_numbers_out_of_range_are_named(self, field, value):
+        with pytest.raises(ValueError, match=f"{field} = {value!r} is out of range; allowed: "):
+            RunConfig(**{field: value})
+
+    @pytest.mark.parametrize(
+        ("field", "value", "close"), [("state", "pool", "pooled"), ("algorithm", "ppp", "ppo")]
+    )
+    def test_unknown_names_come_with_the_closest_one(self, field, value, close):
+        with pytest.raises(ValueError, match=rf"{field} = '{value}' is unknown \(did you mean '{close}'\?\); allowed: "):
+            RunConfig(**{field: value})
+
+    def test_unknown_environment_comes_with_the_closest_one(self):
+        from longplay.agents.setup import Setting
+
+        with pytest.raises(ValueError, match=r"env = 'longplay/Vido-v0' is unknown \(did you mean 'longplay/Video-v0'"):
+            Setting(env="longplay/Vido-v0")
+
+    def test_labels_tell_methods_apart(self):
+        labels = {
+            RunConfig(**changes).label
+            for changes in ({}, {"gamma": 0.0}, {"algorithm": "sac"}, {"action": "query"}, {"state": "text"})
+        }
+        assert len(labels) == 5
+        assert RunConfig(seed=3).label == RunConfig().label
+
+
+def test_contestants_differ_by_name_in_the_table(contestants):
+    assert len({c.name for c in contestants}) == len(contestants)
+    assert isinstance(contestants[0], Contestant)
+
+
+def test_results_survive_parquet(results, tmp_path):
+    results.to_parquet(tmp_path / "results.parquet", index=False)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "results.parquet"), results, check_dtype=False)

@@ -1,0 +1,215 @@
+"""The protocol: columns against a slow loop with the single environment, shared luck, pieces."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from longplay.agents.base import rows
+from longplay.agents.baselines import MMR, GreedySimilarity, Popularity, RandomCandidates, RandomSlate
+from longplay.agents.evaluate import COLUMNS, Evaluator, held_out_users
+from longplay.agents.references import MyopicOracle
+from longplay.agents.sb3 import SB3Agent
+from longplay.agents.setup import training_env
+from longplay.envs.make import make_env
+from longplay.tests.agents.small import tiny_run
+from longplay.tests.agents.test_sb3 import trained
+
+LUCK = 1
+
+
+@pytest.fixture(scope="module")
+def evaluator(world, item_vectors):
+    return Evaluator(world, item_vectors, held_out_users(world, "test", 20), LUCK)
+
+
+def slow(world, item_vectors, agent, user):
+    """One user's row, and the items shown, by the definitions of the columns."""
+    env = make_env(
+        scenario=world.scenario, catalog=world.catalog, candidates=True, item_vectors=item_vectors, privileged=True
+    )
+    observation, info = env.reset(seed=LUCK, options={"user": int(user)})
+    row = dict.fromkeys(COLUMNS, 0.0) | {"user": user}
+    spread, full, shown, done = [], [], set(), False
+    while not done:
+        one = {key: value[None] for key, value in observation.items()}
+        if agent.privileged:
+            one["latent"] = {key: np.asarray(value)[None] for key, value in info["latent"].items()}
+        slate = agent.act(one)[0]
+        vectors = item_vectors[slate - 1].astype(float)
+        spread.append(1 - np.mean([vectors[i] @ vectors[j] for i in range(10) for j in range(10) if i != j]))
+        full.append(info["latent"]["satiation"].sum())
+        shown |= set(slate.tolist())
+        session = observation["context"][6]
+        observation, reward, terminated, truncated, info = env.step(slate)
+        row["minutes"] += reward
+        row["first_session_minutes"] += reward if session == 0 else 0.0
+        row["slates"] += 1
+        row["clicks"] += info["item"] > 0
+        done = terminated or truncated
+    row["sessions"] = observation["context"][6] + 1
+    row["days"] = min(info["day"], 6.0)
+    row["churned"] = terminated
+    row["diversity"], row["satiation"] = np.mean(spread), np.mean(full)
+    row["trust"] = info["latent"]["trust"]
+    return row, shown
+
+
+class TestColumns:
+    @pytest.mark.parametrize("name", ["similarity", "oracle"])
+    def test_table_is_that_of_a_slow_loop_with_single_environments(self, world, item_vectors, scorer, evaluator, name):
+        agent = GreedySimilarity(scorer) if name == "similarity" else MyopicOracle(world)
+        table = evaluator.play(agent)
+        assert list(table.columns) == ["user", *COLUMNS]
+        found = [slow(world, item_vectors, agent, user) for user in evaluator.users]
+        expected = pd.DataFrame([row for row, _ in found])[table.columns]
+        for column in table.columns:
+            np.testing.assert_allclose(
+                table[column].astype(float), expected[column].astype(float), rtol=1e-6, err_msg=column
+            )
+        assert table["churned"].dtype == bool
+        assert table["churned"].any()
+        assert not table["churned"].all()
+        assert (table["first_session_minutes"] < table["minutes"]).any()
+        assert table.attrs["coverage"] == pytest.approx(len(set.union(*(shown for _, shown in found))) / 300)
+
+    def test_diversity_of_alike_and_of_unlike_items(self, world):
+        vectors = np.zeros((300, 16), np.float32)
+        vectors[:, 0] = 2.0  # taken as directions
+        users = held_out_users(world, "test", 3)
+        alike = Evaluator(world, vectors, users, LUCK)
+        np.testing.assert_allclose(alike.play(RandomSlate(world))["diversity"], 0.0, atol=1e-6)
+        unlike = Evaluator(world, np.eye(300, dtype=np.float32), users, LUCK)
+        np.testing.assert_allclose(unlike.play(RandomSlate(world))["diversity"], 1.0, atol=1e-6)
+
+    def test_coverage_counts_the_items_ever_shown(self, world, item_vectors):
+        class Fixed:
+            name, privileged = "fixed", False
+
+            def act(self, observation):
+                return np.tile(np.arange(1, 11), (len(observation["candidates"]), 1))
+
+        evaluator = Evaluator(world, item_vectors, held_out_users(world, "test", 5), LUCK)
+        assert evaluator.play(Fixed()).attrs["coverage"] == pytest.approx(10 / 300)
+
+    def test_progress_ends_with_everyone(self, evaluator, scorer):
+        seen = []
+        evaluator.play(Popularity(scorer), seen.append)
+        assert seen == sorted(seen)
+        assert seen[-1] == 1.0
+
+    def test_mean_minutes_is_the_mean_of_the_minutes(self, evaluator, scorer):
+        assert evaluator.mean_minutes(Popularity(scorer)) == evaluator.play(Popularity(scorer))["minutes"].mean()
+
+    def test_only_references_see_hidden_state(self, world, evaluator):
+        seen = []
+
+        class Looks(RandomSlate):
+            def act(self, observation):
+                seen.append("latent" in observation)
+                return super().act(observation)
+
+        evaluator.play(Looks(world))
+        assert not any(seen)
+        evaluator.play(Looks(world, privileged=True))
+        assert seen[-1]
+
+    def test_finished_users_are_not_asked_again(self, world, evaluator, scorer):
+        counts = []
+
+        class Counts(Popularity):
+            def act(self, observation):
+                counts.append(len(observation["candidates"]))
+                return super().act(observation)
+
+        table = evaluator.play(Counts(scorer))
+        assert sum(counts) == table["slates"].sum()
+        assert counts == sorted(counts, reverse=True)
+
+
+class TestSharedLuck:
+    def test_same_users_and_luck_give_the_same_table(self, world, item_vectors, scorer, evaluator):
+        first = evaluator.play(MMR(scorer, 0.5))
+        evaluator.play(Popularity(scorer))  # nothing of one agent's run stays for the next
+        pd.testing.assert_frame_equal(evaluator.play(MMR(scorer, 0.5)), first, check_exact=True)
+        again = Evaluator(world, item_vectors, evaluator.users, LUCK)
+        pd.testing.assert_frame_equal(again.play(MMR(scorer, 0.5)), first, check_exact=True)
+
+    def test_two_names_for_one_rule_differ_by_exactly_nothing(self, evaluator, scorer):
+        one = evaluator.play(GreedySimilarity(scorer))
+        other = evaluator.play(GreedySimilarity(scorer, name="another name"))
+        assert ((one["minutes"] - other["minutes"]) == 0.0).all()
+
+    def test_other_luck_is_another_month(self, world, item_vectors, scorer, evaluator):
+        other = Evaluator(world, item_vectors, evaluator.users, LUCK + 1)
+        assert (other.play(Popularity(scorer))["minutes"] != evaluator.play(Popularity(scorer))["minutes"]).mean() > 0.5
+
+    def test_luck_is_shared_as_long_as_slates_agree(self, evaluator, scorer):
+        """Another policy's first slate meets the same first hour, candidates and history."""
+        seen = []
+
+        class Sees(Popularity):
+            def act(self, observation):
+                seen.append({key: value.copy() for key, value in observation.items()})
+                return super().act(observation)
+
+        evaluator.play(Sees(scorer))
+        first = seen[0]
+        seen.clear()
+        evaluator.play(GreedySimilarity(scorer))
+        evaluator.play(Sees(scorer))
+        for key, value in first.items():
+            np.testing.assert_array_equal(seen[0][key], value)
+
+    @pytest.mark.parametrize("rule", ["similarity", "random", "catalogue", "MMR", "oracle", "PPO"])
+    def test_users_in_pieces_give_the_same_rows(self, world, setting, item_vectors, scorer, evaluator, rule):
+        agent = {
+            "similarity": GreedySimilarity(scorer),
+            "random": RandomCandidates(scorer),
+            "catalogue": RandomSlate(world),
+            "MMR": MMR(scorer, 0.3),
+            "oracle": MyopicOracle(world),
+            "PPO": trained(setting, "ppo", "weights")[1],
+        }[rule]
+        whole = evaluator.play(agent)
+        for users in (evaluator.users[:7], evaluator.users[7:], evaluator.users[[12, 3]]):
+            part = Evaluator(world, item_vectors, users, LUCK).play(agent)
+            expected = whole[whole["user"].isin(users)].set_index("user").loc[users].reset_index()
+            pd.testing.assert_frame_equal(part, expected, check_exact=True)
+
+
+class TestHeldOutUsers:
+    def test_first_users_of_the_split(self, world):
+        np.testing.assert_array_equal(held_out_users(world, "test", 3), [180, 181, 182])
+        np.testing.assert_array_equal(held_out_users(world, "validation", 20), np.arange(160, 180))
+
+    @pytest.mark.parametrize("count", [0, -4, 21])
+    def test_more_than_there_are_is_refused(self, world, count):
+        with pytest.raises(ValueError, match=f"users = {count} is out of range; the test split has 1 to 20"):
+            held_out_users(world, "test", count)
+
+    def test_unknown_split_is_named(self, world):
+        with pytest.raises(ValueError, match="split = 'tset' is unknown; allowed: 'train', 'validation', 'test'"):
+            held_out_users(world, "tset", 1)
+
+    def test_nobody_who_trains_is_evaluated(self, setting, world):
+        env = training_env(tiny_run(setting, num_envs=32))
+        met = set()
+        _, info = env.reset(seed=0)
+        for _ in range(60):
+            met |= set(info["user"].tolist())
+            *_, info = env.step(np.zeros((32, 10)))
+        assert len(met) > 60
+        assert not met & {*held_out_users(world, "validation", 20), *held_out_users(world, "test", 20)}
+
+
+def test_rows_of_a_nested_observation():
+    nested = {"a": np.arange(4), "b": {"c": np.arange(8).reshape(4, 2)}}
+    picked = rows(nested, np.array([True, False, False, True]))
+    np.testing.assert_array_equal(picked["a"], [0, 3])
+    np.testing.assert_array_equal(picked["b"]["c"], [[0, 1], [6, 7]])
+
+
+def test_policy_is_played_without_exploration(setting, states):
+    _, agent, _ = trained(setting, "ppo", "weights")
+    assert isinstance(agent, SB3Agent)
+    np.testing.assert_array_equal(agent.act(states[0]), agent.act(states[0]))
