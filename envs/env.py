@@ -78,7 +78,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         disabled, a user who has finished stays finished: reward 0, the same flags.
     Seeding
         ``world_seed`` fixes who exists. ``reset(seed=z)`` fixes luck: slot i has luck z + i and meets the users of the
-        split in an order of its own. ``options={"users": ids}`` names the users; then every slot has luck z itself.
+        split in an order of its own. ``options={"users": ids}`` names the users; then every slot has luck z itself,
+        z being the last seed given, so that without a new one they live the same lives again.
         ``options={"reset_mask": mask}`` resets some slots only.
     Info
         ``user`` id, ``choice`` (slot, −1 for none), ``item`` chosen (0 for none), ``completion``, ``left`` (the slate
@@ -137,6 +138,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._seeded = False
+        self._luck = 0  # z of the last seed
         self._finished = np.zeros(self.num_envs, bool)
 
     def reset(
@@ -191,6 +193,9 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
 
     def _reseed(self, seed: int | Sequence[int | None] | None, mask: NDArray[np.bool_], named: bool) -> None:
         if seed is None and self._seeded:
+            if named:
+                # Otherwise a named life would depend on its slot, and on what the slot did before.
+                self.engine.seed(np.full(self.num_envs, self._luck), mask)
             return
         if seed is None or isinstance(seed, int | np.integer):
             super().reset(seed=None if seed is None else int(seed))
@@ -207,6 +212,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         if (luck < 0).any():
             raise ValueError(f"seed = {seed!r} must not be negative")
         self.engine.seed(luck, mask)
+        self._luck = int(luck[0])
         self._seeded = True
 
     def _ids(self, ids: Any) -> NDArray[np.int64] | None:

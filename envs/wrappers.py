@@ -121,16 +121,21 @@ class MappedAction(VectorWrapper):
 
     def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Observation, dict[str, Any]]:
         """Reset, and keep the observation that the next actions answer."""
-        self._observation, info = self.env.reset(seed=seed, options=options)
-        return self._observation, info
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._keep(observation), info
 
     def step(self, actions: NDArray[Any]) -> tuple[Observation, Any, Any, Any, dict[str, Any]]:
         """Step with the slates that the actions mean."""
         if self._observation is None:
             raise gym.error.ResetNeeded("call reset() before step()")
         slates = self.map(self._observation, actions)
-        self._observation, reward, terminated, truncated, info = self.env.step(slates)
-        return self._observation, reward, terminated, truncated, info
+        observation, reward, terminated, truncated, info = self.env.step(slates)
+        return self._keep(observation), reward, terminated, truncated, info
+
+    def _keep(self, observation: Observation) -> Observation:
+        # A copy: what the caller does to theirs must not change what the next action means.
+        self._observation = {key: value.copy() for key, value in observation.items()}
+        return observation
 
     def save_state(self) -> dict[str, NDArray[Any]]:
         """The environment's state."""
@@ -139,8 +144,8 @@ class MappedAction(VectorWrapper):
 
     def load_state(self, state: dict[str, NDArray[Any]]) -> Observation:
         """Continue from `save_state`."""
-        self._observation = self.env.load_state(state)  # type: ignore[attr-defined]
-        return self._observation
+        observation: Observation = self.env.load_state(state)  # type: ignore[attr-defined]
+        return self._keep(observation)
 
 
 def check_action(action: str) -> None:

@@ -10,8 +10,8 @@ from scipy import stats
 from scipy.special import expit
 
 from longplay.envs import dynamics
-from longplay.envs.records import ACTIVE, CHURNED, HORIZON, NOTHING
 from longplay.envs.engine import _begin_all, _read_all
+from longplay.envs.records import ACTIVE, CHURNED, HORIZON, NOTHING
 from longplay.tests.envs.worlds import crowd, hand_items, record, small
 
 SCENARIO = small()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from longplay.envs import engine
-from longplay.envs.records import ACTIVE
 from longplay.envs.env import SlateVectorEnv
+from longplay.envs.records import ACTIVE
 from longplay.tests.envs.worlds import content
 
 STEPS = 40
