@@ -429,7 +429,7 @@ def test_named_users_without_a_seed_live_the_last_seeds_luck_whatever_their_slot
     for users in ([7, 8, 9], [9, 8, 7], [7, 8, 9]):
         env.reset(options={"users": users})
         slates = np.tile(np.arange(1, env.single_action_space.shape[0] + 1), (3, 1))
-        choices = np.array([env.step(slates)[4]["choice"] for _ in range(20)])
-        lives.append({user: tuple(choices[:, slot]) for slot, user in enumerate(users)})
+        days = np.array([env.step(slates)[4]["day"] for _ in range(20)])
+        lives.append({user: tuple(days[:, slot]) for slot, user in enumerate(users)})
     assert lives[0] == lives[1] == lives[2]
     assert len(set(lives[0].values())) == 3
