@@ -96,6 +96,10 @@ def weigh(p: Params, user: Record, items: np.ndarray) -> float:
 
     An empty slot and a later copy of an item in the slate weigh 0.
     """
+    for k in range(len(user.slate)):
+        # Read a little of every row first: memory then fetches all of them at once, and not one after the other.
+        it = items[user.slate[k]]
+        user.weight[k] = it.taste[0] + it.taste[len(it.taste) // 2] + it.topics[0] + it.minutes
     total = 0.0
     for k in range(len(user.slate)):
         item = user.slate[k]
