@@ -72,8 +72,10 @@ def main(args: Arguments) -> None:
         files: list[Path] = [folder / name for name in ("policy.safetensors", "policy.json", "config.json", CURVE)]
         tracker.artifact(f"policy-{args.name.replace('/', '-')}", "model", files)
     best = curve.sort_values("minutes").iloc[-1]
+    # On one line however narrow the terminal: the demo reads it.
     console.print(
-        f"best: {best['minutes']:.1f} validation minutes at step {int(best['step']):,}; {folder}/{CHECKPOINT} kept"
+        f"best: {best['minutes']:.1f} validation minutes at step {int(best['step']):,}; {folder}/{CHECKPOINT} kept",
+        soft_wrap=True,
     )
 
 

@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
 
+from longplay.agents.base import rows
 from longplay.agents.setup import RunConfig, Setting
-from longplay.tests.envs.worlds import vectors
+from longplay.envs.env import SlateVectorEnv
+from longplay.envs.retriever import Retriever
+from longplay.envs.world import build_world
+from longplay.tests.envs.worlds import make_catalog, small, vectors
 
 # Settings of the algorithms that learn from a few hundred slates, whatever the shipped ones are tuned to.
 TINY = {
@@ -45,7 +50,33 @@ def tiny_run(setting, **changes):
 
 def short_setting():
     """The setting of the session's `setting` fixture, for another process."""
-    from longplay.envs.world import build_world
-    from longplay.tests.envs.worlds import make_catalog, small
-
     return make_setting(build_world(make_catalog(), small(horizon__days=6)))
+
+
+def phases(world, item_vectors, users=24, steps=9):
+    """Users after 0 to `steps` random slates of their candidates: first slates, mid-session, after gaps."""
+    env = Retriever(SlateVectorEnv(world, users, autoreset_mode=AutoresetMode.DISABLED, privileged=True), item_vectors)
+    rng = np.random.default_rng(0)
+    observation, info = env.reset(seed=4)
+    found = []
+    for step in range(steps):
+        latent = {key: value for key, value in info["latent"].items() if not key.startswith("_")}
+        here = (np.arange(users) % steps == step) & (env.unwrapped.engine.users["status"] == 0)
+        whole = {key: value.copy() for key, value in (observation | latent).items()}
+        part = rows(whole, here)
+        state = {key: part[key] for key in observation} | {"latent": {key: part[key] for key in latent}}
+        found.append((state, env.unwrapped.engine.users[here].copy()))
+        slots = rng.permuted(np.tile(np.arange(env.count), (users, 1)), axis=1)[:, : world.scenario.shape.slate]
+        slates = np.take_along_axis(observation["candidates"], slots, axis=1).astype(np.int64)
+        observation, _, _, _, info = env.step(slates)
+    return join([state for state, _ in found]), np.concatenate([records for _, records in found])
+
+
+def join(observations):
+    """Observations, nested or not, one after the other."""
+    return {
+        key: join([o[key] for o in observations])
+        if isinstance(value, dict)
+        else np.concatenate([o[key] for o in observations])
+        for key, value in observations[0].items()
+    }

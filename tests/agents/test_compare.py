@@ -11,8 +11,9 @@ import pytest
 from longplay.agents import compare
 from longplay.agents.base import Agent
 from longplay.agents.compare import Contestant, flat, learned, minutes_of, play, references, rules, summary
+from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.report import retention_picture, write_report
-from longplay.agents.setup import RunConfig
+from longplay.agents.setup import RunConfig, Setting
 from longplay.agents.stats import Interval, bootstrap_difference
 from longplay.agents.training import train
 from longplay.tests.agents.small import tiny_run
@@ -116,7 +117,7 @@ class TestLearned:
         assert [c.twin for c in learned(setting, [runs / "a", folder])] == ["", ""]
 
     def test_a_folder_without_a_run_is_named(self, setting, tmp_path):
-        with pytest.raises(ValueError, match=r"config\.json does not exist; name a folder that scripts/train\.py wrote"):
+        with pytest.raises(ValueError, match=r"config\.json does not exist; name a folder that scripts/train"):
             learned(setting, [tmp_path])
 
     @pytest.mark.parametrize("content", ["{", "[]", '{"setting": {"color": 1}}', '{"seed": 1}'])
@@ -141,8 +142,6 @@ class TestRules:
         assert re.fullmatch(r"at most [1235] per topic on (similarity|predicted minutes)", notes["static cap"])
 
     def test_parameters_chosen_are_the_best_on_validation_users(self, setting, contestants):
-        from longplay.agents.evaluate import Evaluator, held_out_users
-
         users = held_out_users(setting.world, "validation", 6)
         evaluator = Evaluator(setting.world, setting.item_vectors, users, compare.VALIDATION_LUCK)
         (mmr,) = next(c.agents for c in contestants if c.name == "MMR")
@@ -317,16 +316,12 @@ class TestRunConfig:
         with pytest.raises(ValueError, match=f"{field} = {value!r} is out of range; allowed: "):
             RunConfig(**{field: value})
 
-    @pytest.mark.parametrize(
-        ("field", "value", "close"), [("state", "pool", "pooled"), ("algorithm", "ppp", "ppo")]
-    )
+    @pytest.mark.parametrize(("field", "value", "close"), [("state", "pool", "pooled"), ("algorithm", "ppp", "ppo")])
     def test_unknown_names_come_with_the_closest_one(self, field, value, close):
-        with pytest.raises(ValueError, match=rf"{field} = '{value}' is unknown \(did you mean '{close}'\?\); allowed: "):
+        with pytest.raises(ValueError, match=rf"{field} = '{value}' is unknown \(did you mean '{close}'\?\); "):
             RunConfig(**{field: value})
 
     def test_unknown_environment_comes_with_the_closest_one(self):
-        from longplay.agents.setup import Setting
-
         with pytest.raises(ValueError, match=r"env = 'longplay/Vido-v0' is unknown \(did you mean 'longplay/Video-v0'"):
             Setting(env="longplay/Vido-v0")
 

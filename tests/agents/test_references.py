@@ -14,7 +14,7 @@ from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.references import MyopicOracle, TasteOracle
 from longplay.envs.scoring import Scorer
 from longplay.envs.world import build_world
-from longplay.tests.agents.conftest import phases
+from longplay.tests.agents.small import phases
 from longplay.tests.contracts import AgentContract
 from longplay.tests.envs.worlds import make_catalog, small
 
@@ -114,12 +114,10 @@ class TestMyopicOracle:
 
     def test_a_sort_by_minutes_times_weight_is_not_the_best(self, world, states):
         # What Dinkelbach's method is for: were a sort as good, the brute force would show nothing.
-        observation, users = states
+        observation, _ = states
         once = MyopicOracle(with_slots(world, SLOTS), rounds=1)
         full = MyopicOracle(with_slots(world, SLOTS))
-        strong = dataclasses.replace(
-            full.world, scenario=full.world.scenario.with_overrides({"choice.nothing": -2.0})
-        )
+        strong = dataclasses.replace(full.world, scenario=full.world.scenario.with_overrides({"choice.nothing": -2.0}))
         once.world = full.world = strong
         assert (once.act(observation) != full.act(observation)).any()
 

@@ -70,7 +70,7 @@ def traces(setting):
         env.seed(5)
         steps = [(env.reset(), None, None, [{}] * SLOTS)]
         for _ in range(320):
-            steps.append(env.step(rng.uniform(-1.2, 1.2, (SLOTS, 10)).astype(np.float32)))  # noqa: PERF401
+            steps.append(env.step(rng.uniform(-1.2, 1.2, (SLOTS, 10)).astype(np.float32)))
         found.append([tuple(np.array(x) if k < 3 else x for k, x in enumerate(step)) for step in steps])
     return found
 
@@ -169,7 +169,7 @@ class TestAlgorithmNamed:
     def test_unknown_name_is_named_with_the_closest_one(self):
         with pytest.raises(
             ValueError,
-            match=r"algorithm = 'pppo' is unknown \(did you mean 'ppo'\?\); allowed: 'ppo', 'a2c', 'sac', 'td3', 'ddpg'",
+            match=r"algorithm = 'pppo' is unknown \(did you mean 'ppo'\?\); allowed: 'ppo', 'a2c', 'sac', 'td3'",
         ):
             algorithm_named("pppo", "weights")
 

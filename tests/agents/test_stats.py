@@ -12,7 +12,9 @@ class TestInterval:
     def test_text_has_signs(self):
         assert str(Interval(1.25, -0.5, 3.0)) == "+1.2 [-0.5, +3.0]"
 
-    @pytest.mark.parametrize(("low", "high", "excludes"), [(-1, 1, False), (0.1, 1, True), (-2, -0.1, True), (0, 1, False)])
+    @pytest.mark.parametrize(
+        ("low", "high", "excludes"), [(-1, 1, False), (0.1, 1, True), (-2, -0.1, True), (0, 1, False)]
+    )
     def test_excludes_zero(self, low, high, excludes):
         assert Interval(0.0, low, high).excludes_zero is excludes
 
@@ -116,9 +118,7 @@ class TestRetention:
         share, low, high = retention(self.days, self.churned, np.array([0, 1.9, 2, 2.5, 3, 4, 5, 29, 30.0]))
         # Who is censored on the day of a churn was still at risk on it.
         after = [1 - 1 / 10, (1 - 1 / 10) * (1 - 2 / 9), (1 - 1 / 10) * (1 - 2 / 9) * (1 - 1 / 5)]
-        np.testing.assert_allclose(
-            share, [1, 1, after[0], after[0], after[1], after[1], after[2], after[2], after[2]]
-        )
+        np.testing.assert_allclose(share, [1, 1, after[0], after[0], after[1], after[1], after[2], after[2], after[2]])
         # Log-log interval by Greenwood's sum over the days of churn so far.
         for place, terms in ((2, [(1, 10)]), (4, [(1, 10), (2, 9)]), (6, [(1, 10), (2, 9), (1, 5)])):
             error = math.sqrt(sum(d / (n * (n - d)) for d, n in terms)) / abs(math.log(share[place]))

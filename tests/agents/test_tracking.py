@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,8 @@ class TestOff:
 class TestModes:
     def test_unknown_mode_is_named_with_the_closest_one(self, tmp_path):
         with pytest.raises(
-            ValueError, match=r"track = 'ofline' is unknown \(did you mean 'offline'\?\); allowed: 'online', 'offline', 'off'"
+            ValueError,
+            match=r"track = 'ofline' is unknown \(did you mean 'offline'\?\); allowed: 'online', 'offline', 'off'",
         ):
             Tracker("ofline", tmp_path, "train", {})
 
@@ -104,8 +106,6 @@ def test_offline_writes_everything_to_the_folder_without_a_network(tmp_path):
         "    tracker.table('comparison', pd.DataFrame({'policy': ['MMR']}))\n"
         "    tracker.artifact('policy-run', 'model', [folder.parent / 'weights'])\n"
     )
-    import sys
-
     # No address to send anything to: going online would fail.
     environment = {**os.environ, "WANDB_BASE_URL": "http://127.0.0.1:9", "HOME": str(tmp_path)}
     done = subprocess.run(

@@ -66,7 +66,7 @@ def straight(setting, tmp_path_factory):
 
 
 class TestResumption:
-    @pytest.mark.parametrize("algorithm", ALGORITHMS)
+    @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
     @pytest.mark.parametrize(
         ("at", "evaluation", "seconds"),
         [
@@ -89,7 +89,7 @@ class TestResumption:
         assert_same(checkpoint(tmp_path), checkpoint(folder))  # weights, optimisers, buffer, users, generators
 
     def test_interrupted_twice_it_is_still_the_straight_run(self, straight, tmp_path):
-        config, folder, curve, _ = straight["sac"]
+        config, folder, curve, _ = straight["td3"]
         for at in (200, 500):
             another_process()
             with pytest.raises(KeyboardInterrupt):
@@ -119,7 +119,7 @@ class TestResumption:
         assert checkpoint(tmp_path)["counters"]["num_timesteps"] == 256
 
     def test_a_killed_process_leaves_a_checkpoint_that_resumes(self, straight, setting, tmp_path):
-        config, _, curve, _ = straight["ppo"]
+        _, _, curve, _ = straight["ppo"]
         driver = (
             "import torch\n"
             "from pathlib import Path\n"

@@ -1,0 +1,87 @@
+"""A folder to run scripts in, with a small catalogue and scenario as a user would write them."""
+
+import csv
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from longplay.tests.envs.worlds import make_catalog
+
+SCENARIO = """
+base = "video"
+
+[shape]
+users = 200
+candidates = 40
+
+[horizon]
+days = 4.0
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def furnish(folder):
+    """Write ``items.csv`` and ``small.toml`` into a folder."""
+    catalog = make_catalog(80)
+    with (folder / "items.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "text", "topics", "minutes", "popularity"])
+        for i in range(len(catalog)):
+            topics = "|".join(catalog.topics[i])
+            popularity = np.round(100 * catalog.popularity[i], 3)
+            writer.writerow([catalog.ids[i], catalog.texts[i], topics, round(catalog.minutes[i], 2), popularity])
+    (folder / "small.toml").write_text(SCENARIO)
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory):
+    """The folder; what runs in it finds its cache there too."""
+    folder = tmp_path_factory.mktemp("place")
+    furnish(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def environment(place):
+    """Of a script's own process."""
+    return {
+        **os.environ,
+        "LONGPLAY_CACHE": str(place / "cache"),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "GOMP_SPINCOUNT": "0",
+        "PYTHONWARNINGS": "default",
+        "COLUMNS": "80",
+    }
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path):
+    """Run a script's command line in this process, in an empty folder; gives its exit code and its words."""
+
+    def run(script, *arguments, folder=tmp_path):
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr(sys, "argv", [f"{script.__name__.split('.')[-1]}.py", *map(str, arguments)])
+        threads = torch.get_num_threads()
+        code = 0
+        try:
+            script.command_line(script.main, script.Arguments)
+        except SystemExit as end:
+            code = end.code
+        finally:
+            torch.set_num_threads(threads)
+        captured = capsys.readouterr()
+        return code, " ".join((captured.out + captured.err).replace("│", " ").split())
+
+    return run

@@ -1,0 +1,215 @@
+"""What the command lines say: help, and refusals that name field, value and what is allowed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import longplay
+from longplay.agents.setup import RunConfig, Setting
+from longplay.scripts import bench, compare, demo, train
+from longplay.scripts.common import RUNS, run_name
+
+SCRIPTS = Path(longplay.__file__).parent / "scripts"
+COMMANDS = {
+    "train": "python scripts/train.py --name my-ppo --resume",
+    "compare": "python scripts/compare.py --name first --runs my-ppo my-myopic-ppo",
+    "demo": "python scripts/demo.py",
+    "bench": "python scripts/bench.py",
+}
+
+
+@pytest.fixture(scope="module")
+def helped(place, environment):
+    """Each script's answer to ``--help``, and train's to a wrong number, in processes of their own."""
+    asked = {name: [name, "--help"] for name in COMMANDS} | {"wrong": ["train", "--name", "x", "--steps", "-5"]}
+    answers = {}
+    started = {}
+    for key, (name, *arguments) in asked.items():
+        command = [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
+        started[key] = subprocess.Popen(
+            command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        if len(started) % 2 == 0:  # two at a time
+            for waiting in list(started):
+                if waiting not in answers:
+                    output, _ = started[waiting].communicate(timeout=120)
+                    answers[waiting] = started[waiting].returncode, output
+    for waiting in started:
+        if waiting not in answers:
+            output, _ = started[waiting].communicate(timeout=120)
+            answers[waiting] = started[waiting].returncode, output
+    return answers
+
+
+class TestHelp:
+    @pytest.mark.parametrize("name", list(COMMANDS))
+    def test_help_shows_the_exact_command(self, helped, name):
+        code, output = helped[name]
+        assert code == 0, output
+        assert COMMANDS[name] in output
+        assert COMMANDS[name] in (SCRIPTS / f"{name}.py").read_text(encoding="utf-8").split('"""')[1]
+        assert "Traceback" not in output
+
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            (
+                "train",
+                ["--name", "--gamma", "--seed", "--steps", "--env", "--catalog", "--scenario", "--resume", "--track"],
+            ),
+            ("compare", ["--name", "--runs", "--users", "--validation-users", "--env", "--catalog", "--track"]),
+            ("demo", ["--seeds", "--steps", "--workers", "--track"]),
+            ("bench", ["--batches", "--seconds", "--rounds"]),
+        ],
+    )
+    def test_help_lists_the_options(self, helped, name, options):
+        for option in options:
+            assert option in helped[name][1]
+
+    def test_a_refusal_in_a_process_of_its_own_exits_with_2(self, helped):
+        code, output = helped["wrong"]
+        assert code == 2
+        assert "steps = -5 is out of range; allowed: 1 to" in " ".join(output.replace("│", " ").split())
+        assert "Traceback" not in output
+
+    def test_nothing_was_written(self, helped, place):
+        assert {path.name for path in place.iterdir()} <= {"items.csv", "small.toml", "cache", "runs"}
+        assert not (place / "runs" / "x").exists()
+
+
+SMALL = "--catalog items.csv --scenario small.toml"
+NEAR = "(did you mean 'longplay/Video-v0'?)"
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("script", "arguments", "said"),
+        [
+            # unknown names, with what is allowed and the closest
+            (
+                train,
+                "--env longplay/Vido-v0",
+                f"env = 'longplay/Vido-v0' is unknown {NEAR}; allowed: 'longplay/Video-v0'",
+            ),
+            (compare, "--env Video", f"env = 'Video' is unknown {NEAR}; allowed: 'longplay/Video-v0'"),
+            (train, "--algorithm poo", "algorithm = 'poo' is unknown (did you mean 'ppo'?); allowed: 'ppo', 'a2c'"),
+            (train, "--action weigths", "'ppo' does not take the action 'weigths'; it takes 'weights', 'query'"),
+            (train, "--algorithm sac --action candidates", "'sac' does not take the action 'candidates'; it takes"),
+            (train, "--state poled", "state = 'poled' is unknown (did you mean 'pooled'?); allowed: 'pooled', 'text'"),
+            (train, "--track onlin", "track = 'onlin' is unknown (did you mean 'online'?); allowed: 'online', 'off"),
+            (compare, "--track no", "track = 'no' is unknown"),
+            (demo, "--track of", "track = 'of' is unknown (did you mean 'off'?)"),
+            # numbers out of range
+            (train, "--steps -5", "steps = -5 is out of range; allowed: 1 to"),
+            (train, "--num-envs 0", "num_envs = 0 is out of range; allowed: 1 to"),
+            (train, "--seed -1", "seed = -1 is out of range; allowed: 0 to"),
+            (train, "--gamma 1.01", "gamma = 1.01 is out of range; allowed: 0.0 to 1.0"),
+            (train, "--learning-rate -0.1", "learning_rate = -0.1 is out of range"),
+            (train, "--eval-users -2", "eval_users = -2 is out of range"),
+            (train, f"--world-seed -1 --track off {SMALL}", "world_seed = -1 must be a whole number from 0"),
+            (compare, f"--users -3 {SMALL}", "users = -3 is out of range; the test split has 1 to 20"),
+            (compare, f"--users 21 {SMALL}", "users = 21 is out of range; the test split has 1 to 20"),
+            (compare, f"--users 5 --validation-users 0 {SMALL}", "users = 0 is out of range; the validation split has"),
+            (demo, "--seeds 0", "seeds = 0 must be at least 1"),
+            (demo, "--workers -1", "workers = -1 must be at least 1"),
+            (bench, "--rounds 0", "rounds must be at least 1"),
+            (bench, "--batches 0", "batches and rounds must be at least 1"),
+            (bench, "--seconds -1", "seconds above 0"),
+            # not a number, unknown option
+            (train, "--steps many", "many"),
+            (train, "--gama 0.5", "--gamma"),
+            (compare, "--user 5", "--users"),
+            # files
+            (train, "--catalog missing.csv --track off", "missing.csv: no such file"),
+            (train, "--scenario missing.toml --catalog items.csv --track off", "'missing.toml' does not exist"),
+            (train, "--resume", "runs/x/config.json does not exist; name a folder that scripts/train.py wrote"),
+            (
+                compare,
+                f"--runs nobody --users 5 --validation-users 5 {SMALL}",
+                "runs/nobody/config.json does not exist",
+            ),
+        ],
+    )
+    def test_a_wrong_argument_is_named(self, call, place, monkeypatch, script, arguments, said):
+        monkeypatch.setenv("LONGPLAY_CACHE", str(place / "cache"))
+        named = () if script is bench else ("--name", "x")
+        code, output = call(script, *named, *arguments.split(), folder=place)
+        assert code == 2
+        assert said in output
+        assert "Traceback" not in output
+        assert not (place / "runs" / "x").exists()
+
+    @pytest.mark.parametrize("script", [train, compare])
+    def test_a_missing_name_is_asked_for(self, call, script):
+        code, output = call(script)
+        assert code == 2
+        assert "--name" in output
+
+    @pytest.mark.parametrize("script", [train, compare, demo])
+    @pytest.mark.parametrize("name", ["../out", "", ".", "a/../..", "/tmp/out", "a/../../runs-of-others"])
+    def test_a_name_that_leads_out_of_runs_is_refused(self, call, tmp_path, script, name):
+        code, output = call(script, "--name", name)
+        assert code == 2
+        assert f"name = {name!r} must be a folder name below runs/" in output
+        assert not list(tmp_path.iterdir())
+
+    def test_runs_to_compare_stay_in_runs_too(self, call):
+        code, output = call(compare, "--name", "x", "--runs", "../elsewhere")
+        assert code == 2
+        assert "name = '../elsewhere' must be a folder name below runs/" in output
+
+    def test_an_existing_run_is_not_overwritten_by_accident(self, call, tmp_path):
+        folder = tmp_path / "runs" / "x"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("precious")
+        code, output = call(train, "--name", "x")
+        assert code == 2
+        assert "runs/x exists; give --resume to continue it, --overwrite to start again, or another --name" in output
+        assert (folder / "config.json").read_text() == "precious"
+        assert len(list(folder.iterdir())) == 1
+
+    def test_a_run_without_a_checkpoint_cannot_be_resumed(self, call, place, monkeypatch, environment):
+        monkeypatch.setenv("LONGPLAY_CACHE", environment["LONGPLAY_CACHE"])
+        folder = place / "runs" / "bare"
+        folder.mkdir(parents=True)
+        setting = {"env": "longplay/Video-v0", "catalog": "items.csv", "scenario": "small.toml", "world_seed": 0}
+        (folder / "config.json").write_text(RunConfig(setting=Setting(**setting), eval_users=5).to_json())
+        code, output = call(train, "--name", "bare", "--resume", "--track", "off", folder=place)
+        assert code == 2
+        assert "runs/bare/checkpoint.pt does not exist; there is nothing to resume: leave out --resume" in output
+
+
+class TestCommon:
+    def test_interruption_is_one_word_and_exit_code_130(self, call, monkeypatch):
+        def interrupt(args):
+            raise KeyboardInterrupt
+
+        interrupt.__module__ = train.__name__
+        monkeypatch.setattr(train, "main", interrupt)
+        code, output = call(train, "--name", "x")
+        assert code == 130
+        assert output == "interrupted"
+
+    @pytest.mark.parametrize("name", ["a", "demo/ppo-0", "a/../b"])
+    def test_names_below_runs_are_folders(self, tmp_path, monkeypatch, name):
+        monkeypatch.chdir(tmp_path)
+        assert run_name(name) == RUNS / name
+
+    def test_a_link_out_of_runs_is_refused(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "runs").mkdir()
+        (tmp_path / "runs" / "link").symlink_to("/tmp")
+        with pytest.raises(ValueError, match="must be a folder name below runs/"):
+            run_name("link/x")
+
+    def test_messages_are_shown_as_they_are(self, call, monkeypatch):
+        def refuse(args):
+            raise ValueError("options[red] = [bold] is odd")
+
+        refuse.__module__ = train.__name__
+        monkeypatch.setattr(train, "main", refuse)
+        code, output = call(train, "--name", "x")
+        assert code == 2
+        assert output == "error: options[red] = [bold] is odd"
