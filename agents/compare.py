@@ -77,8 +77,8 @@ def rules(setting: Setting, users: int, progress: Callable[[str], None]) -> list
     return [Contestant(agent.name, "rule", [agent], note) for agent, note in listed]
 
 
-def learned(setting: Setting, folders: Sequence[Path]) -> list[Contestant]:
-    """Trained policies of the folders, grouped by method; every run must share the comparison's setting."""
+def grouped(setting: Setting, folders: Sequence[Path]) -> dict[str, list[tuple[RunConfig, Path]]]:
+    """Training runs by method; an error for runs that cannot be compared. Quick: nothing is loaded."""
     groups: dict[str, list[tuple[RunConfig, Path]]] = {}
     for folder in folders:
         config = RunConfig.from_json(folder / "config.json")
@@ -90,6 +90,12 @@ def learned(setting: Setting, folders: Sequence[Path]) -> list[Contestant]:
         for other, where in members:
             _check_seeds(config, folder, other, where)
         members.append((config, folder))
+    return groups
+
+
+def learned(setting: Setting, folders: Sequence[Path]) -> list[Contestant]:
+    """Trained policies of the folders, grouped by method; every run must share the comparison's setting."""
+    groups = grouped(setting, folders)
     found = []
     for label, members in groups.items():
         first = members[0][0]

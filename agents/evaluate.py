@@ -107,9 +107,9 @@ class Evaluator:
         return np.asarray(1.0 - together / max(k * (k - 1), 1))
 
 
-def held_out_users(world: World, split: str, count: int) -> NDArray[Any]:
-    """The first `count` users of a split."""
+def held_out_users(world: World, split: str, count: int, field: str = "users") -> NDArray[Any]:
+    """The first `count` users of a split; `field` is what an error calls the count."""
     people = world.split(split)
     if not 1 <= count <= len(people):
-        raise ValueError(f"users = {count} is out of range; the {split} split has 1 to {len(people)}")
+        raise ValueError(f"{field} = {count} is out of range; the {split} split has 1 to {len(people)}")
     return np.arange(people.start, people.start + count)

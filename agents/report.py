@@ -43,13 +43,13 @@ def write_report(
     config
         Shown as it is.
     """
-    pictures = [("Minutes in 30 days", difference_figure(frame)), ("Retention", retention_figure(results))]
+    pictures = [("Minutes until the horizon", difference_figure(frame)), ("Retention", retention_figure(results))]
     if trained:
         pictures.append(("Learning curves on validation users", curve_figure(trained)))
     body = [
         "<h1>Comparison of slate policies</h1>",
         f"<p>{results['user'].nunique()} test users, the same luck for every policy. The metric is undiscounted "
-        "minutes of dwell in 30 days. Intervals are 95 %, from a bootstrap that resamples users "
+        "minutes of dwell until the horizon. Intervals are 95 %, from a bootstrap that resamples users "
         "(paired) and training seeds. Users are simulated: gains here are gains in this model of users.</p>",
         "<p class=key><span style='background:#fafafa'>rules</span><span style='background:#eef5ff'>learned</span>"
         "<span style='background:#fff7ea'>references that read hidden state</span></p>",
@@ -106,7 +106,7 @@ def difference_figure(frame: pd.DataFrame) -> Figure:
         )
     axes.set_yticks(range(len(frame)), frame["policy"])
     axes.invert_yaxis()
-    axes.set_xlabel("minutes of dwell in 30 days")
+    axes.set_xlabel("minutes of dwell until the horizon")
     axes.grid(axis="x", alpha=0.3)
     return figure
 
@@ -138,7 +138,7 @@ def curve_figure(trained: Sequence[Path]) -> Figure:
         fresh = label not in labels
         colour = COLOURS[2 * labels.setdefault(label, len(labels)) % len(COLOURS)]
         axes.plot(curve["step"], curve["minutes"], color=colour, label=label if fresh else None)
-    axes.set(xlabel="training slates", ylabel="validation minutes in 30 days")
+    axes.set(xlabel="training slates", ylabel="validation minutes")
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
     return figure

@@ -163,7 +163,7 @@ class RunConfig:
         else:
             # One gradient step for each slate of the batch would take a thousand times longer than the environment.
             common |= {"train_freq": 1, "gradient_steps": 4, "learning_starts": 20 * self.num_envs}
-            common |= {"buffer_size": 100_000, "batch_size": 512}
+            common |= {"buffer_size": 50_000, "batch_size": 512}
         if self.algorithm in ("ppo", "a2c") and self.action != "candidates":
             common["policy_kwargs"] = {"log_std_init": -1.0}
         return common

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from .evaluate import Evaluator, held_out_users
@@ -20,6 +21,7 @@ from .setup import RunConfig, training_env
 CHECKPOINT = "checkpoint.pt"
 VALIDATION_LUCK = 1_000_003  # the luck of the validation users, the same in every run
 CURVE = "curve.csv"
+EXPLORATION = 0.2  # standard deviation of the noise on actions in [−1, 1]
 
 
 def train(
@@ -50,10 +52,14 @@ def train(
     encoder = setting.state_encoder(config.state)
     env = SlateVecEnv(training_env(config), encoder)
     algorithm: Any = algorithm_named(config.algorithm, config.action)
-    model = algorithm("MlpPolicy", env, device="cpu", **config.settings)
+    noise = {}
+    if config.algorithm in ("td3", "ddpg"):  # deterministic policies, which do not explore by themselves
+        size = env.action_space.shape or (1,)
+        noise["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, EXPLORATION))
+    model = algorithm("MlpPolicy", env, device="cpu", **config.settings, **noise)
     action_map = setting.action_map(config.action)
     agent = SB3Agent(model, encoder, action_map, name=config.label)
-    users = held_out_users(setting.world, "validation", config.eval_users)
+    users = held_out_users(setting.world, "validation", config.eval_users, field="eval_users")
     evaluator = Evaluator(setting.world, setting.item_vectors, users, VALIDATION_LUCK)
     keeper = Keeper(config, folder, agent, evaluator, report, seconds)
     if resume:

@@ -27,14 +27,20 @@ def set_threads(count: int) -> None:
     threadpool_limits(limits=count)
 
 
-def prepare(setting: Setting) -> None:
-    """Load the catalogue and its vectors; what is not in the cache is encoded on all cores."""
+def prepare(setting: Setting, counts: bool = False) -> None:
+    """Load the catalogue and its vectors; what is not in the cache is encoded on all cores.
+
+    Parameters
+    ----------
+    setting
+        Whose world and encoder.
+    counts
+        Also say what cleaning the catalogue found.
+    """
     world = setting.world
-    report = getattr(world.catalog, "report", {})
-    console.print(
-        f"{world.catalog.name}: {len(world.catalog):,} items, {len(world.people):,} users"
-        + (f" ({', '.join(f'{k} {v:,}' for k, v in report.items() if v)})" if report else "")
-    )
+    console.print(f"{world.catalog.name}: {len(world.catalog):,} items, {len(world.people):,} users")
+    if counts:
+        console.print("cleaning found: " + ", ".join(f"{k} {v:,}" for k, v in world.catalog.report.items() if v))
     set_threads(os.cpu_count() or 1)
     vectors = setting.item_vectors
     set_threads(1)

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import longplay
-from longplay.agents.compare import flat, learned, play, references, rules, summary
+from longplay.agents.compare import flat, grouped, learned, play, references, rules, summary
 from longplay.agents.evaluate import held_out_users
 from longplay.agents.names import one_of
 from longplay.agents.report import retention_picture, write_report
@@ -50,8 +50,9 @@ def main(args: Arguments) -> None:
     one_of("track", args.track, MODES)
     folder, setting = run_name(args.name), args.setting
     trained = [run_name(run) for run in args.runs]
-    for count, split in ((args.users, "test"), (args.validation_users, "validation")):
-        held_out_users(setting.world, split, count)
+    grouped(setting, trained)  # refuses what cannot be compared before anything slow happens
+    held_out_users(setting.world, "test", args.users)
+    held_out_users(setting.world, "validation", args.validation_users, field="validation_users")
     prepare(setting)
     policies = learned(setting, trained)
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as progress:
@@ -79,16 +80,16 @@ def main(args: Arguments) -> None:
         tracker.table("comparison", frame.drop(columns="note").astype(str))
         tracker.picture("retention", retention_picture(results, folder / "retention.png"))
         tracker.artifact(f"comparison-{args.name.replace('/', '-')}", "report", [report, folder / "results.parquet"])
-    for table in tables(frame, len(results["user"].unique())):
+    for table in tables(frame, args.users, setting.world.scenario.params.horizon_days):
         console.print(table)
     console.print(f"report: {report}", soft_wrap=True)
 
 
-def tables(frame: pd.DataFrame, users: int) -> list[Table]:
+def tables(frame: pd.DataFrame, users: int, days: float) -> list[Table]:
     """The summary as two terminal tables that fit 80 columns."""
     last = "γ=0 twin" if frame["vs γ=0 twin"].notna().any() else "taste oracle"
     differences = ("similarity", "best rule", last)
-    first = _table(f"Minutes in 30 days, {users} test users, same luck (95 % intervals)")
+    first = _table(f"Minutes in {days:g} days, {users} test users, same luck (95 % intervals)")
     second = _table(f"How they earn it (best rule: {frame.attrs['best rule']})")
     for column in ("minutes", *(f"− {name}" for name in differences)):
         first.add_column(column, justify="right", no_wrap=True)
@@ -107,13 +108,13 @@ def tables(frame: pd.DataFrame, users: int) -> list[Table]:
 
 
 def _table(title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     table.add_column("policy", no_wrap=True)
     return table
 
 
 def _short(interval: Interval | None) -> str:
-    return "" if interval is None else f"{interval.mean:+.0f} [{interval.low:+.0f}, {interval.high:+.0f}]"
+    return "" if interval is None else f"{interval.mean:+.0f} [{interval.low:.0f}, {interval.high:.0f}]"
 
 
 if __name__ == "__main__":

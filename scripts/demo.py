@@ -61,7 +61,7 @@ def main(args: Arguments) -> None:
     run_name(args.name)
     started = time.monotonic()
     console.rule("1. Real films through a real BERT")
-    prepare(Setting())
+    prepare(Setting(), counts=True)
     console.rule("2. PPO, and the same PPO that does not look ahead (γ = 0)")
     ahead, myopic = RunConfig(steps=args.steps), RunConfig(steps=args.steps, gamma=0.0)
     control = RunConfig(Setting(env="longplay/Control-v0"), steps=args.steps)
