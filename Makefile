@@ -32,7 +32,7 @@ lint: .venv/.installed ## Check style, format and types
 	@$(LINK)
 	@MYPYPATH=.venv/types $(VENV) -m mypy -p longplay.envs -p longplay.agents -p longplay.encoders -p longplay.scripts
 
-bench: .venv/.installed ## Measure the speed of the environments and encoders
+bench: .venv/.installed ## Measure the speed of the environment
 	@$(VENV) scripts/bench.py
 
 clean: ## Remove .venv, builds and tool caches; keep runs/

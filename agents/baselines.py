@@ -139,7 +139,7 @@ def fit_minutes(scorer: Scorer, env: Any, steps: int, seed: int = 0) -> Predicte
         slot = np.broadcast_to(np.arange(scorer.slots), minutes.shape)
         inputs.append(np.concatenate([shown, slot[:, :, None]], axis=2).reshape(-1, len(FEATURES) + 1))
         targets.append(minutes.ravel())
-    model = HistGradientBoostingRegressor(max_iter=150, min_samples_leaf=200, random_state=seed)
+    model = HistGradientBoostingRegressor(max_iter=100, max_leaf_nodes=15, min_samples_leaf=200, random_state=seed)
     model.fit(np.concatenate(inputs), np.concatenate(targets))
     return PredictedMinutes(scorer, model)
 

@@ -24,6 +24,7 @@ from longplay.agents.training import CHECKPOINT
 from longplay.scripts.common import command_line, console, prepare, run_name
 
 SCRIPTS = Path(__file__).parent
+COMPARED = "compare.txt"
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,35 @@ def main(args: Arguments) -> None:
         for kind, config in (("ppo", ahead), ("myopic", myopic))
     ]
     train_all([*jobs, Job(f"{args.name}/control/ppo-0", control)], args)
-    console.rule("3. The control: nothing shown now changes anything later")
-    compare(f"{args.name}/control", [f"{args.name}/control/ppo-0"], control.setting.env, args)
-    console.rule("4. Everyone on the same test users with the same luck")
-    compare(args.name, [job.name for job in jobs], ahead.setting.env, args)
+    console.rule("3. Everyone on the same test users with the same luck")
+    runs = [job.name for job in jobs]
+    control_run = compare(f"{args.name}/control", [f"{args.name}/control/ppo-0"], control.setting.env, args)
+    main_run = compare(args.name, runs, ahead.setting.env, args)
+    with console.status("rules are tuned on validation users, then all policies play"):
+        for process in (control_run, main_run):
+            process.wait()
+    finish(control_run, f"{args.name}/control", "The control: nothing shown now changes anything later")
+    finish(main_run, args.name, "The comparison")
     console.print(f"done in {(time.monotonic() - started) / 60:.1f} minutes")
 
 
-def compare(name: str, runs: Sequence[str], env: str, args: Arguments) -> None:
-    """Run scripts/compare.py."""
+def compare(name: str, runs: Sequence[str], env: str, args: Arguments) -> subprocess.Popen[bytes]:
+    """Start scripts/compare.py; what it prints goes to a file, so that two can run side by side."""
     command = ["--name", name, "--env", env, "--users", str(args.users), "--track", args.track, "--runs", *runs]
-    done = subprocess.run([sys.executable, str(SCRIPTS / "compare.py"), *command], check=False, env=environment())
-    if done.returncode:
+    with (run_name(name) / COMPARED).open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, str(SCRIPTS / "compare.py"), *command],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment() | {"COLUMNS": "80"},
+        )
+
+
+def finish(process: subprocess.Popen[bytes], name: str, title: str) -> None:
+    """Show what a comparison printed."""
+    console.rule(title)
+    console.print((run_name(name) / COMPARED).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+    if process.returncode:
         raise ValueError(f"the comparison {name} failed; see above")
 
 

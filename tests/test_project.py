@@ -1,9 +1,12 @@
 """The shape of the project: what is packaged, and who may import whom."""
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -56,3 +59,32 @@ def test_the_environment_imports_neither_torch_nor_transformers():
     loaded = set(run.stdout.split())
     assert {"longplay", "numba", "gymnasium"} <= loaded
     assert not loaded & {"torch", "transformers", "stable_baselines3", "sentence_transformers", "wandb"}
+
+
+def test_the_wheel_works_installed_elsewhere(tmp_path):
+    # A copy, so that building leaves nothing behind in the tree.
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns(".*", "runs", "wandb", "build", "dist", "*.egg-info", "__pycache__", "tests")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--skip-dependency-check", "--outdir", "."]
+    subprocess.run([*build, str(source)], cwd=tmp_path, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    smoke = """
+import longplay, longplay.scripts.train
+from longplay.envs.params import Scenario, scenario_names
+assert scenario_names() == ["control", "video"], scenario_names()
+items = longplay.Catalog.from_table("items.csv")
+small = Scenario.load("video").with_overrides({"shape.users": 10, "shape.candidates": 10})
+env = longplay.SlateVectorEnv(longplay.build_world(items, small), 2)
+env.reset(seed=1)
+env.step([list(range(1, 11))] * 2)
+print(longplay.__file__)
+"""
+    words = ("cat", "dog", "sea", "war", "ice", "sun", "spy", "cook", "judge", "king", "ship", "horse")
+    rows = [f"{n},a {word} film about a {word}" for n, word in enumerate(words)]
+    (tmp_path / "items.csv").write_text("\n".join(["id,text", *rows]))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    done = subprocess.run([sys.executable, "-c", smoke], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().startswith(str(tmp_path / "site"))
