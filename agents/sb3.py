@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -152,7 +152,6 @@ class SB3Agent:
     action_map: ActionMap
     name: str = "policy"
     privileged: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Encode, predict, and turn the action into slates."""

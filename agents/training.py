@@ -128,7 +128,7 @@ class Keeper(BaseCallback):
         self.report(row)
 
     def finish(self) -> None:
-        """The last point of the curve; the checkpoint stays, so that the run can be continued with more steps."""
+        """The last point of the curve, and the last checkpoint: resuming a finished run finds nothing left to do."""
         self.evaluate()
         self.save()
 
