@@ -54,7 +54,8 @@ def write_report(
         "<p class=key><span style='background:#fafafa'>rules</span><span style='background:#eef5ff'>learned</span>"
         "<span style='background:#fff7ea'>references that read hidden state</span></p>",
         f"<div class=wide>{_table(frame)}</div>",
-        f"<p>Best rule: {html.escape(frame.attrs['best rule'])}. “Kept” is the share of users who have not churned; "
+        f"<p>Best rule: {html.escape(frame.attrs['best rule'])}. Differences in bold have an interval that "
+        "excludes 0. “Kept” is the share of users who have not churned; "
         "“diversity” is one minus the mean pairwise cosine of the text vectors in a slate; “coverage” is the share of "
         "the catalogue ever shown; “satiation” is the mean of its sum over topics when a slate is read.</p>",
     ]
@@ -76,14 +77,16 @@ def _table(frame: pd.DataFrame) -> str:
     head = "".join(f"<th>{html.escape(c)}</th>" for c in [*columns, "note"])
     rows = []
     for row in frame.to_dict("records"):
-        cells = "".join(f"<td>{html.escape(_cell(c, row[c]))}</td>" for c in [*columns, "note"])
+        cells = "".join(f"<td>{_cell(c, row[c])}</td>" for c in [*columns, "note"])
         rows.append(f"<tr class={row['kind']}>{cells}</tr>")
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
 
 def _cell(column: str, value: Any) -> str:
-    if value is None or isinstance(value, str | Interval):
-        return "" if value is None else str(value)
+    if isinstance(value, Interval):
+        return f"<b>{value}</b>" if value.excludes_zero else str(value)
+    if value is None or isinstance(value, str):
+        return html.escape(value or "")
     if column in ("click rate", "kept", "coverage"):
         return f"{value:.0%}"
     return f"{value:.2f}" if column in ("diversity", "satiation") else f"{value:.1f}"
