@@ -259,7 +259,8 @@ class TestReport:
         for row in frame.to_dict("records"):
             assert f"<td>{row['minutes']:.1f}</td>" in page
             if row["vs best rule"] is not None:
-                assert f"<td>{row['vs best rule']}</td>" in page
+                gain = row["vs best rule"]
+                assert (f"<td><b>{gain}</b></td>" if gain.excludes_zero else f"<td>{gain}</td>") in page
 
     def test_what_the_user_wrote_is_escaped(self, page):
         assert "name = &lt;first&gt; &amp; only" in page

@@ -182,17 +182,21 @@ class TestCompare:
 
 
 class FakeProcess:
-    """A training that ends when it is first asked."""
+    """A training, or a comparison, that ends when it is first asked."""
 
     started: list[list[str]] = []
+    compared: list[list[str]] = []
 
     def __init__(self, command, stdout, stderr, env):
-        self.started.append(command)
+        (self.compared if command[1].endswith("compare.py") else self.started).append(command)
         stdout.write(b"...\nbest: 12.3 validation minutes at step 64; runs/x/checkpoint.pt kept\n")
         self.returncode = 1 if "failing" in " ".join(command) else 0
         assert env["OMP_NUM_THREADS"] == "1"
 
     def poll(self):
+        return self.returncode
+
+    def wait(self):
         return self.returncode
 
     def terminate(self):
@@ -203,13 +207,11 @@ class TestDemo:
     @pytest.fixture
     def started(self, monkeypatch, tmp_path):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(demo, "prepare", lambda setting: None)
+        monkeypatch.setattr(demo, "prepare", lambda setting, counts: None)
         monkeypatch.setattr(demo.subprocess, "Popen", FakeProcess)
-        compared = []
-        done = subprocess.CompletedProcess([], 0)
-        monkeypatch.setattr(demo.subprocess, "run", lambda command, **options: (compared.append(command), done)[1])
         monkeypatch.setattr(FakeProcess, "started", [])
-        return FakeProcess.started, compared
+        monkeypatch.setattr(FakeProcess, "compared", [])
+        return FakeProcess.started, FakeProcess.compared
 
     def test_it_trains_every_seed_of_both_and_compares_them(self, started, call):
         trainings, compared = started
@@ -222,7 +224,8 @@ class TestDemo:
         assert gammas["d/ppo-1"] == RunConfig.gamma
         assert all(command[command.index("--steps") + 1] == "64" for command in trainings)
         assert "d/ppo-0: best: 12.3 validation minutes at step 64" in output
-        last = compared[-1]
+        control, last = compared
+        assert control[control.index("--runs") + 1 :] == ["d/control/ppo-0"]
         runs = last[last.index("--runs") + 1 :]
         assert {"d/ppo-0", "d/ppo-1", "d/myopic-0", "d/myopic-1"} <= set(runs)
 
