@@ -45,7 +45,9 @@ class Evaluator:
     def __init__(self, world: World, item_vectors: NDArray[np.float32], users: NDArray[np.int64], luck: int) -> None:
         self.users = np.asarray(users, np.int64)
         self.world, self.luck = world, luck
-        bare = SlateVectorEnv(world, len(self.users), autoreset_mode=AutoresetMode.DISABLED, privileged=True)
+        bare = SlateVectorEnv(
+            world, len(self.users), autoreset_mode=AutoresetMode.DISABLED, privileged=True, reward="minutes"
+        )
         self.env = Retriever(bare, item_vectors)
         unit = self.env.vectors
         self.unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
@@ -95,7 +97,7 @@ class Evaluator:
         return table
 
     def mean_minutes(self, agent: Agent) -> float:
-        """Mean minutes of dwell in the month: the metric of the benchmark."""
+        """Mean minutes of dwell in the month: the metric of the benchmark in every scenario."""
         return float(self.play(agent)["minutes"].mean())
 
     def _diversity(self, slates: NDArray[np.int64]) -> NDArray[np.float64]:

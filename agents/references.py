@@ -7,60 +7,86 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from ..envs.constants import LINEAR
 from ..envs.world import World
+from .myopic import BEST
 
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)  # for the mean over the noise in completion
 
 
 @dataclass
 class MyopicOracle:
-    """The slate of candidates with the most expected minutes now, from the user's true state.
+    """The slate with the most expected reward now, from the user's true state; see `myopic` for how exact it is.
 
-    The best slate under a multinomial logit maximises ``Σ w_i r_i / (w_0 + Σ w_i)`` with ``w_i = p_k e_i``.
-    Dinkelbach's method (1967) does so exactly: for a given ratio λ the best assignment of items to slots puts the
-    largest ``e_i(r_i − λ)`` in the slots with the largest p_k (rearrangement inequality), and its ratio is the next λ.
+    Parameters
+    ----------
+    world
+        Whose user model.
+    reward
+        What a click pays: ``"minutes"`` or ``"clicks"``.
+    whole
+        Choose from the whole catalogue, not from the candidates. Where the dial of the dynamics is at 0, this is optimal:
+        the slates then change nothing but their own reward.
     """
 
     world: World
+    reward: str = "minutes"
+    whole: bool = False
     name: str = "myopic oracle"
     privileged: bool = True
-    rounds: int = 12
+
+    def __post_init__(self) -> None:
+        """Refuse a reward that no single slate earns."""
+        if self.reward not in ("minutes", "clicks"):
+            raise ValueError(f"reward = {self.reward!r} is not earned by one slate; allowed: 'minutes', 'clicks'")
 
     def act(self, observation: Any) -> NDArray[np.int64]:
         """Solve for each user."""
-        ids = observation["candidates"].astype(np.int64)
-        weight, minutes = self._terms(ids, observation)
-        p = self.world.scenario.params
-        nothing, position = np.exp(p.choice_nothing), p.position
-        ratio = np.zeros((len(ids), 1))
-        for _ in range(self.rounds):
-            gain = np.where(ids > 0, weight * (minutes - ratio), -np.inf)
-            best = np.argsort(-gain, axis=1, kind="stable")[:, : len(position)]
-            e, r = np.take_along_axis(weight, best, axis=1), np.take_along_axis(minutes, best, axis=1)
-            shown = position * e
-            new = ((shown * r).sum(axis=1) / (nothing + shown.sum(axis=1)))[:, None]
-            if np.allclose(new, ratio, rtol=1e-12, atol=0):
-                break
-            ratio = new
-        return np.take_along_axis(ids, best, axis=1)
+        if self.whole:
+            numbers = np.arange(1, len(self.world.catalog) + 1)
+            ids = np.broadcast_to(numbers, (len(observation["context"]), len(numbers)))
+        else:
+            ids = observation["candidates"].astype(np.int64)
+        scenario = self.world.scenario
+        pull, reward = self.terms(ids, observation)
+        best = BEST[str(scenario.values["choice_model"])]
+        columns = best(pull, reward, scenario.params.position, float(np.exp(scenario.params.choice_nothing)))
+        slates = np.zeros((len(ids), scenario.shape.slate), np.int64)
+        shown = np.where(columns >= 0, np.take_along_axis(ids, np.maximum(columns, 0), axis=1), 0)
+        slates[:, : shown.shape[1]] = shown
+        return slates
 
-    def _terms(self, ids: NDArray[np.int64], observation: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Choice weight before position, and expected minutes when chosen, of each candidate."""
-        p, items, latent = self.world.scenario.params, self.world.items, observation["latent"]
-        topics = items["topics"].astype(np.float64)
-        taste = items["taste"].astype(np.float64)
-        consumed_now = observation["history_age"][:, 0] * 1440.0 < observation["context"][:, 1]
-        last = np.where(consumed_now, observation["history_ids"][:, 0], 0).astype(np.int64)
-        mood = p.momentum_weight * topics[last] - latent["sensitivity"][:, None] * latent["satiation"]
-        utility = p.taste_weight * np.einsum("bd,bmd->bm", latent["taste"], taste[ids])
-        utility += np.einsum("bg,bmg->bm", mood, topics[ids])
-        memory = observation["history_ids"][:, : int(p.repeat_memory)]
-        utility -= p.repeat_penalty * (ids[:, :, None] == memory[:, None, :]).any(axis=2)
+    def terms(self, ids: NDArray[np.int64], observation: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Choice weight before the slot counts, and expected reward when chosen, of (B, M) items."""
+        scenario, items, latent = self.world.scenario, self.world.items, observation["latent"]
+        p, topics, taste = scenario.params, self.world.topics.astype(np.float64), items["taste"].astype(np.float64)
+
+        def inner(vectors: NDArray[np.float64], table: NDArray[np.float64]) -> NDArray[np.float64]:
+            if self.whole:
+                return np.asarray(vectors @ table[1:].T)
+            return np.asarray(np.einsum("bd,bmd->bm", vectors, table[ids]))
+
+        sensitivity = latent["sensitivity"][:, None]
+        utility = p.taste_weight * inner(latent["taste"].astype(np.float64), taste)
+        utility += p.momentum_weight * inner(latent["momentum"].astype(np.float64), topics)
+        tired = inner(latent["satiation"], topics)
+        utility -= sensitivity * (tired if p.satiation_kind == LINEAR else np.log1p(tired))
+        remembered = np.zeros(ids.shape, bool)  # an item consumed twice is punished once
+        for h in range(min(int(p.repeat_memory), observation["history_ids"].shape[1])):
+            remembered |= ids == observation["history_ids"][:, h, None]
+        utility -= p.repeat_penalty * remembered
+        pull = utility + p.choice_appeal * items["appeal"][ids]
+        age = observation["context"][:, 5, None] - items["born"][ids]
+        if p.items_life > 0:
+            pull = pull - age / p.items_life
+        pull = np.where((ids > 0) & (age >= 0), np.exp(pull), 0.0)
+        if self.reward == "clicks":
+            return pull, np.ones_like(pull)
         logit = p.dwell_base + p.dwell_utility * utility
         completion = sum(
             w * expit(logit + p.dwell_noise * x) for x, w in zip(NODES, NODE_WEIGHTS / NODE_WEIGHTS.sum(), strict=True)
         )
-        return np.exp(utility + p.choice_appeal * items["appeal"][ids]), completion * items["minutes"][ids]
+        return pull, np.asarray(completion * items["minutes"][ids])
 
 
 @dataclass

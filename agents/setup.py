@@ -15,13 +15,15 @@ from ..encoders.behaviour import PooledHistory, StateEncoder, TextHistory
 from ..encoders.text import TextEncoder
 from ..envs.engine import CONTEXT
 from ..envs.make import make_vector_env, make_world
+from ..envs.named import ENVIRONMENTS
+from ..envs.retriever import candidate_count
 from ..envs.world import World
 from ..envs.wrappers import ActionMap, make_action_map
 from .names import one_of
 from .sb3 import SB3Agent, algorithm_named, load_policy
 
 STATES = ("pooled", "text")
-ENVIRONMENTS = ("longplay/Video-v0", "longplay/Control-v0")
+MOST_STRENGTH = 10.0
 
 
 @dataclass(frozen=True)
@@ -36,18 +38,22 @@ class Setting:
     """A scenario TOML file; by default the environment's own."""
     world_seed: int = 0
     """Fixes who and what exists."""
+    strength: float = 1.0
+    """The dial: 0 decouples the present from the future, 1 is the scenario, above 1 is stress."""
     bert: str | None = None
     """A BERT by folder or hub name; by default all-MiniLM-L6-v2 from the installed package."""
 
     def __post_init__(self) -> None:
         """Refuse unknown names before anything slow happens."""
-        one_of("env", self.env, ENVIRONMENTS)
+        one_of("env", self.env, tuple(ENVIRONMENTS))
+        if not 0 <= self.strength <= MOST_STRENGTH:
+            raise ValueError(f"strength = {self.strength!r} is out of range; allowed: 0 to {MOST_STRENGTH:g}")
 
     @cached_property
     def world(self) -> World:
         """Items and people."""
-        base = self.env.split("/")[1].split("-")[0].lower()
-        return make_world(self.scenario or base, self.catalog, self.world_seed, base)
+        base = ENVIRONMENTS[self.env].scenario
+        return make_world(self.scenario or base, self.catalog, self.world_seed, base, self.strength)
 
     @cached_property
     def encoder(self) -> TextEncoder:
@@ -60,9 +66,10 @@ class Setting:
         return self.encoder.encode(self.world.catalog.texts)
 
     def vector_env(self, num_envs: int, action: str, **options: Any) -> Any:
-        """A vector environment with candidates."""
+        """A vector environment with candidates that pays minutes, the metric of comparisons, in every scenario."""
         return make_vector_env(
             num_envs,
+            reward="minutes",
             scenario=self.world.scenario,
             catalog=self.world.catalog,
             world_seed=self.world_seed,
@@ -74,9 +81,7 @@ class Setting:
 
     def action_map(self, action: str) -> ActionMap:
         """The map from a policy's actions to slates."""
-        shape = self.world.scenario.shape
-        count = max(min(shape.candidates, len(self.world.catalog) - shape.history), shape.slate)
-        return make_action_map(action, self.world, count, self.item_vectors)
+        return make_action_map(action, self.world, candidate_count(self.world), self.item_vectors)
 
     def state_encoder(self, state: str) -> StateEncoder:
         """Observations to states: pooled item vectors of the history, or the history's text through BERT."""

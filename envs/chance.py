@@ -25,13 +25,12 @@ _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)  # steps of the key
 # Purposes. A purpose is part of the counter, so that two kinds of draw never share a number.
 KEY = 0  # the stream key itself
 ORDER = 1  # the order in which a slot meets its users
-CHOICE = 2
+SLATE = 2  # two numbers: what is chosen, and whether the session ends
 DWELL = 3
-LEAVE = 4
-CHURN = 5
-GAP = 6
-FIRST_HOUR = 7
-CANDIDATES = 8  # what the retriever draws at random
+CHURN = 4
+GAP = 5
+FIRST_HOUR = 6
+CANDIDATES = 7  # what the retriever draws at random
 DRIFT = 16  # 16, 17, ...: one purpose for each 32 dimensions of taste
 
 
@@ -76,6 +75,13 @@ def uniform(k0: int, k1: int, user: int, session: int, slate: int, purpose: int)
 
 
 @njit
+def uniform_pair(k0: int, k1: int, user: int, session: int, slate: int, purpose: int) -> tuple[float, float]:
+    """Two independent uniform draws; the index is that of `uniform`, whose draw is the first."""
+    x0, x1, x2, x3 = philox(user, session, slate, purpose, k0, k1)
+    return unit(x0, x1), unit(x2, x3)
+
+
+@njit
 def normal_pair(k0: int, k1: int, user: int, session: int, slate: int, purpose: int) -> tuple[float, float]:
     """Two independent standard normal draws (Box and Muller, 1958); the index is that of `uniform`."""
     x0, x1, x2, x3 = philox(user, session, slate, purpose, k0, k1)
@@ -87,7 +93,7 @@ def normal_pair(k0: int, k1: int, user: int, session: int, slate: int, purpose: 
 @njit
 def stream_key(world: int, luck: int, episode: int) -> tuple[int, int]:
     """Key of one life: the world's seed, the luck's seed (both < 2**63) and the number of the episode."""
-    x0, x1, _, _ = philox(luck & MASK, (luck >> 32) & MASK, episode & MASK, KEY, world & MASK, (world >> 32) & MASK)
+    x0, x1, _, _ = philox(luck & MASK, (luck >> 32) & MASK, int(episode) & MASK, KEY, world & MASK, (world >> 32) & MASK)
     return x0, x1
 
 

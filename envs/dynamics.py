@@ -17,15 +17,15 @@ import math
 import numpy as np
 from numba import njit
 
-from .chance import CHOICE, CHURN, DRIFT, DWELL, FIRST_HOUR, GAP, LEAVE, normal_pair, philox, uniform
-from .params import Params
+from .chance import CHURN, DRIFT, DWELL, FIRST_HOUR, GAP, SLATE, normal_pair, philox, uniform, uniform_pair
+from .constants import CASCADE, LINEAR, LOGIT, SATURATING
 from .records import ACTIVE, CHURNED, HORIZON, NOTHING, Record
 
 
 @njit(inline="always")
 def logistic(x: float) -> float:
-    """1 / (1 + e^-x)."""
-    return 1.0 / (1.0 + math.exp(-x))
+    """1 / (1 + e^-x); far below 0, where plain Python's exp would overflow, next to nothing."""
+    return 1.0 / (1.0 + math.exp(min(-x, 700.0)))
 
 
 @njit(inline="always")
@@ -48,32 +48,37 @@ def dot(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @njit(inline="always")
-def add(a: np.ndarray, b: np.ndarray, scale: float) -> None:
-    """``a += scale·b`` for vectors whose length is a multiple of 4, four at a time, loads before stores."""
-    for d in range(0, len(a), 4):
-        x0 = a[d] + scale * np.float64(b[d])
-        x1 = a[d + 1] + scale * np.float64(b[d + 1])
-        x2 = a[d + 2] + scale * np.float64(b[d + 2])
-        x3 = a[d + 3] + scale * np.float64(b[d + 3])
-        a[d], a[d + 1], a[d + 2], a[d + 3] = x0, x1, x2, x3
+def along(vector: np.ndarray, item: Record) -> float:
+    """Inner product of a vector over topics with the item's topics φ."""
+    total = 0.0
+    for j in range(len(item.share)):
+        total += np.float64(vector[item.topic[j]]) * np.float64(item.share[j])
+    return total
 
 
 @njit
-def feel(p: Params, user: Record, items: np.ndarray) -> None:
-    """Worth of each topic right now: momentum from the last item of the session, less satiation.
+def feel(p: Record, work: Record, user: Record) -> None:
+    """What topics are worth right now: momentum, less satiation where that is linear.
 
-    With it, ``μ φ·φ_last − α⟨Φ,φ⟩ = ⟨mood, φ⟩`` is one inner product per item.
+    With it, ``μ⟨M,φ⟩ − α⟨Φ,φ⟩ = ⟨mood,φ⟩`` is one inner product per item.
     """
-    for g in range(len(user.mood)):
-        user.mood[g] = -user.sensitivity * user.satiation[g]
-    if user.last > 0:
-        add(user.mood, items[user.last].topics, p.momentum_weight)
+    for d in range(len(user.taste)):
+        work.taste[d] = user.taste[d]
+    tired = user.sensitivity if p.satiation_kind == LINEAR else 0.0
+    for g in range(len(user.satiation)):
+        work.mood[g] = p.momentum_weight * np.float64(user.momentum[g]) - tired * user.satiation[g]
 
 
 @njit(inline="always")
-def remembers(p: Params, user: Record, item: int) -> bool:
+def residue(item: int) -> int:
+    """The item's bit in ``user.residues``, 0 to 62."""
+    return min(item & 63, 62)
+
+
+@njit(inline="always")
+def remembers(p: Record, user: Record, item: int) -> bool:
     """Whether the item is among the last R consumed."""
-    if not (user.residues >> (item % 61)) & 1:
+    if not (user.residues >> residue(item)) & 1:
         return False  # the common case, without walking the history
     found = 0
     for h in range(min(int(p.repeat_memory), len(user.history_items))):
@@ -82,62 +87,122 @@ def remembers(p: Params, user: Record, item: int) -> bool:
 
 
 @njit(inline="always")
-def attract(p: Params, user: Record, items: np.ndarray, item: int) -> float:
-    """Utility ``U = β⟨u,v⟩ + μ φ·φ_last − α⟨Φ,φ⟩ − ω·1[among the last R consumed]``; call `feel` first."""
-    utility = p.taste_weight * dot(user.taste, items[item].taste) + dot(user.mood, items[item].topics)
+def attract(p: Record, work: Record, items: np.ndarray, user: Record, item: int) -> float:
+    """Utility ``U = β⟨u,v⟩ + μ⟨M,φ⟩ − α·s(⟨Φ,φ⟩) − ω·1[among the last R consumed]``; call `feel` first.
+
+    ``s(x)`` is x where satiation is linear, ``ln(1 + x)`` where it saturates.
+    """
+    it = items[item]
+    utility = p.taste_weight * dot(work.taste, it.taste) + along(work.mood, it)
+    if p.satiation_kind == SATURATING:
+        utility -= user.sensitivity * math.log1p(along(user.satiation, it))
     if remembers(p, user, item):
         utility -= p.repeat_penalty
     return utility
 
 
 @njit
-def weigh(p: Params, user: Record, items: np.ndarray) -> float:
-    """Choice weights ``w_k = p_k exp(U + κa)`` of the user's slate, into ``user.weight``; returns their sum.
+def weigh(p: Record, work: Record, items: np.ndarray, user: Record) -> None:
+    """Utilities and pulls ``exp(U + κa − age/life)`` of the user's slate, into ``work.utility`` and ``work.weight``.
 
-    An empty slot and a later copy of an item in the slate weigh 0.
+    An empty slot, a later copy of an item in the slate and an item that has not appeared yet pull with 0.
     """
     for k in range(len(user.slate)):
         # Read a little of every row first: memory then fetches all of them at once, and not one after the other.
         it = items[user.slate[k]]
-        user.weight[k] = it.taste[0] + it.taste[len(it.taste) // 2] + it.topics[0] + it.minutes
-    total = 0.0
+        work.weight[k] = it.taste[0] + it.taste[len(it.taste) // 2] + it.minutes
+    bits = 0
     for k in range(len(user.slate)):
         item = user.slate[k]
-        weight = 0.0
+        bit = 1 << residue(int(item))
         copies = 0
-        for j in range(k):
-            copies += user.slate[j] == item
-        if item > 0 and copies == 0:
-            utility = attract(p, user, items, item)
-            weight = p.position[k] * math.exp(utility + p.choice_appeal * items[item].appeal)
-        user.weight[k] = weight
-        total += weight
-    return total
+        if bits & bit:  # perhaps a copy; the common case is none
+            for j in range(k):
+                copies += user.slate[j] == item
+        bits |= bit
+        work.weight[k] = work.utility[k] = 0.0
+        if item > 0 and copies == 0 and items[item].born <= user.clock:
+            utility = attract(p, work, items, user, item)
+            pull = utility + p.choice_appeal * items[item].appeal
+            if p.items_life > 0.0:
+                pull -= (user.clock - items[item].born) / p.items_life
+            work.utility[k] = utility
+            work.weight[k] = math.exp(pull)
 
 
 @njit
-def choose(p: Params, user: Record, items: np.ndarray) -> int:
-    """Slot chosen from the slate by multinomial logit with a no-click option, or NOTHING."""
-    total = weigh(p, user, items)
-    draw = uniform(user.k0, user.k1, user.id, user.session, user.depth, CHOICE)
-    point = draw * (math.exp(p.choice_nothing) + total)
+def logit_chances(p: Record, work: Record) -> float:
+    """Multinomial logit: ``p_k w_k``, against ``w_0`` for no click; returns what they are out of.
+
+    Ie et al. (2019), SlateQ, with a position discount.
+    """
+    total = 0.0
+    for k in range(len(work.weight)):
+        work.weight[k] *= p.position[k]
+        total += work.weight[k]
+    return math.exp(p.choice_nothing) + total
+
+
+@njit
+def cascade_chances(p: Record, work: Record) -> float:
+    """Cascade: the user looks from the top, takes an item with ``w_k/(w_0 + w_k)``, else looks on with a fixed chance.
+
+    Craswell et al. (2008), with the chance of going on of Chapelle and Zhang (2009).
+    """
+    nothing = math.exp(p.choice_nothing)
+    missed = 1.0
+    for k in range(len(work.weight)):
+        taken = work.weight[k] / (nothing + work.weight[k])
+        work.weight[k] = p.position[k] * missed * taken
+        missed *= 1.0 - taken
+    return 1.0
+
+
+@njit
+def position_chances(p: Record, work: Record) -> float:
+    """Position-based: slot k draws a click at rate ``p_k w_k/(w_0 + w_k)`` whatever is beside it; the first is taken.
+
+    The examination hypothesis of Richardson et al. (2007) for one click at most: a race of exponential clocks over one
+    unit of attention, so ``P(k) = r_k (1 − e^{−Σr})/Σr``.
+    """
+    nothing = math.exp(p.choice_nothing)
+    total = 0.0
+    for k in range(len(work.weight)):
+        work.weight[k] = p.position[k] * work.weight[k] / (nothing + work.weight[k])
+        total += work.weight[k]
+    crowding = -math.expm1(-total) / total if total > 0.0 else 1.0
+    for k in range(len(work.weight)):
+        work.weight[k] *= crowding
+    return 1.0
+
+
+@njit
+def choose(p: Record, work: Record, items: np.ndarray, user: Record) -> int:
+    """Slot chosen from the slate by the scenario's choice model, or NOTHING; ``work.choice_draw`` decides."""
+    weigh(p, work, items, user)
+    if p.choice_model == LOGIT:
+        total = logit_chances(p, work)
+    elif p.choice_model == CASCADE:
+        total = cascade_chances(p, work)
+    else:
+        total = position_chances(p, work)
+    point = work.choice_draw * total
     for k in range(len(user.slate)):
-        point -= user.weight[k]
+        point -= work.weight[k]
         if point < 0.0:
             return k
     return NOTHING
 
 
 @njit
-def watch(p: Params, user: Record, items: np.ndarray, item: int) -> float:
+def watch(p: Record, user: Record, utility: float) -> float:
     """Completion ``logistic(b0 + b1·U + ε)`` in (0, 1) of the item chosen."""
     noise, _ = normal_pair(user.k0, user.k1, user.id, user.session, user.depth, DWELL)
-    utility = attract(p, user, items, item)
     return logistic(p.dwell_base + p.dwell_utility * utility + p.dwell_noise * noise)
 
 
 @njit
-def judge(p: Params, user: Record, items: np.ndarray, item: int) -> None:
+def judge(p: Record, user: Record, items: np.ndarray, item: int) -> None:
     """Move the session's satisfaction towards the item's substance against what its appeal promised, or a skip's."""
     if item > 0:
         it = items[item]
@@ -158,12 +223,20 @@ def fade(user: Record, days: float) -> None:
 
 
 @njit
-def expose(p: Params, user: Record, items: np.ndarray, choice: int) -> None:
-    """Satiation grows by the topics of the item consumed and, a little, of those only seen."""
+def expose(p: Record, work: Record, items: np.ndarray, user: Record, choice: int) -> None:
+    """Satiation grows by the topics of the item consumed and, a little, of those only seen; momentum turns to it."""
     for k in range(len(user.slate)):
-        item = user.slate[k]
-        if item > 0:
-            add(user.satiation, items[item].topics, 1.0 if k == choice else p.satiation_seen)
+        it = items[user.slate[k]]
+        amount = 1.0 if k == choice else p.satiation_seen
+        if work.weight[k] > 0.0:  # not an empty slot, a copy, or an item yet to come
+            for j in range(len(it.share)):
+                user.satiation[it.topic[j]] += amount * np.float64(it.share[j])
+    if choice != NOTHING:
+        for g in range(len(user.momentum)):
+            user.momentum[g] *= np.float32(p.momentum_persistence)
+        it = items[user.slate[choice]]
+        for j in range(len(it.share)):
+            user.momentum[it.topic[j]] += it.share[j]
 
 
 @njit
@@ -181,27 +254,27 @@ def remember(user: Record, item: int, completion: float) -> None:
 
 @njit
 def index(user: Record) -> None:
-    """Note which remainders modulo 61 occur in the history, so that `remembers` seldom has to walk it."""
+    """Note the residues of the history's items, so that `remembers` seldom has to walk it."""
     bits = 0
     for h in range(len(user.history_items)):
-        bits |= 1 << int(user.history_items[h] % 61)
+        bits |= 1 << residue(int(user.history_items[h]))
     user.residues = bits
 
 
 @njit
-def leaves(p: Params, user: Record) -> bool:
-    """Whether the session ends here: a logit hazard around the user's own base rate."""
+def leaves(p: Record, work: Record, user: Record) -> bool:
+    """Whether the session ends here: a logit hazard around the user's own base rate; ``work.leave_draw`` decides."""
     hazard = logistic(
         user.leave_logit
         + p.leave_fatigue * (user.fatigue - p.leave_fatigue_pivot) / 10.0
         - p.leave_satisfaction * (user.satisfaction - p.leave_satisfaction_pivot)
         + p.leave_skips * min(user.skips, 3)
     )
-    return uniform(user.k0, user.k1, user.id, user.session, user.depth, LEAVE) < hazard
+    return work.leave_draw < hazard
 
 
 @njit
-def churns(p: Params, user: Record) -> bool:
+def churns(p: Record, user: Record) -> bool:
     """Whether the user never comes back: a logit in trust and in the user's visit rate."""
     hazard = logistic(
         p.churn_base - p.churn_trust * (user.trust - p.churn_trust_pivot) - p.churn_visits * user.visit_rate
@@ -210,7 +283,7 @@ def churns(p: Params, user: Record) -> bool:
 
 
 @njit
-def after_waking(p: Params, chronotype: float, clock: float, active_days: float) -> float:
+def after_waking(p: Record, chronotype: float, clock: float, active_days: float) -> float:
     """Clock [days] at which `active_days` of activity have passed since `clock`.
 
     Activity runs fast in the busy hours and slow at night (``p.hours``, mean 1), in the user's own day, which is
@@ -235,7 +308,7 @@ def after_waking(p: Params, chronotype: float, clock: float, active_days: float)
 
 
 @njit
-def drift(p: Params, user: Record) -> None:
+def drift(p: Record, user: Record) -> None:
     """Taste walks on the sphere by itself, once for each day that has passed."""
     today = int(user.clock)  # the clock is not negative
     if p.taste_drift == 0.0:
@@ -248,13 +321,13 @@ def drift(p: Params, user: Record) -> None:
             signs, _, _, _ = philox(user.id, user.day, 0, DRIFT + block // 32, user.k0, user.k1)
             for d in range(block, min(block + 32, len(user.taste))):
                 user.taste[d] += scale if (signs >> (d - block)) & 1 else -scale
-        norm = math.sqrt(dot(user.taste, user.taste))
+        norm = np.sqrt(dot(user.taste, user.taste))  # not math's: plain Python would divide in float32 by its float
         for d in range(len(user.taste)):
             user.taste[d] /= norm
 
 
 @njit
-def part(p: Params, user: Record) -> None:
+def part(p: Record, user: Record) -> None:
     """The session is over: trust moves, the user churns or stays away for a while and comes back recovered."""
     user.left = 1
     user.trust += p.trust_rate * (user.satisfaction - user.trust)
@@ -263,7 +336,14 @@ def part(p: Params, user: Record) -> None:
         return
     location = p.gap_location - user.visit_rate - p.gap_trust * (user.trust - p.churn_trust_pivot)
     noise, _ = normal_pair(user.k0, user.k1, user.id, user.session, 0, GAP)
-    back = after_waking(p, user.chronotype, user.clock, math.exp(location + p.gap_scale * noise))
+    # A gap that ends the life anyway is cut, so that its days fit an integer.
+    gap = min(math.exp(location + p.gap_scale * noise), p.horizon_days + 2.0)
+    if p.gap_habit > 0.0:
+        # A map of the circle: people come back at their hour. Still increasing, so longer stays longer.
+        gap -= p.gap_habit / (2.0 * math.pi) * math.sin(2.0 * math.pi * gap)
+    if p.gap_step > 0.0:
+        gap = p.gap_step * math.ceil(gap / p.gap_step)
+    back = after_waking(p, user.chronotype, user.clock, gap)
     if back >= p.horizon_days:
         user.clock = p.horizon_days
         user.status = HORIZON
@@ -275,14 +355,15 @@ def part(p: Params, user: Record) -> None:
     user.session += 1
     user.depth = 0
     user.skips = 0
-    user.last = 0
     user.session_minutes = 0.0
     user.fatigue = 0.0
     user.satisfaction = user.trust
+    for g in range(len(user.momentum)):
+        user.momentum[g] = 0.0
 
 
 @njit
-def begin(p: Params, items: np.ndarray, person: Record, user: Record) -> None:
+def begin(p: Record, items: np.ndarray, person: Record, user: Record) -> None:
     """A person arrives for the first session with their past; the luck of `user` is already set."""
     for d in range(len(user.taste)):
         user.taste[d] = person.taste[d]
@@ -293,20 +374,19 @@ def begin(p: Params, items: np.ndarray, person: Record, user: Record) -> None:
     user.chronotype = person.chronotype
 
     first = uniform(user.k0, user.k1, user.id, 0, 0, FIRST_HOUR)
-    start = after_waking(p, person.chronotype, person.chronotype / 24.0, first)
+    start = after_waking(p, person.chronotype, person.chronotype / 24.0, p.day_arrival * first)
     user.clock = start - math.floor(start)
     user.gap = person.past_age[0]
-    user.session = user.depth = user.skips = user.day = user.last = user.left = 0
+    user.session = user.depth = user.skips = user.day = user.left = 0
     user.status = ACTIVE
     user.trust = user.satisfaction = p.trust_start
     user.fatigue = user.session_minutes = user.completion = user.minutes = 0.0
     user.choice = NOTHING
     for k in range(len(user.slate)):
         user.slate[k] = 0
-        user.weight[k] = 0.0
     for g in range(len(user.satiation)):
         user.satiation[g] = 0.0
-        user.mood[g] = 0.0
+        user.momentum[g] = 0.0
     for h in range(len(user.history_items)):
         user.history_items[h] = 0
         user.history_completion[h] = 0.0
@@ -316,33 +396,34 @@ def begin(p: Params, items: np.ndarray, person: Record, user: Record) -> None:
         user.history_items[h] = item
         user.history_completion[h] = person.past_completion[h]
         user.history_time[h] = user.clock - person.past_age[h]
-        add(user.satiation, items[item].topics, math.exp(-person.past_age[h] / user.recovery))
+        left = math.exp(-person.past_age[h] / user.recovery)
+        for j in range(len(items[item].share)):
+            user.satiation[items[item].topic[j]] += left * np.float64(items[item].share[j])
     index(user)
 
 
 @njit
-def read_slate(p: Params, items: np.ndarray, user: Record) -> float:
-    """The user reads ``user.slate``; returns the minutes of dwell (the step's reward) and leaves the rest in `user`."""
-    feel(p, user, items)
-    choice = choose(p, user, items)
+def read_slate(p: Record, work: Record, items: np.ndarray, user: Record) -> float:
+    """The user reads ``user.slate``; returns the minutes of dwell and leaves the rest in `user`."""
+    work.choice_draw, work.leave_draw = uniform_pair(user.k0, user.k1, user.id, user.session, user.depth, SLATE)
+    feel(p, work, user)
+    choice = choose(p, work, items, user)
     item = 0
     minutes = 0.0
     completion = 0.0
     if choice != NOTHING:
         item = user.slate[choice]
-        completion = watch(p, user, items, item)
-        minutes = completion * items[item].minutes
+        completion = watch(p, user, work.utility[choice])
+        minutes = completion * np.float64(items[item].minutes)
     judge(p, user, items, item)
 
-    elapsed = minutes if item > 0 else p.time_glance
-    if p.time_pace > 0.0:
-        elapsed = p.time_pace
+    reading = minutes if item > 0 else p.time_glance
+    elapsed = p.time_pace + p.time_coupling * (reading - p.time_pace)
     user.clock += elapsed / 1440.0
     fade(user, elapsed / 1440.0)
-    expose(p, user, items, choice)
+    expose(p, work, items, user, choice)
     if item > 0:
         remember(user, item, completion)
-        user.last = item
         user.skips = 0
         user.fatigue += minutes
     else:
@@ -356,7 +437,7 @@ def read_slate(p: Params, items: np.ndarray, user: Record) -> float:
 
     if user.clock >= p.horizon_days:
         user.status = HORIZON
-    elif leaves(p, user):
+    elif leaves(p, work, user):
         part(p, user)
     else:
         user.depth += 1

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .chance import permuted, stream_key
+from .compiled import loop
 from .dynamics import begin, read_slate
-from .records import ACTIVE, HORIZON, user_type
+from .records import ACTIVE, HORIZON, user_type, work_type
 from .world import World
 
 Observation = dict[str, NDArray[np.float32]]
@@ -32,7 +32,7 @@ CONTEXT = (
 )
 
 
-@njit(nogil=True)
+@loop
 def _begin_all(
     params: np.ndarray, items: np.ndarray, people: np.ndarray, users: np.ndarray, which: np.ndarray, world_seed: int
 ) -> None:
@@ -43,7 +43,7 @@ def _begin_all(
         begin(p, items, people[user.id], user)
 
 
-@njit
+@loop
 def _meet_all(users: np.ndarray, which: np.ndarray, first: int, size: int, world_seed: int) -> None:
     """User of each slot's j-th episode: element j of a permutation of the split that the slot's luck gives."""
     for b in which:
@@ -52,21 +52,21 @@ def _meet_all(users: np.ndarray, which: np.ndarray, first: int, size: int, world
         user.id = first + permuted(user.episode % size, size, k0, k1)
 
 
-@njit(nogil=True)
+@loop
 def _read_all(
-    params: np.ndarray, items: np.ndarray, users: np.ndarray, slates: np.ndarray, minutes: np.ndarray
+    params: np.ndarray, work: np.ndarray, items: np.ndarray, users: np.ndarray, slates: np.ndarray, minutes: np.ndarray
 ) -> None:
-    p = params[0]
+    p, scratch = params[0], work[0]
     for b in range(len(users)):
         user = users[b]
         minutes[b] = 0.0
         if user.status == ACTIVE:
             for k in range(slates.shape[1]):
                 user.slate[k] = slates[b, k]
-            minutes[b] = read_slate(p, items, user)
+            minutes[b] = read_slate(p, scratch, items, user)
 
 
-@njit(nogil=True)
+@loop
 def _observe_all(
     users: np.ndarray,
     ids: np.ndarray,
@@ -82,7 +82,8 @@ def _observe_all(
             item = user.history_items[h]
             ids[b, h] = item
             completion[b, h] = user.history_completion[h]
-            age[b, h] = user.clock - user.history_time[h] if item > 0 else 0.0
+            # The time is kept in fewer digits than the clock, and may be rounded up.
+            age[b, h] = max(user.clock - user.history_time[h], 0.0) if item > 0 else 0.0
         for k in range(slate.shape[1]):
             slate[b, k] = user.slate[k]
             response[b, k] = user.completion if k == user.choice else 0.0
@@ -124,7 +125,8 @@ class Engine:
         self.users["status"] = HORIZON  # nobody has arrived yet
         self.users["episode"] = -1
         self.minutes = np.zeros(self.num)
-        self._pieces = [slice(c[0], c[-1] + 1) for c in np.array_split(np.arange(self.num), threads) if len(c)]
+        cuts = [slice(c[0], c[-1] + 1) for c in np.array_split(np.arange(self.num), threads) if len(c)]
+        self._pieces = [(cut, np.zeros(1, work_type(shape))) for cut in cuts]
         self._pool = ThreadPoolExecutor(len(self._pieces)) if len(self._pieces) > 1 else None
 
     def seed(self, luck: NDArray[np.int64], mask: NDArray[np.bool_]) -> None:
@@ -145,13 +147,13 @@ class Engine:
     def read(self, slates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Show a slate to each active user; returns the (B,) minutes of dwell. Users who have finished read nothing."""
         p, items = self._record, self.world.items
-        self._each(lambda s: _read_all(p, items, self.users[s], slates[s], self.minutes[s]))
+        self._each(lambda s, work: _read_all(p, work, items, self.users[s], slates[s], self.minutes[s]))
         return self.minutes
 
     def observe(self, out: Observation) -> None:
         """Write what agents may see into (B, ·) float32 arrays."""
         self._each(
-            lambda s: _observe_all(
+            lambda s, _: _observe_all(
                 self.users[s],
                 out["history_ids"][s],
                 out["history_completion"][s],
@@ -163,11 +165,11 @@ class Engine:
         )
         out["profile"][...] = self.world.people["profile"][self.users["id"]]
 
-    def _each(self, work: Callable[[slice], Any]) -> None:
+    def _each(self, job: Callable[[slice, np.ndarray], Any]) -> None:
         if self._pool is None:
-            work(slice(None))
+            job(*self._pieces[0])
         else:
-            list(self._pool.map(work, self._pieces))
+            list(self._pool.map(lambda piece: job(*piece), self._pieces))
 
     def close(self) -> None:
         """Stop the threads, if any."""

@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .compiled import loop
+
 # A weight halves over this many more recent items, or days. Assumed, not fitted: settings to tune.
 HALF_LIFE_ITEMS = 10.0
 HALF_LIFE_DAYS = 7.0
@@ -17,7 +19,7 @@ def recency_weight(rank: int, completion: float, days: float, per_item: float, p
     return completion * math.exp2(-(rank * per_item + days * per_day))
 
 
-@njit(nogil=True)
+@loop
 def pool_row(
     table: np.ndarray,
     ids: np.ndarray,
@@ -49,7 +51,7 @@ def pool_row(
             out[e] *= scale
 
 
-@njit(nogil=True)
+@loop
 def _pool_all(
     table: np.ndarray,
     ids: np.ndarray,

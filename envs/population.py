@@ -15,7 +15,9 @@ PAST_DAYS = (0.5, 14.0)  # how long ago the past happened
 CHUNK = 500  # people at a time, to bound memory
 
 
-def draw_people(scenario: Scenario, items: np.ndarray, popularity: NDArray[np.float64], seed: int) -> np.ndarray:
+def draw_people(
+    scenario: Scenario, items: np.ndarray, topics: NDArray[np.float64], popularity: NDArray[np.float64], seed: int
+) -> np.ndarray:
     """Draw the population.
 
     A taste is a mixture of a few films the person loves (met in proportion to how much they are talked about) plus
@@ -26,6 +28,8 @@ def draw_people(scenario: Scenario, items: np.ndarray, popularity: NDArray[np.fl
     ----------
     items
         (N+1,) item records; row 0 is the empty item.
+    topics
+        (N, G) soft topic membership.
     popularity
         (N,) percentile of how much an item is talked about.
     seed
@@ -37,26 +41,30 @@ def draw_people(scenario: Scenario, items: np.ndarray, popularity: NDArray[np.fl
         (U,) records of `records.person_type`.
     """
     p, shape = scenario.params, scenario.shape
-    people = np.zeros(shape.users, person_type(shape))
+    count = shape.types or shape.users
+    people = np.zeros(count, person_type(shape))
     rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
-    people["taste"] = _tastes(rng, items["taste"][1:].astype(np.float64), popularity, shape.users)
+    people["taste"] = _tastes(rng, items["taste"][1:].astype(np.float64), popularity, count)
     people["sensitivity"] = p.satiation_sensitivity * np.exp(
-        p.satiation_sensitivity_spread * rng.standard_normal(shape.users)
+        p.satiation_sensitivity_spread * rng.standard_normal(count)
     )
-    people["recovery"] = p.satiation_recovery * np.exp(p.satiation_recovery_spread * rng.standard_normal(shape.users))
-    people["leave_logit"] = logit(np.clip(rng.beta(p.leave_beta_a, p.leave_beta_b, shape.users), 0.01, 0.95))
-    people["visit_rate"] = p.gap_between_users * rng.standard_normal(shape.users)
-    people["chronotype"] = p.day_chronotype * rng.standard_normal(shape.users)
-    people["past_age"] = np.sort(rng.uniform(*PAST_DAYS, (shape.users, shape.past)), axis=1)
-    noise = p.dwell_noise * rng.standard_normal((shape.users, shape.past))
-    for start in range(0, shape.users, CHUNK):
-        some = slice(start, min(start + CHUNK, shape.users))
+    people["recovery"] = p.satiation_recovery * np.exp(p.satiation_recovery_spread * rng.standard_normal(count))
+    people["leave_logit"] = logit(np.clip(rng.beta(p.leave_beta_a, p.leave_beta_b, count), 0.01, 0.95))
+    people["visit_rate"] = p.gap_between_users * rng.standard_normal(count)
+    people["chronotype"] = p.day_chronotype * rng.standard_normal(count)
+    people["past_age"] = np.sort(rng.uniform(*PAST_DAYS, (count, shape.past)), axis=1)
+    noise = p.dwell_noise * rng.standard_normal((count, shape.past))
+    for start in range(0, count, CHUNK):
+        some = slice(start, min(start + CHUNK, count))
         chosen, liking = _past(rng, scenario, items, people["taste"][some])
         people["past_items"][some] = chosen
         utility = p.taste_weight * liking
         people["past_completion"][some] = logistic_array(p.dwell_base + p.dwell_utility * utility + noise[some])
-    people["profile"] = _favourites(rng, items, people["taste"])
-    return people
+    # An item that ages was read while it was new.
+    age = np.minimum(people["past_age"], -items["born"][people["past_items"]])
+    people["past_age"] = np.maximum(age, PAST_DAYS[0])
+    people["profile"] = _favourites(rng, topics, items, people["taste"])
+    return people[np.arange(shape.users) % count]
 
 
 # Without compilation (NUMBA_DISABLE_JIT=1) `logistic` is the plain function already.
@@ -80,17 +88,20 @@ def _past(
     """Items and their cosine with taste: the best of a random pool under Gumbel noise, so a softmax without repeats."""
     p, past = scenario.params, scenario.shape.past
     # One pool for the chunk, so that nobody draws an item twice.
-    pool = 1 + rng.choice(len(items) - 1, size=min(PAST_POOL * 4, len(items) - 1), replace=False)
+    known = np.flatnonzero(items["born"][1:] <= -PAST_DAYS[0]) + 1
+    pool = rng.choice(known, size=min(PAST_POOL * 4, len(known)), replace=False)
     liking = np.einsum("ud,nd->un", taste, items["taste"][pool].astype(np.float64))
     visible = rng.random(liking.shape) < PAST_POOL / len(pool)
     score = p.taste_focus * liking + p.choice_appeal * items["appeal"][pool] + rng.gumbel(size=liking.shape)
     order = np.argsort(np.where(visible, score, score - 1e6), axis=1)[:, ::-1][:, :past]
     order = rng.permuted(order, axis=1)  # the best-liked is not always the most recent
+    order = np.take_along_axis(order, np.argsort(-items["born"][pool[order]], axis=1, kind="stable"), axis=1)
     return pool[order], np.take_along_axis(liking, order, axis=1)
 
 
-def _favourites(rng: np.random.Generator, items: np.ndarray, taste: NDArray[np.float64]) -> NDArray[np.float32]:
-    topics = items["topics"][1:].astype(np.float64)
+def _favourites(
+    rng: np.random.Generator, topics: NDArray[np.float64], items: np.ndarray, taste: NDArray[np.float64]
+) -> NDArray[np.float32]:
     centroids = topics.T @ items["taste"][1:].astype(np.float64)
     norms = np.linalg.norm(centroids, axis=1, keepdims=True)
     affinity = taste @ (centroids / np.where(norms > 0, norms, 1.0)).T

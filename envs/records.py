@@ -10,8 +10,9 @@ from .params import Shape
 ACTIVE, CHURNED, HORIZON = 0, 1, 2
 
 NOTHING = -1  # the slot chosen when nothing is
+TOPICS_PER_ITEM = 4  # an item's largest topics; the others count as none
 
-Record = Any  # one record of `user_type`, `person_type` or `item_type`
+Record = Any  # one record of one of the types below, or of the constants
 
 
 def _records(fields: list[Any]) -> np.dtype:
@@ -24,10 +25,12 @@ def item_type(shape: Shape) -> np.dtype:
     return _records(
         [
             ("taste", "f4", (shape.taste,)),  # unit vector v
-            ("topics", "f4", (shape.topics,)),  # soft membership φ, sums to 1
-            ("appeal", "f8"),  # a, standardised
-            ("substance", "f8"),  # q, standardised
-            ("minutes", "f8"),  # ℓ
+            ("share", "f4", (TOPICS_PER_ITEM,)),  # soft membership φ: of the topics below, ≥ 0, sums to 1
+            ("topic", "u1", (TOPICS_PER_ITEM,)),  # which topics, largest share first
+            ("appeal", "f4"),  # a, standardised
+            ("substance", "f4"),  # q, standardised
+            ("minutes", "f4"),  # ℓ
+            ("born", "f4"),  # when it appears [days of the clock]; long ago in a world whose items do not age
         ],
     )
 
@@ -36,26 +39,19 @@ def user_type(shape: Shape) -> np.dtype:
     """Record of one user's whole state; a saved array of these is a saved simulation."""
     return _records(
         [
+            # how they are (hidden)
+            ("satiation", "f8", (shape.topics,)),  # Φ
+            ("momentum", "f4", (shape.topics,)),  # M, a fading trace of this session's topics
+            ("taste", "f4", (shape.taste,)),  # u, unit; drifts
+            ("fatigue", "f8"),  # f [minutes]
+            ("satisfaction", "f8"),  # s̄
+            ("trust", "f8"),  # m
             # who they are (hidden)
-            ("id", "i8"),
-            ("taste", "f8", (shape.taste,)),  # u, unit; drifts
             ("sensitivity", "f8"),  # α
             ("recovery", "f8"),  # τ_s [days]
             ("leave_logit", "f8"),  # the user's own base rate of leaving
             ("visit_rate", "f8"),  # logarithm, relative to the median user
             ("chronotype", "f8"),  # [hours]
-            # their luck
-            ("luck", "i8"),
-            ("episode", "i8"),
-            ("k0", "i8"),
-            ("k1", "i8"),
-            # how they are (hidden)
-            ("satiation", "f8", (shape.topics,)),  # Φ
-            ("mood", "f8", (shape.topics,)),  # μ·φ_last − α·Φ, what topics are worth right now
-            ("weight", "f8", (shape.slate,)),  # w, choice weights of the last slate
-            ("fatigue", "f8"),  # f [minutes]
-            ("satisfaction", "f8"),  # s̄
-            ("trust", "f8"),  # m
             # where they are
             ("clock", "f8"),  # t [days]
             ("gap", "f8"),  # since the previous session [days]
@@ -64,18 +60,23 @@ def user_type(shape: Shape) -> np.dtype:
             ("depth", "i4"),  # slates read in this session
             ("skips", "i4"),  # consecutive slates without a click
             ("day", "i4"),  # taste has drifted up to this day
-            ("last", "i4"),  # last item consumed in this session, 0 for none
             ("status", "i4"),
+            # their luck
+            ("id", "i4"),
+            ("episode", "i4"),
+            ("k0", "u4"),
+            ("k1", "u4"),
+            ("luck", "i8"),
             # what happened, most recent first; items are numbers 1..N, 0 is none
-            ("residues", "i8"),  # which remainders modulo 61 the history's items have, a bit each
+            ("residues", "i8"),  # which remainders the history's items have, a bit each; see `dynamics.residue`
             ("history_items", "i4", (shape.history,)),
-            ("history_completion", "f8", (shape.history,)),
-            ("history_time", "f8", (shape.history,)),  # clock when consumed [days]
+            ("history_completion", "f4", (shape.history,)),
+            ("history_time", "f4", (shape.history,)),  # clock when consumed [days]
             ("slate", "i4", (shape.slate,)),
             ("choice", "i4"),  # slot of the last slate, or NOTHING
+            ("left", "i4"),  # 1 if the last slate ended its session
             ("completion", "f8"),  # of the last choice
             ("minutes", "f8"),  # the last slate's dwell
-            ("left", "i4"),  # 1 if the last slate ended its session
         ],
     )
 
@@ -94,5 +95,19 @@ def person_type(shape: Shape) -> np.dtype:
             ("past_completion", "f8", (shape.past,)),
             ("past_age", "f8", (shape.past,)),  # [days] before the first session
             ("profile", "f4", (shape.topics,)),  # 1 for topics named as favourites at sign-up
+        ],
+    )
+
+
+def work_type(shape: Shape) -> np.dtype:
+    """Scratch of one slate, overwritten by the next: one record a thread, not a user."""
+    return _records(
+        [
+            ("taste", "f8", (shape.taste,)),  # the user's
+            ("mood", "f8", (shape.topics,)),  # what topics are worth right now
+            ("utility", "f8", (shape.slate,)),  # U of each slot
+            ("weight", "f8", (shape.slate,)),  # choice weight of each slot
+            ("choice_draw", "f8"),
+            ("leave_draw", "f8"),
         ],
     )

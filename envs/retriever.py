@@ -7,18 +7,21 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
-from numba import njit
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from .chance import CANDIDATES, uniform
+from .compiled import loop
 from .engine import Observation
 from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, recency_weight
 from .records import Record
+from .world import World
 
 NEIGHBOURS = 64  # kept for each item
 SHARES = (0.625, 0.1875, 0.09375)  # of the candidates: similar, popular, recent; the rest are random
-TOP = 0.1  # popular and recent candidates come from this share of the catalogue
+TOP = 0.1  # popular candidates come from this share of the catalogue, recent ones from this share of what is live
+LIVES = 4.0  # an item is live for this many times ``items.life``
+POPULAR, RECENT = 0, 1  # sources of candidates beside similarity; 2 is any live item
 
 
 class Retriever(VectorWrapper):
@@ -26,7 +29,8 @@ class Retriever(VectorWrapper):
 
     When a session starts, the candidates are: the items most similar to the user's history (each history item votes for
     its nearest neighbours with its cosine, its recency and its completion), popular ones, recent ones and random ones,
-    none twice and none from the history. They are a function of the user, their luck, the session and the history
+    none twice and none from the history. Where items age, only live ones are found: those that have appeared, and not
+    longer ago than four times ``items.life``; where too few are live, the rest are 0. They are a function of the user, their luck, the session and the history
     alone, so policies whose slates agree see the same candidates. They are in no particular order.
 
     Parameters
@@ -40,13 +44,17 @@ class Retriever(VectorWrapper):
     def __init__(self, env: VectorEnv[Any, Any, Any], item_vectors: NDArray[np.float32]) -> None:
         super().__init__(env)
         world = env.unwrapped.world  # type: ignore[attr-defined]
-        catalog, shape = world.catalog, world.scenario.shape
-        n = len(catalog)
+        n = len(world.catalog)
         self.vectors = padded_vectors(item_vectors, n)
         self._near, self._cosine = nearest_items(_Same(self.vectors))
-        self.count = max(min(shape.candidates, n - shape.history), min(n, shape.slate))
-        self._popular = _top(catalog.popularity, self.count)
-        self._recent = _top(catalog.published, self.count)
+        self.count = candidate_count(world)
+        life = world.scenario.params.items_life
+        self._window = LIVES * life if life > 0 else np.inf
+        self._born = world.born
+        self._order = (np.argsort(world.catalog.published, kind="stable") + 1).astype(np.int32)
+        self._popular = np.zeros(n + 1, bool)
+        top = np.argsort(-world.catalog.popularity, kind="stable")[: max(round(TOP * n), self.count)]
+        self._popular[top + 1] = True
         self._quota = np.array([round(share * self.count) for share in SHARES], np.int64)
         self.candidates = np.zeros((self.num_envs, self.count), np.int32)
         inner = env.single_observation_space
@@ -83,8 +91,10 @@ class Retriever(VectorWrapper):
                 which,
                 self._near,
                 self._cosine,
+                self._order,
+                self._born,
                 self._popular,
-                self._recent,
+                self._window,
                 self._quota,
                 self.candidates,
             )
@@ -101,6 +111,12 @@ class Retriever(VectorWrapper):
         self.candidates[...] = state["candidates"]
         observation = self.env.load_state(state)  # type: ignore[attr-defined]
         return {**observation, "candidates": self.candidates.astype(np.float32)}
+
+
+def candidate_count(world: World) -> int:
+    """M: the scenario's, or as many as a small catalogue has beside a history."""
+    shape, n = world.scenario.shape, len(world.catalog)
+    return max(min(shape.candidates, n - shape.history), min(n, shape.slate))
 
 
 class _Same:
@@ -145,20 +161,16 @@ def nearest_items(key: _Same) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     return near, cosine
 
 
-def _top(values: NDArray[np.float64], least: int) -> NDArray[np.int32]:
-    """Item numbers of the top share of the catalogue by a value, at least `least` of them."""
-    count = min(len(values), max(round(TOP * len(values)), least))
-    return (np.argsort(-values, kind="stable")[:count] + 1).astype(np.int32)
-
-
-@njit(nogil=True)
+@loop
 def _find_all(
     users: np.ndarray,
     which: np.ndarray,
     near: np.ndarray,
     cosine: np.ndarray,
+    order: np.ndarray,
+    born: np.ndarray,
     popular: np.ndarray,
-    recent: np.ndarray,
+    window: float,
     quota: np.ndarray,
     out: np.ndarray,
 ) -> None:
@@ -166,26 +178,27 @@ def _find_all(
     vote = np.zeros(n + 1)
     taken = np.zeros(n + 1, np.bool_)
     touched = np.zeros(users[0].history_items.shape[0] * near.shape[1], np.int32)
+    in_order = born[order]
     for b in which:
         user = users[b]
         row = out[b]
         for h in range(len(user.history_items)):
             taken[user.history_items[h]] = True
-        found = _find_similar(user, near, cosine, vote, taken, touched, row[: quota[0]])
-        end = found
+        first = np.searchsorted(in_order, user.clock - window)
+        size = np.searchsorted(in_order, user.clock, side="right") - first
+        end = _find_similar(user, near, cosine, born, user.clock - window, vote, taken, touched, row[: quota[0]])
         for source in range(3):
-            pool = popular if source == 0 else recent
-            size = n if source == 2 else len(pool)
-            goal = len(row) if source == 2 else min(end + quota[source + 1], len(row))
-            start = int(uniform(user.k0, user.k1, user.id, user.session, source, CANDIDATES) * size)
+            goal = min(end + quota[source + 1], len(row)) if source < 2 else len(row)
+            newest = max(int(TOP * size), 2 * len(row)) if source == RECENT else size
+            reach = min(newest, size)  # how many of the live items, newest first, are drawn from
             tries = 0
-            while end < goal and tries < 20 * size:
-                draw = int(uniform(user.k0, user.k1, user.id, user.session, 3 + source + 4 * tries, CANDIDATES) * size)
-                # Should chance keep hitting what is taken, walk on from a random place instead.
-                place = draw if tries < 10 * size else (start + tries) % size
-                item = place + 1 if source == 2 else pool[place]
+            while end < goal and tries < 2 * reach:
+                draw = uniform(user.k0, user.k1, user.id, user.session, source + 4 * tries, CANDIDATES)
+                # Should chance keep hitting what is taken, walk instead.
+                back = int(draw * reach) if tries < reach else tries - reach
+                item = order[first + size - 1 - back]
                 tries += 1
-                if not taken[item]:
+                if not taken[item] and (source != POPULAR or popular[item]):
                     taken[item] = True
                     row[end] = item
                     end += 1
@@ -197,11 +210,13 @@ def _find_all(
             row[k] = 0
 
 
-@njit(nogil=True)
+@loop
 def _find_similar(
     user: Record,
     near: np.ndarray,
     cosine: np.ndarray,
+    born: np.ndarray,
+    oldest: float,
     vote: np.ndarray,
     taken: np.ndarray,
     touched: np.ndarray,
@@ -216,7 +231,7 @@ def _find_similar(
             weight = recency_weight(h, user.history_completion[h], days, 1.0 / HALF_LIFE_ITEMS, 1.0 / HALF_LIFE_DAYS)
             for j in range(near.shape[1]):
                 other = near[item, j]
-                if other > 0 and not taken[other]:
+                if other > 0 and not taken[other] and oldest <= born[other] <= user.clock:
                     if vote[other] == 0.0:
                         touched[count] = other
                         count += 1

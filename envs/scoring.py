@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .compiled import loop
 from .engine import Observation
 from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, pool_row
 from .world import World
@@ -76,7 +77,7 @@ class Scorer:
             deviations of the score, for each item of the same main topic already in the slate.
         """
         scores = np.zeros(observation["candidates"].shape, np.float32)
-        _score_all(self.features(observation), np.asarray(weights, np.float32), scores)
+        _score_all(self.features(observation), observation["candidates"], np.asarray(weights, np.float32), scores)
         return self.fill(observation, scores, np.maximum(weights[:, -1], 0.0), cap=self.slots)
 
     def fill(
@@ -109,7 +110,7 @@ def _inner(a: np.ndarray, b: np.ndarray) -> np.float32:
     return total
 
 
-@njit(nogil=True)
+@loop
 def _features_all(
     vectors: np.ndarray,
     topics: np.ndarray,
@@ -154,25 +155,26 @@ def _features_all(
                 row[8] = _inner(last, topics[item])
 
 
-@njit(nogil=True)
-def _score_all(features: np.ndarray, weights: np.ndarray, scores: np.ndarray) -> None:
-    count = features.shape[1]
+@loop
+def _score_all(features: np.ndarray, candidates: np.ndarray, weights: np.ndarray, scores: np.ndarray) -> None:
     for b in range(len(features)):
+        real = candidates[b] > 0
+        count = max(real.sum(), 1)
         for f in range(features.shape[2]):
             total = 0.0
-            for m in range(count):
-                total += features[b, m, f]
+            for m in range(len(real)):
+                total += features[b, m, f] if real[m] else 0.0
             mean = total / count
             square = 0.0
-            for m in range(count):
-                square += (features[b, m, f] - mean) ** 2
+            for m in range(len(real)):
+                square += (features[b, m, f] - mean) ** 2 if real[m] else 0.0
             spread = np.sqrt(square / count)
             if spread > 1e-6:
-                for m in range(count):
+                for m in range(len(real)):
                     scores[b, m] += weights[b, f] * np.float32((features[b, m, f] - mean) / spread)
 
 
-@njit(nogil=True)
+@loop
 def _fill_all(
     candidates: np.ndarray,
     history: np.ndarray,

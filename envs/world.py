@@ -20,9 +20,10 @@ from threadpoolctl import threadpool_limits
 
 from .catalog import Catalog
 from .params import Scenario
-from .population import draw_people
-from .records import item_type
+from .population import PAST_DAYS, draw_people
+from .records import TOPICS_PER_ITEM, item_type
 
+EVER = 1e9  # days ago when the items of a world in which they do not age appeared
 SPLITS = MappingProxyType({"train": (0.0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1.0)})
 
 
@@ -47,10 +48,17 @@ class World:
     people: np.ndarray
     topic_names: tuple[str, ...]
 
-    @property
+    @functools.cached_property
     def topics(self) -> NDArray[np.float32]:
         """(N+1, G) soft topic membership: an attribute that agents may see."""
-        return np.ascontiguousarray(self.items["topics"])
+        dense = dense_topics(self.items, self.scenario.shape.topics)
+        dense.setflags(write=False)
+        return dense
+
+    @property
+    def born(self) -> NDArray[np.float64]:
+        """(N+1,) when each item appears [days of the clock]: an attribute that agents may see."""
+        return self.items["born"].astype(np.float64)
 
     def split(self, name: str) -> range:
         """User ids of a split: ``"train"``, ``"validation"`` or ``"test"``."""
@@ -86,7 +94,8 @@ def build_world(catalog: Catalog, scenario: Scenario, seed: int = 0) -> World:
     # One thread: BLAS sums in another order on another number of threads, and a world must not depend on that.
     with threadpool_limits(limits=1):
         items, names = _items(catalog, scenario, int(seed))
-        people = draw_people(scenario, items, catalog.popularity, int(seed))
+        topics = dense_topics(items, scenario.shape.topics)[1:].astype(np.float64)
+        people = draw_people(scenario, items, topics, catalog.popularity, int(seed))
     for array in (items, people):
         array.setflags(write=False)
     return World(catalog, scenario, int(seed), items, people, names)
@@ -102,11 +111,37 @@ def _items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.ndarray,
     own = rng.standard_normal(factors.shape) / np.sqrt(shape.taste)
     taste = np.sqrt(p.taste_text_share) * factors + np.sqrt(1 - p.taste_text_share) * own
     items["taste"][1:] = taste / np.linalg.norm(taste, axis=1, keepdims=True)
-    items["topics"][1:] = topics
+    items["topic"][1:], items["share"][1:] = _largest(topics)
     items["appeal"][1:] = _noisy(rng, catalog.popularity, p.items_appeal_noise)
     items["substance"][1:] = _noisy(rng, catalog.rating, p.items_substance_noise)
     items["minutes"][1:] = _compress(catalog.minutes, p.items_shortest, p.items_longest)
+    items["born"] = -EVER
+    if p.items_life > 0:
+        items["born"][1:] = _births(catalog.published, p.horizon_days, p.items_life)
     return items, names
+
+
+def _largest(topics: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Numbers and shares of each item's largest topics, largest first; the shares sum to 1."""
+    order = np.argsort(-topics, axis=1, kind="stable")[:, :TOPICS_PER_ITEM]
+    share = np.take_along_axis(topics, order, axis=1)
+    return order, share / share.sum(axis=1, keepdims=True)
+
+
+def dense_topics(items: np.ndarray, count: int) -> NDArray[np.float32]:
+    """(N+1, G) soft topic membership of item records."""
+    dense = np.zeros((len(items), count), np.float32)
+    np.put_along_axis(dense, items["topic"].astype(np.int64), items["share"], axis=1)
+    dense[0] = 0.0
+    return dense
+
+
+def _births(published: NDArray[np.float64], horizon: float, life: float) -> NDArray[np.float64]:
+    """When items appear [days], in their order of publication, evenly from before the users' past to the horizon."""
+    first = -(PAST_DAYS[1] + 3 * life)
+    rank = np.empty(len(published))
+    rank[np.argsort(published, kind="stable")] = np.arange(len(published))
+    return np.asarray(first + (rank + 0.5) / len(published) * (horizon - first))
 
 
 def _tfidf(catalog: Catalog) -> Any:

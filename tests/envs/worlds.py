@@ -7,8 +7,11 @@ once; what is small is the catalogue and the population.
 import numpy as np
 
 from longplay.envs.catalog import Catalog, midrank_percentile
+from longplay.envs.engine import _read_all
+from longplay.envs.env import SlateVectorEnv
 from longplay.envs.params import Scenario
-from longplay.envs.records import item_type, user_type
+from longplay.envs.records import TOPICS_PER_ITEM, item_type, user_type, work_type
+from longplay.envs.world import EVER, build_world
 
 THEMES = {
     "Drama": "family grief letter winter mother promise village silence",
@@ -65,19 +68,42 @@ def hand_items(scenario, count=12, seed=0):
     items = np.zeros(count + 1, item_type(shape))
     taste = rng.normal(size=(count, shape.taste))
     items["taste"][1:] = taste / np.linalg.norm(taste, axis=1, keepdims=True)
-    items["topics"][1:] = rng.dirichlet(np.full(shape.topics, 0.3), count)
+    items["topic"][1:] = rng.permuted(np.tile(np.arange(shape.topics), (count, 1)), axis=1)[:, :TOPICS_PER_ITEM]
+    items["share"][1:] = np.sort(rng.dirichlet(np.full(TOPICS_PER_ITEM, 0.7), count), axis=1)[:, ::-1]
     items["appeal"][1:], items["substance"][1:] = rng.normal(size=(2, count))
     items["minutes"][1:] = rng.uniform(3, 20, count)
+    items["born"] = -EVER
     items.setflags(write=False)
     return items
 
 
+def membership(items, topics):
+    """(N+1, G) soft topics φ, dense and in float64, from the sparse fields."""
+    dense = np.zeros((len(items), topics))
+    for row, item in zip(dense, items, strict=True):
+        np.add.at(row, item["topic"].astype(int), item["share"].astype(np.float64))
+    return dense
+
+
 def record(scenario, **changes):
-    """The constants as the compiled code takes them, some of them changed."""
-    array = scenario.record
+    """The constants as the compiled code takes them, some of them changed; words are given by their place."""
+    array = scenario.record.copy()
     for name, value in changes.items():
         array[name] = value
     return array[0]
+
+
+def as_array(p):
+    """A record of constants as the engine holds it, so that its loops are not compiled again."""
+    array = np.zeros(1, p.dtype)
+    array[0] = p
+    array.setflags(write=False)
+    return array
+
+
+def scratch(scenario):
+    """A thread's scratch record."""
+    return np.zeros(1, work_type(scenario.shape))[0]
 
 
 def crowd(scenario, count=1, seed=1):
@@ -94,6 +120,13 @@ def crowd(scenario, count=1, seed=1):
     users["slate"] = 1 + np.arange(shape.slate)
     users["clock"], users["day"], users["session"], users["choice"] = 2.4, 2, 3, -1
     return users
+
+
+def read(scenario, p, users, items):
+    """Every user reads their slate once; the minutes."""
+    minutes, work = np.zeros(len(users)), np.zeros(1, work_type(scenario.shape))
+    _read_all(as_array(p), work, items, users, users["slate"].astype(np.int64), minutes)
+    return minutes
 
 
 def play(env, steps, seed=0, **reset):
@@ -113,20 +146,24 @@ def content(records):
     return b"".join(np.ascontiguousarray(records[name]).tobytes() for name in records.dtype.names)
 
 
-def lives(steps=60, users=3):
-    """Discrete events, then floats (B users last), of a few lives; `test_dynamics` plays them compiled and plain."""
-    from longplay.envs.env import SlateVectorEnv
-    from longplay.envs.world import build_world
+def aged(**changes):
+    """Video with what it leaves at rest: items that age, a cascade, saturating satiation, momentum that lasts."""
+    still = {"items__life": 4.0, "choice__model": "cascade", "satiation__kind": "saturating"}
+    return small(**still | {"momentum__persistence": 0.5, "time__coupling": 0.6, "choice__nothing": 2.0} | changes)
 
-    env = SlateVectorEnv(build_world(make_catalog(120), small(shape__users=20)), users)
-    env.reset(seed=3, options={"users": np.arange(users)})
-    rng = np.random.default_rng(0)
-    events, floats = [], []
-    for _ in range(steps):
-        _, reward, terminated, truncated, info = env.step(rng.integers(0, 121, env.action_space.shape))
-        state = env.engine.users.copy()
-        events.append([info["user"], info["choice"], info["left"], terminated, truncated, state["session"]])
-        floats.append(
-            [reward, info["day"], info["completion"], state["trust"], state["fatigue"], state["satiation"][:, 0]]
-        )
-    return np.array(events, np.int64), np.array(floats), env.engine.users["taste"].copy()
+
+def lives(steps=40, users=3):
+    """Discrete events, then floats (B users last), of a few lives; `test_plain` has them lived in plain Python, too."""
+    events, floats, tastes = [], [], []
+    for scenario in (small(shape__users=20), aged(shape__users=20), aged(shape__users=20, choice__model="position")):
+        env = SlateVectorEnv(build_world(make_catalog(120), scenario), users)
+        env.reset(seed=3, options={"users": np.arange(users)})
+        rng = np.random.default_rng(0)
+        for _ in range(steps):
+            _, reward, terminated, truncated, info = env.step(rng.integers(0, 121, env.action_space.shape))
+            state = env.engine.users.copy()
+            events.append([info["user"], info["choice"], info["left"], terminated, truncated, state["session"]])
+            parts = [state["trust"], state["fatigue"], state["satiation"].sum(axis=1), state["momentum"].sum(axis=1)]
+            floats.append([reward, info["day"], info["completion"], *parts])
+        tastes.append(env.engine.users["taste"].copy())
+    return np.array(events, np.int64), np.array(floats), np.array(tastes)

@@ -1,0 +1,71 @@
+"""Compiled loops, kept on disk between processes.
+
+Numba's own cache notices a change in the file of the function that is kept, but not in the files of the functions that
+it calls. Here the folder's name holds a digest of every file with compiled code, so any change starts a new folder.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba import config, njit
+from numba.core import event
+
+SOURCES = (
+    "chance.py",
+    "constants.py",
+    "dynamics.py",
+    "engine.py",
+    "pooling.py",
+    "records.py",
+    "retriever.py",
+    "scoring.py",
+)
+
+
+def cache_folder() -> Path:
+    """Where compiled loops are kept: below ``$LONGPLAY_CACHE``, by default ``~/.cache/longplay``."""
+    digest = hashlib.sha256()
+    for name in SOURCES:
+        digest.update((Path(__file__).parent / name).read_bytes())
+    root = Path(os.environ.get("LONGPLAY_CACHE") or Path.home() / ".cache" / "longplay")
+    return root / "compiled" / digest.hexdigest()[:16]
+
+
+def loop(function: Callable[..., Any]) -> Any:
+    """Compile a loop over users: without the interpreter's lock, and kept on disk.
+
+    Where the folder cannot be written, each process compiles for itself.
+    """
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return njit(nogil=True)(function)
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder)
+    try:
+        return njit(nogil=True, cache=True)(function)
+    finally:
+        config.CACHE_DIR = before
+
+
+class _Notice(event.Listener):
+    """Says once what the first step waits for."""
+
+    said = False
+
+    def on_start(self, event: Any) -> None:
+        module = getattr(event.data.get("dispatcher"), "__module__", "") or ""
+        if not _Notice.said and module.startswith(f"{__package__}."):
+            _Notice.said = True
+            print("longplay: compiling the user model, once for each version (about 10 s) …", file=sys.stderr)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _Notice())

@@ -1,0 +1,155 @@
+"""The constants of a world: which there are, their units, and what is allowed.
+
+A constant ``group_name`` here is ``[group] name`` in a scenario's TOML file.
+"""
+
+import difflib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+# What is allowed (not what is plausible): (low, high, unit).
+LIMITS: dict[str, tuple[float, float, str]] = {
+    "taste_weight": (0, 20, "utility per unit of cosine"),
+    "taste_text_share": (0, 1, "share of variance"),
+    "taste_focus": (0, 100, "inverse temperature"),
+    "taste_drift": (0, 1, "standard deviation per square root of a day"),
+    "items_substance_noise": (0, 1, "share of variance"),
+    "items_appeal_noise": (0, 1, "share of variance"),
+    "items_shortest": (0.1, 600, "minutes"),
+    "items_longest": (0.1, 600, "minutes"),
+    "items_life": (0, 3650, "days in which an item's choice weight falls to 1/e; 0: items do not age"),
+    "momentum_weight": (-5, 5, "utility"),
+    "momentum_persistence": (0, 0.99, "share of the momentum kept at the next click"),
+    "satiation_sensitivity": (0, 10, "utility per unit of exposure, median over users"),
+    "satiation_sensitivity_spread": (0, 3, "standard deviation of its logarithm"),
+    "satiation_recovery": (1e-3, 365, "days, median over users"),
+    "satiation_recovery_spread": (0, 3, "standard deviation of its logarithm"),
+    "satiation_seen": (0, 1, "exposures"),
+    "repeat_penalty": (0, 20, "utility"),
+    "repeat_memory": (0, 1000, "items"),
+    "choice_appeal": (0, 10, "log weight per standard deviation of appeal"),
+    "choice_nothing": (-20, 20, "log weight of choosing nothing"),
+    "choice_position": (0, 5, "exponent of the position discount; in a cascade, rate at which users stop looking"),
+    "dwell_base": (-20, 20, "logit of completion"),
+    "dwell_utility": (0, 10, "logit of completion per utility"),
+    "dwell_noise": (0, 10, "standard deviation, logit of completion"),
+    "satisfaction_base": (-20, 20, "logit"),
+    "satisfaction_substance": (0, 10, "logit per standard deviation of substance"),
+    "satisfaction_appeal": (0, 10, "logit per standard deviation of appeal"),
+    "satisfaction_skip": (0, 1, "satisfaction lost on a slate without a click"),
+    "satisfaction_rate": (0, 1, "share of the distance, per slate"),
+    "fatigue_skip": (0, 60, "minutes"),
+    "time_glance": (0.01, 60, "minutes"),
+    "time_pace": (0.01, 600, "minutes of a slate where time does not depend on it"),
+    "time_coupling": (0, 1, "how far a slate takes the time that reading it takes, and not the pace"),
+    "leave_beta_a": (0.01, 1000, "Beta parameter"),
+    "leave_beta_b": (0.01, 1000, "Beta parameter"),
+    "leave_fatigue": (0, 10, "logit per 10 minutes of fatigue"),
+    "leave_fatigue_pivot": (0, 600, "minutes"),
+    "leave_satisfaction": (0, 20, "logit per unit of satisfaction"),
+    "leave_satisfaction_pivot": (-1, 1, "satisfaction"),
+    "leave_skips": (0, 5, "logit per consecutive skip, up to three"),
+    "trust_start": (0, 1, "trust"),
+    "trust_rate": (0, 1, "share of the distance, per session"),
+    "churn_base": (-20, 20, "logit per session"),
+    "churn_trust": (0, 40, "logit per unit of trust"),
+    "churn_trust_pivot": (-1, 1, "trust"),
+    "churn_visits": (0, 5, "logit per logarithm of the visit rate"),
+    "gap_location": (-10, 10, "logarithm of days"),
+    "gap_scale": (0, 5, "standard deviation of the logarithm, within a user"),
+    "gap_between_users": (0, 5, "standard deviation of the logarithm, between users"),
+    "gap_trust": (0, 10, "logarithm of days per unit of trust"),
+    "gap_habit": (0, 0.95, "pull of gaps towards whole days: how much rarer half days are"),
+    "gap_step": (0, 30, "days: gaps are whole multiples of it, rounded up; 0: of any length"),
+    "day_arrival": (0, 1, "share of the waking day over which first sessions spread, from midnight"),
+    "day_chronotype": (0, 12, "hours, standard deviation over users"),
+    "horizon_days": (0.1, 3650, "days"),
+}
+
+SHAPE_LIMITS: dict[str, tuple[int, int]] = {
+    "slate": (1, 100),
+    "history": (1, 200),
+    "past": (1, 200),
+    "taste": (8, 256),
+    "topics": (8, 256),
+    "users": (10, 10_000_000),
+    "candidates": (1, 100_000),
+    "types": (0, 10_000_000),
+}
+
+# Constants that are one of a few words; compiled code reads the word's place in its tuple.
+WORDS: dict[str, tuple[str, ...]] = {
+    "satiation_kind": ("linear", "saturating"),
+    "choice_model": ("logit", "cascade", "position"),
+}
+LINEAR, SATURATING = 0, 1
+LOGIT, CASCADE, POSITION = 0, 1, 2
+
+
+class ScenarioError(ValueError):
+    """A scenario that cannot be used; the text names the field, the value, what is allowed and the fix."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes: slots K, history H, past items, taste width D, topics G, users in the world, candidates M.
+
+    `types` is the number of different people, met again and again among the users; 0: all differ.
+    """
+
+    slate: int
+    history: int
+    past: int
+    taste: int
+    topics: int
+    users: int
+    candidates: int
+    types: int
+
+
+def check_shape(name: str, shape: Shape) -> None:
+    """Refuse sizes that the dynamics could not run on."""
+    for key, (low, high) in SHAPE_LIMITS.items():
+        value = getattr(shape, key)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ScenarioError(
+                f"scenario {name!r}: shape.{key} = {value!r} must be a whole number from {low} to {high}"
+            )
+    for key in ("taste", "topics"):
+        if getattr(shape, key) % 8:
+            raise ScenarioError(f"scenario {name!r}: shape.{key} = {getattr(shape, key)} must be a multiple of 8")
+    if shape.past > shape.history:
+        raise ScenarioError(f"scenario {name!r}: shape.past = {shape.past} exceeds shape.history = {shape.history}")
+    if shape.candidates < shape.slate:
+        raise ScenarioError(
+            f"scenario {name!r}: shape.candidates = {shape.candidates} cannot fill a slate of {shape.slate}; raise it"
+        )
+
+
+def check_value(name: str, key: str, value: Any) -> None:
+    """Refuse an unknown constant, and a value that is not allowed."""
+    if key in WORDS:
+        if value not in WORDS[key]:
+            words = ", ".join(map(repr, WORDS[key]))
+            raise ScenarioError(f"scenario {name!r}: {dotted(key)} = {value!r} is unknown; allowed: {words}")
+        return
+    if key not in LIMITS:
+        raise ScenarioError(f"scenario {name!r}: unknown field {dotted(key)}{hint(key, [*LIMITS, *WORDS])}")
+    low, high, unit = LIMITS[key]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        raise ScenarioError(
+            f"scenario {name!r}: {dotted(key)} = {value!r} is out of range; allowed: {low} to {high} [{unit}]"
+        )
+
+
+def dotted(key: str) -> str:
+    """The name as a TOML file has it."""
+    return key.replace("_", ".", 1)
+
+
+def hint(word: str, known: Any) -> str:
+    """A guess at what was meant."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {dotted(close[0])!r}?)" if close else ""
