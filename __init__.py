@@ -1,6 +1,7 @@
 """longplay: a Gymnasium benchmark for slate recommendation over the long run.
 
-``import longplay`` registers ``longplay/Video-v0`` and ``longplay/Control-v0`` with Gymnasium.
+``import longplay`` registers the environments with Gymnasium: ``longplay.ENVIRONMENTS`` lists their ids and the classes
+that describe them.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from .envs.catalog import Catalog, CatalogError, attribute_to_text
 from .envs.env import SlateVectorEnv
 from .envs.films import load_films
 from .envs.make import make_world
+from .envs.named import ENVIRONMENTS
 from .envs.params import Scenario, ScenarioError
 from .envs.single import SlateEnv
 from .envs.world import World, build_world
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "ENVIRONMENTS",
     "Catalog",
     "CatalogError",
     "Scenario",
@@ -34,12 +37,12 @@ __all__ = [
     "make_world",
 ]
 
-for _name in ("Video", "Control"):
+for _id, _kind in ENVIRONMENTS.items():
     gymnasium.register(
-        id=f"longplay/{_name}-v0",
-        entry_point="longplay.envs.make:make_env",
+        id=_id,
+        entry_point=f"{_kind.__module__}:{_kind.__name__}",
         vector_entry_point="longplay.envs.make:make_vector_env",
-        kwargs={"base": _name.lower()},
+        kwargs={"base": _kind.scenario},
     )
 
 

@@ -1,21 +1,33 @@
 """Entry points of `gymnasium.make` and `gymnasium.make_vec`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from .catalog import Catalog
 from .env import SlateVectorEnv
 from .films import load_films
+from .news import load_news
+from .shop import load_products
+from .social import load_posts
+from .tiny import load_tiny
 from .params import Scenario, ScenarioError
 from .retriever import Retriever
-from .single import SlateEnv
 from .world import World, build_world
 from .wrappers import MappedAction, check_action, make_action_map
+
+
+# The catalogues that scenarios name; each is loaded when it is first asked for.
+CATALOGS: dict[str, Callable[[], Catalog]] = {
+    "films": load_films,
+    "news": load_news,
+    "shop": load_products,
+    "social": load_posts,
+    "tiny": load_tiny,
+}
 
 
 def as_scenario(scenario: str | Path | Mapping[str, Any] | Scenario, base: str = "video") -> Scenario:
@@ -34,13 +46,34 @@ def make_world(
     catalog: str | Path | Catalog | None = None,
     world_seed: int = 0,
     base: str = "video",
+    dynamics_strength: float = 1.0,
 ) -> World:
-    """World of a scenario and a catalogue: the films that come with the package, a table's path, or a `Catalog`."""
+    """World of a scenario and a catalogue.
+
+    Parameters
+    ----------
+    scenario
+        Name, TOML file, overrides of `base`, or a `Scenario`.
+    catalog
+        A table's path or a `Catalog`; by default the one that the scenario names.
+    world_seed
+        Fixes who and what exists.
+    base
+        The scenario that overrides start from.
+    dynamics_strength
+        The dial; see `Scenario.with_strength`.
+    """
+    known = as_scenario(scenario, base).with_strength(dynamics_strength)
     if catalog is None:
-        catalog = load_films()
+        if known.catalog not in CATALOGS:
+            raise ScenarioError(
+                f"scenario {known.name!r}: catalog = {known.catalog!r} is unknown; allowed: {', '.join(CATALOGS)}, or "
+                "pass catalog=..., a table's path or a Catalog"
+            )
+        catalog = CATALOGS[known.catalog]()
     elif not isinstance(catalog, Catalog):
         catalog = Catalog.from_table(catalog)
-    return build_world(catalog, as_scenario(scenario, base), world_seed)
+    return build_world(catalog, known, world_seed)
 
 
 def make_vector_env(
@@ -50,6 +83,7 @@ def make_vector_env(
     catalog: str | Path | Catalog | None = None,
     world_seed: int = 0,
     base: str = "video",
+    dynamics_strength: float = 1.0,
     action: str = "items",
     candidates: bool = False,
     item_vectors: NDArray[np.float32] | None = None,
@@ -64,11 +98,13 @@ def make_vector_env(
     scenario
         Name, TOML file, overrides of the id's own scenario, or a `Scenario`; by default the id's own.
     catalog
-        A table's path or a `Catalog`; by default the films.
+        A table's path or a `Catalog`; by default the scenario's own.
     world_seed
         Fixes who and what exists.
     base
         The id's own scenario.
+    dynamics_strength
+        0 decouples the present from the future, 1 is the scenario, above 1 is stress; see `Scenario.with_strength`.
     action
         ``"items"``, ``"candidates"``, ``"query"`` or ``"weights"``; see `longplay.envs.wrappers`.
     candidates
@@ -79,7 +115,7 @@ def make_vector_env(
         `SlateVectorEnv`: split, reward, autoreset_mode, privileged, threads, render_mode.
     """
     check_action(action)
-    world = make_world(base if scenario is None else scenario, catalog, world_seed, base)
+    world = make_world(base if scenario is None else scenario, catalog, world_seed, base, dynamics_strength)
     env: Any = SlateVectorEnv(world, num_envs, **options)
     if action == "items" and not candidates:
         return env
@@ -92,8 +128,3 @@ def make_vector_env(
     if action != "items":
         env = MappedAction(env, make_action_map(action, world, env.count, item_vectors))
     return env
-
-
-def make_env(**options: Any) -> SlateEnv:
-    """Make a single environment; ``gymnasium.make("longplay/Video-v0", ...)`` calls this, options as for vectors."""
-    return SlateEnv(make_vector_env(1, autoreset_mode=AutoresetMode.DISABLED, **options))
