@@ -10,7 +10,7 @@ from longplay.agents.evaluate import COLUMNS, Evaluator, held_out_users
 from longplay.agents.references import MyopicOracle
 from longplay.agents.sb3 import SB3Agent
 from longplay.agents.setup import training_env
-from longplay.envs.make import make_env
+from longplay.envs.named import Video
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.agents.test_sb3 import trained
 
@@ -24,7 +24,7 @@ def evaluator(world, item_vectors):
 
 def slow(world, item_vectors, agent, user):
     """One user's row, and the items shown, by the definitions of the columns."""
-    env = make_env(
+    env = Video(
         scenario=world.scenario, catalog=world.catalog, candidates=True, item_vectors=item_vectors, privileged=True
     )
     observation, info = env.reset(seed=LUCK, options={"user": int(user)})

@@ -22,7 +22,7 @@ from longplay.agents.sb3 import (
 )
 from longplay.agents.setup import load_agent, training_env
 from longplay.agents.training import write_text
-from longplay.envs.make import make_env
+from longplay.envs.named import Video
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.contracts import AgentContract
 
@@ -61,7 +61,7 @@ def traces(setting):
 
     def single():
         options = {"scenario": world.scenario, "catalog": world.catalog, "action": "weights"}
-        return Encoded(make_env(item_vectors=setting.item_vectors, **options), setting.state_encoder("pooled"))
+        return Encoded(Video(item_vectors=setting.item_vectors, **options), setting.state_encoder("pooled"))
 
     dummy = DummyVecEnv([single] * SLOTS)
     found = []
