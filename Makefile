@@ -35,8 +35,8 @@ lint: .venv/.installed ## Check style, format and types
 bench: .venv/.installed ## Measure the speed of the environment
 	@$(VENV) scripts/bench.py
 
-clean: ## Remove .venv, builds and tool caches; keep runs/
-	@rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+clean: ## Remove .venv, .peers, builds and tool caches; keep runs/
+	@rm -rf .venv .peers build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp gets the time at which the installation began, and its name only when all is installed.

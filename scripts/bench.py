@@ -1,40 +1,63 @@
-"""Measure the speed of the environment beside a minimal kernel of the same shapes, in one run on one thread.
+"""Measure the speed of the environment beside a minimal kernel and other simulators, in one run on one thread.
 
     make bench           (or: python scripts/bench.py)
 
 The kernel does only what no slate simulator can do without: gather ten item vectors, take inner products with the
 user's, pass them through a sigmoid and draw a choice. Rounds alternate between the two, and the best of each counts,
 because other work on the machine only ever slows a round down. Processor time, so that waiting does not count.
+
+The other simulators are installed into environments of their own below ``.peers`` (about 2 GB, once, from the package
+index); ``--no-peers`` leaves them out.
 """
 
 import itertools
+import json
+import os
+import platform
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numba import njit
-from rich.table import Table
 
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world
 from longplay.envs.world import World
+from longplay.scripts import peers, speed_tables
 from longplay.scripts.common import command_line, console, set_threads
 
-STREAM = 16  # slates prepared for each user, shown in turn
+STREAM = 16  # slates prepared for each user, shown in turn; fewer for very large batches
+CROWD = 1024  # users while other processes keep the cores busy
+BUSY = "import numpy as np\na = np.ones((256, 256))\nwhile True: a @ a"
+
+Work = Callable[[], object]
+Row = dict[str, Any]
 
 
 @dataclass
 class Arguments:
     """Measure user-steps a second."""
 
-    batches: tuple[int, ...] = (1, 64, 1024, 16384)
+    batches: tuple[int, ...] = (1, 64, 1024, 16384, 262144)
     """Batch sizes."""
+    items: int = 1_000_000
+    """Items of a second, larger world: the catalogue's records drawn again and again. 0: leave it out."""
     seconds: float = 0.3
     """Time of one round."""
     rounds: int = 5
     """Rounds of each; the best counts."""
+    peers: bool = True
+    """Measure other simulators too."""
+    json: Path | None = None
+    """File for all figures."""
 
 
 @njit
@@ -58,13 +81,14 @@ def kernel(users: np.ndarray, items: np.ndarray, slates: np.ndarray, draws: np.n
                 break
 
 
-def jobs(world: World, users: int) -> tuple[list[Callable[[], object]], int]:
+def jobs(world: World, users: int) -> tuple[dict[str, Work], int]:
     """What is measured for a batch size: kernel, engine, engine with observations, env.step; and bytes a user."""
-    shape, n = world.scenario.shape, len(world.catalog)
+    shape, rows = world.scenario.shape, len(world.items)
     rng = np.random.default_rng(0)
-    slates = itertools.cycle(list(rng.integers(1, n + 1, (STREAM, users, shape.slate))))
-    vectors = rng.standard_normal((n + 1, shape.taste)).astype(np.float32)
-    people = rng.standard_normal((users, shape.taste)).astype(np.float32)
+    stream = max(2, min(STREAM, 2**21 // users))
+    slates = itertools.cycle(list(rng.integers(1, rows, (stream, users, shape.slate))))
+    vectors = rng.standard_normal((rows, shape.taste), np.float32)
+    people = rng.standard_normal((users, shape.taste), np.float32)
     draws, chosen = rng.random(users), np.zeros(users, np.int64)
     env = SlateVectorEnv(world, users, autoreset_mode=AutoresetMode.SAME_STEP)
     out, _ = env.reset(seed=0)
@@ -79,45 +103,114 @@ def jobs(world: World, users: int) -> tuple[list[Callable[[], object]], int]:
         engine()
         env.engine.observe(out)
 
-    work = [
-        lambda: kernel(people, vectors, next(slates), draws, chosen),
-        engine,
-        observed,
-        lambda: env.step(next(slates)),
-    ]
+    work: dict[str, Work] = {
+        "kernel": lambda: kernel(people, vectors, next(slates), draws, chosen),
+        "engine": engine,
+        "observation": observed,
+    }
+    if rows == len(world.catalog) + 1:  # env.step takes items of the catalogue only
+        work["step"] = lambda: env.step(next(slates))
     return work, env.engine.users.dtype.itemsize
 
 
-def rate(work: Callable[[], object], users: int, seconds: float) -> float:
-    """User-steps a second of processor time."""
+def rate(work: Work, users: int, seconds: float) -> tuple[float, float]:
+    """User-steps a second of processor time, and by the clock on the wall."""
     work()
-    count, start = 0, time.process_time()
+    count, start, wall = 0, time.process_time(), time.perf_counter()
     while time.process_time() - start < seconds:
         work()
         count += 1
-    return count * users / (time.process_time() - start)
+    return count * users / (time.process_time() - start), count * users / (time.perf_counter() - wall)
+
+
+def best(work: dict[str, Work], users: int, args: Arguments, clock: int = 0) -> dict[str, float]:
+    """The best rate of each job, of rounds that alternate between them."""
+    rounds = [{name: rate(job, users, args.seconds)[clock] for name, job in work.items()} for _ in range(args.rounds)]
+    return {name: max(row[name] for row in rounds) for name in work}
+
+
+def enlarge(world: World, items: int) -> World:
+    """The world with more items: records of its own, drawn with replacement, each at an address of its own."""
+    which = np.random.default_rng(0).integers(1, len(world.items), items)
+    return replace(world, items=np.concatenate([world.items[:1], world.items[which]]))
+
+
+def speeds(world: World, args: Arguments) -> list[Row]:
+    """A row for each batch size."""
+    rows = []
+    for users in args.batches:
+        work, size = jobs(world, users)
+        rows.append({"items": len(world.items) - 1, "users": users, **best(work, users, args), "bytes": size})
+    return rows
+
+
+def single(world: World, args: Arguments) -> dict[str, float]:
+    """Steps a second of one user through ``gymnasium.make``, and without the wrappers that it adds."""
+    wrapped = gym.make("longplay/Video-v0", scenario=world.scenario, catalog=world.catalog)
+    slates = itertools.cycle(np.random.default_rng(0).integers(1, len(world.items), (999, world.scenario.shape.slate)))
+    wrapped.reset(seed=0)
+
+    def stepping(env: Any) -> Work:
+        def work() -> None:
+            _, _, terminated, truncated, _ = env.step(next(slates))
+            if terminated or truncated:
+                env.reset()
+
+        return work
+
+    return best({"make": stepping(wrapped), "environment": stepping(wrapped.unwrapped)}, 1, args)
+
+
+@contextmanager
+def busy(processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Other processes that compute without end."""
+    environment = {**os.environ, **peers.SETTINGS}
+    started = [subprocess.Popen([sys.executable, "-c", BUSY], env=environment) for _ in range(processes)]
+    try:
+        time.sleep(1.0)  # until they have imported what they need
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def crowded(world: World, args: Arguments) -> Row:
+    """Rates of the engine alone on the machine, and with a busy process for each core."""
+    cores = os.cpu_count() or 1
+    work = {"engine": jobs(world, CROWD)[0]["engine"]}
+    rates = {"quiet": [best(work, CROWD, args, clock)["engine"] for clock in (0, 1)]}
+    with busy(cores):
+        rates["busy"] = [best(work, CROWD, args, clock)["engine"] for clock in (0, 1)]
+    return {"users": CROWD, "processes": cores, **rates}
 
 
 def main(args: Arguments) -> None:
     """Measure and print."""
     if not args.batches or min(args.batches) < 1 or args.seconds <= 0 or args.rounds < 1:
         raise ValueError("batches and rounds must be at least 1, seconds above 0")
+    if args.items < 0:
+        raise ValueError(f"items = {args.items} must be at least 1, or 0 for no larger world")
     set_threads(1)
     world = make_world()
-    shape = world.scenario.shape
-    title = f"million user-steps a second on one thread, best of {args.rounds} rounds"
-    table = Table(title=title, title_justify="left")
-    for column in ("users", "kernel", "engine", "engine ÷ kernel", "+ observation", "env.step", "bytes a user"):
-        table.add_column(column, justify="right")
-    for users in args.batches:
-        work, size = jobs(world, users)
-        best = np.max([[rate(job, users, args.seconds) for job in work] for _ in range(args.rounds)], axis=0)
-        kernel_rate, engine, observed, step = best / 1e6
-        ratio = f"{engine / kernel_rate:.2f}"
-        cells = (f"{kernel_rate:.2f}", f"{engine:.2f}", ratio, f"{observed:.2f}", f"{step:.2f}", f"{size:,}")
-        table.add_row(f"{users:,}", *cells)
-    console.print(f"slates of {shape.slate}, {len(world.catalog):,} items, vectors of {shape.taste}")
-    console.print(table)
+    figures: dict[str, Any] = {"python": platform.python_version(), "machine": platform.machine(), "speeds": []}
+    for place in [world, enlarge(world, args.items)] if args.items else [world]:
+        shape = world.scenario.shape
+        console.print(f"slates of {shape.slate}, {len(place.items) - 1:,} items, vectors of {shape.taste}")
+        rows = speeds(place, args)
+        speed_tables.worlds(rows, args.rounds)
+        figures["speeds"] += rows
+    figures |= {"single": single(world, args), "crowded": crowded(world, args)}
+    speed_tables.single(figures["single"])
+    speed_tables.crowded(figures["crowded"])
+    if args.peers:
+        with console.status("measuring other simulators, each in an environment of its own"):
+            figures["peers"], figures["skipped"] = peers.measure_all(args.seconds, args.rounds)
+        speed_tables.peers(figures["peers"], figures["skipped"], [row for row in figures["speeds"] if "step" in row])
+    if args.json is not None:
+        temporary = args.json.with_name(f"{args.json.name}.new")
+        temporary.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+        temporary.replace(args.json)
 
 
 if __name__ == "__main__":

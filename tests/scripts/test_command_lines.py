@@ -61,7 +61,7 @@ class TestHelp:
             ),
             ("compare", ["--name", "--runs", "--users", "--validation-users", "--env", "--catalog", "--track"]),
             ("demo", ["--seeds", "--steps", "--workers", "--track"]),
-            ("bench", ["--batches", "--seconds", "--rounds"]),
+            ("bench", ["--batches", "--seconds", "--rounds", "--items", "--no-peers", "--json"]),
         ],
     )
     def test_help_lists_the_options(self, helped, name, options):

@@ -258,7 +258,8 @@ class TestDemo:
 def test_bench_prints_a_rate_for_each_batch(call, here, monkeypatch):
     small = make_world(str(here / "small.toml"), here / "items.csv")
     monkeypatch.setattr(bench, "make_world", lambda: small)
-    code, output = call(bench, "--batches", "1", "8", "--seconds", "0.01", "--rounds", "1", folder=here)
+    quick = ("--batches", "1", "8", "--seconds", "0.01", "--rounds", "1", "--items", "0", "--no-peers")
+    code, output = call(bench, *quick, folder=here)
     assert code == 0
     assert "million user-steps a second on one thread, best of 1 rounds" in output
     assert "slates of 10, 80 items, vectors of 32" in output

@@ -1,0 +1,69 @@
+"""Print what `bench.py` measures."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from longplay.scripts.common import console
+
+Row = dict[str, Any]
+
+
+def show(title: str, columns: str, rows: Iterable[Sequence[str]], left: int = 0) -> None:
+    """Print a table, its first columns to the left, the others to the right."""
+    table = Table(title=title, title_justify="left")
+    for place, column in enumerate(columns.split("|")):
+        table.add_column(column, justify="left" if place < left else "right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def worlds(rows: Sequence[Row], rounds: int) -> None:
+    """The batch sizes of one world."""
+    names = ("kernel", "engine", "observation", "step")
+    cells = []
+    for row in rows:
+        kernel, engine, *rest = (f"{row[name] / 1e6:.2f}" if name in row else "–" for name in names)
+        ratio = f"{row['engine'] / row['kernel']:.2f}"
+        cells.append((f"{row['users']:,}", kernel, engine, ratio, *rest, f"{row['bytes']:,}"))
+    title = f"million user-steps a second on one thread, best of {rounds} rounds"
+    show(title, "users|kernel|engine|÷ kernel|+ observation|env.step|bytes a user", cells)
+
+
+def single(rates: dict[str, float]) -> None:
+    """One user, with and without Gymnasium's wrappers."""
+    wrapped, bare = 1e6 / rates["make"], 1e6 / rates["environment"]
+    console.print(
+        f"one user through gymnasium.make: {wrapped:.1f} µs a step, of which {bare:.1f} the environment's and "
+        f"{wrapped - bare:.1f} Gymnasium's own"
+    )
+
+
+def crowded(row: Row) -> None:
+    """The engine beside busy processes."""
+    (quiet, quiet_wall), (busy, busy_wall) = row["quiet"], row["busy"]
+    console.print(
+        f"engine, {row['users']:,} users, beside {row['processes']} busy processes: {busy / 1e6:.2f} million a second "
+        f"of processor time ({quiet / 1e6:.2f} without them), {busy_wall / 1e6:.2f} by the clock "
+        f"({quiet_wall / 1e6:.2f} without them)"
+    )
+
+
+def peers(rows: Sequence[Row], skipped: dict[str, str], own: Sequence[Row]) -> None:
+    """Other simulators, and how many times faster this one is at its best batch size; below 1 it is slower."""
+    best = [max(row[name] for row in own) for name in ("engine", "step")]
+    cells = []
+    for row in rows:
+        speed = row["steps_per_second"]
+        times = (f"{ours / speed:,.0f}" if ours >= 10 * speed else f"{ours / speed:.2f}" for ours in best)
+        name = f"{row['peer']}: {row['way']}"
+        cells.append((name, f"{row['users']:,}", f"{row['items']:,}", f"{speed / 1e3:,.1f}", *times))
+    if cells:
+        columns = "simulator|users|items|rate|engine ÷ it|env.step ÷ it"
+        show("thousand user-steps a second on one thread, other simulators", columns, cells, left=1)
+    for note in dict.fromkeys(f"{row['peer']} {row['version']}, {row['way']}: {row['note']}" for row in rows):
+        console.print(note, markup=False)
+    for name, why in skipped.items():
+        console.print(f"{name} skipped; {why}", markup=False)
