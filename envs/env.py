@@ -10,13 +10,13 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from .engine import Engine, Observation
+from .params import REWARDS
 from .population import PAST_DAYS
 from .records import ACTIVE, CHURNED, HORIZON
-from .viewer import render_text
+from .viewer import LifeRecorder, Window, render_text
 from .world import World
 
-REWARDS = ("minutes", "clicks", "returns")
-LATENT = ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfaction", "trust", "mood")
+LATENT = ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfaction", "trust", "momentum")
 
 
 def observation_space(world: World) -> gym.spaces.Dict:
@@ -70,7 +70,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         ``profile``               (G,)      1 for the topics that the user named as favourites at sign-up
         ========================  ========  ==========================================================================
     Reward
-        ``"minutes"`` of dwell (default); ``"clicks"``: 1 per item chosen; ``"returns"``: 1 when the user, having left,
+        ``"minutes"`` of dwell; ``"clicks"``: 1 per item chosen; ``"returns"``: 1 when the user, having left,
         is back before the horizon.
     Ending
         ``terminated``: the user churned. ``truncated``: the horizon (30 days) is reached, or lies before the next
@@ -95,18 +95,21 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     split
         ``"train"``, ``"validation"`` or ``"test"`` users.
     reward
-        One of `REWARDS`.
+        One of `REWARDS`; by default the scenario's.
     autoreset_mode
         An `AutoresetMode` or its value.
     privileged
         Put hidden state into ``info["latent"]``.
     threads
         Threads of the engine; 1 is best below about a hundred thousand users.
+    render_mode
+        ``"ansi"``: `render` gives each user's last slate as text; ``"rgb_array"``: a picture of each user's life, with
+        the hidden state; ``"human"``: a window with it at every reset and step, for ``num_envs=1``.
     """
 
     metadata: dict[str, Any] = {
-        "render_modes": ["ansi"],
-        "render_fps": 1,
+        "render_modes": ["ansi", "rgb_array", "human"],
+        "render_fps": 2,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
 
@@ -116,16 +119,20 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         num_envs: int = 1,
         *,
         split: str = "train",
-        reward: str = "minutes",
+        reward: str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         privileged: bool = False,
         threads: int = 1,
         render_mode: str | None = None,
     ) -> None:
+        reward = world.scenario.reward if reward is None else reward
         if reward not in REWARDS:
             raise ValueError(f"reward = {reward!r} is unknown; allowed: {', '.join(map(repr, REWARDS))}")
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode = {render_mode!r} is unknown; allowed: None, 'ansi'")
+            allowed = ", ".join(map(repr, self.metadata["render_modes"]))
+            raise ValueError(f"render_mode = {render_mode!r} is unknown; allowed: None, {allowed}")
+        if render_mode == "human" and num_envs != 1:
+            raise ValueError(f"render_mode = 'human' shows one user, num_envs is {num_envs}; use 'rgb_array'")
         self.engine = Engine(world, num_envs, split, threads)
         self.world, self.num_envs = world, self.engine.num
         self.reward, self.privileged, self.render_mode = reward, privileged, render_mode
@@ -140,6 +147,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self._seeded = False
         self._luck = 0  # z of the last seed
         self._finished = np.zeros(self.num_envs, bool)
+        self._lives = [LifeRecorder() for _ in range(self.num_envs)] if render_mode in ("rgb_array", "human") else []
+        self._window = Window(self.metadata["render_fps"]) if render_mode == "human" else None
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
@@ -153,6 +162,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self._reseed(seed, mask, named=ids is not None)
         self.engine.begin(mask, ids)
         self._finished[mask] = False
+        self._follow(mask, read=False)
         return self._observe(), self._info(mask)
 
     def step(
@@ -181,6 +191,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             self._finished = np.zeros(self.num_envs, bool)
         if again.any():
             engine.begin(again)
+        self._follow(again, read=True)
         return self._observe(), reward, terminated, truncated, {**self._info(np.ones(self.num_envs, bool)), **info}
 
     def _reward(self, minutes: NDArray[np.float64], before: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -291,17 +302,35 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self.engine.users[...] = users.view(self.engine.users.dtype)[:, 0]
         self._finished = np.asarray(state["finished"], bool).copy()
         self._seeded = True
+        self._follow(np.ones(self.num_envs, bool), read=False)
         return self._observe()
 
-    def render(self) -> tuple[str, ...] | None:
-        """The last slate of each user as text, with ``render_mode="ansi"``."""
-        if self.render_mode is None:
-            return None
-        return tuple(render_text(self.world, self.engine.users[b]) for b in range(self.num_envs))
+    def render(self) -> tuple[Any, ...] | None:
+        """Of each user the last slate as text ("ansi"), or a picture (720, 1280, 3) of uint8 ("rgb_array")."""
+        if self.render_mode == "ansi":
+            return tuple(render_text(self.world, user) for user in self.engine.users)
+        return tuple(map(self._frame, range(self.num_envs))) if self.render_mode == "rgb_array" else None
+
+    def _frame(self, b: int) -> NDArray[np.uint8]:
+        from .pictures import frame  # which imports matplotlib and Pillow, needed for pictures alone
+
+        return frame(self.world, self.engine.users[b], self._lives[b])
+
+    def _follow(self, begun: NDArray[np.bool_], *, read: bool) -> None:
+        """Keep the lives that pictures show, if any are asked for: who has begun, and whether the others have read."""
+        for b, life in enumerate(self._lives):
+            if begun[b]:
+                life.begin(self.engine.users[b])
+            elif read:
+                life.read(self.engine.users[b])
+        if self._window is not None:
+            self._window.show(self._frame(0))
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Stop the engine's threads."""
+        """Stop the engine's threads, and close the window."""
         self.engine.close()
+        if self._window is not None:
+            self._window.close()
 
 
 def with_masks(values: Mapping[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class SlateEnv(gym.Env[Observation, Any]):
     one slot whose autoreset is disabled, wrapped or not.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 2}
 
     def __init__(self, vector: Any) -> None:
         if vector.num_envs != 1 or vector.metadata["autoreset_mode"] != AutoresetMode.DISABLED:
@@ -52,8 +52,8 @@ class SlateEnv(gym.Env[Observation, Any]):
         observation, reward, terminated, truncated, info = self.vector.step(np.asarray(action)[None])
         return self._first(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), self._plain(info)
 
-    def render(self) -> str | None:
-        """The last slate as text, with ``render_mode="ansi"``."""
+    def render(self) -> Any:
+        """The last slate as text ("ansi"), or a picture (720, 1280, 3) of the user's life ("rgb_array")."""
         frames = self.vector.render()
         return None if frames is None else frames[0]
 

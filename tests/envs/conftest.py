@@ -1,8 +1,10 @@
 """Worlds, built once."""
 
+import matplotlib.pyplot as plt
 import pytest
 
 from longplay.envs.world import build_world
+from longplay.tests.envs import fake_window
 from longplay.tests.envs.worlds import make_catalog, small
 
 
@@ -25,3 +27,14 @@ def short_world(catalog):
 @pytest.fixture(scope="session")
 def control_world(catalog):
     return build_world(catalog, small("control"))
+
+
+@pytest.fixture
+def window():
+    """A window toolkit that needs no display; gives the canvases it made."""
+    before = plt.get_backend()
+    fake_window.CANVASES.clear()
+    plt.switch_backend(f"module://{fake_window.__name__}")
+    yield fake_window.CANVASES
+    plt.close("all")
+    plt.switch_backend(before)

@@ -1,0 +1,211 @@
+"""Film one user's life under a policy: the slates, what was chosen, satiation, trust, sessions on a calendar.
+
+    python scripts/watch.py --name mine/life --policy static-cap --user 9123
+    python scripts/watch.py --name mine/ppo --policy demo/ppo-0 --days 10 --format mp4
+
+A policy is a rule, a reference that reads hidden state, or a run of scripts/train.py; a run brings its own setting.
+With the same user and luck two policies meet the same person. Writes runs/NAME.gif (or .mp4). A frame is one slate;
+of a life with more slates than --frames, evenly spaced ones are kept, always the first and the last.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import tyro
+from gymnasium.vector import AutoresetMode
+from PIL import Image
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from longplay.agents import compare
+from longplay.agents.animation import ffmpeg, write_gif, write_mp4
+from longplay.agents.base import Agent
+from longplay.agents.baselines import (
+    MMR,
+    GreedySimilarity,
+    Popularity,
+    RandomCandidates,
+    RandomSlate,
+    StaticCap,
+    fit_minutes,
+)
+from longplay.agents.names import one_of
+from longplay.agents.references import MyopicOracle, TasteOracle
+from longplay.agents.setup import RunConfig, Setting, load_agent
+from longplay.envs.env import SlateVectorEnv
+from longplay.envs.pictures import SIZE, draw_life
+from longplay.envs.records import CHURNED, HORIZON
+from longplay.envs.retriever import Retriever
+from longplay.envs.scoring import Scorer
+from longplay.envs.viewer import LifeRecorder, clock_text
+from longplay.scripts.common import RUNS, command_line, console, prepare, run_name
+
+FORMATS = ("gif", "mp4")
+
+
+@dataclass
+class Arguments:
+    """Film one user's life."""
+
+    name: str
+    """File below runs/, without its ending."""
+    policy: str = "static-cap"
+    """A rule, a reference, or the name of a training run."""
+    user: int | None = None
+    """Whose life; by default the first test user."""
+    days: float | None = None
+    """Film the first days only; by default until the user leaves for good or the horizon."""
+    format: str = "gif"
+    """gif or mp4; mp4 needs ffmpeg."""
+    frames: int = 150
+    """At most so many."""
+    fps: float = 2.0
+    """Frames a second."""
+    width: int = SIZE[0]
+    """Of the film, in pixels."""
+    luck: int = compare.TEST_LUCK
+    """Seed of what happens; by default the luck of scripts/compare.py."""
+    cap: int = 2
+    """Of static-cap: items per topic in a slate, on predicted minutes. Not tuned here, as it is in a comparison."""
+    trade_off: float = 0.7
+    """Of mmr: weight of similarity against novelty. Not tuned here either."""
+    setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
+
+
+class Moment(NamedTuple):
+    """A user's record after a slate, and the life until then."""
+
+    user: Any
+    life: LifeRecorder
+
+
+def _minutes(scorer: Scorer, args: Arguments) -> Any:
+    with console.status("fitting predicted minutes on logged steps"):
+        env = args.setting.vector_env(256, "items", autoreset_mode=AutoresetMode.SAME_STEP)
+        return fit_minutes(scorer, env, compare.LOGGED_STEPS)
+
+
+POLICIES: dict[str, Callable[[Scorer, Arguments], Agent]] = {
+    "random": lambda scorer, args: RandomSlate(args.setting.world),
+    "random-candidates": lambda scorer, args: RandomCandidates(scorer),
+    "popularity": lambda scorer, args: Popularity(scorer),
+    "greedy-similarity": lambda scorer, args: GreedySimilarity(scorer),
+    "greedy-minutes": _minutes,
+    "mmr": lambda scorer, args: MMR(scorer, args.trade_off),
+    "static-cap": lambda scorer, args: StaticCap(scorer, _minutes(scorer, args).score, args.cap),
+    "myopic-oracle": lambda scorer, args: MyopicOracle(args.setting.world),
+    "taste-oracle": lambda scorer, args: TasteOracle(args.setting.world),
+}
+
+
+def main(args: Arguments) -> None:
+    """Play, draw, write."""
+    path = run_name(args.name)
+    path = path.with_name(f"{path.name}.{one_of('format', args.format, FORMATS)}")
+    _check(args)
+    program = ffmpeg() if args.format == "mp4" else ""
+    run = _run(args)
+    if run:
+        args = replace(args, setting=_setting(args.setting, run))
+    world = args.setting.world
+    size = (args.width // 2 * 2, round(args.width * SIZE[1] / SIZE[0] / 2) * 2)  # even, as H.264 wants it
+    user = world.split("test").start if args.user is None else args.user
+    horizon = world.scenario.params.horizon_days
+    _within("user", user, 0, len(world.people) - 1)
+    _within("days", horizon if args.days is None else args.days, 0.01, horizon)
+    prepare(args.setting)
+    agent = (
+        load_agent(run_name(args.policy), run, args.setting)
+        if run
+        else POLICIES[args.policy](Scorer(world, args.setting.item_vectors), args)
+    )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("slates", total=None)
+        moments = play(args.setting, agent, user, args.luck, args.days, lambda: progress.advance(task))
+        progress.update(task, total=len(moments) - 1)
+        kept = np.unique(np.linspace(0, len(moments) - 1, args.frames).round().astype(int))
+        task = progress.add_task("frames", total=len(kept))
+
+        def draw(i: int) -> Image.Image:
+            progress.update(task, completed=i + 1)
+            image = draw_life(world, moments[kept[i]].user, moments[kept[i]].life, agent.name)
+            return image if size == SIZE else image.resize(size, Image.Resampling.LANCZOS)
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if program:
+            write_mp4(path, len(kept), draw, args.fps, program)
+        else:
+            write_gif(path, len(kept), draw, args.fps)
+    console.print(f"{_story(moments[-1])}, served by {agent.name}", soft_wrap=True)
+    console.print(f"{path}: {len(kept)} frames, {path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
+
+
+def play(
+    setting: Setting, agent: Agent, user: int, luck: int, days: float | None, progress: Callable[[], None]
+) -> list[Moment]:
+    """Every moment of a life, from before the first slate; `progress` is called at each."""
+    bare = SlateVectorEnv(setting.world, 1, autoreset_mode=AutoresetMode.DISABLED, privileged=True)
+    env = Retriever(bare, setting.item_vectors)
+    users, life = bare.engine.users, LifeRecorder()
+    observation, info = env.reset(seed=luck, options={"users": [user]})
+    life.begin(users[0])
+    moments = [Moment(users[0].copy(), copy.deepcopy(life))]
+    over = False
+    while not over:
+        slates = agent.act({**observation, "latent": info["latent"]} if agent.privileged else observation)
+        observation, _, terminated, truncated, info = env.step(slates)
+        life.read(users[0])
+        moments.append(Moment(users[0].copy(), copy.deepcopy(life)))
+        over = bool(terminated[0] or truncated[0]) or (days is not None and users[0]["clock"] >= days)
+        progress()
+    return moments
+
+
+def _check(args: Arguments) -> None:
+    for name, low, high in (("frames", 2, 2000), ("fps", 0.1, 60), ("width", 320, 3840), ("cap", 1, 1000)):
+        _within(name, getattr(args, name), low, high)
+    _within("trade_off", args.trade_off, 0, 1)
+    _within("luck", args.luck, 0, 2**62)
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} = {value:g} is out of range; allowed: {low:g} to {high:g}")
+
+
+def _run(args: Arguments) -> RunConfig | None:
+    """The configuration of the training run that the policy names, or None for a rule."""
+    if args.policy in POLICIES:
+        return None
+    config = run_name(args.policy) / "config.json"
+    if not config.is_file():
+        runs = sorted(str(found.parent.relative_to(RUNS)) for found in RUNS.rglob("policy.json"))
+        there = f"runs: {', '.join(runs[:20])}" if runs else "there are no runs below runs/ yet"
+        one_of("policy", args.policy, [*POLICIES, *runs])
+        raise ValueError(f"policy = {args.policy!r} is unknown; {there}")
+    return RunConfig.from_json(config)
+
+
+def _setting(given: Setting, run: RunConfig) -> Setting:
+    """A run's own setting, unless another was asked for."""
+    if given not in (Setting(), run.setting):
+        raise ValueError(
+            f"the run was trained on {run.setting}, not on {given}; leave the setting out, or give its own"
+        )
+    return run.setting
+
+
+def _story(moment: Moment) -> str:
+    user, life = moment
+    count = len(life.sessions)
+    story = f"user {user['id']}: {life.total:.0f} minutes in {count} session{'s' * (count != 1)}"
+    if user["status"] == CHURNED:
+        return f"{story}, left for good on {clock_text(life.now)}"
+    return f"{story}, " + ("stayed to the horizon" if user["status"] == HORIZON else f"up to {clock_text(life.now)}")
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)
