@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
-from scipy.stats import norm
+from scipy.special import expit, ndtr
 
 from ..envs.world import World
 
@@ -65,6 +64,7 @@ class TinyPlanner:
     name: str = "planner"
     privileged: bool = False
     slates: list[Slate] = field(init=False)
+    _found: dict[tuple[State, Slate], list[Outcome]] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that the scenario is finite, and list the slates that differ."""
@@ -123,7 +123,12 @@ class TinyPlanner:
         return np.asarray(weights / weights.sum())
 
     def outcomes(self, state: State, slate: Slate) -> list[Outcome]:
-        """Everything that may happen when a slate is shown."""
+        """Everything that may happen when a slate is shown; worked out once."""
+        if (state, slate) not in self._found:
+            self._found[state, slate] = self._outcomes(state, slate)
+        return self._found[state, slate]
+
+    def _outcomes(self, state: State, slate: Slate) -> list[Outcome]:
         p, items, person = self.world.scenario.params, self.world.items, self.world.people[0]
         found = []
         for k, chance in enumerate(self.chances(state, slate)):
@@ -164,8 +169,8 @@ class TinyPlanner:
         left = 1.0
         for steps in range(1, int(p.horizon_days / p.gap_step) + 1):
             days = steps * p.gap_step
-            shorter = norm.cdf((np.log(days - p.gap_step) - location) / p.gap_scale) if steps > 1 else 0.0
-            share = norm.cdf((np.log(days) - location) / p.gap_scale) - shorter
+            shorter = ndtr((np.log(days - p.gap_step) - location) / p.gap_scale) if steps > 1 else 0.0
+            share = ndtr((np.log(days) - location) / p.gap_scale) - shorter
             back = tick + round(days * 1440 / p.time_pace)
             if back < self.ticks:
                 found.append(((1 - churn) * share, State(back, 0, False, 0)))

@@ -25,8 +25,8 @@ class MyopicOracle:
     reward
         What a click pays: ``"minutes"`` or ``"clicks"``.
     whole
-        Choose from the whole catalogue, not from the candidates. Where the dial of the dynamics is at 0, this is optimal:
-        the slates then change nothing but their own reward.
+        Choose from the whole catalogue, not from the candidates. Where the dial of the dynamics is at 0, this is
+        optimal: the slates then change nothing but their own reward.
     """
 
     world: World

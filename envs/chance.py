@@ -93,7 +93,9 @@ def normal_pair(k0: int, k1: int, user: int, session: int, slate: int, purpose: 
 @njit
 def stream_key(world: int, luck: int, episode: int) -> tuple[int, int]:
     """Key of one life: the world's seed, the luck's seed (both < 2**63) and the number of the episode."""
-    x0, x1, _, _ = philox(luck & MASK, (luck >> 32) & MASK, int(episode) & MASK, KEY, world & MASK, (world >> 32) & MASK)
+    x0, x1, _, _ = philox(
+        luck & MASK, (luck >> 32) & MASK, int(episode) & MASK, KEY, world & MASK, (world >> 32) & MASK
+    )
     return x0, x1
 
 

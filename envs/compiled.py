@@ -7,6 +7,7 @@ it calls. Here the folder's name holds a digest of every file with compiled code
 import hashlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from numba import config, njit
 from numba.core import event
 
 SOURCES = (
+    "arithmetic.py",
     "chance.py",
     "constants.py",
     "dynamics.py",
@@ -40,10 +42,12 @@ def loop(function: Callable[..., Any]) -> Any:
 
     Where the folder cannot be written, each process compiles for itself.
     """
-    folder = cache_folder()
     try:
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+        # What Numba tries, too; were it refused there, Numba would keep the loop beside its source, without the digest.
+        tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, RuntimeError):  # the latter where there is no home
         return njit(nogil=True)(function)
     before = config.CACHE_DIR
     config.CACHE_DIR = str(folder)
@@ -53,7 +57,7 @@ def loop(function: Callable[..., Any]) -> Any:
         config.CACHE_DIR = before
 
 
-class _Notice(event.Listener):
+class _Notice(event.Listener):  # type: ignore[misc]  # Numba ships no types that fit
     """Says once what the first step waits for."""
 
     said = False

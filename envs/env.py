@@ -47,44 +47,60 @@ def observation_space(world: World) -> gym.spaces.Dict:
 
 
 class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
-    """Slate recommendation over a month, for a batch of simulated users.
+    """Slate recommendation over the long run, for a batch of simulated users.
 
     One step shows one slate to each user. A user picks an item or none, spends some minutes, tires of what is alike,
     and goes on, or leaves; who leaves comes back after a gap, or never. The next observation after leaving is the start
-    of the next session.
+    of the next session. What is particular to a scenario stands in the docstring of its class, such as
+    `longplay.envs.named.Video`; keywords of ``gymnasium.make_vec`` in that of `longplay.envs.named.NamedEnv`.
 
-    Action
-        ``MultiDiscrete([N + 1] * K)``: K item numbers, best position first. Item n (1..N) is row n − 1 of the
-        catalogue; 0 is an empty slot. A repeated item in a slate is legal and wasted.
-    Observation
-        A ``Dict`` of float32 boxes; item numbers are numbers, 0 for padding.
+    Action space
+    ------------
+    ``MultiDiscrete([N + 1] * K)`` for each user: K item numbers, best position first. Item n (1..N) is row n − 1 of the
+    catalogue; 0 is an empty slot. A repeated item in a slate is legal and wasted.
 
-        ========================  ========  ==========================================================================
-        ``history_ids``           (H,)      items consumed, most recent first
-        ``history_completion``    (H,)      share of each that was watched, in [0, 1]
-        ``history_age``           (H,)      days since each was consumed
-        ``slate_ids``             (K,)      the slate shown last (zeros at the first)
-        ``slate_response``        (K,)      completion of the item chosen from it, 0 elsewhere
-        ``context``               (8,)      depth [slates], session minutes, sine and cosine of the hour, gap before
-                                            this session [days], day, earlier sessions, consecutive skips
-        ``profile``               (G,)      1 for the topics that the user named as favourites at sign-up
-        ========================  ========  ==========================================================================
+    Observation space
+    -----------------
+    A ``Dict`` of float32 boxes for each user; item numbers are numbers, 0 for padding. Times are below the horizon,
+    plus one slate, plus 14 days of past; counts of slates below 100 a minute.
+
+    ========================  ========  ==========================================================================
+    ``history_ids``           (H,)      items consumed, most recent first
+    ``history_completion``    (H,)      share of each that was watched, in [0, 1]
+    ``history_age``           (H,)      days since each was consumed
+    ``slate_ids``             (K,)      the slate shown last (zeros at the first)
+    ``slate_response``        (K,)      completion of the item chosen from it, 0 elsewhere
+    ``context``               (8,)      depth [slates], session minutes, sine and cosine of the hour, gap before
+                                        this session [days], day, earlier sessions, consecutive skips
+    ``profile``               (G,)      1 for the topics that the user named as favourites at sign-up
+    ========================  ========  ==========================================================================
+
     Reward
-        ``"minutes"`` of dwell; ``"clicks"``: 1 per item chosen; ``"returns"``: 1 when the user, having left,
-        is back before the horizon.
-    Ending
-        ``terminated``: the user churned. ``truncated``: the horizon (30 days) is reached, or lies before the next
-        return. Autoreset modes NEXT_STEP, SAME_STEP (with ``final_obs`` and ``final_info``) and DISABLED; when
-        disabled, a user who has finished stays finished: reward 0, the same flags.
+    ------
+    ``"minutes"`` of dwell; ``"clicks"``: 1 per item chosen; ``"returns"``: 1 when the user, having left, is back before
+    the horizon.
+
+    Starting state
+    --------------
+    The first session of a user of the split, who brings a short past, on the first day, at an hour of their own.
+
+    Episode end
+    -----------
+    ``terminated``: the user churned. ``truncated``: the scenario's horizon is reached, or lies before the next return.
+    Autoreset modes NEXT_STEP, SAME_STEP (with ``final_obs`` and ``final_info``) and DISABLED; when disabled, a user who
+    has finished stays finished: reward 0, the same flags.
+
     Seeding
-        ``world_seed`` fixes who exists. ``reset(seed=z)`` fixes luck: slot i has luck z + i and meets the users of the
-        split in an order of its own. ``options={"users": ids}`` names the users; then every slot has luck z itself,
-        z being the last seed given, so that without a new one they live the same lives again.
-        ``options={"reset_mask": mask}`` resets some slots only.
+    -------
+    ``world_seed`` fixes who exists. ``reset(seed=z)`` fixes luck: slot i has luck z + i and meets the users of the
+    split in an order of its own. ``options={"users": ids}`` names the users; then every slot has luck z itself, z being
+    the last seed given, so that without a new one they live the same lives again. ``options={"reset_mask": mask}``
+    resets some slots only.
+
     Info
-        ``user`` id, ``choice`` (slot, −1 for none), ``item`` chosen (0 for none), ``completion``, ``left`` (the slate
-        ended its session), ``day`` (clock). With ``privileged=True`` also ``latent``: hidden state, for references
-        only.
+    ----
+    The keys of `NamedEnv`, each an array (B,) with a mask ``_key`` of the slots it speaks of: ``user``, ``choice``,
+    ``item``, ``completion``, ``left``, ``day``, and with ``privileged=True`` ``latent``.
 
     Parameters
     ----------
@@ -105,6 +121,17 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     render_mode
         ``"ansi"``: `render` gives each user's last slate as text; ``"rgb_array"``: a picture of each user's life, with
         the hidden state; ``"human"``: a window with it at every reset and step, for ``num_envs=1``.
+
+    Examples
+    --------
+    >>> import gymnasium, longplay
+    >>> env = gymnasium.make_vec("longplay/Tiny-v0", num_envs=1000)  # what this class is for: one compiled loop
+    >>> observation, info = env.reset(seed=7)
+    >>> observation["history_ids"].shape, env.action_space.shape
+    ((1000, 8), (1000, 2))
+    >>> observation, minutes, churned, horizon, info = env.step([[2, 0]] * 1000)
+    >>> bool(((minutes > 0) == (info["item"] == 2)).all()), bool((churned <= info["left"]).all())
+    (True, True)
     """
 
     metadata: dict[str, Any] = {

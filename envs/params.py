@@ -162,10 +162,10 @@ class Scenario:
         ----------
         strength
             0: nothing shown now changes anything later, so the best slate now is the best slate; 1: the scenario as it
-            is; above 1: stress. At most 10.
+            is; above 1: stress. At most 5.
         """
-        if not isinstance(strength, int | float) or not 0 <= strength <= 10:
-            raise ScenarioError(f"dynamics_strength = {strength!r} is out of range; allowed: 0 to 10")
+        if not isinstance(strength, int | float) or not 0 <= strength <= 5:
+            raise ScenarioError(f"dynamics_strength = {strength!r} is out of range; allowed: 0 to 5")
         if strength == 1:
             return self
         scaled = {key: strength * self.number(key) for key in COUPLED}

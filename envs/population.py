@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from .dynamics import logistic
+from .arithmetic import logistic
 from .params import Scenario
 from .records import person_type
 
@@ -41,7 +41,7 @@ def draw_people(
         (U,) records of `records.person_type`.
     """
     p, shape = scenario.params, scenario.shape
-    count = shape.types or shape.users
+    count = min(shape.types, shape.users) or shape.users
     people = np.zeros(count, person_type(shape))
     rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
     people["taste"] = _tastes(rng, items["taste"][1:].astype(np.float64), popularity, count)

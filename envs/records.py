@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .params import Shape
+from .constants import Shape
 
 # What became of a user.
 ACTIVE, CHURNED, HORIZON = 0, 1, 2

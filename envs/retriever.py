@@ -30,8 +30,9 @@ class Retriever(VectorWrapper):
     When a session starts, the candidates are: the items most similar to the user's history (each history item votes for
     its nearest neighbours with its cosine, its recency and its completion), popular ones, recent ones and random ones,
     none twice and none from the history. Where items age, only live ones are found: those that have appeared, and not
-    longer ago than four times ``items.life``; where too few are live, the rest are 0. They are a function of the user, their luck, the session and the history
-    alone, so policies whose slates agree see the same candidates. They are in no particular order.
+    longer ago than four times ``items.life``; where too few are live, the rest are 0. They are a function of the user,
+    their luck, the session and the history alone, so policies whose slates agree see the same candidates. They are in
+    no particular order.
 
     Parameters
     ----------

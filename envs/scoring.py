@@ -190,7 +190,8 @@ def _fill_all(
     used = np.zeros(topics, np.int64)
     for b in range(len(candidates)):
         used[:] = 0
-        spread = max(scores[b].std(), 1e-9)
+        real = scores[b][candidates[b] > 0]
+        spread = max(real.std(), 1e-9) if len(real) else 1e-9
         for m in range(count):
             left[m] = scores[b, m]
             item = int(candidates[b, m])

@@ -15,8 +15,26 @@ from .world import World
 class SlateEnv(gym.Env[Observation, Any]):
     """One user at a time: a vector environment of one, with the batch axis taken off.
 
-    Everything is as in `SlateVectorEnv`; ``options={"user": n}`` names the user. Parameters: a vector environment of
-    one slot whose autoreset is disabled, wrapped or not.
+    Everything is as in `SlateVectorEnv`; ``options={"user": n}`` names the user. ``gymnasium.make`` makes one of its
+    kinds by name, see `longplay.envs.named.NamedEnv`.
+
+    Parameters
+    ----------
+    vector
+        A vector environment of one slot whose autoreset is disabled, wrapped or not.
+
+    Raises
+    ------
+    ValueError
+        If `vector` has more slots, or resets by itself.
+
+    Examples
+    --------
+    >>> from longplay import SlateEnv, SlateVectorEnv, make_world
+    >>> env = SlateEnv(SlateVectorEnv(make_world("tiny"), 1, autoreset_mode="Disabled"))
+    >>> observation, info = env.reset(seed=7, options={"user": 42})
+    >>> int(info["user"]), observation["slate_ids"].shape
+    (42, (2,))
     """
 
     metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 2}

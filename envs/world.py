@@ -94,6 +94,7 @@ def build_world(catalog: Catalog, scenario: Scenario, seed: int = 0) -> World:
     # One thread: BLAS sums in another order on another number of threads, and a world must not depend on that.
     with threadpool_limits(limits=1):
         items, names = _items(catalog, scenario, int(seed))
+        _check_past(scenario, items)
         topics = dense_topics(items, scenario.shape.topics)[1:].astype(np.float64)
         people = draw_people(scenario, items, topics, catalog.popularity, int(seed))
     for array in (items, people):
@@ -119,6 +120,16 @@ def _items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.ndarray,
     if p.items_life > 0:
         items["born"][1:] = _births(catalog.published, p.horizon_days, p.items_life)
     return items, names
+
+
+def _check_past(scenario: Scenario, items: np.ndarray) -> None:
+    """Refuse a world that is so young when it begins that nobody can have a past."""
+    known, past = int((items["born"][1:] <= -PAST_DAYS[0]).sum()), scenario.shape.past
+    if known < past:
+        raise ValueError(
+            f"scenario {scenario.name!r}: of {len(items) - 1} items only {known} have appeared when the first day "
+            f"begins, fewer than a past of {past}; add items, raise items.life or lower horizon.days or shape.past"
+        )
 
 
 def _largest(topics: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -16,6 +16,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ from longplay.scripts.common import command_line, console, set_threads
 
 STREAM = 16  # slates prepared for each user, shown in turn; fewer for very large batches
 CROWD = 1024  # users while other processes keep the cores busy
+FIRST = "import gymnasium, longplay; env = gymnasium.make('longplay/Video-v0'); env.reset(seed=0); env.step([1] * 10)"
 BUSY = "import numpy as np\na = np.ones((256, 256))\nwhile True: a @ a"
 
 Work = Callable[[], object]
@@ -185,6 +187,17 @@ def crowded(world: World, args: Arguments) -> Row:
     return {"users": CROWD, "processes": cores, **rates}
 
 
+def first_step() -> dict[str, float]:
+    """Seconds from the start of the interpreter to the end of the first step, before anything is compiled and after."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment, seconds = {**os.environ, "LONGPLAY_CACHE": folder}, {}
+        for name in ("cold", "warm"):
+            start = time.monotonic()
+            subprocess.run([sys.executable, "-c", FIRST], env=environment, check=True, capture_output=True)
+            seconds[name] = time.monotonic() - start
+    return seconds
+
+
 def main(args: Arguments) -> None:
     """Measure and print."""
     if not args.batches or min(args.batches) < 1 or args.seconds <= 0 or args.rounds < 1:
@@ -200,9 +213,10 @@ def main(args: Arguments) -> None:
         rows = speeds(place, args)
         speed_tables.worlds(rows, args.rounds)
         figures["speeds"] += rows
-    figures |= {"single": single(world, args), "crowded": crowded(world, args)}
+    figures |= {"single": single(world, args), "crowded": crowded(world, args), "first step": first_step()}
     speed_tables.single(figures["single"])
     speed_tables.crowded(figures["crowded"])
+    speed_tables.first_step(figures["first step"])
     if args.peers:
         with console.status("measuring other simulators, each in an environment of its own"):
             figures["peers"], figures["skipped"] = peers.measure_all(args.seconds, args.rounds)

@@ -1,17 +1,22 @@
 """What the scripts share: threads, the console, errors that read well, the catalogue's vectors."""
 
+import io
+import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 import tyro
+from matplotlib.figure import Figure
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from ..agents.setup import Setting
+from ..agents.training import write_text
 
 console = Console(highlight=False)
 RUNS = Path("runs")
@@ -59,6 +64,42 @@ def run_name(name: str) -> Path:
     if not name or not folder.resolve().is_relative_to(RUNS.resolve()) or folder.resolve() == RUNS.resolve():
         raise ValueError(f"name = {name!r} must be a folder name below {RUNS}/")
     return folder
+
+
+def begin_study(folder: Path, study: dict[str, Any]) -> None:
+    """Note in the folder what a study is of, so that its parts can be kept and added to.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds a study of something else.
+    """
+    file = folder / "study.json"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps(study, indent=1))
+    before = json.loads(file.read_text(encoding="utf-8"))
+    for key, value in study.items():
+        if before.get(key) != value:
+            raise ValueError(f"{folder} was begun with {key} = {before.get(key)!r}, not {value!r}; give another --name")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a Parquet file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    table.to_parquet(temporary, index=False)
+    temporary.replace(path)
+
+
+def write_figure(figure: Figure, path: Path) -> bytes:
+    """Write a PNG file whole or not at all; returns its bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(buffer.getvalue())
+    temporary.replace(path)
+    return buffer.getvalue()
 
 
 def command_line(main: Callable[[Any], None], arguments: type[Any]) -> None:

@@ -51,6 +51,14 @@ def crowded(row: Row) -> None:
     )
 
 
+def first_step(seconds: dict[str, float]) -> None:
+    """From the start of the interpreter to the end of the first step."""
+    console.print(
+        f"from `python` to the end of the first step: {seconds['cold']:.1f} s where nothing is compiled yet, "
+        f"{seconds['warm']:.1f} s afterwards"
+    )
+
+
 def peers(rows: Sequence[Row], skipped: dict[str, str], own: Sequence[Row]) -> None:
     """Other simulators, and how many times faster this one is at its best batch size; below 1 it is slower."""
     best = [max(row[name] for row in own) for name in ("engine", "step")]

@@ -8,7 +8,7 @@ import pytest
 
 from longplay.envs import dynamics, records
 from longplay.envs.env import SlateVectorEnv
-from longplay.tests.envs.worlds import content, record
+from longplay.tests.envs.worlds import content, record, scratch
 
 PLACES = ["clock", "gap", "session", "depth", "session_minutes", "day", "status", "left", "taste"]
 
@@ -61,11 +61,12 @@ def test_every_click_pays_the_same(control_world):
 
 def click_chance(world, user, slate):
     """Chance that the slate is opened, by the engine's own weights."""
-    p = record(world.scenario)
+    p, work = record(world.scenario), scratch(world.scenario)
     user.slate[:] = slate
-    dynamics.feel(p, user, world.items)
-    total = dynamics.weigh(p, user, world.items)
-    return total / (total + math.exp(p.choice_nothing))
+    dynamics.feel(p, work, user)
+    dynamics.weigh(p, work, world.items, user)
+    total = dynamics.logit_chances(p, work)
+    return work.weight.sum() / total
 
 
 @pytest.fixture

@@ -1,14 +1,23 @@
 """The batch: a life depends on nobody else, and policies that agree share their luck."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from longplay.envs import engine
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.records import ACTIVE
-from longplay.tests.envs.worlds import content
+from longplay.envs.world import build_world
+from longplay.tests.envs.worlds import aged, content, small
 
 STEPS = 40
+SCENARIOS = {"video": small(), "control": small("control"), "aged": aged(), "position": aged(choice__model="position")}
+
+
+@pytest.fixture(params=SCENARIOS)
+def any_world(request, catalog):
+    return build_world(catalog, SCENARIOS[request.param])
 
 
 def slates_of(world, users, step):
@@ -29,17 +38,40 @@ def named_lives(world, users, steps=STEPS, seed=4, policy=slates_of, **options):
     return np.stack(records)
 
 
-def test_a_named_user_lives_the_same_life_alone_in_any_batch_and_on_any_thread(world):
-    rng = np.random.default_rng(0)
+def test_a_named_user_lives_the_same_life_alone_in_any_batch_and_on_any_thread(any_world):
+    world, rng = any_world, np.random.default_rng(0)
     users = rng.integers(0, 200, 1000)  # most of them several times
     whole = named_lives(world, users)
     order = rng.permutation(1000)
     assert content(named_lives(world, users[order])) == content(whole[:, order])
-    assert content(named_lives(world, users, threads=2)) == content(whole)
+    for threads in (2, 3):
+        assert content(named_lives(world, users, threads=threads)) == content(whole)
+    assert content(named_lives(world, users[:2], threads=3)) == content(whole[:, :2])
+    for cut in (slice(0, 333), slice(333, 1000)):
+        assert content(named_lives(world, users[cut])) == content(whole[:, cut])
     for slot in (0, 17, 999):
         assert content(named_lives(world, users[slot : slot + 1])) == content(whole[:, slot : slot + 1])
     assert (whole["status"][-1] != ACTIVE).any()
     assert len({content(whole[-1, slot : slot + 1]) for slot in range(1000)}) == len(np.unique(users))
+
+
+def test_lives_do_not_depend_on_how_items_are_numbered(any_world):
+    """The item table permuted, and the slates and pasts with it: the same slots are chosen, for the same minutes."""
+    world, users = any_world, np.arange(200)
+    number = np.append(0, np.random.default_rng(0).permutation(np.arange(1, len(world.items))))
+    items, people = np.empty_like(world.items), world.people.copy()
+    items[number] = world.items
+    people["past_items"] = number[people["past_items"]]
+    for table in (items, people):
+        table.setflags(write=False)
+    other = replace(world, items=items, people=people)
+    one = named_lives(world, users)
+    two = named_lives(other, users, policy=lambda w, u, step: number[slates_of(w, u, step)])
+    for field in ("slate", "history_items"):
+        np.testing.assert_array_equal(number[one[field]], two[field])
+    rest = [name for name in one.dtype.names if name not in ("slate", "history_items", "residues")]
+    assert content(one[rest]) == content(two[rest])
+    assert (one["choice"] >= 0).sum() > 200
 
 
 def test_policies_share_luck_while_their_slates_agree(world):

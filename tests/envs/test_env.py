@@ -1,4 +1,4 @@
-"""The Gymnasium faces: equal to each other, accepted by the checkers, nothing hidden in what agents see."""
+"""The Gymnasium faces: accepted by the checkers, in their spaces, and true to what happened."""
 
 import warnings
 
@@ -14,8 +14,9 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 import longplay  # noqa: F401  (registers the ids)
 from longplay.envs import engine
 from longplay.envs.env import REWARDS, SlateVectorEnv
-from longplay.envs.make import make_env, make_vector_env
+from longplay.envs.named import Video
 from longplay.envs.single import SlateEnv
+from longplay.envs.world import build_world
 from longplay.tests.contracts import EnvContract, assert_same
 from longplay.tests.envs.worlds import small, vectors
 
@@ -43,37 +44,9 @@ def follow(env, steps, rng):
 # --- one face is the other -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("slots", [1, 2, 33])
-@pytest.mark.parametrize("mode", MODES)
-def test_native_vector_is_a_sync_vector_of_singles(short_world, mode, slots):
-    options = {"privileged": True, "reward": REWARDS[slots % 3]}
-    native = SlateVectorEnv(short_world, slots, autoreset_mode=mode, **options)
-
-    def single():
-        return SlateEnv(SlateVectorEnv(short_world, autoreset_mode=AutoresetMode.DISABLED, **options))
-
-    sync = SyncVectorEnv([single] * slots, autoreset_mode=mode)
-    assert native.observation_space == sync.observation_space
-    assert native.action_space == sync.action_space
-    assert native.metadata["autoreset_mode"] == sync.metadata["autoreset_mode"] == mode
-    assert_same(native.reset(seed=5), sync.reset(seed=5))
-    rng, ends = np.random.default_rng(slots), 0
-    for _ in range(150):
-        slates = actions_of(native, rng)
-        one, other = native.step(slates), sync.step(slates)
-        assert_same(one, other)
-        done = one[2] | one[3]
-        ends += done.sum()
-        if mode == AutoresetMode.DISABLED and done.any():
-            assert_same(
-                native.reset(options={"reset_mask": done.copy()}), sync.reset(options={"reset_mask": done.copy()})
-            )
-    assert ends > slots
-
-
 def test_a_seed_for_each_slot_and_none_is_as_in_a_sync_vector(short_world):
     native = SlateVectorEnv(short_world, 3)
-    sync = SyncVectorEnv([lambda: make_env(catalog=short_world.catalog, scenario=short_world.scenario)] * 3)
+    sync = SyncVectorEnv([lambda: Video(catalog=short_world.catalog, scenario=short_world.scenario)] * 3)
     for seed in (7, [1, 2**40, 3], [9, None, 1], None):
         assert_same(native.reset(seed=seed), sync.reset(seed=seed))
 
@@ -99,7 +72,7 @@ class TestItems(EnvContract):
 
 
 def test_a_saved_state_of_a_single_environment_continues_to_the_bit(catalog):
-    env = make_env(**settings_of("candidates", catalog))
+    env = Video(**settings_of("candidates", catalog))
     env.reset(seed=3)
     rng = np.random.default_rng(0)
     slates = rng.integers(0, 64, (30, 10))
@@ -116,7 +89,7 @@ def test_a_saved_state_of_a_single_environment_continues_to_the_bit(catalog):
 
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("name", IDS)
-def test_the_checkers_of_gymnasium_and_stable_baselines3_have_nothing_to_say(catalog, name, action):
+def test_the_checkers_of_gymnasium_and_stable_baselines3_have_nothing_to_say(catalog, name, action, window):
     env = gymnasium.make(name, **settings_of(action, catalog))
     check_env(env.unwrapped)
     check_env_sb3(env)
@@ -146,8 +119,8 @@ def test_make_and_make_vec(catalog, name):
 
 
 def test_each_id_has_its_own_scenario(catalog):
-    pace = [gymnasium.make(name, catalog=catalog).unwrapped.world.scenario.params.time_pace for name in IDS]
-    assert pace == [0.0, 3.0]
+    worlds = [gymnasium.make(name, catalog=catalog).unwrapped.world for name in IDS]
+    assert [world.scenario.params.time_coupling for world in worlds] == [1.0, 0.0]
 
 
 # --- what agents see -----------------------------------------------------------------------------------------------
@@ -176,39 +149,6 @@ def test_observations_lie_in_their_space_where_a_slate_crosses_the_horizon(world
     assert truncated.all()
     assert observation["context"][:, 5].max() > horizon
     assert observation in env.observation_space
-
-
-HIDDEN = {"taste", "sensitivity", "recovery", "leave_logit", "visit_rate", "chronotype", "luck", "episode", "k0", "k1"}
-HIDDEN |= {"satiation", "mood", "weight", "fatigue", "satisfaction", "trust", "residues"}
-VISIBLE = {
-    "id",
-    "clock",
-    "gap",
-    "session_minutes",
-    "session",
-    "depth",
-    "skips",
-    "day",
-    "last",
-    "status",
-    "slate",
-    "choice",
-}
-VISIBLE |= {"completion", "minutes", "left", "history_items", "history_completion", "history_time"}
-
-
-def test_nothing_hidden_is_in_the_observation(world):
-    env = SlateVectorEnv(world, 50)
-    env.reset(seed=0)
-    follow(env, 12, np.random.default_rng(0))
-    before = env.load_state(env.save_state())
-    users, rng = env.engine.users, np.random.default_rng(1)
-    assert set(users.dtype.names) == HIDDEN | VISIBLE  # a new field must be told apart here
-    for field in sorted(HIDDEN):
-        users[field] = rng.permutation(users[field]) + 1
-    assert_same(env.load_state(env.save_state()), before)
-    users["history_completion"] += 0.1  # what is visible, is seen
-    assert (env.load_state(env.save_state())["history_completion"] != before["history_completion"]).all()
 
 
 def test_the_observation_agrees_with_the_info(world):
@@ -276,6 +216,14 @@ def test_rewards_count_minutes_clicks_and_returns(short_world):
     assert over.any()
 
 
+@pytest.mark.parametrize("reward", REWARDS)
+def test_the_reward_is_the_scenarios_unless_another_is_asked_for(catalog, reward):
+    world = build_world(catalog, small(reward=reward))
+    assert SlateVectorEnv(world).reward == reward
+    for other in REWARDS:
+        assert SlateVectorEnv(world, reward=other).reward == other
+
+
 def test_ansi_shows_the_slate_the_choice_and_the_end(short_world):
     env = SlateEnv(SlateVectorEnv(short_world, autoreset_mode="Disabled", render_mode="ansi"))
     endings = set()
@@ -293,100 +241,6 @@ def test_ansi_shows_the_slate_the_choice_and_the_end(short_world):
         endings.add((bool(terminated), lines[-1]))
     assert endings == {(True, "left, and never came back"), (False, "the horizon is reached")}
     assert SlateVectorEnv(short_world).render() is None
-
-
-# --- errors --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"reward": "likes"}, r"reward = 'likes' is unknown; allowed: 'minutes', 'clicks', 'returns'"),
-        ({"split": "dev"}, r"split = 'dev' is unknown; allowed: 'train', 'validation', 'test'"),
-        ({"action": "weight"}, r"action = 'weight' is unknown \(did you mean 'weights'\?\); allowed: 'items'"),
-        ({"render_mode": "human"}, r"render_mode = 'human' is unknown; allowed: None, 'ansi'"),
-        ({"autoreset_mode": "sometimes"}, r"'sometimes' is not a valid AutoresetMode"),
-        ({"num_envs": 0}, r"num_envs = 0 must be a whole number of at least 1"),
-        ({"world_seed": -1}, r"world_seed = -1 must be a whole number from 0 to 2\*\*63 - 1"),
-        ({"action": "query"}, r"action = 'query' with candidates needs item_vectors of shape \(300, E\)"),
-        ({"scenario": 5}, r"scenario = 5 must be a name, a TOML file, a dictionary of overrides or a Scenario"),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
-def test_a_wrong_setting_is_named_with_what_is_allowed(catalog, options, message):
-    with pytest.raises(ValueError, match=message):
-        make_vector_env(**{"catalog": catalog, "scenario": small()} | options)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"users": [1, 2]}, r"options\['users'\] must be 3 whole numbers, got \[1, 2\]"),
-        ({"users": [1.0, 2.0, 3.0]}, r"must be 3 whole numbers"),
-        ({"users": [1, 2, 200]}, r"contains 200; the world has users 0 to 199"),
-        ({"users": [-1, 2, 3]}, r"contains -1; the world has users 0 to 199"),
-        ({"user": 3}, r"reset option 'user' is unknown; allowed: 'users', 'reset_mask'"),
-        ({"reset_mask": [True]}, r"options\['reset_mask'\] must be 3 booleans with at least one True, got \[True\]"),
-        ({"reset_mask": np.zeros(3, bool)}, r"at least one True"),
-        ({"reset_mask": np.ones(3)}, r"must be 3 booleans"),
-    ],
-    ids=str,
-)
-def test_a_wrong_reset_option_is_named(world, options, message):
-    env = SlateVectorEnv(world, 3)
-    with pytest.raises(ValueError, match=message):
-        env.reset(seed=0, options=options)
-
-
-@pytest.mark.parametrize(
-    ("seed", "message"),
-    [(-1, "(?i)seed"), ([1, 2], "seed has 2 entries for 3 users"), ([1, -2, 3], "must not be negative")],
-)
-def test_a_wrong_seed_is_named(world, seed, message):
-    with pytest.raises((ValueError, gymnasium.error.Error), match=message):
-        SlateVectorEnv(world, 3).reset(seed=seed)
-
-
-def test_a_single_environment_names_its_own_options(world):
-    env = SlateEnv(SlateVectorEnv(world, autoreset_mode="Disabled"))
-    assert env.reset(seed=0, options={"user": 17})[1]["user"] == 17
-    with pytest.raises(ValueError, match="reset option 'users' is unknown; allowed: 'user'"):
-        env.reset(options={"users": [3]})
-    with pytest.raises(ValueError, match="needs a vector environment with num_envs=1 and autoreset_mode=DISABLED"):
-        SlateEnv(SlateVectorEnv(world))
-
-
-def test_the_first_reset_must_be_of_every_slot(world):
-    with pytest.raises(gymnasium.error.ResetNeeded, match="the first reset must be of every slot"):
-        SlateVectorEnv(world, 2).reset(options={"reset_mask": np.array([True, False])})
-
-
-@pytest.mark.parametrize(
-    ("place", "message"),
-    [
-        (301, "item 301 in a slate is out of range; allowed: 0 .empty slot. to 300"),
-        (-1, "item -1 in a slate is out of range"),
-        (2**63, "item 9223372036854775808 in a slate is out of range"),
-        (1.5, "slates must be whole item numbers from 0 to 300, got 1.5"),
-        (np.nan, "slates must be whole item numbers from 0 to 300, got nan"),
-        (1e30, "item 301 in a slate is out of range"),
-        ("seven", "slates must be whole item numbers from 0 to 300, got "),
-        (None, "slates must be whole item numbers from 0 to 300, got "),
-    ],
-)
-def test_an_item_that_is_none_is_named(world, place, message):
-    env = SlateVectorEnv(world, 2)
-    env.reset(seed=0)
-    slates = [[1] * 10, [1] * 9 + [place]]
-    with pytest.raises(ValueError, match=message):
-        env.step(np.array(slates, dtype=np.uint64 if place == 2**63 else None))
-
-
-def test_a_slate_of_another_shape_is_named(world):
-    env = SlateVectorEnv(world, 2)
-    env.reset(seed=0)
-    with pytest.raises(ValueError, match=r"slates have shape \(2, 9\), expected \(users, slots\) = \(2, 10\)"):
-        env.step(np.ones((2, 9), np.int64))
 
 
 def test_slates_of_any_layout_and_whole_type_are_the_same_and_compile_nothing(world):
@@ -411,15 +265,6 @@ def test_slates_of_any_layout_and_whole_type_are_the_same_and_compile_nothing(wo
             first = len(compiled)
         assert len(compiled) == first
         assert_same(found[-1], found[0])
-
-
-def test_a_state_of_another_size_is_refused(catalog, world):
-    state = SlateVectorEnv(world, 2).save_state()
-    with pytest.raises(ValueError, match="another scenario or B"):
-        SlateVectorEnv(world, 3).load_state(state)
-    env = make_vector_env(**settings_of("candidates", catalog, num_envs=2))
-    with pytest.raises(ValueError, match=r"state has no candidates of shape \(2, 64\)"):
-        env.load_state(state)
 
 
 def test_named_users_without_a_seed_live_the_last_seeds_luck_whatever_their_slot(short_world):

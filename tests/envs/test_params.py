@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from longplay.envs.params import LIMITS, SHAPE_LIMITS, Params, Scenario, ScenarioError, scenario_names
+from longplay.envs.constants import CASCADE, LIMITS, SATURATING, SHAPE_LIMITS, WORDS
+from longplay.envs.make import CATALOGS
+from longplay.envs.params import REWARDS, Scenario, ScenarioError, scenario_names
 
 SHIPPED = scenario_names()
 VIDEO = Scenario.load("video")
@@ -22,11 +22,16 @@ def toml(folder, text, name="mine.toml"):
 
 
 def test_shipped_scenarios():
-    assert SHIPPED == ["control", "video"]
+    assert {"control", "tiny", "video"} <= set(SHIPPED)
+    for name in SHIPPED:
+        scenario = Scenario.load(name)
+        assert scenario.catalog in CATALOGS
+        assert scenario.reward in REWARDS
 
 
 def test_every_field_has_limits_and_every_limit_a_field():
-    assert set(Params._fields) - DERIVED == set(LIMITS)
+    assert set(VIDEO.record.dtype.names) - DERIVED == {*LIMITS, *WORDS}
+    assert not set(LIMITS) & set(WORDS)
     assert set(SHAPE_LIMITS) == {field.name for field in dataclasses.fields(VIDEO.shape)}
     assert all(low < high and unit for low, high, unit in LIMITS.values())
 
@@ -34,18 +39,40 @@ def test_every_field_has_limits_and_every_limit_a_field():
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_constant_has_a_value_in_force_and_a_source(name):
     scenario = Scenario.load(name)
-    assert set(scenario.values) == set(LIMITS)
+    assert set(scenario.values) == {*LIMITS, *WORDS}
     for key, value in scenario.values.items():
-        assert getattr(scenario.params, key) == value
+        if key in WORDS:
+            assert WORDS[key][int(scenario.params[key])] == value
+        else:
+            assert scenario.params[key] == getattr(scenario.params, key) == scenario.number(key) == value
         source = scenario.sources[key]
-        assert len(source) >= 7
+        assert len(source) >= 7, key
         assert source not in ("set by the user", "stated without a source")
-        if "assumed" in source or key in scenario.ranges:
+        if key in LIMITS and ("assumed" in source or key in scenario.ranges):
             low, high = scenario.ranges[key]
             assert low <= value <= high, key
             assert LIMITS[key][0] <= low <= high <= LIMITS[key][1], key
-            assert low < high or "definition" in source or "time is what" in source, key
+            assert low < high or "definition" in source, key
     assert len(scenario.sources["day_hours"]) >= 7
+
+
+def test_words_stand_for_their_places():
+    scenario = VIDEO.with_overrides({"choice.model": "cascade", "satiation.kind": "saturating"})
+    assert (scenario.params.choice_model, scenario.params.satiation_kind) == (CASCADE, SATURATING)
+    assert scenario.values["choice_model"] == "cascade"
+
+
+@pytest.mark.parametrize("key", sorted(WORDS))
+@pytest.mark.parametrize("wrong", ["Logit", "", 1, None, True])
+def test_an_unknown_word_is_refused_with_those_known(key, wrong):
+    dotted, allowed = key.replace("_", ".", 1), ", ".join(map(repr, WORDS[key]))
+    with pytest.raises(ScenarioError, match=rf"'video': {dotted} = {wrong!r} is unknown; allowed: {allowed}$"):
+        VIDEO.with_overrides({dotted: wrong})
+
+
+def test_the_record_is_read_only():
+    with pytest.raises(ValueError, match="read-only"):
+        VIDEO.record["trust_rate"] = 0.5
 
 
 def test_activity_has_mean_1_and_position_starts_at_1():
@@ -53,6 +80,9 @@ def test_activity_has_mean_1_and_position_starts_at_1():
     np.testing.assert_allclose(VIDEO.params.hours / VIDEO.params.hours[0], np.array(VIDEO.hours) / VIDEO.hours[0])
     assert VIDEO.params.position[0] == 1.0
     assert len(VIDEO.params.position) == VIDEO.shape.slate
+    cascade = VIDEO.with_overrides({"choice.model": "cascade", "choice.position": 0.3}).params.position
+    np.testing.assert_allclose(cascade, np.exp(-0.3 * np.arange(10)))
+    np.testing.assert_allclose(VIDEO.params.position, np.arange(1, 11) ** -0.5)
 
 
 @pytest.mark.parametrize("key", sorted(LIMITS))
@@ -96,6 +126,7 @@ def test_a_size_out_of_its_limits_is_refused(key):
         ({"day.hours": [math.nan] * 24}, r"day.hours needs 24 positive numbers"),
         ({"day.hours": 3}, r"day.hours needs 24 positive numbers, got 3"),
         ({"day.hours": ["noon"] * 24}, r"day.hours needs 24 positive numbers"),
+        ({"reward": "likes"}, r"reward = 'likes' is unknown; allowed: 'minutes', 'clicks', 'returns'"),
         ({"taste.drift": {"value": 0.1, "sauce": "x"}}, r"taste.drift is written \{ value = .*'sauce'"),
         ({"taste.drift": {"value": 0.1, "range": [1.0]}}, r"taste.drift: range needs two numbers, got \[1.0\]"),
         ({"taste.drift": {"value": 0.1, "range": 5}}, r"taste.drift: range needs two numbers, got 5"),
@@ -114,7 +145,7 @@ def test_a_wrong_override_is_named_with_its_fix(overrides, message):
         ("[taste", "is not valid TOML"),
         ("taste = 3", "'taste' must be a table such as"),
         ("[taste]\nweight = 8.0", "missing shape.candidates; give it a whole number"),
-        ('base = "vidoe"', r"unknown scenario 'vidoe' \(did you mean 'video'\?\); known: control, video"),
+        ('base = "vidoe"', r"unknown scenario 'vidoe' \(did you mean 'video'\?\); known: control, "),
         ('base = "video"\n[taste]\ndrift = 7', "taste.drift = 7 is out of range; allowed: 0 to 1"),
     ],
 )
@@ -127,7 +158,9 @@ def test_a_wrong_file_is_named_with_its_fix(tmp_path, text, message):
 
 def test_a_missing_constant_is_named(tmp_path):
     sizes = "\n".join(f"{key} = {getattr(VIDEO.shape, key)}" for key in SHAPE_LIMITS)
-    with pytest.raises(ScenarioError, match=r"missing choice.appeal, choice.nothing, .*; give each a number"):
+    with pytest.raises(
+        ScenarioError, match=r"missing choice.appeal, choice.model, .*, trust.start; give each a number"
+    ):
         Scenario.load(toml(tmp_path, f"[shape]\n{sizes}"))
 
 
@@ -143,7 +176,7 @@ def test_a_chain_of_bases_and_overrides(tmp_path):
     scenario = Scenario.load(str(second)).with_overrides({"trust": {"start": 0.25}})
     assert (scenario.values["taste_drift"], scenario.values["taste_weight"]) == (0.5, 3)
     assert (scenario.values["trust_start"], scenario.shape.users) == (0.25, 50)
-    rest = set(LIMITS) - {"taste_drift", "taste_weight", "trust_start"}
+    rest = {*LIMITS, *WORDS} - {"taste_drift", "taste_weight", "trust_start"}
     assert {key: scenario.values[key] for key in rest} == {key: Scenario.load("control").values[key] for key in rest}
 
 
@@ -163,11 +196,23 @@ def test_a_plain_number_replaces_what_was_said_about_the_old_one():
     assert (told.sources["taste_drift"], told.ranges["taste_drift"]) == ("a log", (0.1, 0.9))
 
 
-@given(st.sampled_from(sorted(LIMITS)))
+def test_a_file_names_its_catalogue_and_its_reward(tmp_path):
+    file = toml(tmp_path, 'base = "video"\ncatalog = "news"\nreward = "clicks"')
+    assert (Scenario.load(file).catalog, Scenario.load(file).reward) == ("news", "clicks")
+    plain = Scenario.load(toml(tmp_path, 'base = "mine.toml"', "other.toml"))
+    assert (plain.catalog, plain.reward) == ("news", "clicks")
+    changed = plain.with_overrides({"reward": "returns", "catalog": "films"})
+    assert (changed.catalog, changed.reward) == ("films", "returns")
+
+
+@pytest.mark.parametrize("key", sorted([*LIMITS, *WORDS]))
 def test_the_digest_changes_with_any_value(key):
-    low, high, _ = LIMITS[key]
     value = VIDEO.values[key]
-    other = value + (high - value) * 1e-3 if value < high else (low + value) / 2
+    if key in WORDS:
+        other = WORDS[key][1]
+    else:
+        low, high, _ = LIMITS[key]
+        other = value + (high - value) * 1e-3 if value < high else (low + value) / 2
     changed = dataclasses.replace(VIDEO, values={**VIDEO.values, key: other})
     assert changed.digest != VIDEO.digest
     assert changed != VIDEO
@@ -176,9 +221,10 @@ def test_the_digest_changes_with_any_value(key):
 def test_the_digest_changes_with_sizes_and_hours_and_not_with_words():
     assert VIDEO.with_overrides({"shape.users": 9999}).digest != VIDEO.digest
     assert VIDEO.with_overrides({"day.hours": [1.0] * 24}).digest != VIDEO.digest
-    same = dataclasses.replace(VIDEO, name="other", sources={}, ranges={})
+    assert VIDEO.with_overrides({"reward": "clicks"}).digest != VIDEO.digest
+    same = dataclasses.replace(VIDEO, name="other", sources={}, ranges={}, catalog="another")
     assert same.digest == VIDEO.digest
     assert same == VIDEO
     assert hash(same) == hash(VIDEO)
-    as_float = dataclasses.replace(VIDEO, values={key: float(value) for key, value in VIDEO.values.items()})
+    as_float = dataclasses.replace(VIDEO, values={k: v if k in WORDS else float(v) for k, v in VIDEO.values.items()})
     assert as_float.digest == VIDEO.digest

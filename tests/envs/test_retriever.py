@@ -8,7 +8,8 @@ from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_vector_env
 from longplay.envs.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
 from longplay.envs.retriever import Retriever
-from longplay.tests.envs.worlds import make_catalog, small, vectors
+from longplay.envs.world import build_world
+from longplay.tests.envs.worlds import aged, make_catalog, small, vectors
 
 SIMILAR, POPULAR, RECENT = 40, 12, 6  # of 64
 
@@ -84,7 +85,7 @@ def test_candidates_come_from_their_sources(make, catalog):
     env = make(60)
     observation, _ = env.reset(seed=1)
     popular = set(np.argsort(-catalog.popularity)[:64] + 1)
-    recent = set(np.argsort(-catalog.published, kind="stable")[:64] + 1)
+    recent = set(np.argsort(catalog.published, kind="stable")[-2 * 64 :] + 1)  # the newest, twice as many as are found
     apart = {"popular": 0, "recent": 0, "neither": 0}
     for b in range(60):
         one = {key: value[b] for key, value in observation.items()}
@@ -164,3 +165,48 @@ def test_a_tiny_catalogue_gives_what_it_has(items):
 def test_wrong_vectors_are_named(world, catalog, change, message):
     with pytest.raises(ValueError, match=message):
         Retriever(SlateVectorEnv(world), change(vectors(catalog)))
+
+
+# --- items that age ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("life", [0.5, 4.0])
+def test_where_items_age_only_live_ones_are_found(catalog, life):
+    """Those that have appeared, and not longer ago than four lives; where too few are, the rest are 0."""
+    world = build_world(catalog, aged(items__life=life))
+    env = Retriever(SlateVectorEnv(world, 60), vectors(catalog))
+    observation, _ = env.reset(seed=0)
+    rng, checked, short = np.random.default_rng(0), 0, 0
+    fresh = np.ones(60, bool)
+    for _ in range(25):
+        for b in np.flatnonzero(fresh):
+            now = env.unwrapped.engine.users["clock"][b]
+            found = observation["candidates"][b].astype(int)
+            real = found[found > 0]
+            live = np.flatnonzero((world.born[1:] <= now) & (world.born[1:] >= now - 4 * life)) + 1
+            history = observation["history_ids"][b].astype(int)
+            assert set(real) <= set(live) - set(history)
+            assert len(set(real)) == len(real)
+            assert (np.diff((found > 0).astype(int)) <= 0).all()  # the zeros come last
+            assert len(real) == min(64, len(set(live) - set(history)))
+            checked, short = checked + 1, short + (len(real) < 64)
+        observation, _, terminated, truncated, _ = env.step(rng.integers(0, 301, (60, 10)))
+        assert observation in env.observation_space
+        fresh = (observation["context"][:, 0] == 0) & ~terminated & ~truncated
+    assert checked > 200
+    assert (short == checked) if life < 1 else (short < checked)
+
+
+def test_recent_candidates_are_the_newest_of_those_that_have_appeared(catalog):
+    world = build_world(catalog, aged())
+    env = Retriever(SlateVectorEnv(world, 60), vectors(catalog))
+    observation, _ = env.reset(seed=0)
+    new = 0
+    for b in range(60):
+        now = env.unwrapped.engine.users["clock"][b]
+        live = np.flatnonzero((world.born[1:] <= now) & (world.born[1:] >= now - 16)) + 1
+        newest = live[np.argsort(-world.born[live])][: 2 * 64]
+        found = set(observation["candidates"][b].astype(int)) - {0}
+        assert len(found & set(newest)) >= RECENT
+        new += len(found & set(newest[:10]))
+    assert new > 0

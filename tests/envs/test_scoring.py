@@ -112,8 +112,8 @@ def test_one_weight_ranks_by_its_feature(seen, scorer, feature):
 
 
 def test_dates_in_seconds_weigh_as_much_as_dates_in_years(catalog):
-    """Standard deviations must not drown in the size of the numbers."""
-    shifted = replace(catalog, published=1.7e9 + 3600.0 * (catalog.published - 1940.0))
+    """Standard deviations must not drown in the size of the numbers, which single precision still tells apart."""
+    shifted = replace(catalog, published=1.7e9 + 4096.0 * (catalog.published - 1940.0))
     slates = []
     for one in (catalog, shifted):
         world = build_world(one, small())
@@ -169,3 +169,16 @@ def test_scores_do_not_depend_on_the_batch(seen, scorer):
         alone = {key: value[b : b + 1] for key, value in seen.items()}
         np.testing.assert_array_equal(scorer.weighted(alone, weights[b : b + 1])[0], whole[b])
         np.testing.assert_array_equal(scorer.features(alone)[0], scorer.features(seen)[b])
+
+
+@pytest.mark.parametrize("count", [64, 6])
+def test_empty_candidates_change_nothing_and_come_last(seen, scorer, count):
+    """Where items age there may be too few: the spreads are those of the candidates that there are."""
+    weights = np.random.default_rng(count).uniform(-1, 1, (USERS, len(WEIGHTS)))
+    assert (weights[:, -1] > 0).sum() > 5  # variety is wanted
+    some = seen | {"candidates": seen["candidates"][:, :count]}
+    padded = seen | {"candidates": np.pad(some["candidates"], ((0, 0), (0, 40)))}
+    slates = scorer.weighted(padded, weights)
+    np.testing.assert_array_equal(slates, scorer.weighted(some, weights))
+    assert ((slates > 0).sum(axis=1) == min(count, 10)).all()
+    assert (np.diff((slates > 0).astype(int), axis=1) <= 0).all()

@@ -128,7 +128,7 @@ def test_pasts_and_favourites_follow_taste_without_giving_it_away(world):
     liking = taste @ items["taste"][1:].T.astype(float)
     past = np.take_along_axis(liking, people["past_items"] - 1, axis=1)
     assert past.mean() > liking.mean() + liking.std()
-    named = people["profile"] @ items["topics"].T
+    named = people["profile"] @ world.topics.T
     assert np.corrcoef(named[:, 1:].ravel(), liking.ravel())[0, 1] > 0.1
     assert np.corrcoef(named[:, 1:].ravel(), liking.ravel())[0, 1] < 0.8
 

@@ -1,0 +1,158 @@
+"""The dial: at 0 nothing shown now changes anything later, at 1 it is the scenario, in between it scales."""
+
+import math
+
+import numpy as np
+import pytest
+
+from longplay.envs.env import SlateVectorEnv
+from longplay.envs.make import make_vector_env, make_world
+from longplay.envs.params import COUPLED, Scenario, ScenarioError, scenario_names
+from longplay.envs.records import ACTIVE, CHURNED, HORIZON
+from longplay.envs.world import build_world
+from longplay.tests.envs.worlds import aged, content, small
+
+USERS = 60
+STEPS = 100
+# Where the users are, and who they are; not what they consumed.
+PLACES = ["clock", "gap", "session", "depth", "session_minutes", "day", "status", "left", "taste", "id", "leave_logit"]
+SHAPE = {f"shape__{key}": value for key, value in vars(Scenario.load("video").shape).items() if key != "types"}
+
+
+def sized(name):
+    """A shipped scenario in the sizes of Video, so that nothing is compiled anew; with clicks even where items age."""
+    clicks = {"choice__nothing": -5.0} if Scenario.load(name).number("items_life") else {}
+    return small(name, **SHAPE | {"shape__users": 200, "shape__candidates": 64} | clicks)
+
+
+SCENARIOS = {name: sized(name) for name in scenario_names()}
+SCENARIOS |= {"aged": aged(), "position": aged(choice__model="position")}
+scenarios = pytest.mark.parametrize("name", SCENARIOS)
+
+
+def slates(rng):
+    return rng.integers(0, 301, (USERS, 10))
+
+
+def live(world, policy, steps=STEPS):
+    """Records of the users after each slate, (steps, USERS), and what each slate paid."""
+    env = SlateVectorEnv(world, USERS, autoreset_mode="Disabled", reward="minutes")
+    env.reset(seed=5, options={"users": np.arange(USERS)})
+    records, paid = [], []
+    for step in range(steps):
+        paid.append(env.step(policy(step))[1])
+        records.append(env.engine.users.copy())
+    return np.stack(records), np.array(paid)
+
+
+def policies():
+    rng = np.random.default_rng(0)
+    order = [slates(rng) for _ in range(STEPS)]
+    return {
+        "random": lambda step: order[step],
+        "nothing": lambda step: np.zeros((USERS, 10), np.int64),
+        "the same": lambda step: np.full((USERS, 10), 7),
+        "ten": lambda step: np.tile(np.arange(1, 11), (USERS, 1)),
+    }
+
+
+@scenarios
+def test_without_strength_slates_change_no_place_and_no_time(catalog, name):
+    world = build_world(catalog, SCENARIOS[name].with_strength(0))
+    found = {key: live(world, policy)[0] for key, policy in policies().items()}
+    assert (found["random"]["choice"] != found["ten"]["choice"]).any()
+    for key in ("nothing", "the same", "ten"):
+        for field in PLACES:
+            assert found[key][field].tobytes() == found["random"][field].tobytes(), field
+    assert found["random"]["session"].max() >= 2
+    if name != "tiny":  # whose lives are short
+        assert set(found["random"]["status"][-1]) >= {CHURNED} | ({HORIZON} & set(found["nothing"]["status"][-1]))
+
+
+@pytest.mark.parametrize("name", sorted(set(SCENARIOS) - {"control"}))
+def test_with_strength_they_do(catalog, name):
+    """The test above can fail."""
+    world = build_world(catalog, SCENARIOS[name])
+    found = [live(world, policy)[0] for policy in policies().values()]
+    assert len({content(records[PLACES]) for records in found}) > 1
+
+
+@scenarios
+def test_without_strength_what_a_slate_pays_depends_on_it_alone(catalog, name):
+    """So expected rewards add up over slates: whatever was shown before, the same slate brings the same."""
+    world = build_world(catalog, SCENARIOS[name].with_strength(0))
+    rng = np.random.default_rng(1)
+    order, others = [slates(rng) for _ in range(STEPS)], [slates(rng) for _ in range(STEPS)]
+    one, paid = live(world, lambda step: order[step])
+    two, got = live(world, lambda step: order[step] if step % 3 == 2 else others[step])
+    same = np.arange(STEPS) % 3 == 2
+    assert paid[same].tobytes() == got[same].tobytes()
+    read = same[:, None] & (np.roll(one["status"], 1, axis=0) == ACTIVE)  # who has finished reads nothing
+    for field in ("choice", "completion"):
+        assert one[field][read].tobytes() == two[field][read].tobytes()
+    assert (paid[~same] != got[~same]).any()
+    assert (paid[same] > 0).sum() > 10
+
+
+@pytest.mark.parametrize("name", ["video", "aged"])
+def test_with_strength_what_a_slate_pays_depends_on_those_before(catalog, name):
+    world = build_world(catalog, SCENARIOS[name])
+    rng = np.random.default_rng(1)
+    order, others = [slates(rng) for _ in range(9)], [slates(rng) for _ in range(9)]
+    _, paid = live(world, lambda step: order[step], 9)
+    _, got = live(world, lambda step: order[step] if step == 8 else others[step], 9)
+    assert (paid[8] != got[8]).any()
+
+
+@pytest.mark.parametrize("strength", [0, 0.0, 0.3, 2])
+@scenarios
+def test_exactly_the_coupling_is_scaled(name, strength):
+    scenario = SCENARIOS[name]
+    scaled = scenario.with_strength(strength)
+    for key, value in scenario.values.items():
+        if key in COUPLED:
+            assert scaled.values[key] == strength * value
+        elif key == "time_coupling":
+            assert scaled.values[key] == min(1.0, strength * value)
+        else:
+            assert scaled.values[key] == value
+    assert (scaled.name, scaled.shape, scaled.hours) == (scenario.name, scenario.shape, scenario.hours)
+    assert (scaled.sources, scaled.catalog, scaled.reward) == (scenario.sources, scenario.catalog, scenario.reward)
+
+
+@scenarios
+def test_strength_1_is_the_scenario(name):
+    assert SCENARIOS[name].with_strength(1) is SCENARIOS[name]
+    assert SCENARIOS[name].with_strength(1.0).digest == SCENARIOS[name].digest
+
+
+def test_strengths_multiply():
+    assert small().with_strength(0.5).with_strength(0.5) == small().with_strength(0.25)
+
+
+@pytest.mark.parametrize("strength", [0, 0.5])
+def test_the_same_people_and_items_exist_at_any_strength(catalog, strength):
+    one, other = build_world(catalog, aged()), build_world(catalog, aged().with_strength(strength))
+    assert content(one.items) == content(other.items)
+    rest = [name for name in one.people.dtype.names if name != "sensitivity"]
+    assert content(one.people[rest]) == content(other.people[rest])
+    np.testing.assert_allclose(other.people["sensitivity"], strength * one.people["sensitivity"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 10.5, math.nan, math.inf, "much", None])
+def test_a_strength_that_is_none_is_refused(catalog, wrong):
+    with pytest.raises(ScenarioError, match=rf"dynamics_strength = {wrong!r} is out of range; allowed: 0 to 5"):
+        small().with_strength(wrong)
+    with pytest.raises(ScenarioError, match=r"dynamics_strength = .* is out of range"):
+        make_vector_env(1, catalog=catalog, dynamics_strength=wrong)
+
+
+def test_a_strength_that_takes_a_constant_out_of_its_limits_names_it():
+    with pytest.raises(ScenarioError, match=r"repeat.penalty = 60.0 is out of range; allowed: 0 to 20"):
+        small(repeat__penalty=20.0).with_strength(3)
+
+
+def test_the_dial_is_an_argument_of_the_environment(catalog):
+    env = make_vector_env(2, catalog=catalog, scenario=small(), dynamics_strength=0.5)
+    assert env.world.scenario == small().with_strength(0.5)
+    assert make_world(small(), catalog).scenario == small()
