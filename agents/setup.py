@@ -16,6 +16,7 @@ from ..encoders.text import TextEncoder
 from ..envs.engine import CONTEXT
 from ..envs.make import make_vector_env, make_world
 from ..envs.named import ENVIRONMENTS
+from ..envs.params import MOST_STRENGTH
 from ..envs.retriever import candidate_count
 from ..envs.world import World
 from ..envs.wrappers import ActionMap, make_action_map
@@ -23,7 +24,6 @@ from .names import one_of
 from .sb3 import SB3Agent, algorithm_named, load_policy
 
 STATES = ("pooled", "text")
-MOST_STRENGTH = 10.0
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Entry points of `gymnasium.make` and `gymnasium.make_vec`."""
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from .wrappers import MappedAction, check_action, make_action_map
 
 # The catalogues that scenarios name; each is loaded when it is first asked for.
 CATALOGS: dict[str, Callable[[], Catalog]] = {
-    "films": load_films,
+    "films": functools.lru_cache(maxsize=1)(load_films),
     "news": load_news,
     "shop": load_products,
     "social": load_posts,

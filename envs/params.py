@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from .constants import LIMITS, SHAPE_LIMITS, WORDS, Shape, check_shape, check_value, dotted, hint
 from .constants import ScenarioError as ScenarioError  # part of this module's interface
 
+MOST_STRENGTH = 5.0  # of the dial; every shipped scenario's constants stay within their limits up to here
 REWARDS = ("minutes", "clicks", "returns")
 
 # What couples the present to the future; `Scenario.with_strength` scales it.
@@ -164,8 +165,8 @@ class Scenario:
             0: nothing shown now changes anything later, so the best slate now is the best slate; 1: the scenario as it
             is; above 1: stress. At most 5.
         """
-        if not isinstance(strength, int | float) or not 0 <= strength <= 5:
-            raise ScenarioError(f"dynamics_strength = {strength!r} is out of range; allowed: 0 to 5")
+        if not isinstance(strength, int | float) or not 0 <= strength <= MOST_STRENGTH:
+            raise ScenarioError(f"dynamics_strength = {strength!r} is out of range; allowed: 0 to {MOST_STRENGTH:g}")
         if strength == 1:
             return self
         scaled = {key: strength * self.number(key) for key in COUPLED}

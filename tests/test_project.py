@@ -72,8 +72,11 @@ def test_the_wheel_works_installed_elsewhere(tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     smoke = """
 import longplay, longplay.scripts.train
+from longplay.envs.make import CATALOGS
 from longplay.envs.params import Scenario, scenario_names
-assert scenario_names() == ["control", "video"], scenario_names()
+assert {"control", "news", "tiny", "video"} <= set(scenario_names()), scenario_names()
+assert len(longplay.make_world("tiny").catalog) == 2
+assert len(CATALOGS["news"]()) == 12_000
 items = longplay.Catalog.from_table("items.csv")
 small = Scenario.load("video").with_overrides({"shape.users": 10, "shape.candidates": 10})
 env = longplay.SlateVectorEnv(longplay.build_world(items, small), 2)

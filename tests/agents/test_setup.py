@@ -1,0 +1,38 @@
+"""The strength of the dynamics as part of a setting."""
+
+import json
+
+import pytest
+
+from longplay.agents.setup import RunConfig, Setting
+from longplay.envs.params import Scenario
+
+
+def test_strength_reaches_the_world(monkeypatch):
+    made = []
+    monkeypatch.setattr("longplay.agents.setup.make_world", lambda *given: made.append(given))
+    assert Setting(strength=0.5).world is None
+    assert made == [("video", None, 0, "video", 0.5)]
+
+
+def test_strength_scales_what_couples_slates_to_the_future():
+    half = Setting("longplay/Tiny-v0", strength=0.5).world.scenario
+    assert half.values["churn_trust"] == 0.5 * Scenario.load("tiny").values["churn_trust"]
+    assert half.values["choice_appeal"] == Scenario.load("tiny").values["choice_appeal"]
+
+
+@pytest.mark.parametrize("strength", [-0.1, 10.1, float("nan")])
+def test_a_strength_out_of_range_is_named(strength):
+    with pytest.raises(ValueError, match=f"strength = {strength!r} is out of range; allowed: 0 to 5"):
+        Setting(strength=strength)
+
+
+def test_it_is_kept_with_a_run_and_older_runs_still_load(tmp_path):
+    config = RunConfig(Setting(strength=1.5), seed=3)
+    file = tmp_path / "config.json"
+    file.write_text(config.to_json())
+    assert RunConfig.from_json(file) == config
+    content = json.loads(config.to_json())
+    assert content["setting"].pop("strength") == 1.5
+    file.write_text(json.dumps(content))
+    assert RunConfig.from_json(file) == RunConfig(Setting(), seed=3)
