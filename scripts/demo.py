@@ -7,32 +7,19 @@ Writes runs/demo and runs/demo/control: report.html, results.parquet, config.tom
 interrupted demo had finished or begun is taken up again.
 """
 
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from longplay.agents.names import one_of
 from longplay.agents.setup import RunConfig, Setting
 from longplay.agents.tracking import MODES
-from longplay.agents.training import CHECKPOINT
 from longplay.scripts.common import command_line, console, prepare, run_name
+from longplay.scripts.jobs import SCRIPTS, Job, environment, train_all
 
-SCRIPTS = Path(__file__).parent
 COMPARED = "compare.txt"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training."""
-
-    name: str
-    config: RunConfig
 
 
 @dataclass
@@ -71,7 +58,7 @@ def main(args: Arguments) -> None:
         for seed in range(args.seeds)
         for kind, config in (("ppo", ahead), ("myopic", myopic))
     ]
-    train_all([*jobs, Job(f"{args.name}/control/ppo-0", control)], args)
+    train_all([*jobs, Job(f"{args.name}/control/ppo-0", control)], args.workers, args.track)
     console.rule("3. Everyone on the same test users with the same luck")
     runs = [job.name for job in jobs]
     # Half the users do for the control, where the oracle is far ahead; lives are longer there, so it takes as long.
@@ -104,49 +91,6 @@ def finish(process: subprocess.Popen[bytes], name: str, title: str) -> None:
     console.print((run_name(name) / COMPARED).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
     if process.returncode:
         raise ValueError(f"the comparison {name} failed; see above")
-
-
-def train_all(jobs: Sequence[Job], args: Arguments) -> None:
-    """Run the trainings, some side by side."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    waiting = list(jobs)
-    running: dict[subprocess.Popen[bytes], str] = {}
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("trainings", total=len(jobs))
-        while waiting or running:
-            while waiting and len(running) < args.workers:
-                job = waiting.pop(0)
-                running[start(job, args)] = job.name
-            time.sleep(0.2)
-            for process in [p for p in running if p.poll() is not None]:
-                name = running.pop(process)
-                if process.returncode:
-                    for other in running:
-                        other.terminate()
-                    raise ValueError(f"training {name} failed; its output is in {run_name(name)}/log.txt")
-                last = (run_name(name) / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-1]
-                progress.console.print(f"{name}: {last.split(';')[0]}")
-                progress.advance(task)
-
-
-def start(job: Job, args: Arguments) -> subprocess.Popen[bytes]:
-    """Start one training, or go on with it if a checkpoint of the same configuration is there."""
-    folder, config = run_name(job.name), job.config
-    command = [sys.executable, str(SCRIPTS / "train.py"), "--name", job.name, "--track", args.track]
-    begun = folder / "config.json"
-    if begun.exists() and (folder / CHECKPOINT).exists() and RunConfig.from_json(begun) == config:
-        command += ["--resume"]
-    else:
-        settings = {"env": config.setting.env, "gamma": config.gamma, "seed": config.seed, "steps": config.steps}
-        command += ["--overwrite", *(text for key, value in settings.items() for text in (f"--{key}", str(value)))]
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log.txt").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment())
-
-
-def environment() -> dict[str, str]:
-    """One thread for each training, and no spinning: idle OpenMP threads would take the cores from the others."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
 
 
 if __name__ == "__main__":

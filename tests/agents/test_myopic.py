@@ -17,6 +17,8 @@ def instances(model, items, slots, seed, equal=False, count=INSTANCES):
     pull = np.exp(rng.normal(0, rng.uniform(0.2, 3, (count, 1)), (count, items)))
     pull[rng.random(pull.shape) < 0.1] = 0.0
     reward = np.full(pull.shape, 3.0) if equal else rng.uniform(0, 20, pull.shape)
+    if not equal:
+        reward[::2] = np.exp(rng.normal(0, 2, reward[::2].shape))  # a few pay a hundred times the others
     rate, slot = rng.uniform(0, 3), np.arange(slots)
     position = np.exp(-rate * slot) if model == "cascade" else (slot + 1.0) ** -rate
     return pull, reward, position, float(np.exp(rng.normal(0, 3)))
@@ -51,7 +53,8 @@ def test_position_is_seldom_short_of_the_best_and_never_by_much(items, slots, se
     # No price supports every slate, so this one is no proof: it holds what was measured.
     share = share_of_best("position", instances("position", items, slots, seed))
     assert share.min() > 0.995
-    assert (share < 1 - 1e-10).mean() <= 2 / INSTANCES
+    assert (share < 1 - 1e-10).mean() <= 4 / INSTANCES
+    assert 1 - share.mean() < 1e-4
 
 
 @pytest.mark.parametrize("model", list(BEST))

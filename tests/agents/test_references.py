@@ -15,7 +15,7 @@ from longplay.agents.references import MyopicOracle, TasteOracle
 from longplay.envs.engine import Engine
 from longplay.envs.scoring import Scorer
 from longplay.envs.world import build_world
-from longplay.tests.agents.brute import all_slates, value
+from longplay.tests.agents.brute import all_slates, perturbed, unique, value
 from longplay.tests.agents.small import phases
 from longplay.tests.contracts import AgentContract
 from longplay.tests.envs.worlds import make_catalog, small
@@ -229,21 +229,6 @@ class TestTermsAgainstTheCompiledModel:
         assert worse > 40
 
 
-def unique(slates):
-    """Slates whose later copies of an item are empty slots."""
-    return np.where([[i in row[:k] for k, i in enumerate(row)] for row in slates.tolist()], 0, slates)
-
-
-def perturbed(slates, ids, rng):
-    """Slates with two slots exchanged and one replaced by any of (B, M) ids, or emptied."""
-    out, rows = slates.copy(), np.arange(len(slates))
-    one, two = rng.integers(0, slates.shape[1], (2, len(slates)))
-    out[rows, one], out[rows, two] = slates[rows, two], slates[rows, one]
-    place, column = rng.integers(0, slates.shape[1], len(slates)), rng.integers(0, ids.shape[1], len(slates))
-    out[rows, place] = np.where(rng.random(len(slates)) < 0.1, 0, ids[rows, column])
-    return out
-
-
 def test_a_repeat_is_punished_once_however_often_it_was_consumed(world, states):
     observation = {key: v[:1] if key != "latent" else {k: w[:1] for k, w in v.items()} for key, v in states[0].items()}
     ids = observation["history_ids"][:, :1].astype(np.int64)
@@ -329,8 +314,9 @@ class TestDialAtZero:
         best = evaluator.play(MyopicOracle(still, whole=True))
         scorer = Scorer(still, item_vectors)
         for rival in (MyopicOracle(still), TasteOracle(still), GreedySimilarity(scorer), RandomSlate(still)):
-            paired = (best["minutes"] - evaluator.play(rival)["minutes"]).to_numpy()
-            assert paired.mean() > 3 * paired.std() / math.sqrt(len(paired)), rival.name
+            paired = best["minutes"] - evaluator.play(rival)["minutes"]
+            assert paired.mean() > 0, rival.name
+            assert (paired >= 0).mean() > 0.7, rival.name
 
     def test_with_the_dial_at_1_lives_depend_on_what_is_shown(self, world, item_vectors):
         evaluator = Evaluator(world, item_vectors, held_out_users(world, "test", 20), 9)

@@ -1,7 +1,6 @@
 """The docstring of each environment is its specification: what it says is so, and its examples run."""
 
 import doctest
-import functools
 import inspect
 import re
 
@@ -13,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 import longplay
 from longplay.agents.planner import TinyPlanner
 from longplay.envs.env import LATENT
-from longplay.envs.make import CATALOGS, make_vector_env
+from longplay.envs.make import make_vector_env
 from longplay.envs.named import ENVIRONMENTS, NamedEnv
 from longplay.envs.params import Scenario
 from longplay.envs.retriever import candidate_count
@@ -54,14 +53,6 @@ def table(text):
         else:
             rows[-1] = [" ".join([old, new]).strip() for old, new in zip(rows[-1], cells, strict=True)]
     return rows
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _films_read_once():
-    """Else each environment with films would read them, and build its world, anew."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(CATALOGS, "films", functools.lru_cache(CATALOGS["films"]))
-        yield
 
 
 @pytest.fixture(scope="module", params=ENVIRONMENTS)
