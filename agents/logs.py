@@ -38,6 +38,9 @@ class FrontPage:
     items of the history come last. Nothing hidden is read. The noise is a function of the seed and of what is visible,
     so a user's slates do not depend on who else is played.
 
+    The default strengths were fitted to Globo's log, together with the News scenario's constants, by
+    ``scripts/fit_signatures.py``.
+
     Parameters
     ----------
     scorer
@@ -48,10 +51,10 @@ class FrontPage:
 
     scorer: Scorer
     world: World
-    popularity: float = 0.7
-    half_life: float = 0.5
-    interest: float = 1.0
-    related: float = 1.0
+    popularity: float = 0.45
+    half_life: float = 0.35
+    interest: float = 0.4
+    related: float = 0.75
     pool: int = 100
     seed: int = 0
     name: str = "front page"

@@ -85,6 +85,7 @@ class TinyPlanner:
             "trust.rate": p.trust_rate == 1,
             "leave.fatigue": p.leave_fatigue == 0,
             "time.coupling": p.time_coupling == 0,
+            "gap.scale": p.gap_scale > 0,
             "gap.habit": p.gap_habit == 0,
             "gap.step": p.gap_step >= 1 and p.gap_step % 1 == 0,
             "time.pace": (p.gap_step * 1440 / p.time_pace) % 1 == 0,

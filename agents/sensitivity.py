@@ -10,6 +10,7 @@ from scipy.stats import kendalltau, qmc, spearmanr
 from ..envs.constants import dotted
 from ..envs.params import Scenario
 
+SWEPT = ("assumed", "chosen", "fitted")  # the first word of the source of a constant that could be another
 WHOLE = {"repeat_memory"}  # constants that count something
 SIMILARITY, POPULARITY, RANDOM = "greedy similarity", "popularity", "random"
 DIFFERENCES = (
@@ -23,7 +24,7 @@ SESSIONS, GONE = (5, 36), (0.2, 0.5)  # a handful to a few dozen; a fifth to a h
 
 
 def draw_constants(scenario: Scenario, worlds: int, seed: int) -> pd.DataFrame:
-    """One row a world, one column a constant that is assumed and has a range: a Latin hypercube.
+    """One row a world, one column a constant that is no measurement and has a range: a Latin hypercube.
 
     Raises
     ------
@@ -33,7 +34,7 @@ def draw_constants(scenario: Scenario, worlds: int, seed: int) -> pd.DataFrame:
     swept = {
         key: scenario.ranges[key]
         for key, source in scenario.sources.items()
-        if source.startswith("assumed") and key in scenario.ranges and scenario.ranges[key][0] < scenario.ranges[key][1]
+        if source.startswith(SWEPT) and key in scenario.ranges and scenario.ranges[key][0] < scenario.ranges[key][1]
     }
     if not swept:
         raise ValueError(f"scenario {scenario.name!r} has no assumed constant with a range; nothing to sweep")

@@ -13,7 +13,8 @@ class Control(NamedEnv):
     not depend on the slates; every slate takes 3 minutes, whatever is read. Items differ in taste alone: all last 10
     minutes, completion is constant, appeal does not count. This is so by definition, in
     ``envs/scenarios/control.toml``; everything not named there is Video's. An agent that beats the optimum has found a
-    bug, and one whose γ = 0 twin does worse here has been helped by something other than looking ahead.
+    bug, and one whose γ = 0 twin does worse here can have gained only through the candidates, which
+    follow what was clicked.
 
     Action space
     ------------

@@ -60,7 +60,7 @@ LIMITS: dict[str, tuple[float, float, str]] = {
     "gap_scale": (0, 5, "standard deviation of the logarithm, within a user"),
     "gap_between_users": (0, 5, "standard deviation of the logarithm, between users"),
     "gap_trust": (0, 10, "logarithm of days per unit of trust"),
-    "gap_habit": (0, 0.95, "pull of gaps towards whole days: how much rarer half days are"),
+    "gap_habit": (0, 0.95, "pull h of gaps to whole days: 1/(1 - h) times as dense there, 1/(1 + h) at half days"),
     "gap_step": (0, 30, "waking days: gaps are whole multiples of it, rounded up; 0: of any length"),
     "day_arrival": (0, 1, "share of the waking day over which first sessions spread, from midnight"),
     "day_chronotype": (0, 12, "hours, standard deviation over users"),

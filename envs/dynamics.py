@@ -95,7 +95,7 @@ def weigh(p: Record, work: Record, items: np.ndarray, user: Record) -> None:
             if p.items_life > 0.0:
                 pull -= (user.clock - items[item].born) / p.items_life
             work.utility[k] = utility
-            work.weight[k] = math.exp(pull)
+            work.weight[k] = math.exp(min(pull, 700.0))  # what constants at their limits could exceed
 
 
 @njit
@@ -128,10 +128,11 @@ def cascade_chances(p: Record, work: Record) -> float:
 
 @njit
 def position_chances(p: Record, work: Record) -> float:
-    """Position-based: slot k draws a click at rate ``p_k w_k/(w_0 + w_k)`` whatever is beside it; the first is taken.
+    """Position-based race: slot k draws clicks at rate ``r_k = p_k w_k/(w_0 + w_k)`` whatever is beside it.
 
-    The examination hypothesis of Richardson et al. (2007) for one click at most: a race of exponential clocks over one
-    unit of attention, so ``P(k) = r_k (1 − e^{−Σr})/Σr``.
+    The examination hypothesis of Richardson et al. (2007), adapted to one click at most: clicks come as a Poisson
+    process over one unit of attention and the first is consumed, so ``P(k) = r_k (1 − e^{−Σr})/Σr``. For small rates
+    that is their r_k; a slot alone is chosen with ``1 − e^{−r}``, at most 0.63.
     """
     nothing = math.exp(p.choice_nothing)
     total = 0.0
@@ -192,8 +193,12 @@ def fade(user: Record, days: float) -> None:
 
 @njit
 def expose(p: Record, work: Record, items: np.ndarray, user: Record, choice: int) -> None:
-    """Satiation grows by the topics of the item consumed and, a little, of those only seen; momentum turns to it."""
-    for k in range(len(user.slate)):
+    """Satiation grows by the topics of the item consumed and, a little, of those only seen; momentum turns to it.
+
+    In a cascade nothing below the item consumed was seen; where nothing was, all of the slate counts as seen.
+    """
+    below = choice + 1 if p.choice_model == CASCADE and choice != NOTHING else len(user.slate)
+    for k in range(below):
         it = items[user.slate[k]]
         amount = 1.0 if k == choice else p.satiation_seen
         if work.weight[k] > 0.0:  # not an empty slot, a copy, or an item yet to come
@@ -281,8 +286,9 @@ def part(p: Record, user: Record) -> None:
     noise, _ = normal_pair(user.k0, user.k1, user.id, user.session, 0, GAP)
     # A gap that ends the life anyway is cut, so that its days fit an integer.
     gap = min(math.exp(location + p.gap_scale * noise), p.horizon_days + 2.0)
-    if p.gap_habit > 0.0:
-        # A map of the circle: people come back at their hour. Still increasing, so longer stays longer.
+    if p.gap_habit > 0.0 and gap > 0.5:
+        # A map of the circle: people come back at their hour, unless on the same day. It is the identity at half days
+        # and increases everywhere, so longer stays longer.
         gap -= p.gap_habit / (2.0 * math.pi) * math.sin(2.0 * math.pi * gap)
     if p.gap_step > 0.0:
         gap = p.gap_step * math.ceil(gap / p.gap_step)

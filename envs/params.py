@@ -162,8 +162,9 @@ class Scenario:
         Parameters
         ----------
         strength
-            0: nothing shown now changes anything later, so the best slate now is the best slate; 1: the scenario as it
-            is; above 1: stress. At most 5.
+            0: users are what they would be whatever is shown, so the best slate now is the best slate (of the whole
+            catalogue: a retriever still finds its candidates by what was clicked); 1: the scenario as it is; above 1:
+            stress. At most 5.
         """
         if not isinstance(strength, int | float) or not 0 <= strength <= MOST_STRENGTH:
             raise ScenarioError(f"dynamics_strength = {strength!r} is out of range; allowed: 0 to {MOST_STRENGTH:g}")

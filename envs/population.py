@@ -60,9 +60,8 @@ def draw_people(
         people["past_items"][some] = chosen
         utility = p.taste_weight * liking
         people["past_completion"][some] = logistic_array(p.dwell_base + p.dwell_utility * utility + noise[some])
-    # An item that ages was read while it was new.
-    age = np.minimum(people["past_age"], -items["born"][people["past_items"]])
-    people["past_age"] = np.maximum(age, PAST_DAYS[0])
+    if p.items_life > 0:
+        _read_when_new(rng, items, p.items_life, people)
     people["profile"] = _favourites(rng, topics, items, people["taste"])
     return people[np.arange(shape.users) % count]
 
@@ -95,8 +94,17 @@ def _past(
     score = p.taste_focus * liking + p.choice_appeal * items["appeal"][pool] + rng.gumbel(size=liking.shape)
     order = np.argsort(np.where(visible, score, score - 1e6), axis=1)[:, ::-1][:, :past]
     order = rng.permuted(order, axis=1)  # the best-liked is not always the most recent
-    order = np.take_along_axis(order, np.argsort(-items["born"][pool[order]], axis=1, kind="stable"), axis=1)
     return pool[order], np.take_along_axis(liking, order, axis=1)
+
+
+def _read_when_new(rng: np.random.Generator, items: np.ndarray, life: float, people: np.ndarray) -> None:
+    """Where items age, each of the past was read at an age that is exponential with mean `life`, most recent first."""
+    born = items["born"][people["past_items"]].astype(np.float64)
+    age = np.clip(-born - life * rng.standard_exponential(born.shape), *PAST_DAYS)
+    order = np.argsort(age, axis=1, kind="stable")
+    people["past_age"] = np.take_along_axis(age, order, axis=1)
+    for name in ("past_items", "past_completion"):
+        people[name] = np.take_along_axis(people[name], order, axis=1)
 
 
 def _favourites(

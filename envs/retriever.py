@@ -17,7 +17,7 @@ from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, recency_we
 from .records import Record
 from .world import World
 
-NEIGHBOURS = 64  # kept for each item
+NEIGHBOURS = 64  # kept for each item; eight times as many where items age
 SHARES = (0.625, 0.1875, 0.09375)  # of the candidates: similar, popular, recent; the rest are random
 TOP = 0.1  # popular candidates come from this share of the catalogue, recent ones from this share of what is live
 LIVES = 4.0  # an item is live for this many times ``items.life``
@@ -47,9 +47,10 @@ class Retriever(VectorWrapper):
         world = env.unwrapped.world  # type: ignore[attr-defined]
         n = len(world.catalog)
         self.vectors = padded_vectors(item_vectors, n)
-        self._near, self._cosine = nearest_items(_Same(self.vectors))
-        self.count = candidate_count(world)
         life = world.scenario.params.items_life
+        # Of an item's neighbours few are live at a time.
+        self._near, self._cosine = nearest_items(_Same(self.vectors), NEIGHBOURS * (8 if life > 0 else 1))
+        self.count = candidate_count(world)
         self._window = LIVES * life if life > 0 else np.inf
         self._born = world.born
         self._order = (np.argsort(world.catalog.published, kind="stable") + 1).astype(np.int32)
@@ -138,10 +139,10 @@ class _Same:
 
 
 @functools.lru_cache(maxsize=4)
-def nearest_items(key: _Same) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Numbers and cosines of the nearest neighbours of each item, (N+1, NEIGHBOURS) each, nearest first."""
+def nearest_items(key: _Same, most: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Numbers and cosines of the nearest neighbours of each item, at most `most`, (N+1, ·) each, nearest first."""
     unit = key.array / np.maximum(np.linalg.norm(key.array, axis=1, keepdims=True), 1e-12)
-    count = min(NEIGHBOURS, len(unit) - 2)
+    count = min(most, len(unit) - 2)
     near = np.zeros((len(unit), max(count, 1)), np.int32)
     cosine = np.zeros(near.shape, np.float32)
     if count < 1:
@@ -190,7 +191,7 @@ def _find_all(
         end = _find_similar(user, near, cosine, born, user.clock - window, vote, taken, touched, row[: quota[0]])
         for source in range(3):
             goal = min(end + quota[source + 1], len(row)) if source < 2 else len(row)
-            newest = max(int(TOP * size), 2 * len(row)) if source == RECENT else size
+            newest = max(int(TOP * size), 2 * quota[source + 1]) if source == RECENT else size
             reach = min(newest, size)  # how many of the live items, newest first, are drawn from
             tries = 0
             while end < goal and tries < 2 * reach:

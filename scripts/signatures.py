@@ -8,6 +8,7 @@ Writes runs/NAME: signatures.json (simulated), signatures.png and, with a refere
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,10 +112,23 @@ def main(args: Arguments) -> None:
     console.print(f"figure: {picture}", soft_wrap=True)
 
 
-def simulate(args: Arguments) -> dict[str, Any]:
-    """Play the users and measure their log."""
-    base = args.env.split("/")[-1].split("-")[0].lower()
-    scenario = as_scenario(args.scenario or base)
+def simulate(
+    args: Arguments, overrides: Mapping[str, Any] | None = None, events: int = 200_000, quiet: bool = False
+) -> dict[str, Any]:
+    """Play the users and measure their log.
+
+    Parameters
+    ----------
+    overrides
+        Constants of the scenario to replace.
+    events
+        At most this many clicks for the choice logit.
+    quiet
+        Without a bar of progress.
+    """
+    scenario = as_scenario(args.scenario or base_scenario(args.env))
+    if overrides:
+        scenario = scenario.with_overrides(overrides)
     if args.days is not None:
         scenario = scenario.with_overrides({"horizon.days": args.days})
     if scenario.params.horizon_days < WINDOW_DAYS:
@@ -126,15 +140,21 @@ def simulate(args: Arguments) -> dict[str, Any]:
     vectors = text_vectors(world)
     strengths = {name: getattr(args, name) for name in ("popularity", "half_life", "interest", "related", "pool")}
     policy = FrontPage(Scorer(world, vectors), world, seed=args.luck, **strengths)
-    with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=quiet) as progress:
         task = progress.add_task("playing", total=1.0)
         log = simulate_log(
             world, vectors, policy, users, args.luck, lambda share: progress.update(task, completed=share)
         )
         progress.update(task, description="measuring", total=None)
-        found = measure(as_globo(log), seed=args.luck)
+        found = measure(as_globo(log), seed=args.luck, events=events)
         progress.update(task, description="measured", total=1.0, completed=1.0)
     return found
+
+
+def base_scenario(env: str) -> str:
+    """Name of the scenario of an environment id: "news" of "longplay/News-v0"."""
+    return env.split("/")[-1].split("-")[0].lower()
 
 
 def read_reference(path: Path, log: str) -> dict[str, Any]:

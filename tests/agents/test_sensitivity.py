@@ -17,9 +17,10 @@ class TestDraw:
         assert "repeat_penalty" in drawn
         assert "momentum_weight" not in drawn  # from a log
         for key in drawn:
-            assert scenario.sources[key].startswith("assumed")
+            assert scenario.sources[key].startswith(("assumed", "chosen", "fitted"))
         for key, source in scenario.sources.items():
-            if source.startswith("assumed") and key in scenario.ranges and np.ptp(scenario.ranges[key]) > 0:
+            free = source.startswith(("assumed", "chosen", "fitted"))
+            if free and key in scenario.ranges and np.ptp(scenario.ranges[key]) > 0:
                 assert key in drawn
 
     def test_every_constant_is_drawn_once_from_each_part_of_its_range(self):

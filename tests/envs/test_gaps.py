@@ -160,3 +160,20 @@ def test_without_a_share_everybody_arrives_at_their_own_midnight(world):
     clock, _ = arrivals(world, record(SCENARIO, day_arrival=0.0))
     assert len(set(clock)) == 1
     assert clock[0] == pytest.approx(world.people["chronotype"][0] / 24 % 1.0)
+
+
+@pytest.mark.parametrize("habit", [0.4, 0.9])
+def test_habit_pulls_gaps_to_whole_days_and_leaves_the_same_day_alone(habit):
+    """The same luck with and without: each gap above half a day is moved by the map of the circle, no other."""
+    plain = back(record(SCENARIO, hours=FLAT, **COMING))[0]["gap"]
+    gaps = back(record(SCENARIO, hours=FLAT, gap_habit=habit, **COMING))[0]["gap"]
+    long = plain > 0.5
+    assert 0.05 < long.mean() < 0.95
+    # A gap is the difference of two clocks, so it has fewer digits than they.
+    np.testing.assert_allclose(gaps[~long], plain[~long], atol=1e-12)
+    np.testing.assert_allclose(gaps[long], (plain - habit / (2 * np.pi) * np.sin(2 * np.pi * plain))[long], atol=1e-10)
+    assert (np.diff(gaps[np.argsort(plain)]) > -1e-10).all()
+    # In theory (1 + h)/(1 − h) times as dense at whole days as at half days; here in a tenth of a day around each.
+    phase = gaps[gaps > 1] % 1
+    whole, half = (np.abs(phase - 0.5) > 0.45).mean(), (np.abs(phase - 0.5) < 0.05).mean()
+    assert whole / half > 0.6 * (1 + habit) / (1 - habit) if habit < 0.5 else whole / half > 5
