@@ -120,11 +120,12 @@ class News(NamedEnv):
     pull of what has appeared fades within hours (``items.life``); before, it cannot be chosen. 10,000 users.
 
     This is the scenario that is held against a log: ``scripts/signatures.py`` compares what it produces with the clicks
-    of Globo (three million, sixteen days). From that log: momentum and how it builds up over a run of one topic,
-    satiation, the life of an article, session lengths, gaps and churn. From a paper: the position-based model of
-    choice, with one click at most. Assumed: whatever the log does not show, which is taste, appeal and substance, the
-    effect of the position, completion, satisfaction, trust and what they do. ``envs/scenarios/news.toml`` gives each
-    constant's source and range.
+    of Globo (three million, sixteen days). The constants of taste, momentum, satiation, life, leaving, gaps and churn
+    were fitted to statistics of that log, together with a logging policy, so the comparison is on what was fitted, and
+    some constants may be traded for others or for the policy's strengths. From a paper: the position-based model,
+    adapted to one click at most. Assumed: whatever the log does not show, which is appeal and substance, the effect of
+    the position, completion, satisfaction, trust and what they do. That an article's popularity is known at once is a
+    simplification: take it for an editor's forecast. ``envs/scenarios/news.toml`` gives each constant's source.
 
     Action space
     ------------
@@ -164,7 +165,7 @@ class News(NamedEnv):
     Starting state
     --------------
     A user of the split in their first session, at an hour of the first day that fits their own day and night. They
-    bring a past of 8 articles, chosen by taste and read half a day to 14 days ago while they were new, of which some
+    bring a past of 8 articles, chosen by taste and read half a day to 14 days ago, of which some
     satiation is left, and three favourite topics, a noisy view of their taste. Trust and satisfaction are 0.5, fatigue
     is 0.
 
@@ -309,7 +310,8 @@ class Social(NamedEnv):
 
     Measured: what is not named in ``envs/scenarios/social.toml`` is as in Video, with the sources given there, such as
     the day gaps of KuaiRand; satiation is guided by a field study of a short-video app. From a paper: the cascade.
-    Assumed: nearly all else, because no log shows which posts were scrolled past.
+    Assumed: nearly all else, because no log shows which posts were scrolled past. That a post's popularity is known at
+    once is a simplification: take it for a forecast.
 
     Action space
     ------------
@@ -349,7 +351,7 @@ class Social(NamedEnv):
     Starting state
     --------------
     A user of the split in their first session, at an hour of the first day that fits their own day and night. They
-    bring a past of 8 posts, chosen by taste and read half a day to 14 days ago while they were new, of which some
+    bring a past of 8 posts, chosen by taste and read half a day to 14 days ago, of which some
     satiation is left, and three favourite topics, a noisy view of their taste. Trust and satisfaction are 0.5, fatigue
     is 0.
 
