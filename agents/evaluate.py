@@ -21,7 +21,7 @@ COLUMNS = (
     "clicks",
     "days",  # when the user churned, or the horizon
     "churned",
-    "diversity",  # 1 − mean pairwise cosine of the text vectors in a slate, mean over slates
+    "diversity",  # 1 − mean pairwise cosine of the text vectors of a slate's items, mean over slates
     "satiation",  # mean of Σ_g Φ_g when a slate is read (hidden; reported, never shown)
     "trust",  # at the end (hidden)
 )
@@ -101,12 +101,10 @@ class Evaluator:
         return float(self.play(agent)["minutes"].mean())
 
     def _diversity(self, slates: NDArray[np.int64]) -> NDArray[np.float64]:
-        vectors = self.unit[slates]
-        k = slates.shape[1]
-        together = (vectors.sum(axis=1, dtype=np.float64) ** 2).sum(axis=1) - (vectors.astype(np.float64) ** 2).sum(
-            (1, 2)
-        )
-        return np.asarray(1.0 - together / max(k * (k - 1), 1))
+        vectors = self.unit[slates].astype(np.float64)  # zeros where a slot is empty
+        k = (slates > 0).sum(axis=1)
+        together = (vectors.sum(axis=1) ** 2).sum(axis=1) - (vectors**2).sum(axis=(1, 2))
+        return np.where(k > 1, 1.0 - together / np.maximum(k * (k - 1), 1), 0.0)
 
 
 def held_out_users(world: World, split: str, count: int, field: str = "users") -> NDArray[Any]:

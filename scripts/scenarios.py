@@ -83,18 +83,19 @@ def play_one(setting: Setting, args: Arguments) -> pd.DataFrame:
 def report(results: pd.DataFrame, together: dict[str, float]) -> None:
     """Minutes of each policy, and the checks."""
     minutes = results.groupby(["policy", "world"], sort=False)["minutes"].mean().unstack(sort=False)
+    envs = [str(env) for env in minutes]
     first = Table(title=f"minutes until the horizon, {results['user'].nunique()} users or more", title_justify="left")
     second = Table(title="plain sense", title_justify="left")
     for table, head in ((first, "policy"), (second, "check")):
         table.add_column(head)
-        for env in minutes:
+        for env in envs:
             table.add_column(env.removeprefix("longplay/").removesuffix("-v0"), justify="right")
     for policy, row in minutes.iterrows():
         first.add_row(str(policy), *(f"{value:.1f}" for value in row))
     checks = plain_sense(results)
-    for name in checks:
-        second.add_row(str(name), *("yes" if checks.loc[env, name] else "NO" for env in minutes))
-    second.add_row("correlation of substance and reward", *(f"{together[env]:+.2f}" for env in minutes))
+    for name, held in checks.items():
+        second.add_row(str(name), *("yes" if held[env] else "NO" for env in envs))
+    second.add_row("correlation of substance and reward", *(f"{together[env]:+.2f}" for env in envs))
     console.print(first)
     console.print(second)
 

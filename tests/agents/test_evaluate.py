@@ -35,10 +35,11 @@ def slow(world, item_vectors, agent, user):
         if agent.privileged:
             one["latent"] = {key: np.asarray(value)[None] for key, value in info["latent"].items()}
         slate = agent.act(one)[0]
-        vectors = item_vectors[slate - 1].astype(float)
-        spread.append(1 - np.mean([vectors[i] @ vectors[j] for i in range(10) for j in range(10) if i != j]))
+        vectors = item_vectors[slate[slate > 0] - 1].astype(float)
+        pairs = [vectors[i] @ vectors[j] for i in range(len(vectors)) for j in range(len(vectors)) if i != j]
+        spread.append(1 - np.mean(pairs) if pairs else 0.0)
         full.append(info["latent"]["satiation"].sum())
-        shown |= set(slate.tolist())
+        shown |= set(slate[slate > 0].tolist())
         session = observation["context"][6]
         observation, reward, terminated, truncated, info = env.step(slate)
         row["minutes"] += reward

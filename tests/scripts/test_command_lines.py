@@ -17,6 +17,8 @@ COMMANDS = {
     "compare": "python scripts/compare.py --name first --runs my-ppo my-myopic-ppo",
     "demo": "python scripts/demo.py",
     "bench": "python scripts/bench.py",
+    "scenarios": "python scripts/scenarios.py --name scenarios",
+    "signatures": "python scripts/signatures.py --name news-log --env longplay/News-v0 --reference signatures.json",
 }
 
 

@@ -93,7 +93,7 @@ class TestDial:
         [
             ("--seeds 0", "seeds = 0 must be at least 1"),
             ("--strengths 1 1", "strengths = [1.0, 1.0] must be one or more different numbers"),
-            ("--strengths -1", "strength = -1.0 is out of range; allowed: 0 to 10"),
+            ("--strengths -1", "strength = -1.0 is out of range; allowed: 0 to 5"),
             ("--strengths nan", "strength = nan is out of range"),
             ("--env Vido", "env = 'Vido' is unknown"),
             ("--track of", "track = 'of' is unknown (did you mean 'off'?)"),
