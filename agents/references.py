@@ -93,14 +93,7 @@ class MyopicOracle:
 class TasteOracle:
     """The K items of the whole catalogue with the largest true taste, best first: exactly optimal in `Control`.
 
-    Proof. (1) In the control the slate does not touch what comes later: satiation, momentum and repeats have weight 0,
-    leaving, churn and gaps have no term in fatigue, satisfaction, skips or trust, and every slate takes the same time,
-    whatever is read; taste drifts by itself. So the number of slates and the tastes at each are the same under every
-    policy, the expected total is the sum of the expected rewards of the slates, and each may be maximised on its own.
-    (2) All items are equally long and completion is constant, so a slate's expected reward is a constant times the
-    probability of a click, ``W / (w_0 + W)`` with ``W = Σ_k p_k exp(β⟨u, v_k⟩)``, which grows with W. (3) W grows when
-    an item is exchanged for one of larger ``⟨u, v⟩``, and is largest when, p falling with k, the items stand in falling
-    order (rearrangement inequality). A duplicate or an empty slot weighs 0, so neither helps. ∎
+    The proof stands in the docstring of `longplay.envs.checks.Control`.
     """
 
     world: World

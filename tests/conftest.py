@@ -1,6 +1,17 @@
-"""What every test shares: Hypothesis draws the same examples each time, and takes the time it needs."""
+"""What every test shares: Hypothesis draws the same examples each time, and takes the time it needs; one thread."""
 
+import pytest
+import torch
 from hypothesis import settings
 
 settings.register_profile("deterministic", derandomize=True, database=None, deadline=None, max_examples=40)
 settings.load_profile("deterministic")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Other tests want the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

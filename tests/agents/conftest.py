@@ -1,20 +1,11 @@
-"""Small worlds and what is learned in them, built once; one thread, as other tests want the cores."""
+"""Small worlds and what is learned in them, built once."""
 
 import pytest
-import torch
 
 from longplay.envs.scoring import Scorer
 from longplay.envs.world import build_world
 from longplay.tests.agents.small import make_setting, phases, unit_vectors
 from longplay.tests.envs.worlds import make_catalog, small
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

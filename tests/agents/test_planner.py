@@ -259,6 +259,8 @@ DEMANDS = {
     "leave.fatigue": 0.5,
     "time.coupling": 0.5,
     "time.pace": 200.0,
+    "gap.scale": 0.0,
+    "gap.habit": 0.5,
     "gap.step": 0.5,
     "day.arrival": 0.5,
     "day.chronotype": 1.0,

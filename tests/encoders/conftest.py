@@ -7,13 +7,8 @@ from longplay.encoders import TextEncoder
 
 @pytest.fixture(scope="session")
 def text_encoder():
-    """Encoder without a cache, so that every text reaches the model; one thread, as other tests want the cores."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield TextEncoder(cache=None)
-    torch.set_num_threads(threads)
+    """Encoder without a cache, so that every text reaches the model."""
+    return TextEncoder(cache=None)
 
 
 @pytest.fixture

@@ -88,6 +88,19 @@ def test_what_was_read_had_appeared_and_was_read_after_that(catalog):
     assert all(len(set(past)) == 8 for past in people["past_items"].tolist())
 
 
+def test_what_ages_was_read_at_an_exponential_age(catalog):
+    """Mean `items.life`, cut where the past would be nearer or longer ago than a past may be."""
+    world = build_world(catalog, aged())
+    past, life = world.people["past_age"], world.scenario.params.items_life
+    existed = -world.born[world.people["past_items"]]
+    free = (past > PAST_DAYS[0]) & (past < PAST_DAYS[1])
+    assert free.mean() > 0.5
+    cdf = stats.expon(scale=life).cdf
+    low, high = cdf(np.maximum(existed - PAST_DAYS[1], 0)), cdf(existed - PAST_DAYS[0])
+    share = ((cdf(existed - past) - low) / (high - low))[free]
+    assert stats.kstest(share, "uniform").pvalue > 1e-4
+
+
 def test_items_appear_evenly_in_the_order_of_their_publication(catalog):
     world = build_world(catalog, aged())
     born = world.born[1:]

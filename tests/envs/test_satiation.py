@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from longplay.envs import dynamics
-from longplay.envs.constants import LINEAR, SATURATING
+from longplay.envs.constants import CASCADE, LINEAR, SATURATING
 from longplay.envs.records import NOTHING, TOPICS_PER_ITEM
 from longplay.tests.envs.worlds import crowd, hand_items, membership, read, record, scratch, small
 
@@ -134,6 +134,16 @@ def test_exposure_is_one_for_the_item_consumed_and_little_for_those_seen(choice)
     there = np.array([1, 1, 1, 0, 0, 1, 0, 0, 1, 1])
     share = np.where(np.arange(K) == choice, 1.0, P.satiation_seen) * there
     np.testing.assert_allclose(user.satiation - before, share @ TOPICS[user.slate], rtol=1e-9, atol=1e-12)
+
+
+def test_in_a_cascade_nothing_below_the_item_consumed_is_seen():
+    p = record(SCENARIO, choice_model=CASCADE)
+    for choice, looked_at in ((0, 1), (2, 3), (K - 1, K), (NOTHING, K)):
+        user = crowd(SCENARIO)[0]
+        before = user.satiation.copy()
+        expose(p, user, choice)
+        share = np.where(np.arange(K) == choice, 1.0, p.satiation_seen) * (np.arange(K) < looked_at)
+        np.testing.assert_allclose(user.satiation - before, share @ TOPICS[user.slate], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(("memory", "place", "penalised"), [(20, 19, True), (5, 4, True), (5, 5, False), (0, 0, False)])

@@ -22,14 +22,6 @@ days = 4.0
 """
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def furnish(folder):
     """Write ``items.csv`` and ``small.toml`` into a folder."""
     catalog = make_catalog(80)
