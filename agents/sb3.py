@@ -15,9 +15,12 @@ from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from ..encoders.behaviour import StateEncoder
+from ..encoders.state import StateEncoder
 from ..envs.engine import Observation
 from ..envs.wrappers import ActionMap
+from .extractor import OpenState
+
+States = StateEncoder | OpenState
 
 BOXES = ("weights", "query")
 # Which algorithm takes which action; the discrete action has no continuous learner and the reverse.
@@ -43,6 +46,23 @@ def algorithm_named(name: str, action: str) -> type[BaseAlgorithm]:
     return algorithm
 
 
+def state_space(states: States) -> gym.Space[Any]:
+    """What a policy is given: one vector, or the parts that its own network reads."""
+    if isinstance(states, OpenState):
+        return states.space
+    return gym.spaces.Box(-np.inf, np.inf, (states.width,), np.float32)
+
+
+def policy_for(states: States, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name of the stable-baselines3 policy for states, and the algorithm's settings with what it needs."""
+    if not isinstance(states, OpenState):
+        return "MlpPolicy", dict(settings)
+    return "MultiInputPolicy", {
+        **settings,
+        "policy_kwargs": {**settings.get("policy_kwargs", {}), **states.policy_settings},
+    }
+
+
 class SlateVecEnv(VecEnv):
     """A native vector environment in SAME_STEP mode as a stable-baselines3 `VecEnv` of encoded states.
 
@@ -51,15 +71,14 @@ class SlateVecEnv(VecEnv):
     env
         A vector environment with ``autoreset_mode=SAME_STEP``.
     encoder
-        Dict observations (B, ·) to states (B, width).
+        Dict observations (B, ·) to states (B, width), or to the parts of an `OpenState`.
     """
 
-    def __init__(self, env: Any, encoder: StateEncoder) -> None:
+    def __init__(self, env: Any, encoder: States) -> None:
         if env.metadata["autoreset_mode"] != gym.vector.AutoresetMode.SAME_STEP:
             raise ValueError(f"autoreset_mode is {env.metadata['autoreset_mode']}; stable-baselines3 needs SAME_STEP")
         self.env, self.encoder = env, encoder
-        space = gym.spaces.Box(-np.inf, np.inf, (encoder.width,), np.float32)
-        super().__init__(env.num_envs, space, env.single_action_space)
+        super().__init__(env.num_envs, state_space(encoder), env.single_action_space)
         self.returns = np.zeros(self.num_envs)  # minutes of the running episodes
         self.lengths = np.zeros(self.num_envs, np.int64)
         self._first_seed: int | None = None
@@ -70,7 +89,7 @@ class SlateVecEnv(VecEnv):
         self._first_seed = seed
         return [None if seed is None else seed + i for i in range(self.num_envs)]
 
-    def reset(self) -> NDArray[np.float32]:
+    def reset(self) -> Any:
         """Start new episodes."""
         observation, _ = self.env.reset(seed=self._first_seed)
         self._first_seed = None
@@ -82,7 +101,7 @@ class SlateVecEnv(VecEnv):
         """Keep the actions for `step_wait`."""
         self._actions = actions
 
-    def step_wait(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
+    def step_wait(self) -> tuple[Any, NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         """Step; where an episode ends comes the next one's first state, its own last state being in the info."""
         observation, reward, terminated, truncated, info = self.env.step(self._actions)
         done = terminated | truncated
@@ -94,7 +113,7 @@ class SlateVecEnv(VecEnv):
             last = self.encoder(_stack([info["final_obs"][b] for b in ended]))
             for row, b in enumerate(ended):
                 infos[b] = {
-                    "terminal_observation": last[row],
+                    "terminal_observation": _row(last, row),
                     "TimeLimit.truncated": bool(truncated[b] and not terminated[b]),
                     "episode": {"r": float(self.returns[b]), "l": int(self.lengths[b])},
                 }
@@ -133,6 +152,10 @@ class SlateVecEnv(VecEnv):
         return [False] * len(list(self._get_indices(indices)))
 
 
+def _row(states: Any, row: int) -> Any:
+    return {name: part[row] for name, part in states.items()} if isinstance(states, dict) else states[row]
+
+
 def _stack(observations: list[Observation]) -> Observation:
     return {key: np.stack([o[key] for o in observations]) for key in observations[0]}
 
@@ -148,7 +171,7 @@ class SB3Agent:
     """
 
     model: BaseAlgorithm
-    encoder: StateEncoder
+    encoder: States
     action_map: ActionMap
     name: str = "policy"
     privileged: bool = False
@@ -171,18 +194,13 @@ def save_policy(model: BaseAlgorithm, folder: Path, about: Mapping[str, Any]) ->
 
 
 def load_policy(
-    folder: Path, algorithm: str, action: str, width: int, space: gym.Space[Any], **settings: Any
+    folder: Path, algorithm: str, action: str, states: States, space: gym.Space[Any], **settings: Any
 ) -> BaseAlgorithm:
     """Build the algorithm with the spaces given, without an environment, and load the weights of `save_policy`."""
     build: Any = algorithm_named(algorithm, action)
-    model = build(
-        "MlpPolicy",
-        None,
-        _init_setup_model=False,
-        device="cpu",
-        **settings,
-    )
-    model.observation_space = gym.spaces.Box(-np.inf, np.inf, (width,), np.float32)
+    policy, settings = policy_for(states, settings)
+    model = build(policy, None, _init_setup_model=False, device="cpu", **settings)
+    model.observation_space = state_space(states)
     model.action_space, model.n_envs = space, 1
     if isinstance(model, SAC) and model.target_entropy == "auto":
         model.target_entropy = -float(np.prod(space.shape or ()))  # which SAC would ask an environment for

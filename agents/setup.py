@@ -11,7 +11,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from ..encoders.behaviour import PooledHistory, StateEncoder, TextHistory
+from ..encoders.base import ENCODER_FILE, Items
+from ..encoders.registry import ENCODERS, load_encoder
+from ..encoders.state import StateEncoder
 from ..encoders.text import TextEncoder
 from ..envs.engine import CONTEXT
 from ..envs.make import make_vector_env, make_world
@@ -20,10 +22,11 @@ from ..envs.params import MOST_STRENGTH
 from ..envs.retriever import candidate_count
 from ..envs.world import World
 from ..envs.wrappers import ActionMap, make_action_map
+from .extractor import OpenState
 from .names import one_of
-from .sb3 import SB3Agent, algorithm_named, load_policy
+from .sb3 import SB3Agent, States, algorithm_named, load_policy
 
-STATES = ("pooled", "text")
+STATES = ("pooled", "mean", "text")  # the encoders that need no fit; any other is named by its folder
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,21 @@ class Setting:
         """The map from a policy's actions to slates."""
         return make_action_map(action, self.world, candidate_count(self.world), self.item_vectors)
 
+    @cached_property
+    def items(self) -> Items:
+        """What encoders know of the items."""
+        catalog = self.world.catalog
+        return Items(catalog.texts, self.item_vectors, catalog.minutes.astype(np.float32))
+
     def state_encoder(self, state: str) -> StateEncoder:
-        """Observations to states: pooled item vectors of the history, or the history's text through BERT."""
-        one_of("state", state, STATES)
-        widths = {"context_width": len(CONTEXT), "profile_width": self.world.scenario.shape.topics}
-        if state == "text":
-            return TextHistory(self.encoder, self.world.catalog.texts, **widths)
-        return PooledHistory(self.item_vectors, **widths)
+        """Observations to states, by the name of an encoder that needs no fit, or the folder of a fitted one."""
+        encoder = ENCODERS[state].make(self.items) if state in STATES else load_encoder(state, self.items)
+        return StateEncoder(encoder, context_width=len(CONTEXT), profile_width=self.world.scenario.shape.topics)
+
+    def states(self, state: str, fine_tune: bool = False) -> States:
+        """What a policy is given: states, or what its own copy of the encoder's network makes states of."""
+        states = self.state_encoder(state)
+        return OpenState(states, self.world.scenario.shape.history) if fine_tune else states
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,10 @@ class RunConfig:
     action: str = "weights"
     """weights, query or candidates."""
     state: str = "pooled"
-    """pooled (item vectors of the history) or text (the history's text through BERT)."""
+    """pooled or mean (text vectors of the history), text (the history's text through BERT), or the folder of an encoder
+    that scripts/encode.py fitted."""
+    fine_tune: bool = False
+    """Train the encoder's network along with the policy; for gru, lstm, transformer and attention."""
     gamma: float = 0.95
     """Discount per slate; 0 learns what pays now."""
     seed: int = 0
@@ -122,7 +136,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Refuse what could not run."""
         algorithm_named(self.algorithm, self.action)
-        one_of("state", self.state, STATES)
+        if not (Path(self.state) / ENCODER_FILE).is_file():
+            one_of("state", self.state, (*STATES, "a folder with a fitted encoder"))
         for name, low, high in (
             ("gamma", 0.0, 1.0),
             ("seed", 0, 2**31 - 1),
@@ -139,7 +154,10 @@ class RunConfig:
     @property
     def label(self) -> str:
         """Name of the method in tables: what two seeds of it share."""
-        return f"{self.algorithm.upper()} {self.action} γ={self.gamma:g}" + ("" if self.state == "pooled" else " text")
+        state = "" if self.state == "pooled" else f" {Path(self.state).name}"
+        return (
+            f"{self.algorithm.upper()} {self.action} γ={self.gamma:g}{state}{' fine-tuned' if self.fine_tune else ''}"
+        )
 
     def to_json(self) -> str:
         """As text, for `from_json`."""
@@ -176,9 +194,9 @@ class RunConfig:
 
 def load_agent(folder: Path, config: RunConfig, setting: Setting) -> SB3Agent:
     """The policy that a run kept: the best on the validation users."""
-    encoder, action_map = setting.state_encoder(config.state), setting.action_map(config.action)
-    model = load_policy(folder, config.algorithm, config.action, encoder.width, action_map.space, **config.settings)
-    return SB3Agent(model, encoder, action_map, name=config.label)
+    states, action_map = setting.states(config.state, config.fine_tune), setting.action_map(config.action)
+    model = load_policy(folder, config.algorithm, config.action, states, action_map.space, **config.settings)
+    return SB3Agent(model, states, action_map, name=config.label)
 
 
 def training_env(config: RunConfig) -> Any:

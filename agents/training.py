@@ -15,7 +15,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from .evaluate import Evaluator, held_out_users
-from .sb3 import SB3Agent, SlateVecEnv, algorithm_named, save_policy
+from .sb3 import SB3Agent, SlateVecEnv, algorithm_named, policy_for, save_policy
 from .setup import RunConfig, training_env
 
 CHECKPOINT = "checkpoint.pt"
@@ -49,16 +49,17 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     setting = config.setting
-    encoder = setting.state_encoder(config.state)
-    env = SlateVecEnv(training_env(config), encoder)
+    states = setting.states(config.state, config.fine_tune)
+    env = SlateVecEnv(training_env(config), states)
     algorithm: Any = algorithm_named(config.algorithm, config.action)
     noise = {}
     if config.algorithm in ("td3", "ddpg"):  # deterministic policies, which do not explore by themselves
         size = env.action_space.shape or (1,)
         noise["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, EXPLORATION))
-    model = algorithm("MlpPolicy", env, device="cpu", **config.settings, **noise)
+    policy, settings = policy_for(states, config.settings | noise)
+    model = algorithm(policy, env, device="cpu", **settings)
     action_map = setting.action_map(config.action)
-    agent = SB3Agent(model, encoder, action_map, name=config.label)
+    agent = SB3Agent(model, states, action_map, name=config.label)
     users = held_out_users(setting.world, "validation", config.eval_users, field="eval_users")
     evaluator = Evaluator(setting.world, setting.item_vectors, users, VALIDATION_LUCK)
     keeper = Keeper(config, folder, agent, evaluator, report, seconds)
@@ -143,7 +144,7 @@ class Keeper(BaseCallback):
             "counters": {name: int(getattr(model, name)) for name in ("num_timesteps", "_n_updates", "_episode_num")},
             "episodes": [dict(episode) for episode in model.ep_info_buffer or ()],
             "env": {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in env.save_state().items()},
-            "last_obs": torch.from_numpy(model._last_obs.copy()),
+            "last_obs": _tensors(model._last_obs),
             "last_starts": torch.from_numpy(np.asarray(model._last_episode_starts, bool)),
             "torch": torch.get_rng_state(),
             "numpy": {"keys": torch.from_numpy(drawn[1].astype(np.int64)), "rest": [*drawn[2:4], float(drawn[4])]},
@@ -181,7 +182,7 @@ class Keeper(BaseCallback):
         model._setup_learn(0, reset_num_timesteps=False)
         model.ep_info_buffer.extend(content["episodes"])
         env.load_state({key: value.numpy() for key, value in content["env"].items()})
-        model._last_obs = content["last_obs"].numpy()
+        model._last_obs = _arrays(content["last_obs"])
         model._last_episode_starts = content["last_starts"].numpy()
         if isinstance(model, OffPolicyAlgorithm):
             _load_buffer(model.replay_buffer, content["buffer"])
@@ -204,14 +205,34 @@ BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "t
 
 def _buffer_state(buffer: Any) -> dict[str, Any]:
     end = buffer.buffer_size if buffer.full else buffer.pos
-    arrays = {name: torch.from_numpy(getattr(buffer, name)[:end].copy()) for name in BUFFER}
+    arrays = {name: _tensors(getattr(buffer, name), end) for name in BUFFER}
     return {"arrays": arrays, "pos": int(buffer.pos), "full": bool(buffer.full)}
 
 
 def _load_buffer(buffer: Any, state: dict[str, Any]) -> None:
     for name, value in state["arrays"].items():
-        getattr(buffer, name)[: len(value)] = value.numpy()
+        _fill(getattr(buffer, name), _arrays(value))
     buffer.pos, buffer.full = state["pos"], state["full"]
+
+
+def _tensors(value: Any, end: int | None = None) -> Any:
+    """Arrays, or dictionaries of them, as tensors that `torch.save` takes; their first `end` rows."""
+    if isinstance(value, dict):
+        return {name: _tensors(part, end) for name, part in value.items()}
+    return torch.from_numpy(value[:end].copy())
+
+
+def _arrays(value: Any) -> Any:
+    return {name: _arrays(part) for name, part in value.items()} if isinstance(value, dict) else value.numpy()
+
+
+def _fill(target: Any, value: Any) -> None:
+    """Write over the first rows of arrays, or of dictionaries of them."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            _fill(target[name], part)
+    else:
+        target[: len(value)] = value
 
 
 def _generators(space: Any) -> Any:

@@ -1,11 +1,17 @@
-"""Encoders: texts to vectors with BERT, histories to states."""
+"""Encoders: texts to vectors with BERT, histories and items to vectors of one space, observations to states."""
 
 from ..envs.pooling import pool_history
-from .behaviour import PooledHistory, StateEncoder, TextHistory, behaviour_to_text
+from .base import Encoder, EncoderError, Items
+from .behaviour import behaviour_to_text
+from .frozen import PooledHistory, TextHistory
 from .model_folder import ModelError
+from .state import StateEncoder
 from .text import TextEncoder
 
 __all__ = [
+    "Encoder",
+    "EncoderError",
+    "Items",
     "ModelError",
     "PooledHistory",
     "StateEncoder",

@@ -73,7 +73,7 @@ class VectorCache:
         vectors = np.stack(list(known.values()))
         metadata = {"format": _FORMAT, "identity": self._identity, "checksum": _checksum((digests, vectors))}
         try:
-            _replace(self.path, save({"digests": digests, "vectors": vectors}, metadata))
+            replace_file(self.path, save({"digests": digests, "vectors": vectors}, metadata))
         except OSError as error:
             _log.warning("%s cannot be written (%s); its vectors are computed again next time", self.path, error)
 
@@ -104,7 +104,7 @@ def _checksum(arrays: Iterable[NDArray[np.generic]]) -> str:
     return f"{crc:08x}"
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Write a file so that its name always stands for a whole one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")

@@ -59,11 +59,18 @@ def start(job: Job, track: str) -> subprocess.Popen[bytes]:
         command += ["--resume"]
     else:
         settings = {key: value for key, value in asdict(config).items() if key != "setting"} | asdict(config.setting)
-        given = {key.replace("_", "-"): str(value) for key, value in settings.items() if value is not None}
-        command += ["--overwrite", *(text for key, value in given.items() for text in (f"--{key}", value))]
+        command += ["--overwrite", *(word for key, value in settings.items() for word in option(key, value))]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment())
+
+
+def option(name: str, value: object) -> list[str]:
+    """The words that give a script one of its options."""
+    name = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    return [] if value is None else [f"--{name}", str(value)]
 
 
 def environment() -> dict[str, str]:

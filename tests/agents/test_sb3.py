@@ -233,7 +233,7 @@ class TestSavedPolicies:
     def load(self, saved, setting):
         config, folder = saved
         space = setting.action_map("weights").space
-        return load_policy(folder, "ppo", "weights", setting.state_encoder("pooled").width, space, **config.settings)
+        return load_policy(folder, "ppo", "weights", setting.state_encoder("pooled"), space, **config.settings)
 
     def test_files_are_weights_and_a_description(self, saved):
         _, folder = saved

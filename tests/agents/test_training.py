@@ -133,7 +133,7 @@ class TestResumption:
         with subprocess.Popen([sys.executable, "-c", driver]) as process:
             try:
                 deadline = time.monotonic() + 120
-                while not (tmp_path / CURVE).is_file() or len(pd.read_csv(tmp_path / CURVE)) < 2:
+                while not (tmp_path / CURVE).is_file() or len(pd.read_csv(tmp_path / CURVE)) < 3:
                     assert process.poll() is None, "the training ended by itself"
                     assert time.monotonic() < deadline, "no curve after two minutes"
                     time.sleep(0.02)

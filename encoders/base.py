@@ -1,0 +1,321 @@
+"""What every encoder keeps to: fitted on a log, it turns histories and items into vectors of one space."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from ..envs.pooling import check_ids
+from .cache import Vectors, replace_file
+
+if TYPE_CHECKING:
+    from .interactions import Interactions
+
+Histories = Mapping[str, NDArray[np.float32]]
+Report = Callable[[Mapping[str, float]], object]
+
+ENCODER_FILE = "encoder.json"
+_FORMAT = 1
+
+
+class EncoderError(ValueError):
+    """An encoder that cannot be made, used or loaded; the message says what is allowed."""
+
+
+def quiet(row: Mapping[str, float]) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """What is known of N items without any log.
+
+    Parameters
+    ----------
+    texts : tuple of str, length N
+        What each item says.
+    vectors : (N, E) float32
+        Of a text encoder that no log has changed; row i is item i + 1.
+    minutes : (N,) float32
+        Length of each item [min]; 1 where not known.
+    """
+
+    texts: tuple[str, ...]
+    vectors: Vectors
+    minutes: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "texts", tuple(self.texts))
+        for name, dimensions in (("vectors", 2), ("minutes", 1)):
+            array = np.array(getattr(self, name), np.float32)
+            if array.ndim != dimensions or len(array) != len(self.texts):
+                raise EncoderError(f"{name} have shape {array.shape}; there are {len(self.texts)} texts: one row each")
+            if not np.isfinite(array).all():
+                row = int(np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))[0])
+                raise EncoderError(f"{name} row {row} (item {row + 1}) has a value that is not finite; mend that item")
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that is known."""
+        total = hashlib.sha256(json.dumps([self.texts, self.vectors.shape]).encode())
+        total.update(self.vectors.astype("<f4").tobytes())
+        total.update(self.minutes.astype("<f4").tobytes())
+        return total.hexdigest()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of an encoder, checked when made.
+
+    `LIMITS` gives the allowed range of a number, both ends included; `CHOICES` the allowed words.
+    """
+
+    LIMITS: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in self.LIMITS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                raise EncoderError(f"{name} = {value!r} is out of range; allowed: {low:g} to {high:g}")
+        for name, words in self.CHOICES.items():
+            if getattr(self, name) not in words:
+                allowed = ", ".join(map(repr, words))
+                raise EncoderError(f"{name} = {getattr(self, name)!r} is unknown; allowed: {allowed}")
+
+
+class Encoder(ABC):
+    """Histories to user vectors, items to vectors, so that their inner product says how well they go together.
+
+    A subclass names its `settings_type` and says how it is fitted, what a history becomes and what an item becomes.
+    Where items have a bias, it is one more dimension: 1 in the user's vector, the bias in the item's.
+
+    Parameters
+    ----------
+    items : Items
+        What is known without a log; not saved, but its hash is.
+    settings : Settings, optional
+        Of the subclass's type; the defaults if not given.
+
+    Attributes
+    ----------
+    width : int
+        Width E of the vectors, known once fitted.
+    """
+
+    settings_type: ClassVar[type[Settings]] = Settings
+    version: ClassVar[int] = 1  # moves whenever the vectors of an unchanged log and history may
+    needs_fit: ClassVar[bool] = True
+    width: int
+
+    def __init__(self, items: Items, settings: Any = None) -> None:
+        self.items = items
+        self.settings: Any = self.settings_type() if settings is None else settings
+        if type(self.settings) is not self.settings_type:
+            raise EncoderError(f"settings are {type(self.settings).__name__}, must be {self.settings_type.__name__}")
+        self._fitted = not self.needs_fit
+
+    def fit(
+        self,
+        log: Interactions,
+        validation: Interactions | None = None,
+        *,
+        seed: int = 0,
+        folder: Path | None = None,
+        report: Report = quiet,
+    ) -> Self:
+        """Learn from a log; the same log and seed give the same bits on one machine and thread.
+
+        Parameters
+        ----------
+        log : Interactions
+            To learn from.
+        validation : Interactions, optional
+            Later interactions, to stop early by.
+        seed : int
+            Of everything that is drawn.
+        folder : Path, optional
+            For checkpoints of a long fit, which goes on from them.
+        report : callable
+            Gets ``{"step": ..., "steps": ..., ...}`` now and then.
+
+        Raises
+        ------
+        EncoderError
+            If the log is of another number of items, or too small.
+        """
+        if log.items != len(self.items):
+            raise EncoderError(
+                f"the log is of {log.items} items, the encoder of {len(self.items)}; give the same items"
+            )
+        if self.needs_fit and not log.consumed.any():
+            raise EncoderError("the log has no consumed item; nothing can be learnt from it: collect more")
+        self._fit(log, validation, seed, folder, report)
+        self._fitted = True
+        return self
+
+    def encode(self, histories: Histories) -> Vectors:
+        """User vectors (B, width), float32; row b depends on row b of the histories alone.
+
+        Parameters
+        ----------
+        histories : mapping of str to array
+            ``history_ids``, ``history_completion`` and ``history_age`` [days], each (B, H), the most recent first, 0
+            for padding: an observation of the environment, or `Interactions.histories`. Anything else is ignored.
+
+        Raises
+        ------
+        EncoderError
+            If it was not fitted.
+        ValueError
+            If a shape does not fit, or an id is not of the items.
+        """
+        self._ready()
+        ids = histories["history_ids"]
+        for name in ("completion", "age"):
+            if histories[f"history_{name}"].shape != ids.shape or ids.ndim != 2:
+                shape = histories[f"history_{name}"].shape
+                raise ValueError(f"history_ids {ids.shape} and history_{name} {shape} must both be (B, H)")
+        check_ids(ids, len(self.items))
+        return self._encode(histories)
+
+    @property
+    def item_vectors(self) -> Vectors:
+        """(N + 1, width) float32; row 0, the padding, is zeros."""
+        self._ready()
+        return self._item_vectors()
+
+    def score(self, histories: Histories) -> Vectors:
+        """How well each item goes with each history, (B, N + 1); −∞ for the padding."""
+        scores = self.encode(histories) @ self.item_vectors.T
+        scores[:, 0] = -np.inf
+        return np.asarray(scores, np.float32)
+
+    def contributions(self, histories: Histories, item: NDArray[np.int64]) -> Vectors:
+        """What each item of a history adds to the score of an item: by how much it falls without it, (B, H).
+
+        Parameters
+        ----------
+        histories : mapping of str to array
+            As in `encode`.
+        item : (B,) int
+            Item number for each user.
+        """
+        rows = np.arange(len(item))
+        whole = self.score(histories)[rows, item]
+        shares = np.zeros(histories["history_ids"].shape, np.float32)
+        for h in np.flatnonzero((histories["history_ids"] > 0).any(axis=0)):
+            less = {name: histories[name].copy() for name in ("history_ids", "history_completion", "history_age")}
+            for column in less.values():
+                column[:, h] = 0.0
+            there = histories["history_ids"][:, h] > 0
+            shares[there, h] = (whole - self.score(less)[rows, item])[there]
+        return shares
+
+    def save(self, folder: str | Path) -> None:
+        """Write settings (JSON) and weights (safetensors), whole or not at all."""
+        self._ready()
+        folder = Path(folder)
+        weights = save({name: np.ascontiguousarray(array) for name, array in self._weights().items()})
+        digest = hashlib.sha256(weights).hexdigest()
+        file = folder / f"weights-{digest[:12]}.safetensors"
+        replace_file(file, weights)
+        content = self._header() | {"settings": dataclasses.asdict(self.settings), "file": file.name, "sha256": digest}
+        # The JSON names the weights, so that it never stands beside those of another fit.
+        replace_file(folder / ENCODER_FILE, (json.dumps(content, indent=1) + "\n").encode())
+        for other in folder.glob("weights-*.safetensors"):
+            if other != file:
+                other.unlink()
+
+    @classmethod
+    def load(cls, folder: str | Path, items: Items) -> Self:
+        """Make the encoder saved in `folder` again.
+
+        Raises
+        ------
+        EncoderError
+            If another class or version saved it, the items are not those it was fitted on, or a file is damaged.
+        """
+        content = read_header(folder)
+        if content.get("encoder") != cls.__name__:
+            raise EncoderError(f"{folder}: its encoder is {content.get('encoder')!r}, here it must be {cls.__name__!r}")
+        encoder = cls(items, cls.settings_type(**content["settings"]))
+        for name, ours in encoder._header().items():
+            if content.get(name) != ours:
+                fix = "give the items it was fitted on" if name == "items" else "fit it again"
+                raise EncoderError(f"{folder}: its {name} is {content.get(name)!r}, here it is {ours!r}. Fix: {fix}")
+        file = Path(folder) / str(content["file"])
+        try:
+            weights = file.read_bytes()
+            if hashlib.sha256(weights).hexdigest() != content["sha256"]:
+                raise EncoderError(f"{file} is damaged: its checksum is wrong. Fix: fit the encoder again")
+            encoder._restore(load(weights))
+        except (OSError, SafetensorError, KeyError) as error:
+            raise EncoderError(f"{file} cannot be read ({error}). Fix: fit the encoder again") from error
+        encoder._fitted = True
+        return encoder
+
+    def _header(self) -> dict[str, object]:
+        """All that must be alike when it is loaded."""
+        return {"format": _FORMAT, "encoder": type(self).__name__, "version": self.version, "items": self.items.digest}
+
+    def _ready(self) -> None:
+        if not self._fitted:
+            raise EncoderError(f"{type(self).__name__} is not fitted. Fix: call fit(log), or load a fitted one")
+
+    @abstractmethod
+    def _fit(
+        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+    ) -> None:
+        """Learn, and set `width`."""
+
+    @abstractmethod
+    def _encode(self, histories: Histories) -> Vectors:
+        """Compute user vectors of checked histories."""
+
+    @abstractmethod
+    def _item_vectors(self) -> Vectors:
+        """Give the vectors of items, with the row of zeros."""
+
+    @abstractmethod
+    def _weights(self) -> dict[str, NDArray[Any]]:
+        """Collect what was learnt."""
+
+    @abstractmethod
+    def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Take what was learnt, and set `width`."""
+
+
+def read_header(folder: str | Path) -> dict[str, Any]:
+    """What a saved encoder says of itself.
+
+    Raises
+    ------
+    EncoderError
+        If the folder holds no encoder.
+    """
+    file = Path(folder) / ENCODER_FILE
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise EncoderError(f"{file} cannot be read ({error}). Fix: name a folder that holds a saved encoder") from error
+    if not isinstance(content, dict) or not {"encoder", "settings", "file", "sha256"} <= content.keys():
+        raise EncoderError(f"{file} describes no encoder. Fix: name a folder that holds a saved encoder")
+    return content

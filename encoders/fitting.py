@@ -1,0 +1,233 @@
+"""Training of networks by transformers' own trainer: a seed of its own, early stopping, resumption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import logging
+
+from .base import EncoderError, Report, Settings, quiet
+from .cache import replace_file
+
+Score = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Schedule(Settings):
+    """How long and how fast a network learns."""
+
+    epochs: int = 20
+    """Passes over the training rows at most."""
+    batch_size: int = 128
+    """Rows of a step."""
+    learning_rate: float = 1e-3
+    """At its highest; it falls linearly to zero."""
+    weight_decay: float = 0.0
+    """Of AdamW."""
+    warmup: float = 0.05
+    """Share of the steps in which the learning rate rises."""
+    patience: int = 3
+    """Epochs without a better validation score after which it stops."""
+
+    LIMITS = {
+        "epochs": (1, 100_000),
+        "batch_size": (1, 10**6),
+        "learning_rate": (1e-8, 10.0),
+        "weight_decay": (0.0, 10.0),
+        "warmup": (0.0, 1.0),
+        "patience": (1, 100_000),
+    }
+
+
+def train_network(
+    network: torch.nn.Module,
+    rows: Dataset[Any],
+    schedule: Schedule,
+    *,
+    seed: int,
+    score: Score | None = None,
+    collate: Callable[[list[Any]], Mapping[str, Any]] | None = None,
+    folder: Path | None = None,
+    about: Mapping[str, Any] | None = None,
+    report: Report = quiet,
+    device: str = "cpu",
+) -> list[dict[str, float]]:
+    """Train a network in place, and leave it with the weights of its best epoch.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        ``network(**batch)`` returns ``{"loss": ...}``.
+    rows : Dataset
+        What `collate` makes batches of.
+    schedule : Schedule
+        How long and how fast.
+    seed : int
+        Of the order of rows and of all that the network draws; the global generators are left as they were.
+    score : callable, optional
+        Of the network as it is, on validation data, higher is better; asked after every epoch.
+        Without it all epochs are run and the last weights stay.
+    folder : Path, optional
+        For checkpoints, one an epoch; an interrupted training of the same `about` goes on from them.
+    about : mapping, optional
+        All that the result depends on, as JSON takes it; checkpoints of anything else are not used.
+    report : callable
+        Gets ``step`` and ``steps``, and once an epoch ``loss`` and ``score``.
+
+    Returns
+    -------
+    list of dict
+        One row an epoch: ``epoch``, ``loss``, ``score``.
+    """
+    with tempfile.TemporaryDirectory() as temporary, _own_seed(), _silence():
+        place = Path(temporary) if folder is None else folder
+        _begin(place, {"seed": seed, **(about or {})})
+        scored: dict[str, Any] = {}
+        if score is not None:
+            scored = {
+                "eval_strategy": "epoch",
+                "load_best_model_at_end": True,
+                "metric_for_best_model": "score",
+                "greater_is_better": True,
+            }
+        arguments = TrainingArguments(
+            output_dir=str(place),
+            num_train_epochs=schedule.epochs,
+            per_device_train_batch_size=schedule.batch_size,
+            learning_rate=schedule.learning_rate,
+            weight_decay=schedule.weight_decay,
+            warmup_steps=schedule.warmup,  # a share, where it is below 1
+            save_strategy="epoch",
+            save_total_limit=2,
+            logging_strategy="epoch",
+            seed=seed,
+            use_cpu=device == "cpu",
+            report_to=[],
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+            **scored,
+        )
+        trainer = _Trainer(network, score, rows, arguments, collate, report)
+        if score is not None:
+            trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=schedule.patience))
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(place)))
+        network.to("cpu").eval()
+        return trainer.curve()
+
+
+class _Trainer(Trainer):
+    """transformers' trainer, whose evaluation is one number and whose progress goes to the caller."""
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        score: Score | None,
+        rows: Dataset[Any],
+        arguments: TrainingArguments,
+        collate: Any,
+        report: Report,
+    ) -> None:
+        super().__init__(
+            network, arguments, data_collator=collate, train_dataset=rows, eval_dataset=rows if score else None
+        )
+        self._score, self._report = score, report
+        self.pop_callback(_printer())
+        self.add_callback(_Reporter(report))
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Ask for the score."""
+        assert self._score is not None
+        self.model.eval()
+        with torch.inference_mode():
+            metrics = {"eval_score": float(self._score())}
+        self.model.train()
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def curve(self) -> list[dict[str, float]]:
+        """Loss and score by epoch, of all parts of a resumed training."""
+        epochs: dict[int, dict[str, float]] = {}
+        for row in self.state.log_history:
+            at = epochs.setdefault(round(row["epoch"]), {"epoch": float(round(row["epoch"]))})
+            at |= {ours: float(row[theirs]) for theirs, ours in _LOGGED.items() if theirs in row}
+        return [epochs[epoch] for epoch in sorted(epochs)]
+
+
+_LOGGED = {"loss": "loss", "eval_score": "score"}
+
+
+class _Reporter(TrainerCallback):
+    """Passes steps, losses and scores on."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """After each step."""
+        self._report({"step": float(state.global_step), "steps": float(state.max_steps)})
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Once an epoch."""
+        row = {ours: float(logs[theirs]) for theirs, ours in _LOGGED.items() if theirs in (logs or {})}
+        if row:
+            self._report({"step": float(state.global_step), "steps": float(state.max_steps), **row})
+
+
+def _printer() -> Any:
+    from transformers.trainer_callback import PrinterCallback
+
+    return PrinterCallback
+
+
+def _begin(folder: Path, about: Mapping[str, Any]) -> None:
+    """Note what is trained here, and clear away checkpoints of anything else."""
+    file = folder / "training.json"
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    if file.exists() and json.loads(file.read_text(encoding="utf-8")).get("digest") == digest:
+        return
+    for old in folder.glob("checkpoint-*/*"):
+        old.unlink()
+    for old in folder.glob("checkpoint-*"):
+        old.rmdir()
+    try:
+        replace_file(file, json.dumps({"digest": digest, "about": about}, indent=1).encode())
+    except OSError as error:
+        raise EncoderError(f"{folder} cannot be written ({error}). Fix: give a folder that can") from error
+
+
+@contextmanager
+def _own_seed() -> Iterator[None]:
+    """Put the generators that the trainer seeds back as they were."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # what the trainer seeds
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Let the trainer speak of errors only."""
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)

@@ -1,0 +1,180 @@
+"""Encoders that learn nothing from logs: the history as pooled text vectors, or as a text that BERT reads."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..envs.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, pool_history
+from .base import Encoder, EncoderError, Histories, Items, Settings
+from .behaviour import behaviour_to_text
+from .cache import Vectors
+from .text import TextEncoder
+
+
+def unit_rows(vectors: Vectors) -> Vectors:
+    """Rows of unit length, float32; zeros stay zeros."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(length > 0.0, length, 1.0), np.float32)
+
+
+def padded(vectors: Vectors) -> Vectors:
+    """(N, E) to (N + 1, E) with a row of zeros for the padding."""
+    return np.concatenate([np.zeros((1, vectors.shape[1]), np.float32), vectors.astype(np.float32)])
+
+
+class Frozen(Encoder):
+    """An encoder that learns nothing from logs."""
+
+    needs_fit = False
+
+    def _fit(self, *log_and_more: Any) -> None:
+        pass
+
+    def _weights(self) -> dict[str, NDArray[Any]]:
+        return {}
+
+    def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        pass
+
+    @cached_property
+    def _table(self) -> Vectors:
+        return padded(unit_rows(self.items.vectors))
+
+    def _item_vectors(self) -> Vectors:
+        return self._table
+
+
+@dataclass(frozen=True)
+class PooledSettings(Settings):
+    """Settings of `PooledHistory`; ``math.inf`` makes all items of a history alike."""
+
+    half_life_items: float = HALF_LIFE_ITEMS
+    """More recent items that halve a weight."""
+    half_life_days: float = HALF_LIFE_DAYS
+    """Days that halve a weight."""
+
+    LIMITS = {"half_life_items": (1e-6, float("inf")), "half_life_days": (1e-6, float("inf"))}
+
+
+class PooledHistory(Frozen):
+    """The history as one unit vector: the item's text vectors, weighted by completion and recency (`pool_history`)."""
+
+    settings_type: ClassVar[type[Settings]] = PooledSettings
+
+    def __init__(self, items: Items, settings: PooledSettings | None = None) -> None:
+        super().__init__(items, settings)
+        self.width = items.vectors.shape[1]
+
+    def _encode(self, histories: Histories) -> Vectors:
+        ids, completion, age = (histories[f"history_{name}"] for name in ("ids", "completion", "age"))
+        return pool_history(
+            self.items.vectors,
+            ids,
+            completion,
+            age,
+            half_life_items=self.settings.half_life_items,
+            half_life_days=self.settings.half_life_days,
+        )
+
+    @cached_property
+    def _raw(self) -> Vectors:
+        return padded(self.items.vectors)
+
+    def contributions(self, histories: Histories, item: NDArray[np.int64]) -> Vectors:
+        """Exact: the score is the sum over the history of weight times cosine."""
+        length = np.linalg.norm(self._sums(histories), axis=1)
+        weights = self._recency(histories) / np.where(length > 0.0, length, 1.0)[:, None]
+        ids = histories["history_ids"].astype(np.int64)
+        vectors = self._raw[ids]
+        return np.asarray(weights * np.einsum("bhe,be->bh", vectors, self._table[item]), np.float32)
+
+    def _recency(self, histories: Histories) -> NDArray[np.float64]:
+        ids, age = histories["history_ids"], histories["history_age"].astype(np.float64)
+        real = ids > 0
+        rank = np.cumsum(real, axis=1) - 1
+        youngest = np.where(real.any(axis=1), age[np.arange(len(ids)), real.argmax(axis=1)], 0.0)
+        days = np.where(real, age - youngest[:, None], 0.0)
+        halvings = rank / self.settings.half_life_items + days / self.settings.half_life_days
+        return np.asarray(np.where(real, histories["history_completion"] * 2.0**-halvings, 0.0))
+
+    def _sums(self, histories: Histories) -> NDArray[np.float64]:
+        vectors = self._raw[histories["history_ids"].astype(np.int64)]
+        return np.asarray(np.einsum("bh,bhe->be", self._recency(histories), vectors))
+
+
+@dataclass(frozen=True)
+class TextSettings(Settings):
+    """Settings of `TextHistory`."""
+
+    model: str = "minilm"
+    """A BERT by alias, folder or hub name."""
+    limit: int = 8
+    """Items told at most."""
+    memory: int = 16_384
+    """Histories whose vectors are kept, those met last."""
+
+    LIMITS = {"limit": (1, 1000), "memory": (1, 10**9)}
+
+
+class TextHistory(Frozen):
+    """The history as a text that BERT reads, beside the items' own texts.
+
+    Costs a BERT pass for each history not met lately: some milliseconds a user, against microseconds for pooling. What
+    exceeds the model's tokens, the oldest part, is lost: short texts, such as titles, tell more items.
+
+    Parameters
+    ----------
+    items : Items
+        The texts that are told; their vectors should be of the same BERT, or scores mean nothing.
+    settings : TextSettings, optional
+        Which BERT, and how many items are told.
+    text_encoder : TextEncoder, optional
+        The BERT if it is loaded already; histories pass by its cache on disk.
+    """
+
+    settings_type: ClassVar[type[Settings]] = TextSettings
+
+    def __init__(
+        self, items: Items, settings: TextSettings | None = None, text_encoder: TextEncoder | None = None
+    ) -> None:
+        super().__init__(items, settings)
+        self._encoder = text_encoder or TextEncoder(self.settings.model)
+        self.width = self._encoder.width
+        if self.width != items.vectors.shape[1]:
+            raise EncoderError(
+                f"item vectors are {items.vectors.shape[1]} wide, those of {self.settings.model!r} {self.width}; "
+                "encode the items with the same model"
+            )
+        self._met: OrderedDict[str, Vectors] = OrderedDict()
+
+    def _encode(self, histories: Histories) -> Vectors:
+        told = self.tell(histories)
+        fresh = list(dict.fromkeys(text for text in told if text not in self._met))
+        self._met.update(zip(fresh, self._encoder.encode_uncached(fresh), strict=True))
+        for text in told:
+            self._met.move_to_end(text)
+        vectors = np.stack([self._met[text] for text in told])
+        while len(self._met) > self.settings.memory:
+            self._met.popitem(last=False)
+        return vectors
+
+    def tell(self, histories: Histories) -> list[str]:
+        """The histories (B, H) as texts (B)."""
+        told = []
+        for row, completions, ages in zip(
+            histories["history_ids"], histories["history_completion"], histories["history_age"], strict=True
+        ):
+            real = np.flatnonzero(row)
+            texts = [self.items.texts[int(item) - 1] for item in row[real]]
+            told.append(behaviour_to_text(texts, completions[real], ages[real], limit=self.settings.limit))
+        return told
+
+    def _header(self) -> dict[str, object]:
+        return super()._header() | {"bert": self._encoder.identity}

@@ -1,0 +1,190 @@
+"""Encoders that learn nothing: pooling against the plain formula, texts against their own vectors, the contract."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longplay.encoders import EncoderError, Items, PooledHistory, TextEncoder, TextHistory, pool_history
+from longplay.encoders.base import Encoder
+from longplay.encoders.frozen import PooledSettings, TextSettings
+from longplay.tests.contracts import EncoderContract, make_observation
+from longplay.tests.encoders.small import make_items
+
+VECTORS = np.random.default_rng(7).normal(size=(12, 16)).astype(np.float32)
+NAMES = ["Ash", "Bay", "Cog", "Dew", "Elm", "Fox", "Gem", "Hay", "Ivy", "Jar", "Key", "Log"]
+TITLES = [f"{name} ({1990 + i})" for i, name in enumerate(NAMES)]
+
+
+# --- pool_history --------------------------------------------------------------------------------------------------
+
+
+def pooled_plainly(vectors, ids, completion, age, half_life_items, half_life_days):
+    """The oracle: the formula of the docstring in float64, one user after another."""
+    rows = []
+    for user in range(len(ids)):
+        real = ids[user] > 0
+        rank = np.arange(real.sum())
+        weights = completion[user][real].astype(float) * 2.0 ** (-rank / half_life_items)
+        weights *= 2.0 ** (-age[user][real].astype(float) / half_life_days)
+        total = weights @ vectors[ids[user][real].astype(int) - 1].astype(float)
+        length = np.linalg.norm(total)
+        rows.append(total / length if length > 0 else total)
+    return np.array(rows)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.floats(0.5, 50.0), st.sampled_from([0.5, 7.0, math.inf]))
+def test_pooling_equals_the_plain_formula(seed, users, half_life_items, half_life_days):
+    observation = make_observation(users, items=12, history=8, seed=seed)
+    arrays = [observation[f"history_{name}"] for name in ("ids", "completion", "age")]
+    halves = {"half_life_items": half_life_items, "half_life_days": half_life_days}
+    pooled = pool_history(VECTORS, *arrays, **halves)
+    np.testing.assert_allclose(pooled, pooled_plainly(VECTORS, *arrays, **halves), rtol=0, atol=2e-6)
+
+
+def test_padding_between_items_is_passed_over():
+    dense = pool_history(VECTORS, *(np.array([row], np.float32) for row in ([3, 5], [0.5, 1.0], [0.0, 2.0])))
+    gaps = ([0, 3, 0, 5], [9.0, 0.5, 9.0, 1.0], [9.0, 0.0, 9.0, 2.0])
+    np.testing.assert_array_equal(pool_history(VECTORS, *(np.array([row], np.float32) for row in gaps)), dense)
+
+
+def test_empty_and_unwatched_histories_are_zero_and_old_ones_are_not():
+    ids = np.array([[0, 0], [3, 5], [3, 5]], np.float32)
+    completion = np.array([[0, 0], [0, 0], [1, 1]], np.float32)
+    age = np.array([[0, 0], [0, 0], [1e6, 2e6]], np.float32)
+    lengths = np.linalg.norm(pool_history(VECTORS, ids, completion, age), axis=1)
+    np.testing.assert_allclose(lengths, [0, 0, 1], atol=1e-6)
+
+
+def test_a_recent_and_finished_item_pulls_the_most():
+    vectors = np.eye(4, dtype=np.float32)
+    columns = ([1, 2, 3], [1.0, 0.5, 1.0], [0.0, 0.0, 7.0])
+    pooled = pool_history(vectors, *(np.array([c], np.float32) for c in columns), half_life_items=math.inf)
+    np.testing.assert_allclose(pooled[0] / pooled[0, 0], [1.0, 0.5, 0.5, 0.0], atol=1e-6)
+
+
+def test_wrong_shapes_and_half_lives_are_named():
+    row = np.ones((1, 2), np.float32)
+    with pytest.raises(ValueError, match=r"completion \(1, 1\)"):
+        pool_history(VECTORS, row, row[:, :1], row)
+    with pytest.raises(ValueError, match="half-lives must be positive, got 0 items"):
+        pool_history(VECTORS, row, row, row, half_life_items=0)
+
+
+# --- encoders ------------------------------------------------------------------------------------------------------
+
+
+class TestPooledHistory(EncoderContract):
+    encoder = PooledHistory
+    settings = PooledSettings(half_life_items=3.0, half_life_days=math.inf)
+    tolerance = 0.0
+
+    def test_contributions_sum_to_the_score(self, subject, histories):
+        items = np.arange(1, 10)
+        shares = subject.contributions(histories, items)
+        np.testing.assert_allclose(shares.sum(axis=1), subject.score(histories)[np.arange(9), items], atol=1e-5)
+
+    def test_leaving_one_of_one_out_agrees(self, subject):
+        histories = make_observation(2, items=30, history=1)
+        items = np.array([4, 9])
+        np.testing.assert_allclose(
+            subject.contributions(histories, items), Encoder.contributions(subject, histories, items), atol=1e-5
+        )
+
+
+class TestTextHistory(EncoderContract):
+    encoder = TextHistory
+    settings = TextSettings(limit=3, memory=100)
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def own_vectors(cls, text_encoder):
+        """Items with vectors of the same BERT."""
+        items = make_items(30)
+        known = Items(items.texts, text_encoder.encode(items.texts), items.minutes)
+        cls.make = staticmethod(lambda: TextHistory(known, cls.settings, text_encoder))
+
+    def test_history_is_the_vector_of_its_text(self, text_encoder):
+        items = Items(tuple(TITLES), text_encoder.encode(TITLES), np.ones(12))
+        observation = {
+            "history_ids": np.array([[2, 5, 7, 9]], np.float32),
+            "history_completion": np.array([[1.0, 1.0, 0.0, 1.0]], np.float32),
+            "history_age": np.array([[0.0, 0.1, 1.5, 3.0]], np.float32),
+        }
+        told = "Finished, today: Bay (1991); Elm (1994). Skipped through, yesterday: Gem (1996)."
+        expected = text_encoder.encode([told])
+        np.testing.assert_allclose(
+            TextHistory(items, self.settings, text_encoder).encode(observation), expected, atol=1e-6
+        )
+
+    def test_a_history_met_before_costs_nothing(self, histories, reached):
+        subject = self.make()
+        first = subject.encode(histories)
+        reached.clear()
+        np.testing.assert_array_equal(subject.encode(histories), first)
+        assert reached == []
+        histories["history_ids"][4, 0] = histories["history_ids"][4, 0] % 30 + 1
+        subject.encode(histories)
+        assert len(reached) == 1
+
+    def test_memory_smaller_than_the_batch_only_costs_time(self, histories, text_encoder, reached):
+        subject = self.make()
+        forgetful = TextHistory(subject.items, TextSettings(limit=3, memory=2), text_encoder)
+        np.testing.assert_array_equal(forgetful.encode(histories), subject.encode(histories))
+        reached.clear()
+        np.testing.assert_allclose(forgetful.encode(histories), subject.encode(histories), rtol=0, atol=1e-6)
+        assert len(reached) == len(set(forgetful.tell(histories))) - 2
+
+    def test_vectors_of_another_width_are_refused(self, text_encoder):
+        with pytest.raises(EncoderError, match="item vectors are 16 wide, those of 'minilm' 384"):
+            TextHistory(make_items(), None, text_encoder)
+
+    def test_another_bert_is_refused_on_loading(self, subject, tmp_path):
+        subject.save(tmp_path)
+        shorter = TextHistory(subject.items, self.settings, TextEncoder(max_tokens=9, cache=None))
+        (file,) = tmp_path.glob("*.json")
+        file.write_text(file.read_text().replace(subject._header()["bert"], shorter._header()["bert"]))
+        with pytest.raises(EncoderError, match="its bert is"):
+            TextHistory.load(tmp_path, subject.items)
+
+
+class TestItems:
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"vectors": VECTORS[:5]}, r"vectors have shape \(5, 16\); there are 12 texts"),
+            ({"vectors": VECTORS[:, 0]}, r"vectors have shape \(12,\)"),
+            ({"minutes": np.ones(3)}, r"minutes have shape \(3,\)"),
+            ({"vectors": np.where(np.arange(12)[:, None] == 4, np.nan, VECTORS)}, r"vectors row 4 \(item 5\)"),
+        ],
+    )
+    def test_what_does_not_fit_is_named(self, change, said):
+        with pytest.raises(EncoderError, match=said):
+            Items(**({"texts": TITLES, "vectors": VECTORS, "minutes": np.ones(12)} | change))
+
+    def test_the_digest_is_of_all_that_is_known(self):
+        first = {"texts": TITLES, "vectors": VECTORS, "minutes": np.ones(12)}
+        changes = [{}, {"texts": TITLES[::-1]}, {"vectors": VECTORS[::-1]}, {"minutes": np.full(12, 2.0)}]
+        assert len({Items(**(first | change)).digest for change in changes}) == 4
+        assert Items(**first).digest == Items(**first).digest
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"half_life_items": 0.0}, "half_life_items = 0.0 is out of range; allowed: 1e-06 to inf"),
+            ({"half_life_days": "long"}, "half_life_days = 'long' is out of range"),
+            ({"half_life_days": math.nan}, "half_life_days = nan is out of range"),
+        ],
+    )
+    def test_a_wrong_one_is_named(self, change, said):
+        with pytest.raises(EncoderError, match=said):
+            PooledSettings(**change)
+
+    def test_those_of_another_encoder_are_refused(self):
+        with pytest.raises(EncoderError, match="settings are TextSettings, must be PooledSettings"):
+            PooledHistory(make_items(), TextSettings())
