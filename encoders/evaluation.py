@@ -1,0 +1,137 @@
+"""How well a scorer finds the targets of cases: one row a user."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from . import metrics
+from .interactions import Interactions
+from .splits import Cases
+
+_CELLS = 2**26  # scores held at once: 256 MiB in float32
+_MEASURES = ("recall", "precision", "f1", "ndcg", "hit_rate", "reciprocal_rank", "auc", "click_through")
+COLUMNS = ("user", "targets", "candidates", *_MEASURES)
+
+
+class Scorer(Protocol):
+    """Scores all items for given histories; every `Encoder` does."""
+
+    def score(self, histories: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """How well each item goes with each history, (B, N + 1); higher is better, column 0 is not read."""
+
+
+def evaluate(scorer: Scorer, cases: Cases, k: int = 10, batch: int = 1024, seed: int = 0) -> pd.DataFrame:
+    """Rank each user's candidates and measure where the targets are.
+
+    Parameters
+    ----------
+    scorer : Scorer
+        Anything with ``score(histories) -> (B, N + 1)``.
+    cases : Cases
+        Candidates are the pool without what the user has consumed.
+    k : int
+        Length of the list of recommendations.
+    batch : int
+        Users scored at once; fewer where the catalogue is so large that memory would grow.
+    seed : int
+        Breaks ties in the lists that coverage counts; nothing else is drawn.
+
+    Returns
+    -------
+    DataFrame
+        A row for each of ``cases.users``: ``user``, ``targets`` and ``candidates`` (counts), and the measures of
+        `longplay.encoders.metrics`: ``recall``, ``precision``, ``f1``, ``ndcg``, ``hit_rate``, ``reciprocal_rank``,
+        ``auc`` and ``click_through`` (NaN where the log showed the user nothing that was not clicked). ``attrs`` holds
+        ``k``, ``coverage`` (share of the pool in at least one user's list) and ``pool`` (its size).
+
+    Raises
+    ------
+    ValueError
+        If scores have another shape or a NaN among the candidates.
+    """
+    size, pool = len(cases.pool), np.flatnonzero(cases.pool)
+    step = max(1, min(batch, _CELLS // size))
+    rng = np.random.default_rng(seed)
+    listed = np.zeros(size, np.bool_)
+    parts = []
+    for start in range(0, len(cases), step):
+        part = slice(start, start + step)
+        histories = {name: values[part] for name, values in cases.histories.items()}
+        scores = np.asarray(scorer.score(histories))
+        expected = (len(cases.users[part]), size)
+        if scores.shape != expected:
+            raise ValueError(f"scores of shape {scores.shape}. Fix: give {expected}, a row a user, a column an item")
+        candidates = [np.setdiff1d(pool, seen, assume_unique=True) for seen in cases.seen[part]]
+        parts.append(_measure(scores, cases, part, candidates, k))
+        for items in metrics.top(scores, candidates, k, rng):
+            listed[items] = True
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS), dtype=np.float64)
+    found = metrics.coverage([np.flatnonzero(listed)], cases.pool) if parts else float("nan")
+    table.attrs.update(k=k, coverage=found, pool=len(pool))
+    return table
+
+
+def _measure(
+    scores: NDArray[np.float32], cases: Cases, part: slice, candidates: list[NDArray[np.int64]], k: int
+) -> pd.DataFrame:
+    places = metrics.find_places(scores, cases.targets[part], candidates)
+    offered = metrics.find_places(scores, cases.clicked[part], cases.shown[part])
+    told = offered.candidates > offered.targets  # else all that was shown was clicked: there is nothing to rank
+    values = {
+        "user": cases.users[part],
+        "targets": places.targets,
+        "candidates": places.candidates,
+        "recall": metrics.recall(places, k),
+        "precision": metrics.precision(places, k),
+        "f1": metrics.f1(places, k),
+        "ndcg": metrics.ndcg(places, k),
+        "hit_rate": metrics.hit_rate(places, k),
+        "reciprocal_rank": metrics.reciprocal_rank(places),
+        "auc": metrics.auc(places),
+        "click_through": np.where(told, metrics.click_through(offered, k), np.nan),
+    }
+    return pd.DataFrame({name: values[name] for name in COLUMNS})
+
+
+class PopularityScorer:
+    """Scores an item by the number of users who liked it in the training part; the same for every history."""
+
+    def __init__(self, train: Interactions) -> None:
+        pairs = np.unique(np.column_stack([train.user, train.item])[train.liked], axis=0)
+        self._likes = np.bincount(pairs[:, 1], minlength=train.items + 1).astype(np.float32)
+        self._likes[0] = -np.inf
+
+    def score(self, histories: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Likes of each item, (B, N + 1), read-only: all rows are one."""
+        return np.broadcast_to(self._likes, (len(histories["history_ids"]), len(self._likes)))
+
+
+@dataclass(frozen=True)
+class RandomScorer:
+    """Scores at random: evenly in [0, 1), a function of the seed and of the row's history alone.
+
+    Parameters
+    ----------
+    items : int
+        N.
+    seed : int
+    """
+
+    items: int
+    seed: int = 0
+
+    def score(self, histories: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Random scores, (B, N + 1)."""
+        ids, ages = (np.ascontiguousarray(histories[f"history_{name}"], np.float32) for name in ("ids", "age"))
+        scores = np.full((len(ids), self.items + 1), -np.inf, np.float32)
+        for row, seen, age in zip(scores, ids, ages, strict=True):
+            key = zlib.crc32(age.tobytes(), zlib.crc32(seen.tobytes()))
+            row[1:] = np.random.default_rng([self.seed, key]).random(self.items, np.float32)
+        return scores
