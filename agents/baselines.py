@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from ..encoders.base import Encoder
 from ..envs.engine import Observation
 from ..envs.scoring import FEATURES, Scorer
 from ..envs.world import World
@@ -82,6 +83,23 @@ class GreedySimilarity:
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Score by similarity."""
         return _uncapped(self.scorer, observation, _column(self.scorer, observation, "similarity"))
+
+
+@dataclass
+class GreedyEncoder:
+    """The candidates that go best with the history by an encoder's own scores."""
+
+    scorer: Scorer
+    encoder: Encoder
+    name: str
+    privileged: bool = False
+
+    def act(self, observation: Observation) -> NDArray[np.int64]:
+        """Score by the encoder."""
+        scores = self.encoder.score(observation)
+        scores[:, 0] = scores[:, 1:].min(axis=1)  # where there are too few candidates
+        candidates = observation["candidates"].astype(np.int64)
+        return _uncapped(self.scorer, observation, np.take_along_axis(scores, candidates, axis=1))
 
 
 def _column(scorer: Scorer, observation: Observation, feature: str) -> NDArray[np.float32]:

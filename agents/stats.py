@@ -1,6 +1,7 @@
 """Numbers with intervals: paired differences over seeds and users, and retention curves."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,26 @@ def bootstrap_difference(
     mean = sides[0].mean() - (sides[1].mean() if len(sides) > 1 else 0.0)
     low, high = np.quantile(values, [0.025, 0.975])
     return Interval(float(mean), float(low), float(high))
+
+
+def bootstrap_groups(groups: Sequence[NDArray[np.float64]], resamples: int = 2000, seed: int = 0) -> Interval:
+    """Mean over seeds of the mean over users, with a 95 % percentile interval that resamples seeds, then their users.
+
+    Parameters
+    ----------
+    groups
+        One array (U_s,) a seed; each seed may have other users. Paired differences are given as differences.
+    """
+    rng = np.random.default_rng(seed)
+    means = np.empty((len(groups), resamples))
+    for row, group in zip(means, groups, strict=True):
+        users = len(group)
+        row[:] = rng.multinomial(users, np.full(users, 1 / users), resamples) @ np.asarray(group, np.float64) / users
+    drawn = rng.integers(len(groups), size=(len(groups), resamples))
+    # Each seed that is drawn comes with a resample of its users; of one drawn twice, they are two.
+    values = np.mean([means[which, rng.permutation(resamples)] for which in drawn], axis=0)
+    low, high = np.quantile(values, [0.025, 0.975])
+    return Interval(float(np.mean([np.mean(group) for group in groups])), float(low), float(high))
 
 
 def retention(

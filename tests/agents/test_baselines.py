@@ -6,6 +6,7 @@ from gymnasium.vector import AutoresetMode
 
 from longplay.agents.baselines import (
     MMR,
+    GreedyEncoder,
     GreedySimilarity,
     Popularity,
     PredictedMinutes,
@@ -16,6 +17,7 @@ from longplay.agents.baselines import (
     fit_minutes,
     similarity_score,
 )
+from longplay.encoders import Items, PooledHistory
 from longplay.envs.pooling import pool_history
 from longplay.envs.scoring import FEATURES
 from longplay.tests.contracts import AgentContract
@@ -64,6 +66,20 @@ class TestGreedySimilarityContract(AgentContract):
     @pytest.fixture
     def subject(self, scorer):
         return GreedySimilarity(scorer)
+
+
+class TestGreedyEncoderContract(AgentContract):
+    @pytest.fixture
+    def encoder(self, scorer):
+        vectors = scorer.vectors[1:]
+        return PooledHistory(Items(tuple(f"Number {i}." for i in range(len(vectors))), vectors, np.ones(len(vectors))))
+
+    @pytest.fixture
+    def subject(self, scorer, encoder):
+        return GreedyEncoder(scorer, encoder, "pooled")
+
+    def test_scores_of_the_pooled_history_make_greedy_similarity(self, subject, scorer, observation):
+        np.testing.assert_array_equal(subject.act(observation), GreedySimilarity(scorer).act(observation))
 
 
 class TestPredictedMinutesContract(AgentContract):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from longplay.agents.stats import Interval, bootstrap_difference, retention
+from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_groups, retention
 
 
 class TestInterval:
@@ -168,3 +168,31 @@ class TestRetention:
         grid = np.arange(21.0)
         share, _, _ = retention(days, np.ones(200, bool), grid)
         np.testing.assert_allclose(share, [(days > day).mean() for day in grid], atol=1e-12)
+
+
+class TestBootstrapGroups:
+    def test_every_seed_counts_alike(self):
+        found = bootstrap_groups([np.zeros(100), np.full(10, 3.0)])
+        assert found.mean == 1.5
+        assert (found.low, found.high) == (0.0, 3.0)
+
+    def test_without_differences_between_seeds_it_is_the_interval_of_a_mean(self):
+        rng = np.random.default_rng(0)
+        values = [rng.normal(size=400) for _ in range(4)]
+        values = [group - group.mean() + 2.0 for group in values]
+        found = bootstrap_groups(values, resamples=20_000)
+        half = 1.96 / np.sqrt(1600)
+        assert found.mean == pytest.approx(2.0)
+        assert found.low == pytest.approx(2.0 - half, abs=0.005)
+        assert found.high == pytest.approx(2.0 + half, abs=0.005)
+
+    def test_differences_between_seeds_widen_it(self):
+        rng = np.random.default_rng(1)
+        groups = [rng.normal(seed, 1.0, 200) for seed in range(5)]
+        found = bootstrap_groups(groups, resamples=20_000)
+        spread = np.sqrt(np.var([group.mean() for group in groups]) / 5 + 1 / 1000)
+        assert found.high - found.low == pytest.approx(2 * 1.96 * spread, rel=0.08)
+
+    def test_the_same_seed_gives_the_same_interval(self):
+        groups = [np.arange(10.0), np.arange(5.0)]
+        assert bootstrap_groups(groups) == bootstrap_groups(groups)
