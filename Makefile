@@ -34,6 +34,7 @@ lint: .venv/.installed ## Check style, format and types
 
 bench: .venv/.installed ## Measure the speed of the environment
 	@$(VENV) scripts/bench.py
+	@$(VENV) scripts/bench_encoders.py
 
 clean: ## Remove .venv, .peers, builds and tool caches; keep runs/
 	@rm -rf .venv .peers build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -90,10 +90,51 @@ def test_a_vector_does_not_depend_on_the_texts_beside_it(text_encoder):
         np.testing.assert_allclose(text_encoder.encode([one])[0], vector, rtol=0, atol=1e-6)
 
 
-def test_batch_size_changes_nothing(text_encoder):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_batch_size_changes_nothing(dtype):
     texts = [f"Episode {number}." for number in range(10)]  # of one length, so that batches are cut
-    small = TextEncoder(cache=None, batch_size=3)
-    np.testing.assert_allclose(small.encode(texts), text_encoder.encode(texts), rtol=0, atol=1e-6)
+    large, small = (TextEncoder(cache=None, dtype=dtype, batch_size=size) for size in (64, 3))
+    np.testing.assert_allclose(small.encode(texts), large.encode(texts), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(small.encode(texts[:1]), large.encode(texts)[:1], rtol=0, atol=1e-6)
+
+
+def test_long_texts_run_in_smaller_batches():
+    from longplay.encoders.bert import _equal_length
+
+    lengths = np.repeat([5, 512, 256, 5000], 100)
+    batches = list(_equal_length(lengths, 64))
+    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(400))
+    assert [len(batch) for batch in batches[:100]] == [1] * 100
+    assert {(int(lengths[batch[0]]), len(batch)) for batch in batches[100:]} == {
+        (512, 8),
+        (512, 4),
+        (256, 16),
+        (256, 4),
+        (5, 64),
+        (5, 36),
+    }
+    assert all(len(set(lengths[batch])) == 1 for batch in batches)
+
+
+@pytest.mark.parametrize("kind", ["BertConfig", "ElectraConfig", "ModernBertConfig", "GPT2Config"])
+def test_the_attention_of_bfloat16_is_every_models_own(kind):
+    import torch
+    import transformers
+
+    from longplay.encoders.bert import _ATTENTION
+
+    tokens = {f"{name}_token_id": i for i, name in enumerate(("pad", "bos", "eos", "cls", "sep"))}
+    sizes = {"hidden_size": 48, "num_attention_heads": 4, "num_hidden_layers": 3, "vocab_size": 99, **tokens}
+    windows = {"local_attention": 4, "intermediate_size": 64} if kind == "ModernBertConfig" else {}
+    ids = torch.arange(5, 65).reshape(2, 30)
+    outputs = []
+    for attention in (_ATTENTION, "sdpa"):
+        torch.manual_seed(0)
+        config = getattr(transformers, kind)(**sizes, **windows)
+        model = transformers.AutoModel.from_config(config, attn_implementation=attention).eval()
+        with torch.inference_mode():
+            outputs.append(model(input_ids=ids).last_hidden_state.numpy())
+    np.testing.assert_allclose(*outputs, atol=1e-5)
 
 
 def test_paraphrases_are_nearer_than_strangers(text_encoder):
@@ -113,6 +154,19 @@ def test_max_tokens_cuts_the_text(text_encoder):
     long, begun = short.encode([TEXTS[5], TEXTS[5][:60]])
     np.testing.assert_allclose(long, begun, atol=1e-6)
     assert cosines(short.encode([TEXTS[5]]), text_encoder.encode([TEXTS[5]]))[0] < 0.999
+
+
+def test_truncated_texts_are_counted_and_said(encoder, capsys):
+    counted = TextEncoder(cache=encoder._cache_folder, max_tokens=8)
+    word = "film "
+    counted.encode([word * 6, word * 7, word * 7, word * 50, "Space."])  # two tokens are special
+    assert counted.report == {"texts": 5, "from_cache": 0, "encoded": 4, "truncated": 2}
+    assert capsys.readouterr().err.endswith("; 2 truncated, having more than 8 tokens\n")
+    counted.encode([word * 7, "Space.", "Time."])
+    assert counted.report == {"texts": 3, "from_cache": 2, "encoded": 1, "truncated": 0}
+    assert capsys.readouterr().err == ""
+    counted.encode([word * 7])
+    assert counted.report == {"texts": 1, "from_cache": 1, "encoded": 0, "truncated": 0}
 
 
 def test_no_texts_give_no_vectors(text_encoder, encoder):
@@ -246,6 +300,37 @@ def test_only_texts_that_changed_reach_the_model(encoder, tmp_path, reached):
     np.testing.assert_array_equal(vectors[3], vectors[4])
 
 
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_an_interrupted_encoding_keeps_what_it_has_done(encoder, tmp_path, error, monkeypatch):
+    texts = [f"{'word ' * length}." for length in range(1, 9)]  # the longest is encoded first
+    model = encoder._bert._model
+    forward, lengths = model.forward, []
+
+    def fail_at_the_fourth(input_ids):
+        lengths.append(input_ids.shape[1])
+        if len(lengths) == 4:
+            raise error
+        return forward(input_ids=input_ids)
+
+    monkeypatch.setattr(model, "forward", fail_at_the_fourth)
+    with pytest.raises(error):
+        encoder.encode(texts)
+    monkeypatch.undo()
+    assert len(VectorCache(tmp_path, encoder.identity, 384).read()) == 3
+    again = encoder.encode(texts)
+    assert encoder.report == {"texts": 8, "from_cache": 3, "encoded": 5, "truncated": 0}
+    np.testing.assert_allclose(again, encoder.encode_uncached(texts), atol=1e-6)
+
+
+def test_a_killed_encoding_has_saved_on_the_way(encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "_SAVED_EVERY", 0.0)
+    sizes = []
+    add = VectorCache.add
+    monkeypatch.setattr(VectorCache, "add", lambda self, fresh: (sizes.append(len(fresh)), add(self, fresh))[1])
+    encoder.encode(["One.", "One, two.", "One, two, three."])
+    assert sizes == [1, 2, 3, 3]  # after each batch, and at the end
+
+
 def test_identity_tells_apart_what_changes_vectors(encoder, tmp_path):
     copy = variant(tmp_path / "copy", modules=["Transformer", "Pooling"], pooling={"pooling_mode": "mean"})
     tuned = variant(tmp_path / "tuned", leave_out="model.safetensors")
@@ -360,13 +445,13 @@ def test_cached_vectors_need_neither_torch_nor_transformers(encoder, tmp_path):
 
 
 def test_a_long_job_ends_with_one_line_on_standard_error(encoder, monkeypatch, capsys):
-    encoder.encode(TEXTS)
+    encoder.encode(TEXTS[:5])
     assert capsys.readouterr() == ("", "")  # a short one is silent
     monkeypatch.setattr(text, "_LONG_JOB", 5)
-    encoder.encode([*TEXTS, "One more."])
+    encoder.encode([*TEXTS[:5], "One more."])
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("text encoder: 8 texts in ")
-    assert "7 of them from the cache; " in err
+    assert err.startswith("text encoder: 6 texts in ")
+    assert "5 of them from the cache; " in err
     assert err.endswith(" texts/s encoded\n")
     assert err.count("\n") == 1

@@ -1,0 +1,234 @@
+"""Measure the text encoder beside sentence-transformers, its cache, and what states cost in training.
+
+    make bench           (or: python scripts/bench_encoders.py)
+    python scripts/bench_encoders.py --texts all --states pooled runs/my-encoder
+
+The films of the catalogue are encoded by the default BERT. Rounds alternate between all that is measured, and the least
+disturbed of each counts, because other work on the machine only ever slows a round down; by processor time and by the
+clock. sentence-transformers runs with its own default, batches of 32 in float32, and with other settings.
+"""
+
+import importlib.metadata
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import tyro
+from sentence_transformers import SentenceTransformer
+from stable_baselines3 import PPO
+from transformers.utils import logging
+
+from longplay.agents.sb3 import SlateVecEnv
+from longplay.agents.setup import RunConfig, Setting, training_env
+from longplay.encoders.cache import VectorCache, Vectors, text_key
+from longplay.encoders.model_folder import ModelFolder
+from longplay.encoders.state import StateEncoder
+from longplay.encoders.text import TextEncoder
+from longplay.scripts.common import command_line, console, prepare, set_threads
+from longplay.scripts.speed_tables import show
+
+PEER = "sentence-transformers"
+Encode = Callable[[Sequence[str]], Vectors]
+
+
+@dataclass
+class Arguments:
+    """Measure encoders."""
+
+    setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
+    texts: int | Literal["all"] = 1000
+    """Texts to encode, drawn from the catalogue's; or all."""
+    rounds: int = 3
+    """Rounds of each; the best counts."""
+    threads: int = 1
+    """Threads of torch."""
+    states: tuple[str, ...] = ("pooled",)
+    """States whose share of training is measured: pooled, the folder of a fitted encoder, or text, which takes long."""
+    users: int = 1024
+    """Users at a time in training."""
+    json: Path | None = None
+    """File for all figures."""
+
+
+class Timed:
+    """A state encoder with a clock.
+
+    Parameters
+    ----------
+    encoder
+        Anything that makes states (B, width) of observations.
+    """
+
+    def __init__(self, encoder: StateEncoder) -> None:
+        self.encoder, self.width, self.seconds = encoder, encoder.width, 0.0
+
+    def __call__(self, observation: Mapping[str, Any]) -> Vectors:
+        """Encode, and count the processor time."""
+        start = time.process_time()
+        states = self.encoder(observation)
+        self.seconds += time.process_time() - start
+        return states
+
+
+def text_encoders(model: str | None) -> dict[str, Encode]:
+    """What encodes texts, by name; the first is what the others are compared with."""
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    folder = str(ModelFolder.find(model).path)
+    single = SentenceTransformer(folder, device="cpu")
+    half = SentenceTransformer(folder, device="cpu", model_kwargs={"dtype": torch.bfloat16})
+
+    def theirs(peer: SentenceTransformer, batch: int) -> Encode:
+        def encode(texts: Sequence[str]) -> Vectors:
+            return np.asarray(peer.encode(list(texts), batch_size=batch, show_progress_bar=False), np.float32)
+
+        return encode
+
+    work = {f"theirs, float32, {batch}": theirs(single, batch) for batch in (32, 64, 128)}
+    work |= {f"theirs, bfloat16, {batch}": theirs(half, batch) for batch in (32, 128)}
+    ours = {f"ours, {dtype}": TextEncoder(model, dtype=dtype, cache=None) for dtype in ("float32", "bfloat16")}
+    return work | {name: encoder.encode_uncached for name, encoder in ours.items()}
+
+
+def least_cosine(vectors: Vectors, reference: Vectors) -> float:
+    """The smallest cosine between rows (n, E) of two tables."""
+    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(reference, axis=1)
+    return float(((vectors * reference).sum(axis=1) / lengths).min())
+
+
+def encoding(work: Mapping[str, Encode], texts: Sequence[str], rounds: int) -> list[dict[str, Any]]:
+    """Texts a second of each encoder, how many times as fast as the first it is, and its least cosine to the first."""
+    processor: dict[str, list[float]] = {name: [] for name in work}
+    wall: dict[str, list[float]] = {name: [] for name in work}
+    vectors: dict[str, Vectors] = {}
+    for encode in work.values():
+        encode(texts[:64])  # what the first call sets up is not counted
+    for _ in range(rounds):
+        for name, encode in work.items():
+            start, clock = time.process_time(), time.perf_counter()
+            vectors[name] = encode(texts)
+            processor[name].append(time.process_time() - start)
+            wall[name].append(time.perf_counter() - clock)
+    first = next(iter(work))
+    return [
+        {
+            "encoder": name,
+            "texts": len(texts),
+            "per_second": len(texts) / min(processor[name]),
+            "per_second_wall": len(texts) / min(wall[name]),
+            "ratio": min(processor[first]) / min(processor[name]),
+            "ratio_wall": min(wall[first]) / min(wall[name]),
+            "cosine": least_cosine(vectors[name], vectors[first]),
+        }
+        for name in work
+    ]
+
+
+def reload(texts: Sequence[str], model: str | None, rounds: int) -> tuple[float, float]:
+    """Processor time and time by the clock [s] from a new encoder to vectors that are all in its cache; the best."""
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        encoder = TextEncoder(model, cache=folder)
+        vectors = np.random.default_rng(0).standard_normal((len(texts), encoder.width), np.float32)
+        keys = [text_key(text) for text in texts]
+        VectorCache(Path(folder), encoder.identity, encoder.width).add(dict(zip(keys, vectors, strict=True)))
+        for _ in range(rounds):
+            start, clock = time.process_time(), time.perf_counter()
+            TextEncoder(model, cache=folder).encode(texts)
+            seconds.append((time.process_time() - start, time.perf_counter() - clock))
+    processor, wall = zip(*seconds, strict=True)
+    return min(processor), min(wall)
+
+
+def state_share(encoder: StateEncoder, setting: Setting, users: int, rollouts: int = 2) -> dict[str, float]:
+    """Processor time that states take in training.
+
+    Parameters
+    ----------
+    encoder
+        Makes the states.
+    setting
+        What is recommended to whom.
+    users
+        Users at a time.
+    rollouts
+        Rollouts, each with its update, that are measured after a first one.
+
+    Returns
+    -------
+    dict
+        ``state`` and ``step``: seconds of the encoder and of everything (environment, policy, update) for a step of all
+        users; ``share`` of the first in the second.
+    """
+    config, timed = RunConfig(setting=setting, num_envs=users), Timed(encoder)
+    env = SlateVecEnv(training_env(config), timed)  # type: ignore[arg-type]
+    model = PPO("MlpPolicy", env, device="cpu", **config.settings)
+    steps = int(model.n_steps)
+    model.learn(steps * users)
+    timed.seconds, start = 0.0, time.process_time()
+    model.learn(rollouts * steps * users, reset_num_timesteps=False)
+    total = time.process_time() - start
+    env.close()
+    taken = rollouts * steps
+    return {"state": timed.seconds / taken, "step": total / taken, "share": timed.seconds / total}
+
+
+def report(figures: dict[str, Any], args: Arguments) -> None:
+    """Print."""
+    rows = [
+        (
+            row["encoder"],
+            *(f"{row[name]:,.0f}" for name in ("per_second", "per_second_wall")),
+            *(f"{row[name]:.2f}" for name in ("ratio", "ratio_wall")),
+            f"{row['cosine']:.5f}",
+        )
+        for row in figures["encoding"]
+    ]
+    title = f"{figures['texts']:,} texts a second on {args.threads} thread(s), best of {args.rounds} alternating rounds"
+    columns = "encoder|processor|wall|ratio|ratio, wall|least cosine"
+    show(title, columns, rows, left=1)
+    versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
+    console.print(f"theirs: {PEER} with its batch; ratios and cosines are to its default; {versions}", markup=False)
+    processor, wall = figures["reload"]
+    vectors = f"{figures['catalogue']:,} vectors from the cache, by a new encoder"
+    console.print(f"{vectors}: {processor:.2f} s of processor time, {wall:.2f} s by the clock")
+    shares = [
+        (state, f"{1e3 * row['state']:.2f}", f"{1e3 * row['step']:.2f}", f"{row['share']:.1%}")
+        for state, row in figures["states"].items()
+    ]
+    show(f"a step of PPO at {args.users:,} users, processor time", "state|its encoding [ms]|all [ms]|share", shares, 1)
+
+
+def main(args: Arguments) -> None:
+    """Measure and print."""
+    for name in ("rounds", "threads", "users", "texts"):
+        value = getattr(args, name)
+        if value != "all" and value < 1:
+            raise ValueError(f"{name} = {value} must be at least 1")
+    texts, model = args.setting.world.catalog.texts, args.setting.bert
+    prepare(args.setting)
+    set_threads(args.threads)
+    count = len(texts) if args.texts == "all" else min(args.texts, len(texts))
+    drawn = [texts[i] for i in np.random.default_rng(0).permutation(len(texts))[:count]]
+    versions = {name: importlib.metadata.version(name) for name in (PEER, "transformers", "torch")}
+    figures: dict[str, Any] = {"texts": count, "catalogue": len(texts), "threads": args.threads, "versions": versions}
+    with console.status("encoding"):
+        figures["encoding"] = encoding(text_encoders(model), drawn, args.rounds)
+        figures["reload"] = reload(texts, model, args.rounds)
+    with console.status("training"):
+        states = {state: args.setting.state_encoder(state) for state in args.states}
+        figures["states"] = {name: state_share(encoder, args.setting, args.users) for name, encoder in states.items()}
+    report(figures, args)
+    if args.json is not None:
+        temporary = args.json.with_name(f"{args.json.name}.new")
+        temporary.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+        temporary.replace(args.json)
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)
