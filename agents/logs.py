@@ -1,7 +1,7 @@
 """Simulated logs: lives under a stated logging policy, and the filters that a published log went through."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -230,20 +230,67 @@ def simulate_log(
     return log[["user", "session", "clock", "item", "category", "minutes"]]
 
 
-def _play(env: Retriever, policy: Agent, ids: NDArray[np.int64], luck: int) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Step:
+    """One slate of each user whose life is not over, beside what came of it; arrays hold all B users.
+
+    Attributes
+    ----------
+    active
+        (B,) bool: who was shown a slate; the other rows mean nothing.
+    before, after
+        What was visible when the slate was shown, and after it.
+    clock
+        (B,) days when the slate was shown.
+    slates
+        (B, K) item numbers.
+    reward
+        (B,) of the environment.
+    churned, horizon
+        (B,) bool: lives that ended with it, and by what.
+    info
+        Of the environment's step.
+    """
+
+    active: NDArray[np.bool_]
+    before: Observation
+    clock: NDArray[np.float64]
+    slates: NDArray[np.int64]
+    after: Observation
+    reward: NDArray[np.float64]
+    churned: NDArray[np.bool_]
+    horizon: NDArray[np.bool_]
+    info: dict[str, Any]
+
+
+def lives(env: Any, policy: Agent, ids: NDArray[np.int64], luck: int) -> Iterator[Step]:
+    """Play the users named until nobody is left, slate by slate.
+
+    Parameters
+    ----------
+    env
+        A `SlateVectorEnv` of as many users in autoreset mode DISABLED, or a wrapper of one.
+    policy
+        Sees the users who are still there, and nothing hidden.
+    """
     observation, info = env.reset(seed=luck, options={"users": ids})
-    clock = info["day"]
     active = np.ones(len(ids), bool)
-    slates = np.zeros(env.action_space.shape or (), np.int64)
-    parts = []
     while active.any():
+        slates = np.zeros(env.action_space.shape, np.int64)
         slates[active] = policy.act(rows(observation, active))
-        session = observation["context"][:, 6]
-        observation, minutes, terminated, truncated, info = env.step(slates)
-        clicked = np.flatnonzero(active & (info["choice"] >= 0))
-        parts.append((ids[clicked], session[clicked], clock[clicked], info["item"][clicked], minutes[clicked]))
-        clock = info["day"]
-        active &= ~(terminated | truncated)
+        before, clock = observation, info["day"]
+        observation, reward, terminated, truncated, info = env.step(slates)
+        churned, horizon = active & terminated, active & truncated
+        yield Step(active, before, clock, slates, observation, reward, churned, horizon, info)
+        active = active & ~(terminated | truncated)
+
+
+def _play(env: Retriever, policy: Agent, ids: NDArray[np.int64], luck: int) -> pd.DataFrame:
+    parts = []
+    for step in lives(env, policy, ids, luck):
+        clicked = np.flatnonzero(step.active & (step.info["choice"] >= 0))
+        session = step.before["context"][clicked, 6]
+        parts.append((ids[clicked], session, step.clock[clicked], step.info["item"][clicked], step.reward[clicked]))
     names = ("user", "session", "clock", "item", "minutes")
     table = pd.DataFrame(
         {name: np.concatenate(column) for name, column in zip(names, zip(*parts, strict=True), strict=True)}

@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "python scripts/train.py --name my-ppo --resume",
     "compare": "python scripts/compare.py --name first --runs my-ppo my-myopic-ppo",
     "demo": "python scripts/demo.py",
+    "collect": "python scripts/collect.py --name log --items 1000 --users 3000 --policy random",
     "bench": "python scripts/bench.py",
     "scenarios": "python scripts/scenarios.py --name scenarios",
     "signatures": "python scripts/signatures.py --name news-log --env longplay/News-v0 --reference signatures.json",

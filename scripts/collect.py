@@ -1,0 +1,190 @@
+"""Collect a log: simulated users live under a logging policy, and every slate of theirs is recorded.
+
+    python scripts/collect.py --name log --items 1000 --users 3000 --policy random
+
+Writes runs/NAME: log.parquet (one row an item shown), sessions.parquet, users.parquet (with the profiles) and
+items.parquet (the catalogue, for --catalog); of the first --minari-users also whole transitions, as the Minari dataset
+"slates-v0" in runs/NAME/minari. The columns are described in longplay.agents.collect. The same command goes on after an
+interruption.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tyro
+from numpy.typing import NDArray
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from longplay.agents.collect import (
+    collect,
+    draw_items,
+    items_table,
+    join_tables,
+    make_env,
+    read_episodes,
+    write_part,
+)
+from longplay.agents.episodes import write_minari
+from longplay.agents.evaluate import held_out_users
+from longplay.agents.logging_policy import POLICIES, check_policy, load_catalog, make_policy
+from longplay.agents.setup import Setting
+from longplay.envs.catalog import Catalog
+from longplay.scripts.common import (
+    RUNS,
+    begin_study,
+    command_line,
+    console,
+    prepare,
+    run_name,
+    set_threads,
+    write_table,
+)
+
+CHUNK = 250  # users who play together; what is finished is kept
+
+
+@dataclass
+class Arguments:
+    """Collect a log."""
+
+    name: str
+    """Folder below runs/ that the log is written to."""
+    setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
+    policy: str = "random"
+    """random (the whole catalogue; needs no text encoder), candidates (random ones), similarity, popularity,
+    front-page, minutes (greedy on predicted ones), or the name of a training run."""
+    epsilon: float = 0.0
+    """Share of the policy's slates that are replaced by random ones."""
+    users: int = 3000
+    """Users who play."""
+    split: str = "train"
+    """Whose: train, validation or test."""
+    items: int | None = None
+    """Draw this many items first; their world is built from runs/NAME/items.parquet."""
+    seed: int = 0
+    """Seed of the users' luck, of the policy's chance and of the items drawn."""
+    minari_users: int = 500
+    """Users whose whole transitions are written, about 15 kB each without candidates; 0 for none."""
+
+
+def main(args: Arguments) -> None:
+    """Play what is missing, join, write, summarise."""
+    folder = run_name(args.name)
+    policy = args.policy if args.policy in POLICIES or not (RUNS / args.policy).is_dir() else str(RUNS / args.policy)
+    check(args, policy)
+    study = {key: value for key, value in asdict(args).items() if key != "name"}
+    if (folder / "study.json").exists():
+        begin_study(folder, study)
+    setting = with_items(args, folder)
+    users = held_out_users(setting.world, args.split, args.users)
+    prepare_world(setting, policy)
+    begin_study(folder, study)
+    if args.items is None:
+        write_catalog(setting.world.catalog, folder / "items.parquet")
+    parts = folder / "parts"
+    shutil.rmtree(folder / "parts.old", ignore_errors=True)
+    if parts.exists() or not (folder / "users.parquet").exists():
+        finish(args, setting, policy, play(args, setting, policy, users, parts), folder)
+        parts.rename(folder / "parts.old")  # at once; removing may be interrupted
+        shutil.rmtree(folder / "parts.old")
+    report(folder)
+
+
+def check(args: Arguments, policy: str) -> None:
+    """Refuse what could not run, before anything slow happens."""
+    check_policy(policy, args.epsilon)
+    if args.seed < 0:
+        raise ValueError(f"seed = {args.seed} must be at least 0")
+    if args.minari_users < 0:
+        raise ValueError(f"minari_users = {args.minari_users} must be at least 0, which is none")
+
+
+def with_items(args: Arguments, folder: Path) -> Setting:
+    """The setting, its catalogue replaced by the items drawn where some are to be drawn."""
+    if args.items is None:
+        return args.setting
+    file = folder / "items.parquet"
+    if not (folder / "study.json").exists():
+        write_table(items_table(draw_items(load_catalog(args.setting), args.items, args.seed)), file)
+    return replace(args.setting, catalog=str(file))
+
+
+def prepare_world(setting: Setting, policy: str) -> None:
+    """Load what the policy needs; a random one needs no vectors."""
+    set_threads(1)
+    if policy != "random":
+        prepare(setting)
+    else:
+        console.print(f"{len(setting.world.catalog):,} items, {len(setting.world.people):,} users")
+
+
+def write_catalog(catalog: Catalog, file: Path) -> None:
+    """Write the catalogue, and say if it does not read back equal."""
+    write_table(items_table(catalog), file)
+    if Catalog.from_table(file).digest != catalog.digest:
+        console.print(
+            f"note: {catalog.name} has items of unknown rank, which {file} ranks among the others; to build this very "
+            "world again leave out --catalog, as here"
+        )
+
+
+def play(args: Arguments, setting: Setting, policy: str, users: NDArray[np.int64], parts: Path) -> list[Path]:
+    """Play the users who have not been played yet; returns the folders of all parts, in the users' order."""
+    chunks = [users[start : start + CHUNK] for start in range(0, len(users), CHUNK)]
+    folders = [parts / f"{k:04d}" for k in range(len(chunks))]
+    missing = [k for k, part in enumerate(folders) if not part.exists()]
+    if not missing:
+        return folders
+    agent = make_policy(policy, setting, args.epsilon, args.seed)
+    vectors = None if policy == "random" else setting.item_vectors
+    columns = (TextColumn("playing users"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("playing", total=len(users), completed=CHUNK * (len(chunks) - len(missing)))
+        for k in missing:
+            done = progress.tasks[0].completed
+            env = make_env(setting.world, len(chunks[k]), vectors)
+            kept = min(max(args.minari_users - k * CHUNK, 0), len(chunks[k]))
+            part = collect(env, agent, chunks[k], args.seed, kept, advance(progress, task, done, len(chunks[k])))
+            write_part(part, folders[k])
+    return folders
+
+
+def advance(progress: Progress, task: Any, done: float, count: int) -> Callable[[float], None]:
+    """Move the bar by the share of a chunk that is done."""
+    return lambda share: progress.update(task, completed=round(done + share * count))
+
+
+def finish(args: Arguments, setting: Setting, policy: str, parts: list[Path], folder: Path) -> None:
+    """Join the tables, and write the transitions."""
+    join_tables(parts, folder)
+    if args.minari_users > 0:
+        env = make_env(setting.world, 1, None if policy == "random" else setting.item_vectors)
+        episodes = (read_episodes(part) for part in parts[: -(-args.minari_users // CHUNK)])
+        name = args.policy if args.epsilon == 0 else f"{args.policy}, {args.epsilon:.0%} random"
+        write_minari(folder / "minari", episodes, env, setting, name, args.seed)
+
+
+def report(folder: Path) -> None:
+    """What was collected, and how large it is."""
+    users = pd.read_parquet(folder / "users.parquet")
+    consumed = pd.read_parquet(folder / "log.parquet", columns=["consumed"])["consumed"]
+    slates, clicks, minutes = (users[name].sum() for name in ("slates", "clicks", "minutes"))
+    console.print(
+        f"{len(users):,} users, {users['sessions'].sum():,} sessions, {slates:,} slates, {clicks:,} clicks "
+        f"({clicks / slates:.1%} of slates), {minutes:,.0f} minutes ({users['minutes'].mean():.1f} a user), "
+        f"{users['churned'].mean():.0%} left for good",
+        soft_wrap=True,
+    )
+    console.print(f"{len(consumed):,} rows, {consumed.sum():,} consumed, the past included", soft_wrap=True)
+    for path in sorted([*folder.glob("*.parquet"), *folder.glob("minari")]):
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        console.print(f"{path}: {sum(file.stat().st_size for file in files) / 1e6:.1f} MB", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)
