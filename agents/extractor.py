@@ -73,6 +73,12 @@ class HistoryExtractor(BaseFeaturesExtractor):
     def __init__(self, observation_space: gym.Space[Any], network: torch.nn.Module, width: int) -> None:
         super().__init__(observation_space, width)
         self.network = copy.deepcopy(network).requires_grad_(True)
+        # Dropout would give an action another probability when it is learnt from than when it was taken.
+        for module in self.network.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+            elif isinstance(getattr(module, "dropout", None), float):
+                setattr(module, "dropout", 0.0)  # noqa: B010  # of recurrent and attention layers
 
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
         """Encode the history, and put the rest beside it."""

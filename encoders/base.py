@@ -218,16 +218,7 @@ class Encoder(ABC):
         item : (B,) int
             Item number for each user.
         """
-        rows = np.arange(len(item))
-        whole = self.score(histories)[rows, item]
-        shares = np.zeros(histories["history_ids"].shape, np.float32)
-        for h in np.flatnonzero((histories["history_ids"] > 0).any(axis=0)):
-            less = {name: histories[name].copy() for name in ("history_ids", "history_completion", "history_age")}
-            for column in less.values():
-                column[:, h] = 0.0
-            there = histories["history_ids"][:, h] > 0
-            shares[there, h] = (whole - self.score(less)[rows, item])[there]
-        return shares
+        return leave_one_out(self, histories, item)
 
     def save(self, folder: str | Path) -> None:
         """Write settings (JSON) and weights (safetensors), whole or not at all."""
@@ -276,6 +267,11 @@ class Encoder(ABC):
         """All that must be alike when it is loaded."""
         return {"format": _FORMAT, "encoder": type(self).__name__, "version": self.version, "items": self.items.digest}
 
+    def _about(self, log: Interactions, validation: Interactions | None) -> dict[str, object]:
+        """All that a fit depends on besides its seed, by which an interrupted one knows its own checkpoints."""
+        logs = [part.digest for part in (log, validation) if part is not None]
+        return self._header() | {"settings": dataclasses.asdict(self.settings), "logs": logs}
+
     def _ready(self) -> None:
         if not self._fitted:
             raise EncoderError(f"{type(self).__name__} is not fitted. Fix: call fit(log), or load a fitted one")
@@ -301,6 +297,19 @@ class Encoder(ABC):
     @abstractmethod
     def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
         """Take what was learnt, and set `width`."""
+
+
+def leave_one_out(encoder: Encoder, histories: Histories, item: NDArray[np.int64]) -> Vectors:
+    """By how much an item's score falls without each item of a history, all else staying, (B, H)."""
+    rows, ids = np.arange(len(item)), histories["history_ids"]
+    whole = encoder.score(histories)[rows, item]
+    shares = np.zeros(ids.shape, np.float32)
+    for h in np.flatnonzero((ids > 0).any(axis=0)):
+        kept = (np.arange(ids.shape[1]) != h).astype(np.float32)
+        less = {name: array * kept for name, array in histories.items() if name.startswith("history_")}
+        there = rows[ids[:, h] > 0]
+        shares[there, h] = (whole - encoder.score({**histories, **less})[rows, item])[there]
+    return shares
 
 
 def read_header(folder: str | Path) -> dict[str, Any]:

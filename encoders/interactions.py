@@ -10,6 +10,7 @@ without a completion column counts as consumed whole; a missing value in such a 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -133,6 +134,14 @@ class Interactions:
 
     def __repr__(self) -> str:
         return f"Interactions({len(self)} rows, {self.users} users, {self.items} items)"
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the rows and of the numbers of users and items."""
+        total = hashlib.sha256(f"{self.users} {self.items}".encode())
+        for name in _COLUMNS:
+            total.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        return total.hexdigest()
 
     @property
     def liked(self) -> NDArray[np.bool_]:

@@ -1,0 +1,204 @@
+"""Matrix factorisation of the user–item matrix: alternating least squares on implicit feedback, and truncated SVD."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import TruncatedSVD
+from threadpoolctl import threadpool_limits
+
+from .base import Encoder, EncoderError, Histories, Report, Settings
+from .cache import Vectors
+from .frozen import padded
+from .matrix import WEIGHTS, column_lengths, entry_shares, entry_weights, history_matrix, log_matrix, scale
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .interactions import Interactions
+
+_CHUNK = 1024  # histories folded in at a time
+
+
+@dataclass(frozen=True)
+class ALSSettings(Settings):
+    """Settings of `ALS`."""
+
+    width: int = 64
+    """Factors of a user and of an item."""
+    alpha: float = 10.0
+    """Confidence in what was consumed is 1 + alpha · weight; in what was not, 1."""
+    regularisation: float = 1.2
+    """Weight λ of the squared length of all factors, in units of the root mean square of the singular values of the
+    confidences in what was consumed: what varies less than λ is taken for noise. Much above 2 little is left."""
+    iterations: int = 15
+    """Times that users and items are solved for."""
+    weights: str = "completion"
+    """What an item counts: the share consumed, or 1 ("binary")."""
+
+    LIMITS = {"width": (1, 4096), "alpha": (0.0, 1e6), "regularisation": (1e-6, 1e3), "iterations": (1, 10_000)}
+    CHOICES = {"weights": WEIGHTS}
+
+
+class ALS(Encoder):
+    """Implicit feedback by alternating least squares (Hu, Koren & Volinsky, 2008), solved by the library implicit.
+
+    A history becomes the factors x of a user who consumed just that: with confidence c = 1 + α·weight for its items and
+    1 for all others, ``x = (YᵀY + λI + Σ (c_h − 1) y_h y_hᵀ)⁻¹ Σ c_h y_h``. Since ``G = YᵀY + λI`` is the same for all,
+    the inverse is taken of an H × H matrix for each history, of H entries (Woodbury's identity)::
+
+        x = G⁻¹ Y_Hᵀ (I + C Y_H G⁻¹ Y_Hᵀ)⁻¹ c      C = diag(c_h − 1)
+    """
+
+    settings_type: ClassVar[type[Settings]] = ALSSettings
+    _items: Vectors  # Y, with the row of zeros
+    _solved: Vectors  # Y G⁻¹
+    _penalty: float  # λ
+
+    def _fit(
+        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+    ) -> None:
+        with _one_thread():
+            from implicit.cpu.als import AlternatingLeastSquares
+
+            settings = self.settings
+            confidence = log_matrix(log, settings.weights)
+            confidence.data = 1.0 + settings.alpha * confidence.data
+            rank = min(len(np.unique(places)) for places in confidence.nonzero())
+            penalty = settings.regularisation * float(np.linalg.norm(confidence.data)) / rank**0.5
+            model = AlternatingLeastSquares(
+                factors=settings.width,
+                regularization=penalty,
+                iterations=settings.iterations,
+                num_threads=1,  # threads share out the rows in no fixed order
+                random_state=seed,
+            )
+            steps = {"steps": float(settings.iterations)}
+            model.fit(
+                _as_spmatrix(confidence)[:, 1:],
+                show_progress=False,
+                callback=lambda done, *_: report({"step": done + 1.0} | steps),
+            )
+        if not np.isfinite(model.item_factors).all():
+            raise EncoderError(f"no finite factors were found; regularisation = {settings.regularisation:g}: raise it")
+        self._set(padded(model.item_factors), penalty)
+
+    def _set(self, items: Vectors, penalty: float) -> None:
+        self._items, self._penalty, self.width = items, penalty, items.shape[1]
+        exact = items.astype(np.float64)
+        gram = exact.T @ exact + penalty * np.eye(self.width)
+        self._solved = np.linalg.solve(gram, exact.T).T.astype(np.float32)
+
+    def _encode(self, histories: Histories) -> Vectors:
+        vectors = np.zeros((len(histories["history_ids"]), self.width), np.float32)
+        for part, ids, system, confidence in self._systems(histories):
+            weights = np.linalg.solve(system, confidence[:, :, None])
+            vectors[part] = (self._solved[ids].transpose(0, 2, 1) @ weights.astype(np.float32))[:, :, 0]
+        return vectors
+
+    def _item_vectors(self) -> Vectors:
+        return self._items
+
+    def contributions(self, histories: Histories, item: NDArray[np.int64]) -> Vectors:
+        """Exact, as in section 5 of the paper: confidence in an entry times its likeness, to this user, to the item."""
+        self.encode(histories)  # which checks them
+        shares = np.zeros(histories["history_ids"].shape, np.float32)
+        for part, ids, system, confidence in self._systems(histories):
+            likeness = (self._items[ids] @ self._solved[item[part]][:, :, None]).astype(np.float64)
+            shares[part] = confidence * np.linalg.solve(system.transpose(0, 2, 1), likeness)[:, :, 0]
+        return shares
+
+    def _systems(self, histories: Histories) -> Iterator[tuple[slice, NDArray[np.int64], Any, Any]]:
+        """Of some histories at a time: which, items (b, H), I + C Y G⁻¹ Yᵀ (b, H, H), c (b, H)."""
+        excess = self.settings.alpha * entry_weights(histories, self.settings.weights).astype(np.float64)
+        confidence = entry_shares(histories) + excess
+        for start in range(0, len(excess), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            ids = histories["history_ids"][part].astype(np.int64)
+            kernel = self._items[ids] @ self._solved[ids].transpose(0, 2, 1)
+            yield part, ids, np.eye(ids.shape[1]) + excess[part, :, None] * kernel, confidence[part]
+
+    def _weights(self) -> dict[str, NDArray[Any]]:
+        return {"items": self._items, "penalty": np.array([self._penalty])}
+
+    def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        self._set(weights["items"], float(weights["penalty"][0]))
+
+
+@dataclass(frozen=True)
+class SVDSettings(Settings):
+    """Settings of `SVD`."""
+
+    width: int = 32
+    """Singular vectors kept, at most the number of items."""
+    popularity: float = 0.5
+    """Each column is scaled to its length to this power: 1 leaves popular items their weight, 0 makes all alike."""
+    weights: str = "completion"
+    """What an item counts: the share consumed, or 1 ("binary")."""
+
+    LIMITS = {"width": (1, 4096), "popularity": (-2.0, 2.0)}
+    CHOICES = {"weights": WEIGHTS}
+
+
+class SVD(Encoder):
+    """Truncated SVD of the scaled user–item matrix; a history is projected on the right singular vectors V.
+
+    The score is r D V Vᵀ for a row r, with D = diag(length^(popularity − 1)): Cremonesi, Koren & Turrin (2010),
+    Performance of recommender algorithms on top-N recommendation tasks (PureSVD), with the scaling of columns of
+    Nikolakopoulos et al. (2019), EigenRec.
+    """
+
+    settings_type: ClassVar[type[Settings]] = SVDSettings
+    _items: Vectors  # V, with the row of zeros
+    _scale: NDArray[np.float32]  # diagonal of D
+
+    def _fit(
+        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+    ) -> None:
+        matrix = log_matrix(log, self.settings.weights)
+        self._scale = column_lengths(matrix) ** np.float32(self.settings.popularity - 1.0)
+        self.width = min(self.settings.width, len(self.items))
+        with _one_thread():
+            model = TruncatedSVD(self.width, n_iter=15, random_state=seed).fit(scale(matrix, columns=self._scale))
+        self._items = np.asarray(model.components_.T, np.float32)
+        self._items[0] = 0.0
+
+    def _encode(self, histories: Histories) -> Vectors:
+        rows = history_matrix(histories, len(self.items), self.settings.weights)
+        return np.asarray(scale(rows, columns=self._scale) @ self._items, np.float32)
+
+    def _item_vectors(self) -> Vectors:
+        return self._items
+
+    def contributions(self, histories: Histories, item: NDArray[np.int64]) -> Vectors:
+        """Exact: the score is a sum over the history."""
+        self.encode(histories)  # which checks them
+        ids = histories["history_ids"].astype(np.int64)
+        likeness = (self._items[ids] @ self._items[item][:, :, None])[:, :, 0]
+        return np.asarray(entry_weights(histories, self.settings.weights) * self._scale[ids] * likeness, np.float32)
+
+    def _weights(self) -> dict[str, NDArray[Any]]:
+        return {"items": self._items, "scale": self._scale}
+
+    def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        self._items, self._scale = weights["items"], weights["scale"]
+        self.width = self._items.shape[1]
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """BLAS on one thread: sums have one order, and implicit, whose own threads would meet them, does not warn."""
+    with threadpool_limits(1, "blas"):
+        yield
+
+
+def _as_spmatrix(matrix: Any) -> Any:
+    """Implicit knows sparse matrices only, not the newer sparse arrays."""
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix(matrix)

@@ -1,0 +1,228 @@
+"""Messages on the bipartite graph of users and items, and the loss of its edges: a torch-geometric network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch_geometric.nn import GATConv, GCNConv, LGConv
+
+from .matrix import Matrix
+
+LAYERS = ("lightgcn", "gcn", "gat")
+LOSSES = ("softmax", "bpr")
+FEATURES = ("ids", "text", "both")
+
+
+class Propagation(nn.Module):
+    """Item vectors from their own features and, round by round, from the users who consumed them.
+
+    Users have no features of their own: what a user is comes from the items consumed alone. In round l = 0 .. L ::
+
+        user_l     = message of the item_l of what was consumed
+        item_l+1   = message of the user_l of those who consumed it
+
+    and the vectors that are compared are the means over the rounds. This is LightGCN (He et al., 2020) with users that
+    begin at zero, without the rounds in which a vector would be zero, or the same with the weights of GCN (Kipf &
+    Welling, 2017) or the attention of GAT (Veličković et al., 2018). What a user gets is linear in the messages, so
+    that a score is a sum over the items consumed.
+
+    Parameters
+    ----------
+    matrix : (U, N + 1) sparse
+        How much each user consumed of each item: the edges.
+    texts : (N + 1, E) float32
+        Unit text vectors, row 0 zeros.
+    layer, features, loss : str
+        Of `LAYERS`, `FEATURES` and `LOSSES`.
+    size : int
+        Width D of all vectors.
+    rounds : int
+        L; 0 leaves items at their own features.
+    heads : int
+        Of the attention.
+    negatives : int
+        Items drawn in each step, the same for all of a batch; 0 for all that have an edge.
+    l2 : float
+        Weight of the mean squared length of the items' features in the loss.
+    """
+
+    user: Tensor
+    item: Tensor
+    weight: Tensor
+    first: Tensor
+    degree: Tensor
+    known: Tensor
+    popularity: Tensor
+    texts: Tensor
+
+    def __init__(
+        self,
+        matrix: Matrix,
+        texts: NDArray[np.float32],
+        *,
+        layer: str,
+        features: str,
+        loss: str,
+        size: int,
+        rounds: int,
+        heads: int,
+        negatives: int,
+        l2: float,
+    ) -> None:
+        super().__init__()
+        self.layer, self.features, self.loss, self.rounds = layer, features, loss, rounds
+        self.size, self.negatives, self.l2, self.users = size, negatives, l2, matrix.shape[0]
+        counts = np.bincount(matrix.indices, minlength=matrix.shape[1])
+        strength = np.bincount(matrix.indices, matrix.data, matrix.shape[1])
+        tensors = {
+            "user": np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)),
+            "item": matrix.indices.astype(np.int64),
+            "weight": matrix.data,
+            "first": matrix.indptr.astype(np.int64),
+            "degree": (1.0 + strength).astype(np.float32),
+            "known": counts > 0,
+            "popularity": np.log1p(counts).astype(np.float32),
+            "texts": texts,
+        }
+        for name, array in tensors.items():
+            self.register_buffer(name, torch.from_numpy(np.array(array)), persistent=False)
+        self.ids = nn.Parameter(torch.randn(matrix.shape[1], size) * 0.1) if features != "text" else None
+        self.project = nn.Parameter(torch.randn(texts.shape[1], size) * size**-0.5) if features != "ids" else None
+        self.bias = nn.Parameter(torch.ones(()))
+        self.sharpness = nn.Parameter(torch.zeros(()))
+        self.to_user = nn.ModuleList(self._convolution(heads) for _ in range(rounds + 1))
+        self.to_item = nn.ModuleList(self._convolution(heads) for _ in range(rounds))
+
+    def _convolution(self, heads: int) -> Any:
+        """A convolution whose weights begin at the identity: far better here than at random, which mixes messages."""
+        if self.layer == "gat":
+            sizes, part = (self.size, self.size), self.size // heads
+            conv: Any = GATConv(sizes, part, heads, add_self_loops=False, edge_dim=1, bias=False)
+            nn.init.eye_(conv.lin_src.weight)
+        elif self.layer == "gcn":
+            conv = GCNConv(self.size, self.size, normalize=False, bias=False)
+            nn.init.eye_(conv.lin.weight)
+        else:
+            conv = LGConv(normalize=False)
+        return conv
+
+    def item_features(self) -> Tensor:
+        """What items are before any message (N + 1, D); an item without edges has no learned vector of its own."""
+        total = torch.zeros(len(self.known), self.size)
+        if self.ids is not None:
+            total = total + self.ids * self.known[:, None]
+        if self.project is not None:
+            total = total + self.texts @ self.project
+        return total
+
+    def propagate(self, kept: Tensor | None = None) -> tuple[list[Tensor], list[Tensor]]:
+        """Vectors of items (N + 1, D) and of users (U, D) in each round, by the edges kept (a mask; all if None)."""
+        user, item, weight = self.user, self.item, self.weight
+        if kept is not None:
+            user, item, weight = user[kept], item[kept], weight[kept]
+        strength = torch.zeros(self.users).index_add(0, user, weight)
+        edges, back = torch.stack([item, user]), torch.stack([user, item])
+        value = weight * (strength[user] * self.degree[item]).rsqrt()
+        items, users = [self.item_features()], []
+        met = torch.zeros(self.users, self.size)
+        if self.layer == "gat":
+            share = (weight / strength[user])[:, None]
+            met = met.index_add(0, user, share * items[0][item])
+        for level, conv in enumerate(self.to_user):
+            met = self._pass(conv, items[level], met, edges, weight, value)
+            users.append(met)
+            if level < self.rounds:
+                items.append(self._to_item(level, met, items[level], back, weight, value))
+        return items, users
+
+    def _to_item(self, level: int, users: Tensor, items: Tensor, back: Tensor, weight: Tensor, value: Tensor) -> Tensor:
+        """Vectors of items in the next round."""
+        conv: Any = self.to_item[level]
+        if self.layer == "lightgcn":
+            return self._pass(conv, users, items, back, weight, value)
+        found = self._pass(conv, users, items, back, weight, value)
+        if self.layer == "gcn":  # the loop of each item to itself
+            found = found + conv.lin(items) / self.degree[:, None]
+        return nn.functional.elu(found)
+
+    def _pass(self, conv: Any, source: Tensor, target: Tensor, edges: Tensor, weight: Tensor, value: Tensor) -> Tensor:
+        """Messages from source to target nodes along `edges` (2, e), numbered each on its own."""
+        if self.layer == "gat":
+            found: Tensor = conv((source, target), edges, weight[:, None])
+            return found
+        # These two know one kind of node only: the targets come after the sources.
+        both = torch.cat([source, torch.zeros_like(target)])
+        shifted = torch.stack([edges[0], edges[1] + len(source)])
+        moved: Tensor = conv(both, shifted, value)
+        return moved[len(source) :]
+
+    def readout(self, vectors: list[Tensor]) -> Tensor:
+        """Mean over the rounds."""
+        return torch.stack(vectors).mean(dim=0)
+
+    def item_bias(self) -> Tensor:
+        """What the score of each item has in common for all (N + 1): in proportion to log(1 + users who consumed)."""
+        return self.bias * self.popularity
+
+    def forward(self, edge: Tensor) -> Mapping[str, Tensor]:
+        """The loss of some edges (b,), which bear no messages meanwhile: nobody is told what is asked."""
+        kept = torch.ones(len(self.user), dtype=torch.bool)
+        kept[edge] = False
+        items, users = (self.readout(vectors) for vectors in self.propagate(kept))
+        user, item, weight = self.user[edge], self.item[edge], self.weight[edge]
+        drawn = self._draw()
+        vectors, bias = users[user] * self.sharpness.exp(), self.item_bias()
+        wanted = (vectors * items[item]).sum(dim=1) + bias[item]
+        others = vectors @ items[drawn].T + bias[drawn]
+        others = others.masked_fill(self._consumed(user, drawn), -torch.inf)
+        if self.loss == "softmax":
+            loss = torch.logsumexp(torch.cat([wanted[:, None], others], dim=1), dim=1) - wanted
+        else:
+            pick = torch.randint(len(drawn), (len(edge), 1))
+            loss = nn.functional.softplus(others.gather(1, pick)[:, 0] - wanted)
+        total = (weight * loss).sum() / weight.sum()
+        return {"loss": total + self.l2 * self.item_features()[self.known].square().sum(dim=1).mean()}
+
+    def _draw(self) -> Tensor:
+        """Items to compete with, of those that have edges."""
+        known = torch.nonzero(self.known)[:, 0]
+        if self.negatives in range(1, len(known)):
+            return known[torch.randperm(len(known))[: self.negatives]]
+        return known
+
+    def _consumed(self, user: Tensor, drawn: Tensor) -> Tensor:
+        """Whether each user (b,) consumed each item drawn (m,), as (b, m)."""
+        column = torch.full((len(self.known),), -1)
+        column[drawn] = torch.arange(len(drawn))
+        count = self.first[user + 1] - self.first[user]
+        row = torch.repeat_interleave(torch.arange(len(user)), count)
+        begin = torch.repeat_interleave(torch.cumsum(count, 0) - count, count)
+        place = column[self.item[self.first[user][row] + torch.arange(len(row)) - begin]]
+        mask = torch.zeros(len(user), len(drawn), dtype=torch.bool)
+        mask[row[place >= 0], place[place >= 0]] = True
+        return mask
+
+
+def attention_tables(conv: GATConv, items: Tensor) -> dict[str, Tensor]:
+    """What a convolution's attention needs of items (N + 1, D), with C = D / heads.
+
+    Returns
+    -------
+    dict of Tensor
+        ``values`` (N + 1, heads, C), and parts of the logits: ``source`` (N + 1, heads) of items, ``target``
+        (D, heads) by which a user's vector is multiplied, ``edge`` (heads) by which an edge's weight is.
+    """
+    values = conv.lin_src(items).view(len(items), conv.heads, -1)
+    target = conv.lin_dst.weight.view(conv.heads, -1, items.shape[1])
+    edge = conv.lin_edge.weight.view(conv.heads, -1)
+    return {
+        "values": values,
+        "source": (values * conv.att_src).sum(dim=-1),
+        "target": torch.einsum("hcd,hc->dh", target, conv.att_dst[0]),
+        "edge": (edge * conv.att_edge[0]).sum(dim=-1),
+    }
