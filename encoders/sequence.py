@@ -1,0 +1,262 @@
+"""Histories read in order by a GRU, an LSTM, a causal Transformer, or attention between candidate and history."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .base import Encoder, EncoderError, Histories, Report, Settings
+from .cache import Vectors
+from .early_stopping import ValidationRecall, validation_cases
+from .fitting import Schedule, train_network
+from .interactions import Interactions
+from .sequence_cells import TargetAttention
+from .sequence_network import SequenceNetwork
+
+_CHUNK = 256  # histories encoded at once; their tokens stay in the cache of the processor
+_WIDE = 100_000  # scores computed at once
+
+
+@dataclass(frozen=True)
+class SequenceSettings(Settings):
+    """Settings of `Sequence`."""
+
+    cell: str = "transformer"
+    """What reads the history: gru, lstm, transformer or attention."""
+    size: int = 64
+    """Width of tokens; vectors have one more dimension, for the items' bias."""
+    layers: int = 1
+    """Of the GRU, LSTM or Transformer."""
+    heads: int = 2
+    """Of the Transformer."""
+    ids: bool = True
+    """Whether items have a learned vector beside their text."""
+    length: int = 20
+    """Items of a history that are read, the most recent."""
+    dropout: float = 0.2
+    """Of tokens and within the cell, in training."""
+    completion_weight: float = 0.2
+    """Weight of the next completion's loss beside the next item's."""
+    negatives: int = 1000
+    """Items drawn in each step that the next one competes with, beside those of the batch; all, where there are no more
+    or with 0."""
+    epochs: int = 20
+    """Passes over the log at most."""
+    batch_size: int = 128
+    """Sequences in a step."""
+    learning_rate: float = 3e-3
+    """At its highest."""
+    weight_decay: float = 0.01
+    """Of AdamW."""
+    patience: int = 3
+    """Epochs without a better recall@10 on the validation rows after which it stops."""
+
+    LIMITS = {
+        "size": (1, 4096),
+        "layers": (1, 16),
+        "heads": (1, 64),
+        "length": (1, 1000),
+        "dropout": (0.0, 0.9),
+        "completion_weight": (0.0, 100.0),
+        "negatives": (0, 10**7),
+    }
+    CHOICES = {"cell": ("gru", "lstm", "transformer", "attention")}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.ids, bool):
+            raise EncoderError(f"ids = {self.ids!r} is unknown; allowed: true and false")
+        if self.cell == "transformer" and self.size % self.heads:
+            raise EncoderError(f"size = {self.size} is no multiple of heads = {self.heads}; change one of them")
+        self.schedule()
+
+    def schedule(self) -> Schedule:
+        """How long and how fast the network learns."""
+        names = ("epochs", "batch_size", "learning_rate", "weight_decay", "patience")
+        return Schedule(**{name: getattr(self, name) for name in names})
+
+
+class Sequence(Encoder):
+    """The history read in order; trained to foretell the next item at every position, and how much of it is consumed.
+
+    A score is ``user · item + bias``; under ``cell="attention"`` a candidate's attention to the history is added, which
+    is no inner product: there `score` says more than the vectors of `encode` and `item_vectors`.
+
+    Attributes
+    ----------
+    network : SequenceNetwork
+        A torch module; `SequenceNetwork.forward_history` takes observations as tensors and can be trained further.
+    """
+
+    settings_type = SequenceSettings
+    settings: SequenceSettings
+    network: SequenceNetwork
+
+    def _fit(
+        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+    ) -> None:
+        windows = Windows(log, self.settings.length)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self._build()
+        self.network.begin_from_texts()
+        self.network.know_counts(np.bincount(log.item[log.consumed], minlength=log.items + 1))
+        judge = None
+        if validation is not None:
+            judge = ValidationRecall(self, validation_cases(log, validation, self.settings.length))
+        train_network(
+            self.network,
+            windows,
+            self.settings.schedule(),
+            seed=seed,
+            score=judge,
+            collate=windows.collate,
+            folder=folder,
+            about=self._about(log, validation),
+            report=report,
+        )
+
+    def _build(self) -> None:
+        """Make the network, its weights drawn."""
+        settings = dataclasses.asdict(self.settings)
+        names = ("cell", "size", "layers", "heads", "dropout", "ids", "completion_weight", "negatives")
+        chosen = {name: settings[name] for name in names}
+        self.network = SequenceNetwork(
+            self.items.vectors, self.items.minutes, longest=self.settings.length, **chosen
+        ).eval()
+        self.width = self.settings.size + 1
+
+    @torch.inference_mode()
+    def _encode(self, histories: Histories) -> Vectors:
+        parts = [self.network.forward_history(*rows) for rows in _chunks(histories, _CHUNK)]
+        return np.concatenate([part.numpy() for part in parts]) if parts else np.empty((0, self.width), np.float32)
+
+    @torch.inference_mode()
+    def _item_vectors(self) -> Vectors:
+        table = torch.cat([self.network.item_table(), self.network.bias[:, None]], dim=1).numpy()
+        table[0] = 0.0
+        return table
+
+    def score(self, histories: Histories) -> Vectors:
+        """How well each item goes with each history, (B, N + 1); −∞ for the padding."""
+        scores = super().score(histories)
+        cell = self.network.cell
+        if isinstance(cell, TargetAttention):
+            rows = max(1, _WIDE // scores.shape[1])
+            with torch.inference_mode():
+                table = self.network.item_table()
+                for start, part in enumerate(_chunks(histories, rows)):
+                    tokens, gap, last, _ = self.network.observe(*part, table=table)
+                    scores[start * rows : (start + 1) * rows] += cell.scores(tokens, gap, last, table)[:, 0].numpy()
+        return scores
+
+    def contributions(self, histories: Histories, item: NDArray[np.int64]) -> Vectors:
+        """What each item of a history adds to the score of an item, (B, H).
+
+        Exact for attention: with the item's bias and the share of the learned beginning they sum to the score.
+        Otherwise by how much the score falls without it.
+        """
+        cell = self.network.cell
+        if not isinstance(cell, TargetAttention):
+            return super().contributions(histories, item)
+        shares = np.zeros(histories["history_ids"].shape, np.float32)
+        with torch.inference_mode():
+            table = self.network.item_table()
+            tokens, gap, last, column = self.network.observe(*_tensors(histories), table=table)
+            parts = cell.shares(tokens, gap, last, table[torch.from_numpy(item)])[:, 1:]
+        np.put_along_axis(shares, column.numpy(), parts.numpy(), axis=1)
+        return np.where(histories["history_ids"] > 0, shares, np.float32(0.0))
+
+    @torch.inference_mode()
+    def predict_completion(self, histories: Histories, item: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Share (B,) of an item (B,) that each user is expected to consume, if they choose it."""
+        vectors = torch.from_numpy(self.encode(histories)[:, :-1])
+        logit = self.network.completion_logit(vectors, self.network.item_table()[torch.from_numpy(item)])
+        return np.asarray(torch.sigmoid(logit).numpy())
+
+    def _weights(self) -> dict[str, NDArray[Any]]:
+        return {name: weight.numpy() for name, weight in self.network.state_dict().items()}
+
+    def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        with torch.random.fork_rng():
+            self._build()
+        try:
+            self.network.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
+        except RuntimeError as error:
+            raise EncoderError(f"the weights do not fit the settings ({error}). Fix: fit the encoder again") from error
+
+
+def _tensors(histories: Histories) -> list[Tensor]:
+    """Ids, completion and age."""
+    return [torch.from_numpy(np.asarray(histories[f"history_{name}"])) for name in ("ids", "completion", "age")]
+
+
+def _chunks(histories: Histories, size: int) -> list[list[Tensor]]:
+    """Parts of at most `size` rows of these."""
+    parts = _tensors(histories)
+    return [[part[start : start + size] for part in parts] for start in range(0, len(parts[0]), size)]
+
+
+class Windows(Dataset[int]):
+    """The consumed rows of a log as sequences of at most L items, oldest first, each row being foretold once.
+
+    A user's further windows begin half a window later: what is foretold there has at least half a window before it.
+
+    Parameters
+    ----------
+    log : Interactions
+    length : int
+        L.
+
+    Attributes
+    ----------
+    arrays : dict of str to Tensor
+        What `SequenceNetwork.forward` takes, each (W, L) or (W, L + 1).
+    """
+
+    def __init__(self, log: Interactions, length: int) -> None:
+        rows = np.flatnonzero(log.consumed)
+        first, count = _runs(log.user[rows])
+        step = max(1, length // 2)
+        windows = 1 + -(-np.maximum(count - length - 1, 0) // step)
+        number = np.arange(windows.sum()) - np.repeat(np.cumsum(windows) - windows, windows)
+        place = (np.repeat(first, windows) + number * step)[:, None] + np.arange(length + 1)
+        real = place < np.repeat(first + count, windows)[:, None]
+        picked = rows[np.where(real, place, 0)]
+        # Inputs have what follows them; of windows after the first only what no earlier one foretold is asked.
+        follows = real[:, 1:]
+        asked = real & ((number == 0)[:, None] | (np.arange(length + 1) > length - step))
+        gap = np.diff(log.time[picked], axis=1)
+        arrays = {
+            "ids": log.item[picked[:, :-1]] * follows,
+            "completion": log.completion[picked[:, :-1]] * follows,
+            "gap": (gap * follows).astype(np.float32),
+            "target": log.item[picked] * asked,
+            "target_completion": log.completion[picked] * asked,
+        }
+        self.arrays = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+    def __len__(self) -> int:
+        return len(self.arrays["ids"])
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+    def collate(self, indices: list[int]) -> dict[str, Tensor]:
+        """The sequences asked for, as a batch."""
+        return {name: array[indices] for name, array in self.arrays.items()}
+
+
+def _runs(user: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First row and number of rows of each user, of rows sorted by user."""
+    _, first, count = np.unique(user, return_index=True, return_counts=True)
+    return first, count
