@@ -1,0 +1,351 @@
+"""Why was this recommended? What of the history, and which attributes, make the score, as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .base import Encoder, EncoderError, Histories, leave_one_out
+from .cache import Vectors
+
+SUM = "the terms of a sum: with the remainder they make the score"
+LEFT_OUT = "by how much the score falls without it; effects overlap, so they need not make the score"
+SHARED = "what the items of the history with this attribute contribute together; one may have several"
+REWRITTEN = "by how much the score falls when the item's text is read without it"
+
+
+@runtime_checkable
+class Attentive(Protocol):
+    """An encoder that attends to a history."""
+
+    def attention(self, histories: Histories) -> Vectors:
+        """Weight of each item of a history, (B, H); `EncoderError` where its settings have none."""
+
+
+@runtime_checkable
+class Neighbourly(Protocol):
+    """An encoder that knows which items are nearest."""
+
+    def nearest_items(self, item: int, k: int = 10) -> tuple[NDArray[np.int64], Vectors]:
+        """The at most k nearest items of an item, and their similarities; the nearest first."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """An item of the history.
+
+    Attributes
+    ----------
+    item : int
+        Number.
+    title : str
+    contribution : float
+        To the score; below 0 where it speaks against the item.
+    completion : float
+        Share that was consumed.
+    age : float
+        Days since.
+    attention : float, optional
+        Where the encoder attends to histories.
+    """
+
+    item: int
+    title: str
+    contribution: float
+    completion: float
+    age: float
+    attention: float | None = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """Something by name, and how much it counts: an attribute, or a neighbour."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why an item has its score for a user.
+
+    Attributes
+    ----------
+    user : int
+        Row of the histories.
+    item : int
+        Number of the item recommended.
+    title : str
+    score : float
+        As the encoder gives it: comparable between items of one user.
+    history : tuple of Reason
+        The largest contributions, whether for or against, first.
+    method : str
+        What a contribution is: `SUM`, or `LEFT_OUT`.
+    remainder : float
+        Score without all contributions: what no single item of the history accounts for, such as the item's own bias.
+    attributes : tuple of Share
+        The most telling ones first; empty where none were given.
+    attribute_method : str
+        What their values are: `SHARED` or `REWRITTEN`; ``""`` where there are none.
+    neighbours : tuple of Share
+        Nearest items to the one recommended, where the encoder knows them.
+    """
+
+    user: int
+    item: int
+    title: str
+    score: float
+    history: tuple[Reason, ...]
+    method: str
+    remainder: float
+    attributes: tuple[Share, ...] = ()
+    attribute_method: str = ""
+    neighbours: tuple[Share, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return asdict(self)
+
+
+def explain(
+    encoder: Encoder,
+    histories: Histories,
+    items: Sequence[int] | NDArray[np.int64],
+    titles: Sequence[str],
+    attributes: Sequence[Sequence[str]] | None = None,
+    effects: Callable[[int, int], Sequence[tuple[str, float]]] | None = None,
+) -> list[Explanation]:
+    """Explain one recommended item of each user.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Fitted.
+    histories : mapping of str to array
+        As `Encoder.encode` takes them, (B, H).
+    items : (B,) int
+        Item for each user, 1 to N; repeat a user's row to explain several.
+    titles : sequence of str, length N
+        What to call the items.
+    attributes : sequence of N sequences of str, optional
+        Labels of each item, such as topics. An attribute of the item counts what the items of the history that have it,
+        too, contribute: exact whatever the encoder.
+    effects : callable, optional
+        Attributes' effects in another way, from row and item, such as `TextEffects`; goes before `attributes`.
+
+    Raises
+    ------
+    EncoderError
+        If an item is unknown, or lengths do not fit.
+
+    Notes
+    -----
+    Contributions are the encoder's own where it says how its score adds up. Otherwise items are left out one at a time.
+    """
+    item = np.asarray(items, np.int64)
+    _check(encoder, histories, item, titles, attributes)
+    scores = encoder.score(histories)[np.arange(len(item)), item].astype(np.float64)
+    shares = encoder.contributions(histories, item).astype(np.float64)
+    attention, method = _attention(encoder, histories), _method(encoder, histories, item, scores, shares)
+    found = []
+    for row, number in enumerate(item.tolist()):
+        weights = None if attention is None else attention[row]
+        labels, how = _attributes(row, number, histories, shares[row], attributes, effects)
+        found.append(
+            Explanation(
+                user=row,
+                item=number,
+                title=titles[number - 1],
+                score=float(scores[row]),
+                history=_reasons(row, histories, shares[row], titles, weights),
+                method=method,
+                remainder=float(scores[row] - shares[row].sum()),
+                attributes=labels,
+                attribute_method=how,
+                neighbours=_neighbours(encoder, number, titles),
+            )
+        )
+    return found
+
+
+class TextEffects:
+    """Effects of the parts of an item's text: it is read again without each.
+
+    Only for encoders whose item vectors are those of the texts, such as `PooledHistory` and `TextHistory`. A part is a
+    label that stands in the text, in any case of letters; one that does not is left out.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Whose item vectors are ``vectors(texts)``, of unit length.
+    histories : mapping of str to array
+        As given to `explain`.
+    labels : sequence of N sequences of str
+        Parts of each item's text.
+    vectors : callable
+        Texts (n) to vectors (n, E), such as ``TextEncoder.encode``.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        histories: Histories,
+        labels: Sequence[Sequence[str]],
+        vectors: Callable[[Sequence[str]], Vectors],
+    ) -> None:
+        self._users = encoder.encode(histories).astype(np.float64)
+        self._texts, self._labels, self._vectors = encoder.items.texts, labels, vectors
+
+    def __call__(self, row: int, item: int) -> list[tuple[str, float]]:
+        """Parts of an item's text with their effects on the score for a row of the histories."""
+        text = self._texts[item - 1]
+        parts = [(label, without(text, label)) for label in self._labels[item - 1]]
+        parts = [(label, less) for label, less in parts if less not in ("", text)]
+        if not parts:
+            return []
+        vectors = self._vectors([text, *(less for _, less in parts)]).astype(np.float64)
+        scores = vectors @ self._users[row]
+        return [(label, float(scores[0] - less)) for (label, _), less in zip(parts, scores[1:], strict=True)]
+
+
+def without(text: str, part: str) -> str:
+    """The text without a part, in any case of letters; unchanged where the part does not stand in it.
+
+    >>> without("Alien (1979), a horror, science fiction film.", "Horror")
+    'Alien (1979), a science fiction film.'
+    """
+    at = text.lower().find(part.lower()) if part.strip() else -1
+    if at < 0:
+        return text
+    before, after = text[:at].rstrip(), text[at + len(part) :].lstrip()
+    if after.startswith(","):  # of a list, the comma goes with its part
+        after = after[1:].lstrip()
+    joined = f"{before} {after}" if after[:1] not in (".", ";", ":", ")") else before.rstrip(",") + after
+    return joined.strip()
+
+
+def to_table(explanations: Sequence[Explanation]) -> pd.DataFrame:
+    """One row a reason: ``user``, ``item``, ``title``, ``score``, ``kind``, ``name``, ``value``.
+
+    ``kind`` is "history", "attribute", "neighbour" or "remainder".
+    """
+    rows = []
+    for one in explanations:
+        parts = [("history", reason.title, reason.contribution) for reason in one.history]
+        parts += [("attribute", share.name, share.value) for share in one.attributes]
+        parts += [("neighbour", share.name, share.value) for share in one.neighbours]
+        rows += [
+            (one.user, one.item, one.title, one.score, *part) for part in [*parts, ("remainder", "", one.remainder)]
+        ]
+    return pd.DataFrame(rows, columns=["user", "item", "title", "score", "kind", "name", "value"])
+
+
+def _check(
+    encoder: Encoder,
+    histories: Histories,
+    item: NDArray[np.int64],
+    titles: Sequence[str],
+    attributes: Sequence[Sequence[str]] | None,
+) -> None:
+    size = len(encoder.items)
+    for name, given in (("titles", titles), ("attributes", attributes)):
+        if given is not None and len(given) != size:
+            raise EncoderError(f"there are {len(given)} {name} and {size} items; give one for each")
+    rows = len(histories["history_ids"])
+    if item.shape != (rows,):
+        raise EncoderError(f"items have shape {item.shape}, there are {rows} histories; give one item for each")
+    for number in item[(item < 1) | (item > size)][:1].tolist():
+        raise EncoderError(f"item {number} is unknown; items are 1 to {size}")
+
+
+def _attention(encoder: Encoder, histories: Histories) -> Vectors | None:
+    try:
+        return encoder.attention(histories) if isinstance(encoder, Attentive) else None
+    except EncoderError:
+        return None
+
+
+def _method(
+    encoder: Encoder,
+    histories: Histories,
+    item: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    shares: NDArray[np.float64],
+) -> str:
+    """`LEFT_OUT` if that is what the shares are, unless they also add up to what the history changes."""
+    nothing = {name: np.zeros_like(array) for name, array in histories.items() if name.startswith("history_")}
+    changed = scores - encoder.score({**histories, **nothing})[np.arange(len(item)), item]
+    size = np.abs(scores).max(initial=1e-6)
+    if np.allclose(shares.sum(axis=1), changed, atol=1e-4 * size):
+        return SUM
+    return LEFT_OUT if np.allclose(shares, leave_one_out(encoder, histories, item), atol=1e-4 * size) else SUM
+
+
+def _reasons(
+    row: int, histories: Histories, shares: NDArray[np.float64], titles: Sequence[str], weights: Vectors | None
+) -> tuple[Reason, ...]:
+    ids, completion, age = (histories[f"history_{name}"][row] for name in ("ids", "completion", "age"))
+    there = np.flatnonzero(ids > 0)
+    return tuple(
+        Reason(
+            item=int(ids[h]),
+            title=titles[int(ids[h]) - 1],
+            contribution=float(shares[h]),
+            completion=float(completion[h]),
+            age=float(age[h]),
+            attention=None if weights is None else float(weights[h]),
+        )
+        for h in there[np.argsort(-np.abs(shares[there]), kind="stable")]
+    )
+
+
+def _attributes(
+    row: int,
+    item: int,
+    histories: Histories,
+    shares: NDArray[np.float64],
+    attributes: Sequence[Sequence[str]] | None,
+    effects: Callable[[int, int], Sequence[tuple[str, float]]] | None,
+) -> tuple[tuple[Share, ...], str]:
+    if effects is not None:
+        pairs, how = list(effects(row, item)), REWRITTEN
+    elif attributes is not None:
+        ids, how = histories["history_ids"][row].astype(np.int64), SHARED
+        has = [set(attributes[number - 1]) if number else set() for number in ids.tolist()]
+        pairs = [
+            (name, float(sum(share for share, names in zip(shares, has, strict=True) if name in names)))
+            for name in dict.fromkeys(attributes[item - 1])
+        ]
+    else:
+        return (), ""
+    return tuple(Share(name, value) for name, value in sorted(pairs, key=lambda pair: -abs(pair[1]))), how
+
+
+def _neighbours(encoder: Encoder, item: int, titles: Sequence[str], count: int = 5) -> tuple[Share, ...]:
+    if not isinstance(encoder, Neighbourly):
+        return ()
+    items, likeness = encoder.nearest_items(item, count)
+    return tuple(
+        Share(titles[number - 1], value) for number, value in zip(items.tolist(), likeness.tolist(), strict=True)
+    )
+
+
+_HEAD = re.compile(r"^.{1,120}?\(\d{4}\)|^.{1,80}?(?=[,:;.!?] )")  # a title and its year, or a first clause
+
+
+def title_of(text: str) -> str:
+    """What to call an item of which there is a text alone: its title and year, its first clause, or all of it.
+
+    >>> title_of("Alien (1979), a horror and science fiction film. From the United States.")
+    'Alien (1979)'
+    """
+    tidy = " ".join(text.split())
+    head = _HEAD.match(tidy)
+    return head[0] if head else tidy

@@ -1,0 +1,234 @@
+"""When users come back: Cox's proportional hazards of the return time, and how well it is told.
+
+The time runs from the end of a session to the begin of the next. Where none was seen, it is censored: nobody can tell
+who left for good from who is late. Statsmodels fits the coefficients; it works beside pandas 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import CensoredData, ecdf
+from statsmodels.duration.hazard_regression import PHReg
+
+from .base import EncoderError
+from .saved import Saved
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+FEATURES = ("clicks", "minutes", "completion", "no click", "slates", "sessions", "rate", "gap before", "first")
+_BLOCK = 1024  # rows whose pairs are compared at once
+
+
+def session_features(sessions: pd.DataFrame) -> Array:
+    """What a platform knows of a user's trust when a session ends, (n, 9): see `FEATURES`.
+
+    Parameters
+    ----------
+    sessions : DataFrame
+        Sorted by ``user`` and ``session``, with ``begin`` and ``end`` [days], ``slates``, ``clicks``, ``minutes``,
+        ``completion`` (mean of what was consumed; NaN if nothing was) and ``gap`` [days] to the next session.
+
+    Returns
+    -------
+    (n, 9) array
+        Logarithms ``log(1 + x)`` of clicks, minutes, slates, sessions so far, sessions a day so far and the gap before
+        [days]; mean completion; and whether nothing was clicked, or it is the first session.
+    """
+    by_user = sessions.groupby("user", sort=False)
+    so_far = by_user.cumcount().to_numpy() + 1.0
+    days = (sessions["end"] - by_user["begin"].transform("first")).to_numpy()
+    before = by_user["gap"].shift(1).to_numpy(np.float64)
+    completion = sessions["completion"].to_numpy(np.float64)
+    columns = {
+        "clicks": np.log1p(sessions["clicks"].to_numpy(np.float64)),
+        "minutes": np.log1p(sessions["minutes"].to_numpy(np.float64)),
+        "completion": np.nan_to_num(completion),
+        "no click": np.isnan(completion),
+        "slates": np.log1p(sessions["slates"].to_numpy(np.float64)),
+        "sessions": np.log1p(so_far),
+        "rate": np.log1p(so_far / (1.0 + days)),  # a day more, or the first session would be a rate of its own
+        "gap before": np.log1p(np.nan_to_num(before)),
+        "first": np.isnan(before),
+    }
+    return np.column_stack([columns[name] for name in FEATURES]).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class ReturnTime(Saved):
+    """Cox's model: the hazard of coming back after t days is ``h₀(t)·exp(βᵀ(x − centre))``.
+
+    Attributes
+    ----------
+    coefficients : (P,) array
+        Logarithms β of hazard ratios: above 0, users come back sooner.
+    centre : (P,) array
+        Mean of the columns it was fitted on, the user of the baseline.
+    errors : (P,) array
+        Standard errors of β, rows counting as independent; 0 for a constant column, whose coefficient is 0.
+    times : (T,) array
+        Return times that were seen [days], ascending.
+    hazard : (T,) array
+        Cumulative baseline hazard from each of them on (Breslow's estimate).
+    reach : float
+        Longest time observed [days], returned or not; later, nothing is known.
+    """
+
+    coefficients: Array
+    centre: Array
+    errors: Array
+    times: Array
+    hazard: Array
+    reach: float
+
+    @classmethod
+    def fit(cls, columns: ArrayLike, days: ArrayLike, returned: ArrayLike) -> Self:
+        """Fit by partial likelihood, without a penalty: some ten rows that returned for each column are wanted.
+
+        Parameters
+        ----------
+        columns : (n, P) array
+            Known when the session ended.
+        days : (n,) float
+            Until the user came back, or until nobody looked any more.
+        returned : (n,) bool
+            Which of the two.
+
+        Raises
+        ------
+        EncoderError
+            If shapes do not fit, a value is not finite or a time negative, too few returned, or a column is a linear
+            combination of others.
+        """
+        x = _columns(columns)
+        time, event = _outcomes(days, returned, len(x))
+        if event.sum() <= x.shape[1]:
+            raise EncoderError(f"{int(event.sum())} returns for {x.shape[1]} columns; give more rows or fewer columns")
+        centre, varies = x.mean(axis=0), np.ptp(x, axis=0) > 0.0
+        scale = np.where(varies, x.std(axis=0), 1.0)
+        z = ((x - centre) / scale)[:, varies]
+        if np.linalg.matrix_rank(z) < z.shape[1]:
+            raise EncoderError("a column is a linear combination of others; leave one of them out")
+        coefficients, errors = np.zeros((2, x.shape[1]))
+        if varies.any():
+            result: Any = PHReg(time, z, status=event.astype(np.int64)).fit(disp=0)
+            coefficients[varies], errors[varies] = result.params, result.bse
+        coefficients, errors = coefficients / scale, errors / scale
+        times, hazard = _breslow((x - centre) @ coefficients, time, event)
+        return cls(coefficients, centre, errors, times, hazard, float(time.max()))
+
+    def risk(self, columns: ArrayLike) -> Array:
+        """Logarithm of the hazard ratio to the baseline, (n,), of rows (n, P): the higher, the sooner back."""
+        return np.asarray((_columns(columns) - self.centre) @ self.coefficients)
+
+    def survival(self, columns: ArrayLike, days: ArrayLike) -> Array:
+        """Chance of not being back yet after some days, (n, D), of rows (n, P) and days (D,).
+
+        Raises
+        ------
+        EncoderError
+            If a day is negative, or later than `reach`.
+        """
+        at = np.atleast_1d(np.asarray(days, np.float64))
+        if not ((at >= 0.0) & (at <= self.reach)).all():
+            raise EncoderError(f"days = {at} are out of range; this model knows 0 to {self.reach:g}")
+        before = np.searchsorted(self.times, at, side="right")
+        return np.asarray(np.exp(-np.exp(self.risk(columns))[:, None] * np.append(0.0, self.hazard)[before]))
+
+
+def concordance(risk: ArrayLike, days: ArrayLike, returned: ArrayLike) -> float:
+    """Harrell's concordance: how often, of two users, the one of higher risk comes back first.
+
+    Parameters
+    ----------
+    risk, days, returned : (n,) arrays
+        As of `ReturnTime`.
+
+    Returns
+    -------
+    float
+        Share of the pairs whose order is known (one returned, and the other was seen later, or censored at that
+        time) that have the right order, equal risks counting half; 0.5 says nothing. NaN if there is no such pair.
+    """
+    r = np.asarray(risk, np.float64)
+    time, event = _outcomes(days, returned, len(r))
+    pairs, right = 0, 0.0
+    rows = np.flatnonzero(event)
+    for start in range(0, len(rows), _BLOCK):
+        i = rows[start : start + _BLOCK, None]
+        later = (time > time[i]) | ((time == time[i]) & ~event)
+        pairs += int(later.sum())
+        right += float((later & (r < r[i])).sum()) + 0.5 * float((later & (r == r[i])).sum())
+    return right / pairs if pairs else float("nan")
+
+
+def kaplan_meier(days: ArrayLike, returned: ArrayLike, at: ArrayLike) -> Array:
+    """Share of all that is not back yet after some days (D,), whoever they are."""
+    time, event = _outcomes(days, returned, np.size(days))
+    grid = np.asarray(at, np.float64)
+    if not event.any():
+        return np.ones(grid.shape)
+    found: Any = ecdf(CensoredData(uncensored=time[event], right=time[~event]))
+    return np.asarray(found.sf.evaluate(grid))
+
+
+def brier_scores(survival: ArrayLike, days: ArrayLike, returned: ArrayLike, at: ArrayLike) -> Array:
+    """Mean squared error of the chance of not being back, at some days (D,).
+
+    Parameters
+    ----------
+    survival : (n, D) array
+        Chances told.
+    days, returned : (n,) arrays
+        As of `ReturnTime`.
+    at : (D,) array
+        Days; some must still be seen at each.
+
+    Notes
+    -----
+    Who is censored before a day does not count, and the others stand for them: each weighs the inverse chance of not
+    being censored yet (Graf et al. 1999), a Kaplan–Meier curve of censoring.
+    """
+    told, grid = np.asarray(survival, np.float64), np.asarray(at, np.float64)
+    time, event = _outcomes(days, returned, len(told))
+    back = event[:, None] & (time[:, None] <= grid)
+    there = time[:, None] > grid
+    # The chance of being uncensored just before the return: a return at the same time counts as earlier.
+    own = kaplan_meier(time, ~event, np.nextafter(time, -np.inf))
+    weight = back / np.where(own > 0.0, own, 1.0)[:, None] + there / np.maximum(kaplan_meier(time, ~event, grid), 1e-12)
+    return np.asarray((weight * (there - told) ** 2).mean(axis=0))
+
+
+def integrated_brier(survival: ArrayLike, days: ArrayLike, returned: ArrayLike, at: ArrayLike) -> float:
+    """Mean of `brier_scores` over the time from the first to the last day (D ≥ 2, ascending), by trapezia."""
+    grid = np.asarray(at, np.float64)
+    return float(np.trapezoid(brier_scores(survival, days, returned, grid), grid) / (grid[-1] - grid[0]))
+
+
+def _breslow(risk: Array, time: Array, event: Flags) -> tuple[Array, Array]:
+    """Times (T,) of returns and the cumulative hazard from each on: sums of returns over the risk of who is left."""
+    order = np.argsort(time)
+    left = np.cumsum(np.exp(risk[order])[::-1])[::-1]
+    times, count = np.unique(time[event], return_counts=True)
+    return times, np.cumsum(count / left[np.searchsorted(time[order], times)])
+
+
+def _columns(values: ArrayLike) -> Array:
+    array = np.asarray(values, np.float64)
+    if array.ndim != 2 or not np.isfinite(array).all():
+        raise EncoderError(f"columns of shape {array.shape}: must be finite numbers (n, P), one row a session")
+    return array
+
+
+def _outcomes(days: ArrayLike, returned: ArrayLike, rows: int) -> tuple[Array, Flags]:
+    time, event = np.asarray(days, np.float64), np.asarray(returned, np.bool_)
+    if time.shape != (rows,) or event.shape != (rows,):
+        raise EncoderError(f"days {time.shape} and returned {event.shape} must be ({rows},), one for each row")
+    if not (np.isfinite(time) & (time >= 0.0)).all():
+        raise EncoderError("days: must be finite and not negative; a user not seen again has the days until the end")
+    return time, event

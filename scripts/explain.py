@@ -1,0 +1,180 @@
+"""Recommend items to one user and say why: which of the history, and which attributes, make each score.
+
+    python scripts/explain.py --name why --user 9123
+    python scripts/explain.py --name why-als --log log --encoder als-folder --user 17 --items 5
+
+The history is what the user consumed in some slates that a rule chose, or in a log of scripts/collect.py. An encoder is
+a name (one that learns from logs needs --log, and learns from all of it) or the folder of a saved one. Writes
+runs/NAME.png and runs/NAME.json.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import tyro
+from rich.table import Table
+
+from longplay.agents.collect import make_env
+from longplay.agents.logging_policy import make_policy
+from longplay.agents.names import one_of
+from longplay.agents.setup import Setting
+from longplay.agents.training import write_text
+from longplay.encoders import Encoder, Items, PooledHistory, TextHistory
+from longplay.encoders.base import Histories
+from longplay.encoders.explain import Explanation, TextEffects, explain, title_of
+from longplay.encoders.figures import explanation_figure, shorten
+from longplay.encoders.interactions import Interactions
+from longplay.encoders.registry import ENCODERS, load_encoder
+from longplay.encoders.study import simulated_source
+from longplay.scripts.common import RUNS, command_line, console, prepare, run_name, set_threads, write_figure
+
+ATTRIBUTES = ("shared", "text", "none")
+
+
+@dataclass
+class Arguments:
+    """Recommend and explain."""
+
+    name: str
+    """Files below runs/, without their endings."""
+    encoder: str = "pooled"
+    """Who recommends: a name, or a folder below runs/ of a saved encoder."""
+    user: int | None = None
+    """To whom; by default the first test user, or the log's first user."""
+    items: int = 3
+    """How many items to recommend; none that the history holds."""
+    log: str | None = None
+    """Folder below runs/ that scripts/collect.py wrote; by default the user is played."""
+    policy: str = "candidates"
+    """Who chooses the slates of a user who is played; see scripts/collect.py."""
+    slates: int = 40
+    """At most so many slates are played."""
+    luck: int = 0
+    """Seed of what happens in them."""
+    attributes: str = "shared"
+    """shared: what history items of the same topic contribute; text: the item's text read without the topic's name
+    (pooled, mean and text only); none."""
+    setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
+
+
+def main(args: Arguments) -> None:
+    """Find a history, recommend, explain, write."""
+    path = run_name(args.name)
+    _check(args)
+    set_threads(1)
+    setting, items, log, user = _world(args)
+    encoder = _encoder(args.encoder, items, log)
+    histories = _from_log(log, user) if log is not None else _play(setting, args, user)
+    found = recommend(encoder, histories, args.items)
+    titles, topics = [title_of(text) for text in items.texts], setting.world.catalog.topics
+    rows = {name: np.repeat(array, len(found), axis=0) for name, array in histories.items()}
+    effects = TextEffects(encoder, rows, topics, setting.encoder.encode) if _reads_text(args, encoder) else None
+    labels = None if args.attributes == "none" or not any(topics) else topics
+    explanations = explain(encoder, rows, found, titles, labels, effects)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_figure(explanation_figure(explanations), path.with_name(path.name + ".png"))
+    content = {"arguments": asdict(args), "explanations": [one.to_dict() for one in explanations]}
+    write_text(path.with_name(path.name + ".json"), json.dumps(content, indent=1))
+    _print(explanations, f"user {user}, recommended by {args.encoder}")
+    console.print(f"{path}.png, {path}.json", soft_wrap=True)
+
+
+def recommend(encoder: Encoder, histories: Histories, count: int) -> list[int]:
+    """The items of highest score for one user that the history does not hold."""
+    scores = encoder.score(histories)[0].copy()
+    scores[histories["history_ids"][0].astype(np.int64)] = -np.inf
+    return [int(item) for item in np.argsort(-scores, kind="stable")[:count]]
+
+
+def _check(args: Arguments) -> None:
+    one_of("attributes", args.attributes, ATTRIBUTES)
+    for name, low, high in (("items", 1, 20), ("slates", 1, 10_000), ("luck", 0, 2**62)):
+        if not low <= getattr(args, name) <= high:
+            raise ValueError(f"{name} = {getattr(args, name)} is out of range; allowed: {low} to {high}")
+    if args.log is not None and not (run_name(args.log) / "sessions.parquet").exists():
+        raise ValueError(f"log = {args.log!r}: {RUNS}/{args.log} holds no log; make one with scripts/collect.py")
+
+
+def _world(args: Arguments) -> tuple[Setting, Items, Interactions | None, int]:
+    """Where the user is, what is known of the items, the log if there is one, and the user's number."""
+    if args.log is None:
+        world = args.setting.world
+        prepare(args.setting)
+        user = world.split("test").start if args.user is None else args.user
+        if not 0 <= user < len(world.people):
+            raise ValueError(f"user = {user} is out of range; allowed: 0 to {len(world.people) - 1}")
+        return args.setting, args.setting.items, None, user
+    setting = replace(args.setting, catalog=str(run_name(args.log) / "items.parquet"))
+    source = simulated_source(run_name(args.log), setting.encoder)
+    user = int(min(source.log.user_ids, key=int)) if args.user is None else args.user
+    if str(user) not in source.log.user_ids:
+        raise ValueError(
+            f"user = {user} is not in the log; it has {source.log.users} users, such as {user_ids(source.log)}"
+        )
+    return setting, source.items, source.log, user
+
+
+def user_ids(log: Interactions, count: int = 5) -> str:
+    """Some of the users, for a message."""
+    return ", ".join(sorted(log.user_ids, key=int)[:count])
+
+
+def _encoder(name: str, items: Items, log: Interactions | None) -> Encoder:
+    if name not in ENCODERS:
+        return load_encoder(run_name(name), items)
+    encoder = ENCODERS[name].make(items)
+    if not encoder.needs_fit:
+        return encoder
+    if log is None:
+        raise ValueError(f"encoder = {name!r} learns from a log; give one with --log, or the folder of a saved encoder")
+    with console.status(f"fitting {name}"):
+        return encoder.fit(log)
+
+
+def _from_log(log: Interactions, user: int) -> Histories:
+    return log.histories([log.user_ids.index(str(user))], before=float(np.nextafter(log.time.max(), np.inf)))
+
+
+def _play(setting: Setting, args: Arguments, user: int) -> Histories:
+    """What a user has consumed after some slates."""
+    env = make_env(setting.world, 1, setting.item_vectors)
+    policy = make_policy(args.policy, setting)
+    observation: Any = env.reset(seed=args.luck, options={"users": [user]})[0]
+    for _ in range(args.slates):
+        observation, _, terminated, truncated, _ = env.step(policy.act(observation))
+        if terminated[0] or truncated[0]:
+            break
+    return {name: array.copy() for name, array in observation.items() if name.startswith("history_")}
+
+
+def _reads_text(args: Arguments, encoder: Encoder) -> bool:
+    if args.attributes != "text":
+        return False
+    if not isinstance(encoder, PooledHistory | TextHistory):
+        raise ValueError(
+            f"attributes = 'text': item vectors of {args.encoder!r} are not those of texts; give --attributes shared"
+        )
+    return True
+
+
+def _print(explanations: Sequence[Explanation], title: str) -> None:
+    table = Table(title=title)
+    for column in ("item", "score", "because of", "attributes"):
+        table.add_column(column, justify="right" if column == "score" else "left")
+    for one in explanations:
+        reasons = [f"{shorten(reason.title, 40)} {reason.contribution:+.3g}" for reason in one.history[:3]]
+        shares = [f"{share.name} {share.value:+.3g}" for share in one.attributes[:3]]
+        table.add_row(
+            shorten(one.title, 40), f"{one.score:.3g}", "\n".join(reasons), "\n".join(shares), end_section=True
+        )
+    console.print(table)
+    console.print(f"contributions: {explanations[0].method}", soft_wrap=True)
+    if explanations[0].attributes:
+        console.print(f"attributes: {explanations[0].attribute_method}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)

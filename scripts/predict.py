@@ -1,0 +1,250 @@
+"""Fit predictors of interest, rating, retention and return time on a log, and measure them on users not met before.
+
+    python scripts/collect.py --name log --items 1000 --users 3000
+    python scripts/predict.py --name predictors --log log
+    python scripts/predict.py --name predictors-als --log log --encoder als
+
+An encoder is a name (fitted on the training users where it learns) or the folder of a saved one. Writes runs/NAME: the
+predictors and their recalibration (safetensors), metrics.json, reliability.png and survival.png.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.table import Table
+from sklearn.metrics import r2_score, roc_auc_score, root_mean_squared_error
+
+from longplay.agents.stats import retention as kaplan_meier_interval
+from longplay.agents.training import write_text
+from longplay.encoders import Encoder, Items
+from longplay.encoders.calibration import (
+    Isotonic,
+    Platt,
+    Reliability,
+    brier_score,
+    perfect_error,
+    reliability,
+)
+from longplay.encoders.figures import reliability_figure, survival_figure
+from longplay.encoders.outcomes import PARTS, Outcomes, Parts, align_sessions, interval_over_users, tune
+from longplay.encoders.predictors import (
+    Components,
+    InterestPredictor,
+    RatingPredictor,
+    RetentionPredictor,
+)
+from longplay.encoders.registry import ENCODERS, load_encoder
+from longplay.encoders.study import Source, simulated_source
+from longplay.encoders.survival import ReturnTime, concordance, integrated_brier, kaplan_meier
+from longplay.scripts.common import RUNS, command_line, console, run_name, set_threads, write_figure
+
+FEW = 1000  # validation rows below which two numbers recalibrate, not a step function
+GROUPS = ("most likely back", "in between", "least likely back")
+
+
+@dataclass
+class Arguments:
+    """Fit and measure predictors."""
+
+    name: str
+    """Folder below runs/ that is written to."""
+    log: str
+    """Folder below runs/ that scripts/collect.py wrote."""
+    encoder: str = "pooled"
+    """Whose vectors: a name, fitted on the training users where it learns, or a folder below runs/ of a saved one."""
+    days: float = 3.0
+    """Retention: does the user come back within so many days?"""
+    cut: float = 0.6
+    """Share of the sessions before the time from which is tested."""
+    components: int = 4
+    """Principal components of the user vector in the models of retention and return times."""
+    rows: int = 20_000
+    """Rows of each part at most."""
+    resamples: int = 200
+    """Of users, for the intervals."""
+    seed: int = 0
+    """Of the draw of users and rows, and of the encoder's fit."""
+
+
+class Measured(NamedTuple):
+    """A predictor's name, its metrics as (name, value, low, high), and its reliability."""
+
+    name: str
+    metrics: list[tuple[str, float, float, float]]
+    curve: Reliability | None = None
+    kind: str = ""
+
+
+def main(args: Arguments) -> None:
+    """Read, fit, measure, write."""
+    folder = run_name(args.name)
+    _check(args)
+    set_threads(1)
+    source, parts = _read(args)
+    encoder = _encoder(args.encoder, source.items, parts, args.seed)
+    console.print(
+        f"{len(source.log):,} rows, {source.log.users:,} users; vectors of {args.encoder}: {encoder.width} wide"
+    )
+    results = []
+    for name, measure in (("interest", _interest), ("rating", _rating), ("retention", _retention)):
+        with console.status(f"fitting {name}"):
+            results += measure(parts, encoder, args, folder)
+    with console.status("fitting return times"):
+        results.append(_return_time(parts, encoder, args, folder))
+    panels: dict[str, dict[str, Reliability]] = {}
+    for result in results:
+        if result.curve is not None:
+            panels.setdefault(result.name.split(",")[0], {})[result.kind] = result.curve
+    write_figure(reliability_figure(panels, "Reliability on users not met before"), folder / "reliability.png")
+    content = {result.name: {metric: values for metric, *values in result.metrics} for result in results}
+    write_text(folder / "metrics.json", json.dumps({"arguments": vars(args), "metrics": content}, indent=1))
+    _print(results)
+    console.print(f"{folder}: metrics.json, reliability.png, survival.png", soft_wrap=True)
+
+
+def _check(args: Arguments) -> None:
+    limits = {"days": (0.01, 1000), "cut": (0.05, 0.95), "components": (1, 64), "rows": (100, 10**7)}
+    for name, (low, high) in (limits | {"resamples": (10, 10**5), "seed": (0, 2**31)}).items():
+        if not low <= getattr(args, name) <= high:
+            raise ValueError(f"{name} = {getattr(args, name)} is out of range; allowed: {low} to {high}")
+    if not (run_name(args.log) / "sessions.parquet").exists():
+        raise ValueError(f"log = {args.log!r}: {RUNS}/{args.log} holds no log; make one with scripts/collect.py")
+
+
+def _read(args: Arguments) -> tuple[Source, Parts]:
+    place = run_name(args.log)
+    source = simulated_source(place)
+    begin = float(pd.read_parquet(place / "log.parquet", columns=["time"])["time"].min())
+    sessions = align_sessions(pd.read_parquet(place / "sessions.parquet"), source.log, begin)
+    return source, Parts(source.log, sessions, args.cut, args.rows, args.seed)
+
+
+def _encoder(name: str, items: Items, parts: Parts, seed: int) -> Encoder:
+    if name not in ENCODERS:
+        return load_encoder(run_name(name), items)
+    return ENCODERS[name].make(items).fit(parts.train, seed=seed)
+
+
+def _interest(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
+    train, valid, test = (parts.shown(part, encoder) for part in ("train", "validation", "test"))
+    found = [_constant("opened by chance", train, test, args)]
+    for name, match in (("interest", False), ("interest with match", True)):
+        model = tune(InterestPredictor.fit, train, valid, match=match)
+        found += _chances(name, model, valid, test, args, folder)
+    return found
+
+
+def _rating(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
+    train, test = (parts.consumed(part, encoder) for part in ("train", "test"))
+    model = RatingPredictor.fit(train.vectors, train.other, train.outcome)
+    model.save(folder / "rating.safetensors")
+    told = model.predict(test.vectors, test.other)
+    mean = np.full(len(test), train.outcome.mean())
+    scores = {"RMSE": root_mean_squared_error, "R²": lambda p, y: float(r2_score(y, p))}
+    return [
+        Measured("mean completion", _metrics({"RMSE": root_mean_squared_error}, test.user, args, mean, test.outcome)),
+        Measured("rating", _metrics(scores, test.user, args, told, test.outcome)),
+    ]
+
+
+def _retention(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
+    train, valid, test = (
+        part.take(np.isfinite(part.outcome)) for part in _sessions(parts, encoder, args, folder, PARTS)
+    )
+    model = tune(RetentionPredictor.fit, train, valid)
+    title = f"retention in {args.days:g} days"
+    return [
+        _constant(f"back in {args.days:g} days by chance", train, test, args),
+        *_chances(title, model, valid, test, args, folder, "retention"),
+    ]
+
+
+def _sessions(parts: Parts, encoder: Encoder, args: Arguments, folder: Path, names: Sequence[str]) -> list[Outcomes]:
+    """Sessions of some parts, the first being that for training, with few components in place of the user vectors."""
+    found = [parts.sessions_of(name, encoder, args.days) for name in names]
+    components = Components.fit(found[0].vectors, args.components)
+    components.save(folder / "components.safetensors")
+    return [replace(part, vectors=components(part.vectors).astype(np.float32)) for part in found]
+
+
+def _return_time(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> Measured:
+    train, test = _sessions(parts, encoder, args, folder, ("train", "test"))
+    columns = [np.concatenate([part.vectors, part.other], axis=1) for part in (train, test)]
+    model = ReturnTime.fit(columns[0], train.days, train.returned)
+    model.save(folder / "return.safetensors")
+    # Late enough to tell much, and early enough for some to be seen still.
+    grid = np.linspace(0.0, min(model.reach, float(np.quantile(test.days, 0.95))), 200)
+    told, risk = model.survival(columns[1], grid), model.risk(columns[1])
+    everybody = np.tile(kaplan_meier(train.days, train.returned, grid), (len(test), 1))
+    seen_so = (test.days, test.returned)
+    metrics = _metrics({"concordance": concordance}, test.user, args, risk, *seen_so)
+    for name, chances in (("integrated Brier", told), ("integrated Brier, Kaplan–Meier", everybody)):
+        metrics += _metrics({name: partial(integrated_brier, at=grid)}, test.user, args, chances, *seen_so)
+    group = np.searchsorted(np.quantile(-risk, [1 / 3, 2 / 3]), -risk)
+    means = {name: told[group == g].mean(axis=0) for g, name in enumerate(GROUPS)}
+    seen = {
+        name: kaplan_meier_interval(test.days[group == g], test.returned[group == g], grid)
+        for g, name in enumerate(GROUPS)
+    }
+    title = "Return of users not met before, in three groups by what the model tells"
+    write_figure(survival_figure(grid, means, seen, title), folder / "survival.png")
+    return Measured("return time", metrics)
+
+
+def _constant(name: str, train: Outcomes, test: Outcomes, args: Arguments) -> Measured:
+    """What the training part's share alone achieves."""
+    share = np.full(len(test), train.outcome.mean())
+    return Measured(name, _metrics({"Brier": brier_score}, test.user, args, share, test.outcome))
+
+
+def _metrics(
+    scores: Mapping[str, Callable[..., float]], user: NDArray[np.int64], args: Arguments, *arrays: NDArray[Any]
+) -> list[tuple[str, float, float, float]]:
+    """Metrics with their intervals."""
+    settings = {"resamples": args.resamples, "seed": args.seed}
+    return [(name, *interval_over_users(score, user, *arrays, **settings)) for name, score in scores.items()]
+
+
+def _chances(
+    name: str, model: Any, valid: Outcomes, test: Outcomes, args: Arguments, folder: Path, file: str = ""
+) -> list[Measured]:
+    """A classifier as fitted, and recalibrated on the validation rows."""
+    kind = Platt if len(valid) < FEW else Isotonic
+    mend = kind.fit(model.predict(valid.vectors, valid.other), valid.outcome)
+    file = (file or name).replace(" ", "-")
+    model.save(folder / f"{file}.safetensors")
+    mend.save(folder / f"{file}-{kind.__name__.lower()}.safetensors")
+    plain = model.predict(test.vectors, test.other)
+    scores = {"AUC": _auc, "Brier": brier_score}
+    found = []
+    for title, told, how in ((name, plain, "as fitted"), (f"{name}, recalibrated", mend(plain), "recalibrated")):
+        metrics = _metrics(scores, test.user, args, told, test.outcome)
+        curve = reliability(told, test.outcome)
+        metrics.append(("calibration error (range if perfect)", curve.error, *perfect_error(told, seed=args.seed)))
+        found.append(Measured(title, metrics, curve, how))
+    return found
+
+
+def _auc(chances: NDArray[Any], outcomes: NDArray[Any]) -> float:
+    return float(roc_auc_score(outcomes, chances)) if 0 < outcomes.mean() < 1 else float("nan")
+
+
+def _print(results: list[Measured]) -> None:
+    table = Table(title="on users not met before, after the cut; 95 % intervals over users")
+    for column in ("predictor", "metric", "value", "interval"):
+        table.add_column(column, justify="right" if column in ("value", "interval") else "left")
+    for result in results:
+        for k, (metric, value, low, high) in enumerate(result.metrics):
+            table.add_row("" if k else result.name, metric, f"{value:.4f}", f"{low:.4f} to {high:.4f}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)

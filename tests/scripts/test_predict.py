@@ -1,0 +1,82 @@
+"""predict.py: a small log to predictors, metrics and pictures."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from longplay.encoders.predictors import Components, InterestPredictor, RatingPredictor, RetentionPredictor
+from longplay.encoders.survival import FEATURES, ReturnTime
+from longplay.scripts import collect, predict
+
+SMALL = ("--catalog", "items.csv", "--scenario", "small.toml")
+QUICK = ("--days", 1, "--resamples", 10, "--components", 2, "--rows", 1000)
+
+
+@pytest.fixture
+def ready(call, place):
+    """A folder with a log."""
+    if not (place / "runs" / "log" / "users.parquet").exists():
+        code, words = call(
+            collect, "--name", "log", *SMALL, "--users", 160, "--minari-users", 0, "--items", 80, folder=place
+        )
+        assert code == 0, words
+    return place
+
+
+def test_predictors_are_fitted_measured_and_kept(call, ready):
+    code, words = call(predict, "--name", "found", "--log", "log", *QUICK, folder=ready)
+    assert code == 0, words
+    folder = ready / "runs" / "found"
+    metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
+    assert list(metrics) == [
+        "opened by chance",
+        "interest",
+        "interest, recalibrated",
+        "interest with match",
+        "interest with match, recalibrated",
+        "mean completion",
+        "rating",
+        "back in 1 days by chance",
+        "retention in 1 days",
+        "retention in 1 days, recalibrated",
+        "return time",
+    ]
+    for scores in metrics.values():
+        for value, low, high in scores.values():
+            assert low - 1e-9 <= high
+            assert np.isfinite([value, low, high]).all()
+    assert set(metrics["interest"]) == {"AUC", "Brier", "calibration error (range if perfect)"}
+    assert set(metrics["return time"]) == {"concordance", "integrated Brier", "integrated Brier, Kaplan–Meier"}
+    for name in ("reliability", "survival"):
+        with Image.open(folder / f"{name}.png") as image:
+            assert min(image.size) > 400
+    assert f"{metrics['interest']['AUC'][0]:.4f}" in words
+    width = InterestPredictor.load(folder / "interest.safetensors").W.shape[0]
+    assert RatingPredictor.load(folder / "rating.safetensors").user_map.shape[1] == width
+    assert InterestPredictor.load(folder / "interest.safetensors").m == 0.0
+    assert InterestPredictor.load(folder / "interest-with-match.safetensors").m != 0.0
+    assert Components.load(folder / "components.safetensors").scale.shape == (2, width)
+    assert RetentionPredictor.load(folder / "retention.safetensors").W.shape == (2 + len(FEATURES),)
+    assert ReturnTime.load(folder / "return.safetensors").coefficients.shape == (2 + len(FEATURES),)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--log nothing", "log = 'nothing': runs/nothing holds no log; make one with scripts/collect.py"),
+        ("--log ../out", "name = '../out' must be a folder name below runs/"),
+        ("--log log --rows 5", "rows = 5 is out of range; allowed: 100 to 10000000"),
+        ("--log log --components 0", "components = 0 is out of range; allowed: 1 to 64"),
+        ("--log log --resamples 1", "resamples = 1 is out of range"),
+        ("--log log --cut 1.5", "cut = 1.5 is out of range; allowed: 0.05 to 0.95"),
+        ("--log log --days 0", "days = 0.0 is out of range; allowed: 0.01 to 1000"),
+        ("--log log --encoder nobody", "nobody/encoder.json cannot be read"),
+    ],
+)
+def test_a_wrong_argument_is_named(call, ready, arguments, said):
+    code, words = call(predict, "--name", "wrong", *arguments.split(), folder=ready)
+    assert code == 2
+    assert said in words
+    assert not (ready / "runs" / "wrong").exists()
