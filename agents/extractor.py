@@ -41,8 +41,9 @@ class OpenState:
         self.network: torch.nn.Module = states.encoder.network  # type: ignore[attr-defined]
         rest = states.width - states.encoder.width
         sizes = {**dict.fromkeys(HISTORY, history), "rest": rest}
-        boxes = {name: gym.spaces.Box(-np.inf, np.inf, (size,), np.float32) for name, size in sizes.items()}
-        self.space = gym.spaces.Dict(boxes)
+        self.space = gym.spaces.Dict(
+            {name: gym.spaces.Box(-np.inf, np.inf, (size,), np.float32) for name, size in sizes.items()}
+        )
 
     def __call__(self, observation: Observation) -> dict[str, NDArray[np.float32]]:
         """The parts (B, ·) by name."""

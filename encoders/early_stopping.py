@@ -40,7 +40,7 @@ def validation_cases(
 
     def new(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
         keys = np.setdiff1d((validation.user * size + validation.item)[rows], consumed)
-        return keys[pool[keys % size]]
+        return np.asarray(keys[pool[keys % size]])
 
     liked = new(validation.liked)
     users = np.unique(liked // size)[:MOST]

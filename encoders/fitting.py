@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
@@ -124,7 +125,7 @@ def train_network(
         trainer = _Trainer(network, score, rows, arguments, collate, report)
         if score is not None:
             trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=schedule.patience))
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(place)))
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(place)))  # type: ignore[no-untyped-call]
         network.to("cpu").eval()
         return trainer.curve()
 
@@ -144,17 +145,17 @@ class _Trainer(Trainer):
         super().__init__(
             network, arguments, data_collator=collate, train_dataset=rows, eval_dataset=rows if score else None
         )
-        self._score, self._report = score, report
-        self.pop_callback(_printer())
+        self._network, self._score = network, score
+        self.pop_callback(PrinterCallback)
         self.add_callback(_Reporter(report))
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Ask for the score."""
         assert self._score is not None
-        self.model.eval()
+        self._network.eval()
         with torch.inference_mode():
             metrics = {"eval_score": float(self._score())}
-        self.model.train()
+        self._network.train()
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -186,12 +187,6 @@ class _Reporter(TrainerCallback):
         row = {ours: float(logs[theirs]) for theirs, ours in _LOGGED.items() if theirs in (logs or {})}
         if row:
             self._report({"step": float(state.global_step), "steps": float(state.max_steps), **row})
-
-
-def _printer() -> Any:
-    from transformers.trainer_callback import PrinterCallback
-
-    return PrinterCallback
 
 
 def _begin(folder: Path, about: Mapping[str, Any]) -> None:
@@ -226,7 +221,7 @@ def _own_seed() -> Iterator[None]:
 def _silence() -> Iterator[None]:
     """Let the trainer speak of errors only."""
     level = logging.get_verbosity()
-    logging.set_verbosity_error()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:

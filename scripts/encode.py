@@ -1,0 +1,156 @@
+"""Fit an encoder on a log, measure it on what it has not seen, and write its vectors.
+
+    python scripts/collect.py --name log --items 1000 --users 3000 --policy random
+    python scripts/encode.py --name my-gru --encoder gru --log log
+    python scripts/train.py --name my-ppo --state runs/my-gru --catalog runs/log/items.parquet
+
+A log is a folder that scripts/collect.py wrote, or a table of your own (CSV, JSONL, Parquet: user, item, time [days],
+and completion, consumed, session, minutes, profile where there are any) beside the table of its items.
+
+Writes runs/NAME: encoder.json and weights (which scripts/train.py takes as --state), vectors.safetensors (``items``,
+row 0 the padding, and ``users`` at the log's end), measures.json. Interrupted, training goes on from its last epoch.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from safetensors.numpy import save
+
+from longplay.agents.names import one_of
+from longplay.encoders.base import Encoder
+from longplay.encoders.cache import replace_file
+from longplay.encoders.evaluation import evaluate
+from longplay.encoders.registry import ENCODERS
+from longplay.encoders.splits import Split, split
+from longplay.encoders.study import Source, simulated_source, table_source
+from longplay.encoders.text import TextEncoder
+from longplay.scripts.common import command_line, console, run_name, set_threads
+
+MEASURES = {"recall": "recall@10", "ndcg": "nDCG@10", "auc": "AUC", "click_through": "click-through"}
+
+
+@dataclass
+class Arguments:
+    """Fit an encoder."""
+
+    name: str = "encoder"
+    """Folder below runs/ that the encoder is written to."""
+    encoder: str = "pooled"
+    """One of those that --list describes."""
+    log: str = "log"
+    """Folder below runs/ that scripts/collect.py wrote, or a table of interactions."""
+    catalog: Path | None = None
+    """Table of the items (id, text), where the log is a table."""
+    settings: tuple[str, ...] = ()
+    """Settings of the encoder that differ from its own, such as size=32 epochs=10."""
+    bert: str | None = None
+    """A BERT by folder or hub name for the items' frozen vectors; by default all-MiniLM-L6-v2."""
+    seed: int = 0
+    """Of the split and of the fit."""
+    list: bool = False
+    """Describe the encoders and their settings, and stop."""
+
+
+def main(args: Arguments) -> None:
+    """Fit, measure, write."""
+    one_of("encoder", args.encoder, ENCODERS)
+    if args.list:
+        console.print(described())
+        return
+    folder = run_name(args.name)
+    changes = parsed(args.settings)
+    set_threads(1)
+    source = load(args)
+    encoder = ENCODERS[args.encoder].make(source.items, **changes)
+    parts = split(source.log, seed=args.seed)
+    console.print(f"{source.log}: {len(parts.train):,} rows to learn from, {len(parts.warm):,} users to measure by")
+    fit(encoder, parts, args.seed, folder)
+    encoder.save(folder)
+    measured = measure(encoder, parts)
+    now = float(np.nextafter(source.log.time.max(), np.inf))
+    users = encoder.encode(source.log.histories(np.arange(source.log.users), now))
+    replace_file(folder / "vectors.safetensors", save({"items": encoder.item_vectors, "users": users}))
+    replace_file(folder / "measures.json", json.dumps(measured, indent=1).encode())
+    console.print(table(measured))
+    console.print(
+        f"encoder: {folder}; vectors: {len(users):,} users, {len(source.items):,} items, {encoder.width} wide"
+    )
+
+
+def load(args: Arguments) -> Source:
+    """The log, and the frozen vectors of its items' texts."""
+    text_encoder = TextEncoder(args.bert)
+    if Path(args.log).is_file():
+        if args.catalog is None:
+            raise ValueError(f"log = {args.log!r} is a table; give --catalog, the table of its items (id, text)")
+        return table_source(Path(args.log), args.catalog, text_encoder)
+    folder = run_name(args.log)
+    if not (folder / "log.parquet").is_file():
+        raise ValueError(f"log = {args.log!r}: no such table, and {folder} has no log.parquet; run scripts/collect.py")
+    return simulated_source(folder, text_encoder)
+
+
+def parsed(settings: tuple[str, ...]) -> dict[str, Any]:
+    """``key=value`` words as settings; values as in JSON, or else texts."""
+    found: dict[str, Any] = {}
+    for word in settings:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise ValueError(f"settings: {word!r} is not name=value, such as size=32")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found
+
+
+def fit(encoder: Encoder, parts: Split, seed: int, folder: Path) -> None:
+    """Fit with a progress bar."""
+    columns = (TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as progress:
+        task = progress.add_task("", total=None, note="")
+
+        def report(row: Mapping[str, float]) -> None:
+            progress.update(task, completed=row.get("step", 0.0), total=row.get("steps"))
+            if "score" in row:
+                progress.update(task, note=f"validation {row['score']:.4f}")
+
+        encoder.fit(parts.train, parts.validation, seed=seed, folder=folder / "training", report=report)
+
+
+def measure(encoder: Encoder, parts: Split) -> dict[str, dict[str, float]]:
+    """Means over the users of each case."""
+    cases = {"known users and items": parts.warm, "new users": parts.cold_users, "new items": parts.cold_items}
+    measured = {}
+    for case, users in cases.items():
+        if len(users):
+            found = evaluate(encoder, users)
+            measured[case] = {"users": float(len(users))} | {key: float(found[key].mean()) for key in MEASURES}
+    return measured
+
+
+def table(measured: Mapping[str, Mapping[str, float]]) -> Table:
+    """For the terminal."""
+    made = Table("case", "users", *MEASURES.values())
+    for case, values in measured.items():
+        made.add_row(case, f"{values['users']:,.0f}", *(f"{values[key]:.4f}" for key in MEASURES))
+    return made
+
+
+def described() -> Table:
+    """The encoders by name, with the settings of each."""
+    made = Table("encoder", "what it is", "settings")
+    for name, recipe in ENCODERS.items():
+        settings = vars(recipe.encoder.settings_type(**recipe.settings))
+        made.add_row(name, recipe.about, "  ".join(f"{key}={value}" for key, value in settings.items()))
+    return made
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)

@@ -1,0 +1,79 @@
+"""The comparison of encoders on a small log: measured, trained on, played, interrupted and taken up again."""
+
+import pandas as pd
+import pytest
+
+from longplay.scripts import collect, compare_encoders, encoder_tables
+
+SMALL = "--catalog items.csv --scenario small.toml"
+STUDY = "--name study --log log --encoders random popularity pooled als --states pooled als --fine-tuned --seeds 1 --users 5"
+STUDY += " --validation-users 5 --steps 256 --workers 1 --track off"
+
+
+@pytest.fixture
+def logged(call, place, monkeypatch):
+    """A folder with a log."""
+    monkeypatch.setenv("LONGPLAY_CACHE", str(place / "cache"))
+    code, output = call(collect, "--name", "log", "--users", "120", "--minari-users", "0", *SMALL.split(), folder=place)
+    assert code == 0, output
+    return place
+
+
+def test_a_study_is_measured_played_and_told(call, logged):
+    code, output = call(compare_encoders, *STUDY.split(), folder=logged)
+    assert code == 0, output
+    folder = logged / "runs" / "study"
+    results = pd.read_parquet(folder / "results.parquet")
+    assert set(results["encoder"]) == {"random", "popularity", "pooled", "als", "als+text"}
+    assert set(results["seed"]) == {0}
+    lives = pd.read_parquet(folder / "engagement.parquet")
+    assert set(zip(lives["policy"], lives["kind"], strict=True)) == {
+        ("greedy similarity", "rule"),
+        *((name, kind) for name in ("pooled", "als") for kind in ("greedy", "PPO")),
+    }
+    assert len(lives) == 5 * (1 + 2 * 2)
+    tables = (folder / "tables.md").read_text()
+    for title in ("known users and items", "never learnt from", "Minutes in 30 days"):
+        assert title in tables
+        assert title in output
+
+    # Once more: nothing is fitted or trained again, and more encoders can be added.
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("encoder.json")}
+    code, output = call(
+        compare_encoders, *STUDY.replace("pooled als --st", "pooled als svd --st").split(), folder=logged
+    )
+    assert code == 0, output
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert "svd" in (folder / "tables.md").read_text()
+    code, output = call(compare_encoders, *STUDY.replace("--seeds 1", "--seeds 3").split(), folder=logged)
+    assert code == 2
+    assert "was begun with seeds = 1, not 3; give another --name" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--log nowhere", "runs/nowhere has no log; run scripts/collect.py --name nowhere first"),
+        ("--encoders alss", "encoders = 'alss' is unknown (did you mean 'als'?)"),
+        ("--encoders als --states gru", "states = 'gru' is unknown; allowed: 'als'"),
+        ("--seeds 0", "seeds = 0 must be at least 1"),
+        ("--track maybe", "track = 'maybe' is unknown"),
+    ],
+)
+def test_a_wrong_argument_is_named(call, arguments, said):
+    code, output = call(compare_encoders, "--name", "x", *arguments.split())
+    assert code == 2
+    assert said in output
+
+
+def test_differences_are_paired_by_seed_and_user():
+    table = pd.DataFrame(
+        {
+            "encoder": ["a", "a", "b", "b"] * 2,
+            "seed": [0] * 4 + [1] * 4,
+            "user": [1, 2, 1, 2] * 2,
+            "recall": [0.3, 0.6, 0.1, 0.4, 0.5, 0.7, 0.3, 0.5],
+        }
+    )
+    assert encoder_tables.against(table, "a", "b", "recall") == "+0.2000 [+0.2000, +0.2000]"
+    assert encoder_tables.against(table, "b", "b", "recall") == ""

@@ -1,0 +1,87 @@
+"""An encoder from the command line: a log of one's own, measured, saved, and taken by a training as its state."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from longplay.scripts import encode, train
+from longplay.tests.encoders.small import make_items, make_log
+
+
+@pytest.fixture
+def tables(tmp_path, monkeypatch):
+    """A log and its items as an owner has them."""
+    monkeypatch.setenv("LONGPLAY_CACHE", str(tmp_path / "cache"))
+    log, items = make_log(users=80), make_items()
+    rows = {name: getattr(log, name) for name in ("time", "completion", "consumed")}
+    owners = {"user": [log.user_ids[u] for u in log.user], "item": [log.item_ids[i - 1] for i in log.item]}
+    pd.DataFrame(owners | rows).to_csv(tmp_path / "log.csv", index=False)
+    pd.DataFrame({"id": log.item_ids, "text": items.texts}).to_csv(tmp_path / "items.csv", index=False)
+    return tmp_path
+
+
+def test_an_own_log_is_learnt_measured_and_taken_as_a_state(call, tables):
+    given = (
+        "--name",
+        "mine",
+        "--encoder",
+        "als",
+        "--settings",
+        "width=8",
+        "--log",
+        "log.csv",
+        "--catalog",
+        "items.csv",
+    )
+    code, output = call(encode, *given)
+    assert code == 0, output
+    assert "known users and items" in output
+    folder = tables / "runs" / "mine"
+    measures = json.loads((folder / "measures.json").read_text())
+    assert measures["known users and items"]["auc"] > 0.7
+    vectors = load_file(folder / "vectors.safetensors")
+    assert vectors["items"].shape == (31, 8)
+    assert vectors["users"].shape == (80, 8)
+    np.testing.assert_array_equal(vectors["items"][0], 0.0)
+    quick = ("--steps", "1024", "--num-envs", "64", "--eval-users", "5", "--evals", "1", "--track", "off")
+    code, output = call(train, "--name", "ppo", "--state", "runs/mine", "--catalog", "items.csv", *quick)
+    assert code == 0, output
+    assert "PPO weights γ=0.95 mine" in output
+
+
+def test_encoders_and_their_settings_are_described(call):
+    code, output = call(encode, "--list")
+    assert code == 0
+    for word in ("lightgcn", "half_life_items=10.0", "attention of the candidate to the history"):
+        assert word in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--encoder gruu --log log.csv", "encoder = 'gruu' is unknown (did you mean 'gru'?)"),
+        (
+            "--log nowhere",
+            "log = 'nowhere': no such table, and runs/nowhere has no log.parquet; run scripts/c",
+        ),
+        ("--log log.csv", "log = 'log.csv' is a table; give --catalog"),
+        ("--log log.csv --catalog items.csv --encoder als --settings width", "settings: 'width' is not name=value"),
+        ("--log log.csv --catalog items.csv --encoder als --settings widht=8", "ALS takes other settings"),
+        ("--log log.csv --catalog items.csv --encoder als --settings width=0", "width = 0 is out of range; allowed: 1"),
+        ("--name ../out", "name = '../out' must be a folder name below runs/"),
+    ],
+)
+def test_a_wrong_argument_is_named(call, tables, arguments, said):
+    code, output = call(encode, *arguments.split())
+    assert code == 2
+    assert said in output
+    assert "Traceback" not in output
+
+
+def test_a_state_that_is_no_encoder_is_refused(call, tables):
+    code, output = call(train, "--name", "x", "--state", "runs/none", "--catalog", "items.csv")
+    assert code == 2
+    assert "state = 'runs/none' is unknown" in output
