@@ -1,6 +1,7 @@
 """A history network inside a policy, so that reinforcement learning goes on training it."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -50,6 +51,11 @@ class OpenState:
         return {**{name: observation[name] for name in HISTORY}, "rest": self.states.rest(observation)}
 
     @property
+    def identity(self) -> str:
+        """Of the encoder that it begins with."""
+        return self.states.identity
+
+    @property
     def policy_settings(self) -> dict[str, Any]:
         """Of a stable-baselines3 policy that contains the network."""
         return {
@@ -80,6 +86,10 @@ class HistoryExtractor(BaseFeaturesExtractor):
                 module.p = 0.0
             elif isinstance(getattr(module, "dropout", None), float):
                 setattr(module, "dropout", 0.0)  # noqa: B010  # of recurrent and attention layers
+
+    def apply(self, fn: Callable[[torch.nn.Module], None]) -> "HistoryExtractor":
+        """Keep the weights: stable-baselines3 draws those of its policies anew through here."""
+        return self
 
     def forward(self, observations: dict[str, torch.Tensor]) -> torch.Tensor:
         """Encode the history, and put the rest beside it."""

@@ -193,6 +193,12 @@ def save_policy(model: BaseAlgorithm, folder: Path, about: Mapping[str, Any]) ->
     temporary.replace(folder / "policy.json")
 
 
+def check_encoder(path: Path, trained_on: object, states: States, name: str) -> None:
+    """Refuse what was trained on another encoder: refitted, one says other things under the same name."""
+    if trained_on != states.identity:
+        raise ValueError(f"{path} was trained on another encoder than the one in {name!r}; train again")
+
+
 def load_policy(
     folder: Path, algorithm: str, action: str, states: States, space: gym.Space[Any], **settings: Any
 ) -> BaseAlgorithm:

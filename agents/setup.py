@@ -24,7 +24,7 @@ from ..envs.world import World
 from ..envs.wrappers import ActionMap, make_action_map
 from .extractor import OpenState
 from .names import one_of
-from .sb3 import SB3Agent, States, algorithm_named, load_policy
+from .sb3 import SB3Agent, States, algorithm_named, check_encoder, load_policy
 
 STATES = ("pooled", "mean", "text")  # the encoders that need no fit; any other is named by its folder
 
@@ -196,6 +196,8 @@ def load_agent(folder: Path, config: RunConfig, setting: Setting) -> SB3Agent:
     """The policy that a run kept: the best on the validation users."""
     states, action_map = setting.states(config.state, config.fine_tune), setting.action_map(config.action)
     model = load_policy(folder, config.algorithm, config.action, states, action_map.space, **config.settings)
+    about = folder / "policy.json"
+    check_encoder(about, json.loads(about.read_text(encoding="utf-8")).get("encoder"), states, config.state)
     return SB3Agent(model, states, action_map, name=config.label)
 
 

@@ -1,7 +1,6 @@
 """Numbers with intervals: paired differences over seeds and users, and retention curves."""
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,24 +60,28 @@ def bootstrap_difference(
     return Interval(float(mean), float(low), float(high))
 
 
-def bootstrap_groups(groups: Sequence[NDArray[np.float64]], resamples: int = 2000, seed: int = 0) -> Interval:
-    """Mean over seeds of the mean over users, with a 95 % percentile interval that resamples seeds, then their users.
+def bootstrap_incomplete(values: NDArray[np.float64], resamples: int = 2000, seed: int = 0) -> Interval:
+    """Mean over seeds of the mean over users, where a seed has some of the users, with a 95 % percentile interval.
+
+    Each resample draws users with replacement, the same for all seeds, because most are met in several, and seeds with
+    replacement.
 
     Parameters
     ----------
-    groups
-        One array (U_s,) a seed; each seed may have other users. Paired differences are given as differences.
+    values
+        (S, U); NaN where a seed has not met a user. Paired differences are given as differences.
     """
-    rng = np.random.default_rng(seed)
-    means = np.empty((len(groups), resamples))
-    for row, group in zip(means, groups, strict=True):
-        users = len(group)
-        row[:] = rng.multinomial(users, np.full(users, 1 / users), resamples) @ np.asarray(group, np.float64) / users
-    drawn = rng.integers(len(groups), size=(len(groups), resamples))
-    # Each seed that is drawn comes with a resample of its users; of one drawn twice, they are two.
-    values = np.mean([means[which, rng.permutation(resamples)] for which in drawn], axis=0)
-    low, high = np.quantile(values, [0.025, 0.975])
-    return Interval(float(np.mean([np.mean(group) for group in groups])), float(low), float(high))
+    known = np.isfinite(values)
+    if not known.any(axis=1).all():
+        raise ValueError("a seed has no value of any user; leave it out")
+    rng, (seeds, users) = np.random.default_rng(seed), values.shape
+    drawn = rng.multinomial(users, np.full(users, 1 / users), resamples).astype(np.float64)
+    counts = drawn @ known.T
+    means = drawn @ np.where(known, values, 0.0).T / np.maximum(counts, 1.0)  # (resamples, S)
+    weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) * (counts > 0)
+    estimates = (weights * means).sum(axis=1) / np.maximum(weights.sum(axis=1), 1.0)
+    low, high = np.quantile(estimates, [0.025, 0.975])
+    return Interval(float(np.nanmean(values, axis=1).mean()), float(low), float(high))
 
 
 def retention(

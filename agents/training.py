@@ -15,7 +15,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from .evaluate import Evaluator, held_out_users
-from .sb3 import SB3Agent, SlateVecEnv, algorithm_named, policy_for, save_policy
+from .sb3 import SB3Agent, SlateVecEnv, algorithm_named, check_encoder, policy_for, save_policy
 from .setup import RunConfig, training_env
 
 CHECKPOINT = "checkpoint.pt"
@@ -122,7 +122,8 @@ class Keeper(BaseCallback):
             "training_minutes": float(np.mean(recent)) if recent else float("nan"),
         }
         if self.curve.empty or row["minutes"] > self.curve["minutes"].max():
-            save_policy(self.agent.model, self.folder, {"label": self.config.label, **row})
+            about = {"label": self.config.label, "encoder": self.agent.encoder.identity, **row}
+            save_policy(self.agent.model, self.folder, about)
         self.curve = pd.concat([self.curve, pd.DataFrame([row])], ignore_index=True)
         write_text(self.folder / CURVE, self.curve.to_csv(index=False))
         self._next = step + self.config.steps / self.config.evals
@@ -150,6 +151,7 @@ class Keeper(BaseCallback):
             "numpy": {"keys": torch.from_numpy(drawn[1].astype(np.int64)), "rest": [*drawn[2:4], float(drawn[4])]},
             "actions": json.dumps(_generators(model.action_space)),
             "curve": self.curve.to_csv(index=False),
+            "encoder": self.agent.encoder.identity,
             "next": float(self._next),
         }
         if isinstance(model, OffPolicyAlgorithm):
@@ -167,6 +169,7 @@ class Keeper(BaseCallback):
             content = torch.load(path, weights_only=True)
         except Exception as error:
             raise ValueError(f"{path} cannot be read as a checkpoint: {error}; train again without --resume") from error
+        check_encoder(path, content.get("encoder"), self.agent.encoder, self.config.state)
         model: Any = self.agent.model
         try:
             model.set_parameters(content["parameters"], exact_match=True)

@@ -28,6 +28,7 @@ Report = Callable[[Mapping[str, float]], object]
 
 ENCODER_FILE = "encoder.json"
 _FORMAT = 1
+_KEYS = {"encoder", "settings", "fingerprint", "logs", "file", "sha256"}
 
 
 class EncoderError(ValueError):
@@ -73,11 +74,22 @@ class Items:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of all that is known."""
+        """SHA-256 (hex) of all that is known but the vectors, whose last bits differ between machines."""
         total = hashlib.sha256(json.dumps([self.texts, self.vectors.shape]).encode())
-        total.update(self.vectors.astype("<f4").tobytes())
         total.update(self.minutes.astype("<f4").tobytes())
         return total.hexdigest()
+
+    @cached_property
+    def vector_digest(self) -> str:
+        """SHA-256 (hex) of the vectors, to the bit."""
+        return hashlib.sha256(self.vectors.astype("<f4").tobytes()).hexdigest()
+
+    @cached_property
+    def fingerprint(self) -> list[float]:
+        """A fingerprint of the vectors, by which those of another encoder are told from the same to some digits."""
+        rng = np.random.default_rng(0)
+        some = rng.choice(len(self), min(len(self), 64), replace=False)
+        return [float(value) for value in self.vectors[some] @ rng.standard_normal(self.vectors.shape[1])]
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,8 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise EncoderError(f"{name} = {value!r} is out of range; allowed: {low:g} to {high:g}")
+            if isinstance(getattr(type(self), name, None), int) and not isinstance(value, int):
+                raise EncoderError(f"{name} = {value!r} must be a whole number, {low:g} to {high:g}")
         for name, words in self.CHOICES.items():
             if getattr(self, name) not in words:
                 allowed = ", ".join(map(repr, words))
@@ -131,6 +145,7 @@ class Encoder(ABC):
         if type(self.settings) is not self.settings_type:
             raise EncoderError(f"settings are {type(self.settings).__name__}, must be {self.settings_type.__name__}")
         self._fitted = not self.needs_fit
+        self._logs: list[str] = []
 
     def fit(
         self,
@@ -167,7 +182,9 @@ class Encoder(ABC):
             )
         if self.needs_fit and not log.consumed.any():
             raise EncoderError("the log has no consumed item; nothing can be learnt from it: collect more")
+        self._fitted = not self.needs_fit  # whatever it was fitted on before is lost from here on
         self._fit(log, validation, seed, folder, report)
+        self._logs = [part.digest for part in (log, validation) if part is not None]
         self._fitted = True
         return self
 
@@ -220,6 +237,15 @@ class Encoder(ABC):
         """
         return leave_one_out(self, histories, item)
 
+    @property
+    def identity(self) -> str:
+        """SHA-256 (hex) of what it is and what it has learnt: a policy belongs to one encoder."""
+        self._ready()
+        total = hashlib.sha256(json.dumps([self._header(), repr(self.settings)]).encode())
+        for name, array in sorted(self._weights().items()):
+            total.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return total.hexdigest()
+
     def save(self, folder: str | Path) -> None:
         """Write settings (JSON) and weights (safetensors), whole or not at all."""
         self._ready()
@@ -228,7 +254,13 @@ class Encoder(ABC):
         digest = hashlib.sha256(weights).hexdigest()
         file = folder / f"weights-{digest[:12]}.safetensors"
         replace_file(file, weights)
-        content = self._header() | {"settings": dataclasses.asdict(self.settings), "file": file.name, "sha256": digest}
+        content = self._header() | {
+            "settings": {name: str(v) if v == np.inf else v for name, v in dataclasses.asdict(self.settings).items()},
+            "fingerprint": self.items.fingerprint,
+            "logs": self._logs,
+            "file": file.name,
+            "sha256": digest,
+        }
         # The JSON names the weights, so that it never stands beside those of another fit.
         replace_file(folder / ENCODER_FILE, (json.dumps(content, indent=1) + "\n").encode())
         for other in folder.glob("weights-*.safetensors"):
@@ -245,13 +277,15 @@ class Encoder(ABC):
             If another class or version saved it, the items are not those it was fitted on, or a file is damaged.
         """
         content = read_header(folder)
-        if content.get("encoder") != cls.__name__:
-            raise EncoderError(f"{folder}: its encoder is {content.get('encoder')!r}, here it must be {cls.__name__!r}")
-        encoder = cls(items, cls.settings_type(**content["settings"]))
-        for name, ours in encoder._header().items():
-            if content.get(name) != ours:
-                fix = "give the items it was fitted on" if name == "items" else "fit it again"
-                raise EncoderError(f"{folder}: its {name} is {content.get(name)!r}, here it is {ours!r}. Fix: {fix}")
+        _compare(folder, content, {"encoder": cls.__name__, "format": _FORMAT, "version": cls.version})
+        given = {name: np.inf if value == "inf" else value for name, value in content["settings"].items()}
+        try:
+            encoder = cls(items, cls.settings_type(**given))
+        except TypeError as error:
+            raise EncoderError(f"{folder}: its settings are of another version ({error}); fit it again") from error
+        _compare(folder, content, encoder._header())
+        if not np.allclose(content["fingerprint"], items.fingerprint, rtol=0.0, atol=1e-3):
+            raise EncoderError(f"{folder}: its item vectors are others. Fix: give the items it was fitted on")
         file = Path(folder) / str(content["file"])
         try:
             weights = file.read_bytes()
@@ -260,7 +294,7 @@ class Encoder(ABC):
             encoder._restore(load(weights))
         except (OSError, SafetensorError, KeyError) as error:
             raise EncoderError(f"{file} cannot be read ({error}). Fix: fit the encoder again") from error
-        encoder._fitted = True
+        encoder._fitted, encoder._logs = True, list(content["logs"])
         return encoder
 
     def _header(self) -> dict[str, object]:
@@ -270,7 +304,8 @@ class Encoder(ABC):
     def _about(self, log: Interactions, validation: Interactions | None) -> dict[str, object]:
         """All that a fit depends on besides its seed, by which an interrupted one knows its own checkpoints."""
         logs = [part.digest for part in (log, validation) if part is not None]
-        return self._header() | {"settings": dataclasses.asdict(self.settings), "logs": logs}
+        settings = dataclasses.asdict(self.settings)
+        return self._header() | {"settings": settings, "logs": logs, "vectors": self.items.vector_digest}
 
     def _ready(self) -> None:
         if not self._fitted:
@@ -299,6 +334,14 @@ class Encoder(ABC):
         """Take what was learnt, and set `width`."""
 
 
+def _compare(folder: str | Path, content: Mapping[str, object], ours: Mapping[str, object]) -> None:
+    """Refuse a saved encoder that says something else of itself."""
+    for name, value in ours.items():
+        if content.get(name) != value:
+            fix = "give the items it was fitted on" if name == "items" else "fit it again"
+            raise EncoderError(f"{folder}: its {name} is {content.get(name)!r}, here it is {value!r}. Fix: {fix}")
+
+
 def leave_one_out(encoder: Encoder, histories: Histories, item: NDArray[np.int64]) -> Vectors:
     """By how much an item's score falls without each item of a history, all else staying, (B, H)."""
     rows, ids = np.arange(len(item)), histories["history_ids"]
@@ -325,6 +368,6 @@ def read_header(folder: str | Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise EncoderError(f"{file} cannot be read ({error}). Fix: name a folder that holds a saved encoder") from error
-    if not isinstance(content, dict) or not {"encoder", "settings", "file", "sha256"} <= content.keys():
+    if not isinstance(content, dict) or not content.keys() >= _KEYS:
         raise EncoderError(f"{file} describes no encoder. Fix: name a folder that holds a saved encoder")
     return content

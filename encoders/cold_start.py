@@ -143,7 +143,7 @@ class ColdStart(Encoder):
             return float(self.settings.kappa)
         who, place = np.unique(validation.user[target], return_inverse=True)
         item = validation.item[target] - 1
-        rivals = ~_consumed(log)[who, 1:]  # what was consumed is not recommended again: it would stand first
+        rivals = ~_consumed(log, who)[:, 1:]  # what was consumed is not recommended again: it would stand first
         scores = told[np.searchsorted(users, who)] @ self._table[1:].T
         gain = np.zeros((len(_LENGTHS), len(KAPPAS)))
         for i, length in enumerate(_LENGTHS):
@@ -224,10 +224,11 @@ def _share(n: NDArray[np.int64], kappa: float) -> NDArray[np.float64]:
     return np.where(n > 0, kappa / np.maximum(n + kappa, 1e-12), 1.0)
 
 
-def _consumed(log: Interactions) -> NDArray[np.bool_]:
-    """(U, N + 1) whether a user consumed an item."""
-    seen = np.zeros((log.users, log.items + 1), np.bool_)
-    seen[log.user[log.consumed], log.item[log.consumed]] = True
+def _consumed(log: Interactions, users: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(B, N + 1) whether each of some users, ascending, consumed an item."""
+    rows = np.flatnonzero(log.consumed & np.isin(log.user, users))
+    seen = np.zeros((len(users), log.items + 1), np.bool_)
+    seen[np.searchsorted(users, log.user[rows]), log.item[rows]] = True
     return seen
 
 
@@ -236,7 +237,9 @@ def _new_likes(
 ) -> NDArray[np.int64]:
     """Rows of the validation log in which one of the users likes an item not consumed before; at most so many."""
     rows = np.flatnonzero(validation.liked & np.isin(validation.user, users))
-    rows = rows[~_consumed(log)[validation.user[rows], validation.item[rows]]]
+    # A pair of user and item as one integer: a table of all pairs would not fit into memory.
+    before, later = (part.user * (log.items + 1) + part.item for part in (log, validation))
+    rows = rows[~np.isin(later[rows], before[log.consumed])]
     if len(rows) <= most:
         return rows
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))

@@ -19,7 +19,9 @@ TOP = 10
 def validation_cases(
     log: Interactions, validation: Interactions, history: int = 20, *, pool: NDArray[np.bool_] | None = None
 ) -> Cases:
-    """Cases of users who like an item in the validation rows that they had not consumed in the log.
+    """Cases of users who liked something in the log, and like a new item in the validation rows.
+
+    Of more than `MOST` such users, `MOST` drawn evenly, always the same.
 
     Parameters
     ----------
@@ -43,9 +45,11 @@ def validation_cases(
         return np.asarray(keys[pool[keys % size]])
 
     liked = new(validation.liked)
-    users = np.unique(liked // size)[:MOST]
+    users = np.intersect1d(np.unique(liked // size), log.user[log.liked])
     if not len(users):
         raise EncoderError("no user likes a new item in the validation rows. Fix: give later rows, or none at all")
+    if len(users) > MOST:
+        users = np.sort(np.random.default_rng(0).choice(users, MOST, replace=False))
 
     def by_user(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
         ends = np.searchsorted(keys, users * size), np.searchsorted(keys, (users + 1) * size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -17,6 +16,7 @@ from .cache import Vectors
 SUM = "the terms of a sum: with the remainder they make the score"
 LEFT_OUT = "by how much the score falls without it; effects overlap, so they need not make the score"
 SHARED = "what the items of the history with this attribute contribute together; one may have several"
+SHARED_LEFT_OUT = "by how much the score falls without all items of the history that have this attribute"
 REWRITTEN = "by how much the score falls when the item's text is read without it"
 
 
@@ -93,7 +93,7 @@ class Explanation:
     attributes : tuple of Share
         The most telling ones first; empty where none were given.
     attribute_method : str
-        What their values are: `SHARED` or `REWRITTEN`; ``""`` where there are none.
+        What their values are: `SHARED`, `SHARED_LEFT_OUT` or `REWRITTEN`; ``""`` where there are none.
     neighbours : tuple of Share
         Nearest items to the one recommended, where the encoder knows them.
     """
@@ -136,7 +136,8 @@ def explain(
         What to call the items.
     attributes : sequence of N sequences of str, optional
         Labels of each item, such as topics. An attribute of the item counts what the items of the history that have it,
-        too, contribute: exact whatever the encoder.
+        too, contribute: their sum where contributions are `SUM`, otherwise by how much the score falls without all of
+        them at once.
     effects : callable, optional
         Attributes' effects in another way, from row and item, such as `TextEffects`; goes before `attributes`.
 
@@ -154,10 +155,11 @@ def explain(
     scores = encoder.score(histories)[np.arange(len(item)), item].astype(np.float64)
     shares = encoder.contributions(histories, item).astype(np.float64)
     attention, method = _attention(encoder, histories), _method(encoder, histories, item, scores, shares)
+    of_shared = _Shared(encoder, histories, scores, shares, method)
     found = []
     for row, number in enumerate(item.tolist()):
         weights = None if attention is None else attention[row]
-        labels, how = _attributes(row, number, histories, shares[row], attributes, effects)
+        labels, how = _attributes(row, number, of_shared, attributes, effects)
         found.append(
             Explanation(
                 user=row,
@@ -306,23 +308,52 @@ def _reasons(
     )
 
 
+class _Shared:
+    """What the items of a history that have an attribute do to a score together."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        histories: Histories,
+        scores: NDArray[np.float64],
+        shares: NDArray[np.float64],
+        method: str,
+    ) -> None:
+        self._encoder, self._histories, self._scores, self._shares = encoder, histories, scores, shares
+        self._ids = histories["history_ids"].astype(np.int64)
+        self.how = SHARED if method == SUM else SHARED_LEFT_OUT
+
+    def __call__(self, row: int, item: int, attributes: Sequence[Sequence[str]]) -> list[tuple[str, float]]:
+        """The item's attributes with their effects on its score for a row of the histories."""
+        names = list(dict.fromkeys(attributes[item - 1]))
+        has = [set(attributes[number - 1]) if number else set() for number in self._ids[row].tolist()]
+        held = np.array([[name in theirs for theirs in has] for name in names], np.bool_).reshape(len(names), len(has))
+        if self.how == SHARED:
+            effects = held @ self._shares[row]
+        else:
+            effects = self._scores[row] - self._without(row, item, held)
+        return list(zip(names, effects.tolist(), strict=True))
+
+    def _without(self, row: int, item: int, held: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Scores (A,) of the item without the places of a history that are held (A, H), the others staying."""
+        if not held.any():
+            return np.full(len(held), self._scores[row])
+        rows = {name: np.repeat(array[row : row + 1], len(held), axis=0) for name, array in self._histories.items()}
+        less = {name: np.where(held, 0, array) for name, array in rows.items() if name.startswith("history_")}
+        return self._encoder.score({**rows, **less})[:, item].astype(np.float64)
+
+
 def _attributes(
     row: int,
     item: int,
-    histories: Histories,
-    shares: NDArray[np.float64],
+    of_shared: _Shared,
     attributes: Sequence[Sequence[str]] | None,
     effects: Callable[[int, int], Sequence[tuple[str, float]]] | None,
 ) -> tuple[tuple[Share, ...], str]:
     if effects is not None:
         pairs, how = list(effects(row, item)), REWRITTEN
     elif attributes is not None:
-        ids, how = histories["history_ids"][row].astype(np.int64), SHARED
-        has = [set(attributes[number - 1]) if number else set() for number in ids.tolist()]
-        pairs = [
-            (name, float(sum(share for share, names in zip(shares, has, strict=True) if name in names)))
-            for name in dict.fromkeys(attributes[item - 1])
-        ]
+        pairs, how = of_shared(row, item, attributes), of_shared.how
     else:
         return (), ""
     return tuple(Share(name, value) for name, value in sorted(pairs, key=lambda pair: -abs(pair[1]))), how
@@ -335,17 +366,3 @@ def _neighbours(encoder: Encoder, item: int, titles: Sequence[str], count: int =
     return tuple(
         Share(titles[number - 1], value) for number, value in zip(items.tolist(), likeness.tolist(), strict=True)
     )
-
-
-_HEAD = re.compile(r"^.{1,120}?\(\d{4}\)|^.{1,80}?(?=[,:;.!?] )")  # a title and its year, or a first clause
-
-
-def title_of(text: str) -> str:
-    """What to call an item of which there is a text alone: its title and year, its first clause, or all of it.
-
-    >>> title_of("Alien (1979), a horror and science fiction film. From the United States.")
-    'Alien (1979)'
-    """
-    tidy = " ".join(text.split())
-    head = _HEAD.match(tidy)
-    return head[0] if head else tidy

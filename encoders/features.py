@@ -54,6 +54,11 @@ def user_features(log: Interactions, until: float) -> pd.DataFrame:
         Row u is user u; columns and their units are `USER_FEATURES`. All numbers are finite: of who consumed nothing
         yet, counts, shares, completion, dwell and tenure are 0. Recency is then, and a gap that was never seen always,
         the whole time from the log's first row to `until`, the longest that it could be.
+
+    Notes
+    -----
+    Sessions are those that the rows before `until` name, or else are told by pauses of `INACTIVITY_DAYS`. What a user
+    did before a log of ``scripts/collect.py`` begins is under one number there, −1: it counts as one session.
     """
     rows = _rows(log, until)
     table, longest = _common(rows, "user", log.users, until), _longest(log, until)
@@ -61,7 +66,7 @@ def user_features(log: Interactions, until: float) -> pd.DataFrame:
     table["distinct_items"] = eaten.groupby("user")["item"].nunique()
     first = eaten["user"] != eaten["user"].shift()
     pause = eaten["time"].diff()
-    fresh = (pause > INACTIVITY_DAYS) if not log.session.any() else eaten["session"] != eaten["session"].shift()
+    fresh = (pause > INACTIVITY_DAYS) if not rows["session"].any() else eaten["session"] != eaten["session"].shift()
     table["sessions"] = (first | fresh).groupby(eaten["user"]).sum()
     table["gap_mean"] = pause[fresh & ~first].groupby(eaten["user"]).mean()
     return _filled(table, {"recency": longest, "gap_mean": longest}, USER_FEATURES)

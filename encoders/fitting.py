@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,16 +15,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
 from .base import EncoderError, Report, Settings, quiet
 from .cache import replace_file
 
 Score = Callable[[], float]
+
+_NOTE, _FINAL = "training.json", "final.safetensors"
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Schedule(Settings):
         "batch_size": (1, 10**6),
         "learning_rate": (1e-8, 10.0),
         "weight_decay": (0.0, 10.0),
-        "warmup": (0.0, 1.0),
+        "warmup": (0.0, 0.99),
         "patience": (1, 100_000),
     }
 
@@ -82,7 +85,8 @@ def train_network(
         Of the network as it is, on validation data, higher is better; asked after every epoch.
         Without it all epochs are run and the last weights stay.
     folder : Path, optional
-        For checkpoints, one an epoch; an interrupted training of the same `about` goes on from them.
+        For checkpoints, one an epoch; an interrupted training of the same `about` goes on from them, and one that is
+        finished is not done again.
     about : mapping, optional
         All that the result depends on, as JSON takes it; checkpoints of anything else are not used.
     report : callable
@@ -95,39 +99,50 @@ def train_network(
     """
     with tempfile.TemporaryDirectory() as temporary, _own_seed(), _silence():
         place = Path(temporary) if folder is None else folder
-        _begin(place, {"seed": seed, **(about or {})})
-        scored: dict[str, Any] = {}
-        if score is not None:
-            scored = {
-                "eval_strategy": "epoch",
-                "load_best_model_at_end": True,
-                "metric_for_best_model": "score",
-                "greater_is_better": True,
-            }
-        arguments = TrainingArguments(
-            output_dir=str(place),
-            num_train_epochs=schedule.epochs,
-            per_device_train_batch_size=schedule.batch_size,
-            learning_rate=schedule.learning_rate,
-            weight_decay=schedule.weight_decay,
-            warmup_steps=schedule.warmup,  # a share, where it is below 1
-            save_strategy="epoch",
-            save_total_limit=2,
-            logging_strategy="epoch",
-            seed=seed,
-            use_cpu=device == "cpu",
-            report_to=[],
-            disable_tqdm=True,
-            remove_unused_columns=False,
-            dataloader_pin_memory=False,
-            **scored,
-        )
-        trainer = _Trainer(network, score, rows, arguments, collate, report)
-        if score is not None:
-            trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=schedule.patience))
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(place)))  # type: ignore[no-untyped-call]
-        network.to("cpu").eval()
-        return trainer.curve()
+        known = _begin(place, {"seed": seed, **(about or {})})
+        if known is None:
+            trainer = _Trainer(network, score, rows, _arguments(place, schedule, seed, score, device), collate, report)
+            if score is not None:
+                trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=schedule.patience))
+            trainer.train(resume_from_checkpoint=_last_checkpoint(place))
+            known = trainer.curve()
+            network.to("cpu")
+            _finish(place, network, known)
+        else:
+            network.load_state_dict(load_file(place / _FINAL))
+        network.eval()
+        return known
+
+
+def _arguments(place: Path, schedule: Schedule, seed: int, score: Score | None, device: str) -> TrainingArguments:
+    """What the trainer is told."""
+    scored: dict[str, Any] = {}
+    if score is not None:
+        scored = {
+            "eval_strategy": "epoch",
+            "load_best_model_at_end": True,
+            "metric_for_best_model": "score",
+            "greater_is_better": True,
+        }
+    return TrainingArguments(
+        output_dir=str(place),
+        num_train_epochs=schedule.epochs,
+        per_device_train_batch_size=schedule.batch_size,
+        learning_rate=schedule.learning_rate,
+        weight_decay=schedule.weight_decay,
+        warmup_steps=schedule.warmup,  # a share, being below 1
+        save_strategy="epoch",
+        save_total_limit=2,
+        restore_callback_states_from_checkpoint=True,  # else an interrupted training would wait anew for a better score
+        logging_strategy="epoch",
+        seed=seed,
+        use_cpu=device == "cpu",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        **scored,
+    )
 
 
 class _Trainer(Trainer):
@@ -189,20 +204,43 @@ class _Reporter(TrainerCallback):
             self._report({"step": float(state.global_step), "steps": float(state.max_steps), **row})
 
 
-def _begin(folder: Path, about: Mapping[str, Any]) -> None:
-    """Note what is trained here, and clear away checkpoints of anything else."""
-    file = folder / "training.json"
+def _begin(folder: Path, about: Mapping[str, Any]) -> list[dict[str, float]] | None:
+    """Note what is trained here, and clear away what is left of anything else; the curve if it is finished already."""
+    file = folder / _NOTE
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-    if file.exists() and json.loads(file.read_text(encoding="utf-8")).get("digest") == digest:
-        return
-    for old in folder.glob("checkpoint-*/*"):
-        old.unlink()
+    if file.exists():
+        note = json.loads(file.read_text(encoding="utf-8"))
+        if note.get("digest") == digest:
+            curve: list[dict[str, float]] | None = note.get("curve")
+            return curve
     for old in folder.glob("checkpoint-*"):
-        old.rmdir()
+        shutil.rmtree(old)
     try:
         replace_file(file, json.dumps({"digest": digest, "about": about}, indent=1).encode())
     except OSError as error:
         raise EncoderError(f"{folder} cannot be written ({error}). Fix: give a folder that can") from error
+    return None
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The newest whole checkpoint; one that was being written when the program was killed is removed."""
+    for place in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True):
+        try:
+            json.loads((place / "trainer_state.json").read_text(encoding="utf-8"))  # the last file that is written
+            return str(place)
+        except (OSError, json.JSONDecodeError):
+            shutil.rmtree(place)
+    return None
+
+
+def _finish(folder: Path, network: torch.nn.Module, curve: list[dict[str, float]]) -> None:
+    """Keep the weights and the curve, in place of the checkpoints."""
+    weights = {name: weight.detach().clone().contiguous() for name, weight in network.state_dict().items()}
+    replace_file(folder / _FINAL, save(weights))
+    note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+    replace_file(folder / _NOTE, json.dumps({**note, "curve": curve}, indent=1).encode())
+    for old in folder.glob("checkpoint-*"):
+        shutil.rmtree(old)
 
 
 @contextmanager
@@ -219,10 +257,13 @@ def _own_seed() -> Iterator[None]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Let the trainer speak of errors only."""
-    level = logging.get_verbosity()
+    """Let the trainer speak of errors only, and show no bars of its own."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

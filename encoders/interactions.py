@@ -285,6 +285,8 @@ def clean(
     check_choice("time_unit", time_unit, ("days", "seconds", "iso"))
     check_choice("unknown_items", unknown_items, ("drop", "error"))
     check_rating(completion, rating, best_rating)
+    if "rating" in table and not (rating or completion or "completion" in table):
+        raise LogError("the table has a column 'rating'. Fix: give rating='rating' and best_rating, or rename it")
     asked: dict[str, str | None] = {"user": user, "item": item, "time": time, "completion": completion or rating}
     asked |= {"profile": profile, "consumed": consumed, "session": session, "minutes": minutes}
     cells, sieve = find_columns(table, asked), Sieve(len(table))

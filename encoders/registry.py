@@ -42,6 +42,7 @@ ENCODERS: dict[str, Recipe] = {
     "pooled": Recipe("frozen", "PooledHistory", {}, "text vectors weighted by recency and completion"),
     "text": Recipe("frozen", "TextHistory", {}, "the history told in English, through BERT"),
     "tower": Recipe("tower", "Tower", {}, "two-tower fine-tuning of BERT"),
+    "tower-heads": Recipe("tower", "Tower", {"trained_layers": 0}, "two towers over a BERT that stays as it is"),
     "item-knn": Recipe("neighbours", "ItemNeighbours", {}, "neighbours of the history's items"),
     "user-knn": Recipe("neighbours", "UserNeighbours", {}, "neighbours of the user"),
     "als": Recipe("factors", "ALS", {}, "implicit matrix factorisation"),

@@ -41,7 +41,7 @@ class Saved:
         Raises
         ------
         EncoderError
-            If the file is missing or damaged, or holds a model of another kind.
+            If the file is missing or damaged, or holds a model of another kind or version.
         """
         try:
             with safe_open(path, framework="numpy") as file:
@@ -54,6 +54,10 @@ class Saved:
             raise EncoderError(f"{path} holds {found!r}, here it must be {cls.__name__!r}. Fix: name another file")
         if metadata.get("sha256") != _digest(cls.__name__, arrays):
             raise EncoderError(f"{path} is damaged: its checksum is wrong. Fix: fit the model again")
+        names = [field.name for field in dataclasses.fields(cast(Any, cls))]
+        if sorted(arrays) != sorted(names):
+            found = f"its fields are {', '.join(sorted(arrays))}, here they are {', '.join(sorted(names))}"
+            raise EncoderError(f"{path} is of another version: {found}. Fix: fit the model again")
         return cls(**{name: float(array) if array.ndim == 0 else array for name, array in arrays.items()})
 
 

@@ -167,6 +167,17 @@ def split(
     return result
 
 
+def hold_back(log: Interactions, share: float = 0.1) -> tuple[Interactions, Interactions]:
+    """The log up to a time, and the last `share` of its rows after it, to stop early by: for a fit that is to be used.
+
+    Nobody and nothing is held out, so such an encoder cannot be measured on this log.
+    """
+    if not 0.0 < share < 1.0:
+        raise LogError(f"share {share!r} is out of range. Fix: give one above 0 and below 1")
+    cut = np.quantile(log.time, 1.0 - share)
+    return log.take(log.time < cut), log.take(log.time >= cut)
+
+
 class _Finder:
     """Finds cases in a log. A pair of user and item is one integer here, ``user · (N + 1) + item``."""
 

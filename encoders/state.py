@@ -53,6 +53,11 @@ class StateEncoder:
         """
         return np.concatenate([self.encoder.encode(observation), self.rest(observation)], axis=1)
 
+    @property
+    def identity(self) -> str:
+        """Of the encoder: a policy trained on its states belongs to it."""
+        return self.encoder.identity
+
     def rest(self, observation: Observation) -> Vectors:
         """Context and profile alone, compressed: (B, context_width + profile_width)."""
         count = len(observation["history_ids"])

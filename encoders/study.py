@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import hashlib
+import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +22,12 @@ from .evaluation import PopularityScorer, RandomScorer, Scorer, evaluate
 from .interactions import Interactions, clean, from_table
 from .ratings import load_ratings
 from .registry import ENCODERS
-from .splits import Cases, Split, split
+from .splits import Cases, Split, hold_back, split
 from .text import TextEncoder
 
 FLOORS = ("random", "popularity")  # what reads no history; every encoder must beat them
 WITH_TEXT = "+text"  # after a name: cold users and items by way of their texts (`ColdStart`)
+VERSION = 1  # moves whenever what is measured may
 SPEED_ROWS = 1024  # histories whose encoding is timed
 
 
@@ -49,7 +53,7 @@ class Source:
     profiles: Vectors | None = None
 
 
-def simulated_source(folder: Path, text_encoder: TextEncoder | None = None) -> Source:
+def collected_source(folder: Path, text_encoder: TextEncoder | None = None) -> Source:
     """The log that ``scripts/collect.py`` wrote into a folder."""
     catalog = Catalog.from_table(folder / "items.parquet")
     table = pd.read_parquet(folder / "log.parquet").drop(columns="item")
@@ -58,10 +62,10 @@ def simulated_source(folder: Path, text_encoder: TextEncoder | None = None) -> S
     return _source("simulated", catalog, log, text_encoder)
 
 
-def table_source(log: Path, catalog: Path, text_encoder: TextEncoder | None = None) -> Source:
+def table_source(log: Path, catalog: Path, text_encoder: TextEncoder | None = None, **columns: object) -> Source:
     """An owner's tables of interactions and of items; see `clean` and `Catalog.from_table` for their columns."""
     known = Catalog.from_table(catalog)
-    return _source(log.stem, known, from_table(log, known.ids), text_encoder)
+    return _source(log.stem, known, from_table(log, known.ids, **columns), text_encoder)
 
 
 def ratings_source(folder: Path, text_encoder: TextEncoder | None = None) -> Source:
@@ -81,15 +85,18 @@ def _source(name: str, catalog: Catalog, log: Interactions, text_encoder: TextEn
     return Source(name, items, log, np.stack([known[text] for text in log.profiles]))
 
 
-def measure(
-    source: Source,
-    name: str,
-    seed: int,
-    folder: Path,
-    changes: Mapping[str, Any] | None = None,
-    report: Report = quiet,
-) -> pd.DataFrame:
-    """Fit one encoder on one split, save it, and measure it.
+def stamp(source: Source, name: str) -> str:
+    """Hash of all that a measurement depends on besides its seed: log, items, profiles, encoder, settings."""
+    parts: list[Any] = [VERSION, source.log.digest, source.items.digest, source.items.vector_digest, name]
+    parts.append(None if source.profiles is None else hashlib.sha256(source.profiles.tobytes()).hexdigest())
+    if name in ENCODERS:
+        made = ENCODERS[name].make(source.items)
+        parts += [made.version, dataclasses.asdict(made.settings)]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def measure(source: Source, name: str, seed: int, report: Report = quiet) -> pd.DataFrame:
+    """Fit one encoder on one split, and measure it.
 
     Parameters
     ----------
@@ -97,60 +104,55 @@ def measure(
         Of `ENCODERS` or `FLOORS`.
     seed : int
         Of the split (who and what is held out) and of the fit.
-    folder : Path
-        Where the fitted encoder is saved.
-    changes : mapping, optional
-        Settings other than the recipe's.
 
     Returns
     -------
     DataFrame
         A row for each user and case (``warm``, ``cold users``, ``no history``, ``cold items``): the measures of
-        `evaluate`, the case's ``coverage``, and ``fit_seconds`` and ``encode_ms`` (of `SPEED_ROWS` histories), the same
-        in all rows. Where the encoder learns from logs, rows of ``{name}+text`` for the cold cases follow.
+        `evaluate`, the case's ``coverage``, and ``fit_seconds`` (of processor time) and ``encode_ms`` (of `SPEED_ROWS`
+        histories), the same in all rows. For encoders, rows of ``{name}+text`` for the cold cases follow.
     """
-    parts = split(source.log, seed=seed)
-    scorer, spent, speed = _fit(source, parts, name, seed, folder, changes or {}, report)
+    parts = _parts(source, seed)
+    scorer, spent, speed = _fit(source, parts, name, seed, report)
     cold = {"cold users": parts.cold_users, "no history": parts.cold_users_empty, "cold items": parts.cold_items}
     tables = [_measured(scorer, cases, name, case) for case, cases in {"warm": parts.warm, **cold}.items()]
-    if isinstance(scorer, Encoder) and scorer.needs_fit:
-        helped = _with_text(source, parts, scorer, name, changes or {})
+    if isinstance(scorer, Encoder):
+        settings = ColdStartSettings(inner=name, inner_settings=ENCODERS[name].settings)
+        helped = ColdStart(source.items, settings, inner=scorer, profiles=source.profiles)
+        helped.fit(parts.train, parts.validation, seed=seed)
         tables += [_measured(helped, _told(cases, source), name + WITH_TEXT, case) for case, cases in cold.items()]
     table = pd.concat(tables, ignore_index=True)
     return table.assign(source=source.name, seed=seed, fit_seconds=spent, encode_ms=speed)
 
 
-def _fit(
-    source: Source,
-    parts: Split,
-    name: str,
-    seed: int,
-    folder: Path,
-    changes: Mapping[str, Any],
-    report: Report,
-) -> tuple[Scorer, float, float]:
+def fit_for_use(source: Source, name: str, seed: int, folder: Path, report: Report = quiet) -> None:
+    """Fit an encoder on all users and items, and save it: what an agent or an owner uses, and nobody measures."""
+    train, validation = hold_back(source.log)
+    encoder = ENCODERS[name].make(source.items).fit(train, validation, seed=seed, report=report)
+    encoder.save(folder)
+
+
+@functools.lru_cache(maxsize=2)
+def _parts(source: Source, seed: int) -> Split:
+    """The split of a log, for all encoders of a seed."""
+    return split(source.log, seed=seed)
+
+
+def _fit(source: Source, parts: Split, name: str, seed: int, report: Report) -> tuple[Scorer, float, float]:
     """The scorer, the seconds of processor time that fitting took, and the milliseconds that encoding takes."""
     if name == "random":
         return RandomScorer(len(source.items), seed), 0.0, 0.0
     if name == "popularity":
         return PopularityScorer(parts.train), 0.0, 0.0
-    encoder = ENCODERS[name].make(source.items, **changes)
+    encoder = ENCODERS[name].make(source.items)
     start = time.process_time()
-    encoder.fit(parts.train, parts.validation, seed=seed, folder=folder / "training", report=report)
+    encoder.fit(parts.train, parts.validation, seed=seed, report=report)
     spent = time.process_time() - start
-    encoder.save(folder)
     some = {key: np.resize(h, (SPEED_ROWS, h.shape[1])) for key, h in parts.warm.histories.items()}
     encoder.encode(_rows(some, 8))  # compiled, loaded
     start = time.process_time()
     encoder.encode(some)
     return encoder, spent, 1000.0 * (time.process_time() - start)
-
-
-def _with_text(source: Source, parts: Split, encoder: Encoder, name: str, changes: Mapping[str, Any]) -> ColdStart:
-    """The encoder with vectors that texts stand in for where items are new, and profiles where users are."""
-    settings = ColdStartSettings(inner=name, inner_settings={**ENCODERS[name].settings, **changes})
-    cold = ColdStart(source.items, settings, inner=encoder, profiles=source.profiles)
-    return cold.fit(parts.train, parts.validation)
 
 
 def _told(cases: Cases, source: Source) -> Cases:

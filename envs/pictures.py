@@ -8,7 +8,6 @@ Drawn with Pillow, a few milliseconds a frame: what stays the same is drawn once
 
 import functools
 import math
-import re
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +46,7 @@ from .drawing import (
     write,
 )
 from .records import ACTIVE, CHURNED, Record
+from .titles import split_title
 from .viewer import LifeRecorder, clock_text
 from .world import World
 
@@ -194,9 +194,6 @@ def _slate(image: Image.Image, world: World, user: Record, life: LifeRecorder) -
         _row(image, box, world, slot + 1, items[slot], watched)
 
 
-_HEAD = re.compile(r"^.{1,90}?\(\d{4}\)|^.{1,60}?(?=[,:;.!?] )")  # a title and its year, or a first clause
-
-
 def _row(
     image: Image.Image, box: Box, world: World, number: int, item: int, watched: tuple[float, float] | None
 ) -> None:
@@ -229,15 +226,13 @@ def _row(
 
 def _item_text(image: Image.Image, at: tuple[int, int], text: str, size: int, room: int) -> None:
     """The title or first clause in bold, the rest in grey, on one line."""
-    text = " ".join(text[:500].split())
-    head = _HEAD.match(text)
-    if head is None:
-        write(image, at, text, size, width=room)
+    title, rest = split_title(text[:500], 90)
+    if not title:
+        write(image, at, rest, size, width=room)
         return
-    used = write(image, at, head[0], size, bold=True, width=room) + 4
+    used = write(image, at, title, size, bold=True, width=room) + 4
     if room - used > 30:
-        rest = text[head.end() :].lstrip(" ,:;.")
-        write(image, (at[0] + used, at[1]), rest, size - 1, GREY, width=room - used)
+        write(image, (at[0] + used, at[1]), rest.lstrip(" ,:;."), size - 1, GREY, width=room - used)
 
 
 def topic_name(world: World, topic: int) -> str:

@@ -7,11 +7,15 @@
 A log is a folder that scripts/collect.py wrote, or a table of your own (CSV, JSONL, Parquet: user, item, time [days],
 and completion, consumed, session, minutes, profile where there are any) beside the table of its items.
 
+It is fitted twice: on the past of most users and items, to be measured on the rest (measures.json), and then on the
+whole log, to be used.
+
 Writes runs/NAME: encoder.json and weights (which scripts/train.py takes as --state), vectors.safetensors (``items``,
-row 0 the padding, and ``users`` at the log's end), measures.json. Interrupted, training goes on from its last epoch.
+row 0 the padding, and ``users`` at the log's end). Interrupted, training goes on from its last epoch.
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +29,12 @@ from safetensors.numpy import save
 from longplay.agents.names import one_of
 from longplay.encoders.base import Encoder
 from longplay.encoders.cache import replace_file
+from longplay.encoders.cells import TimeUnit
 from longplay.encoders.evaluation import evaluate
+from longplay.encoders.interactions import Interactions
 from longplay.encoders.registry import ENCODERS
-from longplay.encoders.splits import Split, split
-from longplay.encoders.study import Source, simulated_source, table_source
+from longplay.encoders.splits import Split, hold_back, split
+from longplay.encoders.study import Source, collected_source, table_source
 from longplay.encoders.text import TextEncoder
 from longplay.scripts.common import command_line, console, run_name, set_threads
 
@@ -47,6 +53,12 @@ class Arguments:
     """Folder below runs/ that scripts/collect.py wrote, or a table of interactions."""
     catalog: Path | None = None
     """Table of the items (id, text), where the log is a table."""
+    rating: str | None = None
+    """Column of ratings in the table, in place of the share consumed; give --best-rating too."""
+    best_rating: float | None = None
+    """The best possible rating."""
+    time_unit: TimeUnit = "days"
+    """What the table's times are: days, seconds (Unix) or iso."""
     settings: tuple[str, ...] = ()
     """Settings of the encoder that differ from its own, such as size=32 epochs=10."""
     bert: str | None = None
@@ -70,9 +82,13 @@ def main(args: Arguments) -> None:
     encoder = ENCODERS[args.encoder].make(source.items, **changes)
     parts = split(source.log, seed=args.seed)
     console.print(f"{source.log}: {len(parts.train):,} rows to learn from, {len(parts.warm):,} users to measure by")
-    fit(encoder, parts, args.seed, folder)
-    encoder.save(folder)
+    fit(encoder, parts.train, parts.validation, args.seed, folder / "training", "fitting on the past, to measure")
     measured = measure(encoder, parts)
+    encoder = ENCODERS[args.encoder].make(source.items, **changes)
+    fit(encoder, *hold_back(source.log), args.seed, folder / "training-whole", "fitting on the whole log")
+    encoder.save(folder)
+    for training in ("training", "training-whole"):
+        shutil.rmtree(folder / training, ignore_errors=True)
     now = float(np.nextafter(source.log.time.max(), np.inf))
     users = encoder.encode(source.log.histories(np.arange(source.log.users), now))
     replace_file(folder / "vectors.safetensors", save({"items": encoder.item_vectors, "users": users}))
@@ -89,11 +105,12 @@ def load(args: Arguments) -> Source:
     if Path(args.log).is_file():
         if args.catalog is None:
             raise ValueError(f"log = {args.log!r} is a table; give --catalog, the table of its items (id, text)")
-        return table_source(Path(args.log), args.catalog, text_encoder)
+        columns = {"rating": args.rating, "best_rating": args.best_rating, "time_unit": args.time_unit}
+        return table_source(Path(args.log), args.catalog, text_encoder, **columns)
     folder = run_name(args.log)
     if not (folder / "log.parquet").is_file():
         raise ValueError(f"log = {args.log!r}: no such table, and {folder} has no log.parquet; run scripts/collect.py")
-    return simulated_source(folder, text_encoder)
+    return collected_source(folder, text_encoder)
 
 
 def parsed(settings: tuple[str, ...]) -> dict[str, Any]:
@@ -110,9 +127,9 @@ def parsed(settings: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def fit(encoder: Encoder, parts: Split, seed: int, folder: Path) -> None:
+def fit(encoder: Encoder, log: Interactions, validation: Interactions, seed: int, folder: Path, title: str) -> None:
     """Fit with a progress bar."""
-    columns = (TextColumn("fitting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as progress:
         task = progress.add_task("", total=None, note="")
 
@@ -121,7 +138,7 @@ def fit(encoder: Encoder, parts: Split, seed: int, folder: Path) -> None:
             if "score" in row:
                 progress.update(task, note=f"validation {row['score']:.4f}")
 
-        encoder.fit(parts.train, parts.validation, seed=seed, folder=folder / "training", report=report)
+        encoder.fit(log, validation, seed=seed, folder=folder, report=report)
 
 
 def measure(encoder: Encoder, parts: Split) -> dict[str, dict[str, float]]:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 
-from longplay.agents.stats import Interval, bootstrap_groups
+from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_incomplete
 from longplay.agents.training import write_text
 from longplay.encoders.study import WITH_TEXT
 
@@ -23,13 +22,11 @@ def warm(results: pd.DataFrame, source: str) -> pd.DataFrame:
     part = results[(results["source"] == source) & (results["case"] == "warm")]
     rows = []
     for name, own in part.groupby("encoder"):
-        row: dict[str, str] = {"encoder": str(name)} | {
-            title: said(groups(own, key)) for key, title in MEASURES.items()
-        }
+        row: dict[str, str] = {"encoder": str(name)} | {title: said(own, key) for key, title in MEASURES.items()}
         row["coverage"] = f"{own.groupby('seed')['coverage'].first().mean():.0%}"
         row[f"recall@10 − {FROZEN}"] = against(part, str(name), FROZEN, "recall")
         spent = own.groupby("seed")[["fit_seconds", "encode_ms"]].first().mean()
-        row |= {"fit [s]": f"{spent['fit_seconds']:.0f}", "encode [ms]": f"{spent['encode_ms']:.1f}"}
+        row |= {"fit [CPU s]": f"{spent['fit_seconds']:.0f}", "encode 1,024 [ms]": f"{spent['encode_ms']:.1f}"}
         rows.append((own.groupby("seed")["recall"].mean().mean(), row))
     return titled([row for _, row in sorted(rows, key=lambda pair: -pair[0])], f"{source}: known users and items")
 
@@ -43,49 +40,49 @@ def cold(results: pd.DataFrame, source: str) -> pd.DataFrame:
         for case, title in COLD.items():
             for key, extra in ((name, ""), (name + WITH_TEXT, " + text")):
                 own = part[(part["encoder"] == key) & (part["case"] == case)]
-                row[title + extra] = said(groups(own, "recall")) if len(own) else ""
+                row[title + extra] = said(own, "recall") if len(own) else ""
         rows.append(row)
     return titled(rows, f"{source}: recall@10 for users and items never learnt from")
 
 
 def engagement(lives: pd.DataFrame) -> pd.DataFrame:
     """Minutes in the month: PPO on each state, and the greedy use of each encoder's scores."""
+    minutes = {
+        key: part.pivot(index="seed", columns="user", values="minutes").to_numpy()
+        for key, part in lives.groupby(["policy", "kind"])
+    }
     rows = []
     for name in lives["policy"].unique():
-        row: dict[str, str] = {"state or encoder": name}
-        for kind in ("PPO", "greedy", "rule"):
-            own = lives[(lives["policy"] == name) & (lives["kind"] == kind)]
-            title = "greedy" if kind == "rule" else kind
-            if len(own):
-                row[title] = said(groups(own, "minutes"), "{:.0f}")
-                if kind == "PPO" and name != FROZEN:
-                    row[f"PPO − PPO on {FROZEN}"] = against(lives[lives["kind"] == kind], name, FROZEN, "minutes")
+        row = dict.fromkeys(("state or encoder", "PPO", f"PPO − PPO on {FROZEN}", "greedy"), "")
+        row["state or encoder"] = str(name)
+        for kind, title in (("PPO", "PPO"), ("greedy", "greedy"), ("rule", "greedy")):
+            if (name, kind) in minutes:
+                row[title] = told(bootstrap_difference(minutes[name, kind]), "{:.0f}")
+        if name != FROZEN and {(name, "PPO"), (FROZEN, "PPO")} <= minutes.keys():
+            gap = bootstrap_difference(minutes[name, "PPO"], minutes[FROZEN, "PPO"])
+            row[f"PPO − PPO on {FROZEN}"] = told(gap, "{:+.0f}")
         rows.append(row)
-    frame = titled(rows, "Minutes in 30 days")
-    return frame[
-        [column for column in ("state or encoder", "PPO", f"PPO − PPO on {FROZEN}", "greedy") if column in frame]
-    ]
+    return titled(rows, "Minutes in 30 days")
 
 
-def groups(own: pd.DataFrame, measure: str) -> list[NDArray[np.float64]]:
-    """Values of the users, an array a seed."""
-    return [part[measure].dropna().to_numpy(np.float64) for _, part in own.groupby("seed")]
+def said(own: pd.DataFrame, measure: str) -> str:
+    """Mean of a measure over seeds and users."""
+    wide = own.pivot(index="seed", columns="user", values=measure).to_numpy(np.float64)
+    wide = wide[np.isfinite(wide).any(axis=1)]
+    return told(bootstrap_incomplete(wide)) if len(wide) else ""
 
 
 def against(part: pd.DataFrame, name: str, other: str, measure: str) -> str:
-    """Difference on the same users of each seed, with an interval."""
-    key = "policy" if "policy" in part else "encoder"
-    wide = part[part[key].isin([name, other])].pivot(index=["seed", "user"], columns=key, values=measure)
+    """Difference on the same users of each seed."""
+    wide = part[part["encoder"].isin([name, other])].pivot(index=["seed", "user"], columns="encoder", values=measure)
     if name == other or not {name, other} <= set(wide.columns):
         return ""
-    gap = (wide[name] - wide[other]).dropna()
-    digits = "{:+.4f}" if measure == "recall" else "{:+.0f}"
-    return said([values.to_numpy(np.float64) for _, values in gap.groupby("seed")], digits)
+    gap = (wide[name] - wide[other]).unstack("user").to_numpy(np.float64)
+    return told(bootstrap_incomplete(gap), "{:+.4f}")
 
 
-def said(values: Sequence[NDArray[np.float64]], digits: str = "{:.4f}") -> str:
+def told(found: Interval, digits: str = "{:.4f}") -> str:
     """``mean [low, high]``."""
-    found: Interval = bootstrap_groups(values)
     return f"{digits.format(found.mean)} [{digits.format(found.low)}, {digits.format(found.high)}]"
 
 

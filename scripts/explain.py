@@ -5,7 +5,7 @@
 
 The history is what the user consumed in some slates that a rule chose, or in a log of scripts/collect.py. An encoder is
 a name (one that learns from logs needs --log, and learns from all of it) or the folder of a saved one. Writes
-runs/NAME.png and runs/NAME.json.
+runs/NAME.png, runs/NAME.json, and runs/NAME.csv with one row a reason.
 """
 
 import json
@@ -24,11 +24,12 @@ from longplay.agents.setup import Setting
 from longplay.agents.training import write_text
 from longplay.encoders import Encoder, Items, PooledHistory, TextHistory
 from longplay.encoders.base import Histories
-from longplay.encoders.explain import Explanation, TextEffects, explain, title_of
+from longplay.encoders.explain import Explanation, TextEffects, explain, to_table
 from longplay.encoders.figures import explanation_figure, shorten
 from longplay.encoders.interactions import Interactions
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.encoders.study import simulated_source
+from longplay.envs.titles import title_of
 from longplay.scripts.common import RUNS, command_line, console, prepare, run_name, set_threads, write_figure
 
 ATTRIBUTES = ("shared", "text", "none")
@@ -78,8 +79,9 @@ def main(args: Arguments) -> None:
     write_figure(explanation_figure(explanations), path.with_name(path.name + ".png"))
     content = {"arguments": asdict(args), "explanations": [one.to_dict() for one in explanations]}
     write_text(path.with_name(path.name + ".json"), json.dumps(content, indent=1))
+    write_text(path.with_name(path.name + ".csv"), to_table(explanations).to_csv(index=False))
     _print(explanations, f"user {user}, recommended by {args.encoder}")
-    console.print(f"{path}.png, {path}.json", soft_wrap=True)
+    console.print(f"{path}.png, {path}.json, {path}.csv", soft_wrap=True)
 
 
 def recommend(encoder: Encoder, histories: Histories, count: int) -> list[int]:

@@ -1,12 +1,17 @@
 """A history network inside a policy: its features are the states, and training reaches its weights."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
+from stable_baselines3 import PPO, SAC
 
 from longplay.agents.extractor import HistoryExtractor, OpenState
-from longplay.agents.setup import load_agent
+from longplay.agents.sb3 import SlateVecEnv, policy_for
+from longplay.agents.setup import load_agent, training_env
 from longplay.agents.training import CHECKPOINT, train
 from longplay.encoders.registry import ENCODERS
 from longplay.tests.agents.small import tiny_run
@@ -38,6 +43,12 @@ def test_features_are_the_states_until_they_are_trained(setting, states, folders
     features = extractor(tensors(opened(states[0])))
     assert features.shape == (len(states[0]["candidates"]), extractor.features_dim)
     np.testing.assert_allclose(features.detach().numpy(), encoder(states[0]), rtol=0, atol=1e-5)
+    for algorithm in (PPO, SAC):  # which draw weights of their own policies anew
+        config = tiny_run(setting, algorithm=algorithm.__name__.lower())
+        policy, settings = policy_for(opened, config.settings)
+        model = algorithm(policy, SlateVecEnv(training_env(config), opened), device="cpu", **settings)
+        own = getattr(model.policy, "features_extractor", None) or model.policy.actor.features_extractor
+        np.testing.assert_array_equal(own(tensors(opened(states[0]))).detach().numpy(), features.detach().numpy())
     features.square().sum().backward()
     trained = {key: weight.grad for key, weight in extractor.network.named_parameters() if weight.grad is not None}
     assert any(gradient.abs().max() > 0 for gradient in trained.values())
@@ -53,8 +64,24 @@ def test_a_training_changes_the_network_and_its_policy_is_kept(setting, states, 
     last = torch.load(tmp_path / CHECKPOINT, weights_only=True)["parameters"]["policy"]  # not the best on validation
     own = {key: value for key, value in last.items() if "network." in key}
     assert any(not torch.equal(value, before[key.split("network.")[1]]) for key, value in own.items())
-    agent = load_agent(tmp_path, config, setting)
-    np.testing.assert_array_equal(agent.act(states[0]), agent.act(states[0]))
+    agent, kept = load_agent(tmp_path, config, setting), load_file(tmp_path / "policy.safetensors")
+    assert all(torch.equal(weight, kept[key]) for key, weight in agent.model.policy.state_dict().items())
+    assert agent.act(states[0]).shape == (len(states[0]["candidates"]), 10)
+
+
+def test_a_policy_belongs_to_its_encoder(setting, folders, tmp_path):
+    """Fitted again into the same folder, the encoder says other things: a policy trained on it is refused."""
+    place = tmp_path / "gru"
+    shutil.copytree(folders / "gru", place)
+    config = tiny_run(setting, state=str(place), steps=256, evals=1)
+    train(config, tmp_path / "run", False, lambda row: None)
+    load_agent(tmp_path / "run", config, setting)
+    made = ENCODERS["gru"].make(setting.items, size=8, epochs=1)
+    made.fit(make_log(items=len(setting.items), rows=8, seed=1)).save(place)
+    with pytest.raises(ValueError, match=r"policy.json was trained on another encoder than the one in '.*gru'"):
+        load_agent(tmp_path / "run", config, setting)
+    with pytest.raises(ValueError, match=r"checkpoint.pt was trained on another encoder than the one in '.*gru'"):
+        train(config, tmp_path / "run", True, lambda row: None)
 
 
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])

@@ -208,7 +208,7 @@ class TestTrainedPolicies:
         observation = states[0]
         slates = agent.act(observation)
         assert slates.shape == (len(observation["candidates"]), 10)
-        save_policy(agent.model, tmp_path, {"label": agent.name})
+        save_policy(agent.model, tmp_path, {"label": agent.name, "encoder": agent.encoder.identity})
         loaded = load_agent(tmp_path, config, setting)
         assert loaded.name == config.label
         state = agent.encoder(observation)

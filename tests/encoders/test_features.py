@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
@@ -104,13 +104,22 @@ def test_counts_equal_a_slow_loop_and_all_is_finite(seed, rows, until):
 
 
 @settings(max_examples=15)
-@given(st.integers(0, 1000), st.floats(1.0, 29.0))
-def test_the_future_changes_nothing(seed, until):
+@given(st.integers(0, 1000), st.floats(1.0, 29.0), st.integers(0, 30))
+@example(0, 10.0, 15)
+def test_the_future_changes_nothing(seed, until, begin):
+    """Sessions are named from some day on, one a day, which may lie in the future."""
     log = make_log(seed)
+    log = dataclasses.replace(log, session=np.maximum(0, np.floor(log.time) - begin + 1))
     past = log.take(log.time < until)
     if len(past) and past.time.min() == log.time.min():
         pd.testing.assert_frame_equal(user_features(log, until), user_features(past, until))
         pd.testing.assert_frame_equal(item_features(log, until), item_features(past, until))
+
+
+def test_a_past_under_one_number_is_one_session():
+    log = dataclasses.replace(log_of([*ROWS[:2], *ROWS[3:5]]), session=np.array([0, 0, 0, 1]))
+    row = user_features(log, 10.0).loc[0]
+    assert (row["sessions"], row["gap_mean"]) == (2, pytest.approx(4.99))
 
 
 def test_until_must_be_finite():

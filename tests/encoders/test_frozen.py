@@ -168,8 +168,9 @@ class TestItems:
     def test_the_digest_is_of_all_that_is_known(self):
         first = {"texts": TITLES, "vectors": VECTORS, "minutes": np.ones(12)}
         changes = [{}, {"texts": TITLES[::-1]}, {"vectors": VECTORS[::-1]}, {"minutes": np.full(12, 2.0)}]
-        assert len({Items(**(first | change)).digest for change in changes}) == 4
-        assert Items(**first).digest == Items(**first).digest
+        known = [Items(**(first | change)) for change in changes]
+        assert len({(items.digest, items.vector_digest) for items in known}) == 4
+        assert Items(**first).digest == known[0].digest
 
 
 class TestSettings:
@@ -184,6 +185,15 @@ class TestSettings:
     def test_a_wrong_one_is_named(self, change, said):
         with pytest.raises(EncoderError, match=said):
             PooledSettings(**change)
+
+    def test_counts_are_whole_numbers(self):
+        with pytest.raises(EncoderError, match=r"limit = 2.5 must be a whole number, 1 to 1000"):
+            TextSettings(limit=2.5)
+
+    def test_infinity_is_kept(self, tmp_path):
+        PooledHistory(make_items(), PooledSettings(half_life_days=math.inf)).save(tmp_path)
+        assert "Infinity" not in (tmp_path / "encoder.json").read_text()
+        assert PooledHistory.load(tmp_path, make_items()).settings.half_life_days == math.inf
 
     def test_those_of_another_encoder_are_refused(self):
         with pytest.raises(EncoderError, match="settings are TextSettings, must be PooledSettings"):

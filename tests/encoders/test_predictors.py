@@ -167,6 +167,19 @@ def test_fitted_again_or_loaded_it_gives_the_same_bits(name, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
 
 
+def test_load_names_the_fields_of_another_version(tmp_path):
+    @dataclass(frozen=True, eq=False)
+    class Older(Saved):
+        W: np.ndarray
+        bias: float
+
+    Older.__name__ = "RetentionPredictor"
+    Older(np.ones(2), 0.0).save(tmp_path / "old.safetensors")
+    said = r"is of another version: its fields are W, bias, here they are W, b\. Fix: fit the model again"
+    with pytest.raises(EncoderError, match=said):
+        RetentionPredictor.load(tmp_path / "old.safetensors")
+
+
 def test_load_refuses_what_is_another_or_damaged_or_missing(tmp_path):
     file = tmp_path / "model.safetensors"
     fitted()["interest"][0].save(file)

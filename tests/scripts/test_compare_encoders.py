@@ -1,13 +1,15 @@
 """The comparison of encoders on a small log: measured, trained on, played, interrupted and taken up again."""
 
+import shutil
+
 import pandas as pd
 import pytest
 
-from longplay.scripts import collect, compare_encoders, encoder_tables
+from longplay.scripts import collect, compare_encoders, encoder_jobs, encoder_tables
 
 SMALL = "--catalog items.csv --scenario small.toml"
-STUDY = "--name study --log log --encoders random popularity pooled als --states pooled als --fine-tuned --seeds 1 --users 5"
-STUDY += " --validation-users 5 --steps 256 --workers 1 --track off"
+STUDY = "--name study --log log --encoders random popularity pooled als --states pooled als --fine-tuned --seeds 1"
+STUDY += " --users 5 --validation-users 5 --steps 256 --workers 1 --track off"
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def test_a_study_is_measured_played_and_told(call, logged):
     assert code == 0, output
     folder = logged / "runs" / "study"
     results = pd.read_parquet(folder / "results.parquet")
-    assert set(results["encoder"]) == {"random", "popularity", "pooled", "als", "als+text"}
+    assert set(results["encoder"]) == {"random", "popularity", "pooled", "als", "als+text", "pooled+text"}
     assert set(results["seed"]) == {0}
     lives = pd.read_parquet(folder / "engagement.parquet")
     assert set(zip(lives["policy"], lives["kind"], strict=True)) == {
@@ -38,16 +40,25 @@ def test_a_study_is_measured_played_and_told(call, logged):
         assert title in output
 
     # Once more: nothing is fitted or trained again, and more encoders can be added.
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("encoder.json")}
+    kept = ("encoder.json", "measures.parquet", "policy.safetensors")
+    before = {path: path.stat().st_mtime_ns for name in kept for path in folder.rglob(name)}
+    assert len(before) == 2 + 4 + 2
     code, output = call(
         compare_encoders, *STUDY.replace("pooled als --st", "pooled als svd --st").split(), folder=logged
     )
     assert code == 0, output
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert "svd" in (folder / "tables.md").read_text()
-    code, output = call(compare_encoders, *STUDY.replace("--seeds 1", "--seeds 3").split(), folder=logged)
-    assert code == 2
-    assert "was begun with seeds = 1, not 3; give another --name" in output
+
+    # Another log under the same name: what was measured on the old one counts no more.
+    shutil.rmtree(logged / "runs" / "log")
+    call(
+        collect, "--name", "log", "--users", "120", "--minari-users", "0", "--seed", "1", *SMALL.split(), folder=logged
+    )
+    encoder_jobs.load.cache_clear()  # as in another process
+    code, output = call(compare_encoders, *STUDY.split(), "--states", folder=logged)
+    assert code == 0, output
+    assert not results.equals(pd.read_parquet(folder / "results.parquet"))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +66,8 @@ def test_a_study_is_measured_played_and_told(call, logged):
     [
         ("--log nowhere", "runs/nowhere has no log; run scripts/collect.py --name nowhere first"),
         ("--encoders alss", "encoders = 'alss' is unknown (did you mean 'als'?)"),
-        ("--encoders als --states gru", "states = 'gru' is unknown; allowed: 'als'"),
+        ("--states gruu", "states = 'gruu' is unknown (did you mean 'gru'?)"),
+        ("--fine-tuned als", "fine_tuned = 'als' is unknown (did you mean 'lstm'?); allowed: 'gru', 'lstm', 'tr"),
         ("--seeds 0", "seeds = 0 must be at least 1"),
         ("--track maybe", "track = 'maybe' is unknown"),
     ],

@@ -1,0 +1,123 @@
+"""Cross-validation of encoders over users: each is tested once, by an encoder that saw no row of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
+
+from .base import Encoder, EncoderError
+from .early_stopping import validation_cases
+from .evaluation import evaluate
+from .interactions import Interactions
+from .metrics import binary_measures
+
+_RANKED = ("recall", "ndcg", "click_through", "auc")
+_AT_ONCE = 512  # rows whose scores of all items are held
+_MOST = 20_000  # rows whose labels are told
+
+
+def cross_validate(
+    make: Callable[[], Encoder],
+    log: Interactions,
+    folds: int = 5,
+    *,
+    k: int = 10,
+    later: float = 0.2,
+    history: int = 20,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Fit and test an encoder on K parts of the users.
+
+    The rows' last share in time is asked for, and what lies before is known: of the users to learn from the earlier
+    rows train and the later ones stop training early; of the test users the earlier rows are histories only.
+
+    Parameters
+    ----------
+    make : callable
+        An encoder that is not fitted.
+    folds : int
+        K, from 2.
+    k : int
+        Length of the list of recommendations.
+    later : float
+        Share of the rows that are asked for, between 0 and 1.
+    history : int
+        Length of histories.
+    seed : int
+        Of the parts; part i is fitted with ``seed + i``.
+
+    Returns
+    -------
+    DataFrame
+        A row for each part: ``fold``, ``users`` (tested), ``recall_at_k``, ``ndcg_at_k``, ``click_through``,
+        ``ranking_auc`` (means over users of `evaluate`), and ``accuracy``, ``precision``, ``recall``, ``f1`` and
+        ``auc`` of "liked or not" on the test users' later rows. Probabilities for these come from scores by a logistic
+        curve fitted on the validation rows. NaN where the rows are all of one label.
+
+    Raises
+    ------
+    EncoderError
+        If an argument is out of range, or too few users are left.
+    """
+    if not 2 <= folds <= log.users or not 0.0 < later < 1.0:
+        raise EncoderError(f"folds = {folds}, later = {later}; allowed: 2 to {log.users} users, and between 0 and 1")
+    cut = np.quantile(log.time, 1.0 - later)
+    rows = []
+    for fold, (_, tested) in enumerate(KFold(folds, shuffle=True, random_state=seed).split(np.arange(log.users))):
+        test = np.isin(log.user, tested)
+        train, validation, known, asked = (
+            log.take(who & when) for who in (~test, test) for when in (log.time < cut, log.time >= cut)
+        )
+        if not all(len(part) for part in (train, validation, known, asked)):
+            raise EncoderError(f"fold {fold} has no rows before or after day {cut:g}; give more rows, or fewer folds")
+        pool = np.bincount(train.item[train.consumed], minlength=log.items + 1) > 0
+        encoder = make().fit(train, validation, seed=seed + fold)
+        cases = validation_cases(known, asked, history, pool=pool)
+        table = evaluate(encoder, cases, k)
+        means = {name: float(table[name].mean()) for name in _RANKED}
+        row = {"fold": fold, "users": len(cases), "recall_at_k": means["recall"], "ndcg_at_k": means["ndcg"]}
+        row |= {"click_through": means["click_through"], "ranking_auc": means["auc"]}
+        rows.append(row | _labels(encoder, train, validation, known, asked, history, seed))
+    return pd.DataFrame(rows)
+
+
+def _labels(
+    encoder: Encoder,
+    train: Interactions,
+    validation: Interactions,
+    known: Interactions,
+    asked: Interactions,
+    history: int,
+    seed: int,
+) -> dict[str, float]:
+    """Measures of "liked or not" on asked rows, the curve from scores to probabilities fitted on validation rows."""
+    scores, liked = _scored(encoder, train, validation, history, seed)
+    asked_scores, truth = _scored(encoder, known, asked, history, seed)
+    if len(np.unique(liked)) < 2 or not len(truth):
+        return dict.fromkeys(("accuracy", "precision", "recall", "f1", "auc"), float("nan"))
+    # Unit variance, lest regularisation depend on the scale of scores.
+    spread = max(float(scores.std()), 1e-12)
+    curve = LogisticRegression().fit(scores[:, None] / spread, liked)
+    return binary_measures(truth, curve.predict_proba(asked_scores[:, None] / spread)[:, 1])
+
+
+def _scored(
+    encoder: Encoder, before: Interactions, rows: Interactions, history: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Score of each later row for its user's history before the cut, and whether it was liked; a sample of many."""
+    some = np.arange(len(rows))
+    if len(some) > _MOST:
+        some = np.sort(np.random.default_rng(seed).choice(some, _MOST, replace=False))
+    users, place = np.unique(rows.user[some], return_inverse=True)
+    scores = np.empty(len(some), np.float32)
+    for start in range(0, len(users), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        found = encoder.score(before.histories(users[part], rows.time.min(), history))
+        here = (place >= start) & (place < start + _AT_ONCE)
+        scores[here] = found[place[here] - start, rows.item[some[here]]]
+    return scores, rows.liked[some]

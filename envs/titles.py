@@ -1,0 +1,35 @@
+"""What an item is called of which there is a text alone."""
+
+import re
+
+
+def split_title(text: str, width: int = 120) -> tuple[str, str]:
+    """A text on one line as its title with the year, or its first clause, and what follows.
+
+    Parameters
+    ----------
+    text : str
+    width : int
+        Letters before the year at most; a clause has two thirds of them. Without either the title is ``""``.
+
+    Examples
+    --------
+    >>> split_title("Alien (1979), a horror and science fiction film. From the United States.")
+    ('Alien (1979)', ', a horror and science fiction film. From the United States.')
+    >>> split_title("A headline without an end")
+    ('', 'A headline without an end')
+    """
+    tidy = " ".join(text.split())
+    head = re.match(rf"^.{{1,{width}}}?\(\d{{4}}\)|^.{{1,{2 * width // 3}}}?(?=[,:;.!?] )", tidy)
+    end = head.end() if head else 0
+    return tidy[:end], tidy[end:]
+
+
+def title_of(text: str, width: int = 120) -> str:
+    """The title of a text as `split_title` finds it, or all of the text.
+
+    >>> title_of("Alien (1979), a horror and science fiction film. From the United States.")
+    'Alien (1979)'
+    """
+    title, rest = split_title(text, width)
+    return title or rest

@@ -1,0 +1,147 @@
+"""Pre-train BERT on the texts of a catalogue: on from a checkpoint, or a small one from nothing.
+
+    python scripts/pretrain.py --name films-bert                                # minilm, on from where it is
+    python scripts/pretrain.py --name shop-bert --catalog shop.csv --scratch.epochs 20 --from-scratch
+    python scripts/train.py --name my-ppo --bert runs/films-bert/model          # what it is for
+
+Writes runs/NAME: model (config, tokenizer, safetensors; what --bert takes) and pretraining.json (loss and perplexity of
+masked words on texts held out, before and after). The same command goes on after an interruption.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tyro
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from longplay.agents.setup import Setting
+from longplay.agents.training import write_text
+from longplay.encoders.model_folder import ModelFolder
+from longplay.encoders.pretrain import (
+    Knowledge,
+    PretrainSettings,
+    ScratchSettings,
+    continue_pretraining,
+    neighbour_agreement,
+    pretrain_from_scratch,
+)
+from longplay.encoders.text import TextEncoder
+from longplay.scripts.common import begin_study, command_line, console, run_name, set_threads
+
+RESULT = "pretraining.json"
+NEAREST = 10  # items whose topics are compared
+SOME = 1000  # items that are compared at most
+
+
+@dataclass
+class Arguments:
+    """Pre-train BERT."""
+
+    name: str
+    """Folder below runs/ that the model is written to."""
+    setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
+    """Whose catalogue's texts are read, and, as --bert, the model to go on from."""
+    texts: Path | None = None
+    """A text file, one text a line, in place of a catalogue."""
+    from_scratch: bool = False
+    """Train a small BERT and its word pieces from nothing."""
+    further: PretrainSettings = field(default_factory=PretrainSettings)
+    """How, where a checkpoint is gone on from."""
+    scratch: ScratchSettings = field(default_factory=ScratchSettings)
+    """How, from nothing."""
+    seed: int = 0
+    """Seed of the texts held out, of the masks and of what is drawn anew."""
+    threads: int = 1
+    """Threads; more than one pays where nothing else runs."""
+
+
+def main(args: Arguments) -> None:
+    """Train, or say what was found."""
+    folder = run_name(args.name)
+    check(args)
+    study = {key: value for key, value in asdict(args).items() if key not in ("name", "threads")}
+    begin_study(folder, study | {"texts": args.texts and str(args.texts)})
+    if (folder / RESULT).exists():
+        console.print(f"{folder} is done; give another --name to train again")
+        tell(Knowledge(**json.loads((folder / RESULT).read_text(encoding="utf-8"))), folder)
+        return
+    set_threads(args.threads)
+    texts = read_texts(args)
+    console.print(
+        f"{folder}: {len(texts):,} texts, {'from nothing' if args.from_scratch else args.setting.bert or 'minilm'}"
+    )
+    columns = (TextColumn("pre-training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("pre-training", total=None)
+
+        def report(row: Mapping[str, float]) -> None:
+            progress.update(task, completed=row["step"], total=row["steps"])
+            if "loss" in row:
+                progress.console.print(f"step {int(row['step']):>7,}  training loss {row['loss']:.3f}")
+
+        if args.from_scratch:
+            known = pretrain_from_scratch(texts, folder, args.scratch, seed=args.seed, report=report)
+        else:
+            base = args.setting.bert or "minilm"
+            known = continue_pretraining(base, texts, folder, args.further, seed=args.seed, report=report)
+    write_text(folder / RESULT, json.dumps(asdict(known), indent=1))
+    tell(known, folder)
+    if args.texts is None and not args.from_scratch:
+        compare_neighbours(args.setting, folder)
+
+
+def check(args: Arguments) -> None:
+    """Refuse what could not run, before anything slow happens."""
+    if args.from_scratch and args.setting.bert:
+        raise ValueError(f"bert = {args.setting.bert!r} and from_scratch exclude each other; leave one out")
+    if args.threads < 1 or args.seed < 0:
+        raise ValueError(f"threads = {args.threads} must be at least 1, seed = {args.seed} at least 0")
+    if args.texts and args.setting.catalog:
+        raise ValueError(f"texts = {str(args.texts)!r} and catalog = {args.setting.catalog!r} exclude each other")
+    if args.texts and not args.texts.is_file():
+        raise ValueError(f"texts = {str(args.texts)!r}: there is no such file; give one with a text a line")
+    if not args.from_scratch:
+        ModelFolder.find(args.setting.bert)
+
+
+def read_texts(args: Arguments) -> list[str]:
+    """The texts to learn from."""
+    if args.texts is None:
+        return list(args.setting.world.catalog.texts)
+    try:
+        return [line.strip() for line in args.texts.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"texts = {str(args.texts)!r} is not UTF-8 ({error}); save it as UTF-8") from None
+
+
+def tell(known: Knowledge, folder: Path) -> None:
+    """Say what was learnt."""
+    console.print(
+        f"masked words of {known.held_out:,} texts held out: perplexity {known.perplexity_before:,.1f} → "
+        f"{known.perplexity_after:,.1f} (loss {known.loss_before:.3f} → {known.loss_after:.3f}) after learning from "
+        f"{known.texts:,}",
+        soft_wrap=True,
+    )
+    console.print(f"model: {folder / 'model'}", soft_wrap=True)
+
+
+def compare_neighbours(setting: Setting, folder: Path) -> None:
+    """Say whether vectors still tell what is alike: how many of the nearest items share a topic, before and after."""
+    catalog = setting.world.catalog
+    some = np.random.default_rng(0).permutation(len(catalog))[:SOME]
+    texts, labels = [catalog.texts[i] for i in some], [catalog.topics[i] for i in some]
+    if sum(map(bool, labels)) <= NEAREST:
+        return
+    vectors = (TextEncoder(model, cache=None).encode(texts) for model in (setting.bert, folder / "model"))
+    before, after = (neighbour_agreement(found, labels, NEAREST) for found in vectors)
+    console.print(
+        f"of the {NEAREST} nearest of {len(some):,} items, share with a topic in common: {before:.1%} → {after:.1%}",
+        soft_wrap=True,
+    )
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)
