@@ -137,6 +137,7 @@ class Encoder(ABC):
     settings_type: ClassVar[type[Settings]] = Settings
     version: ClassVar[int] = 1  # moves whenever the vectors of an unchanged log and history may
     needs_fit: ClassVar[bool] = True
+    quick: ClassVar[bool] = True  # whether a thousand histories are encoded within a second
     width: int
 
     def __init__(self, items: Items, settings: Any = None) -> None:

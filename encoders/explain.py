@@ -328,19 +328,16 @@ class _Shared:
         names = list(dict.fromkeys(attributes[item - 1]))
         has = [set(attributes[number - 1]) if number else set() for number in self._ids[row].tolist()]
         held = np.array([[name in theirs for theirs in has] for name in names], np.bool_).reshape(len(names), len(has))
-        if self.how == SHARED:
-            effects = held @ self._shares[row]
-        else:
-            effects = self._scores[row] - self._without(row, item, held)
+        effects = held @ self._shares[row] if self.how == SHARED else self._left_out(row, item, held)
         return list(zip(names, effects.tolist(), strict=True))
 
-    def _without(self, row: int, item: int, held: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Scores (A,) of the item without the places of a history that are held (A, H), the others staying."""
+    def _left_out(self, row: int, item: int, held: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """By how much the score falls (A,) without the places of a history that are held (A, H), the others staying."""
         if not held.any():
-            return np.full(len(held), self._scores[row])
+            return np.zeros(len(held))
         rows = {name: np.repeat(array[row : row + 1], len(held), axis=0) for name, array in self._histories.items()}
         less = {name: np.where(held, 0, array) for name, array in rows.items() if name.startswith("history_")}
-        return self._encoder.score({**rows, **less})[:, item].astype(np.float64)
+        return np.asarray(self._scores[row] - self._encoder.score({**rows, **less})[:, item], np.float64)
 
 
 def _attributes(

@@ -58,7 +58,8 @@ def user_features(log: Interactions, until: float) -> pd.DataFrame:
     Notes
     -----
     Sessions are those that the rows before `until` name, or else are told by pauses of `INACTIVITY_DAYS`. What a user
-    did before a log of ``scripts/collect.py`` begins is under one number there, −1: it counts as one session.
+    did before a log of ``scripts/collect.py`` begins is under one number there, −1: it counts as one session wherever
+    rows of later ones are read.
     """
     rows = _rows(log, until)
     table, longest = _common(rows, "user", log.users, until), _longest(log, until)

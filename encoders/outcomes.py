@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
 from .base import Encoder, EncoderError
+from .features import ITEM_FEATURES, USER_FEATURES, item_features, user_features
 from .interactions import Interactions
 from .predictors import PENALTIES
 from .survival import FEATURES, session_features
@@ -101,15 +102,20 @@ class Parts:
         """What an encoder may learn from."""
         return self.log.take((self.part[self.log.user] == 0) & (self.log.time < self.time))
 
-    def shown(self, part: str, encoder: Encoder) -> Outcomes:
-        """Items that were shown in a session, and whether they were opened."""
+    def shown(self, part: str, encoder: Encoder, features: bool = False) -> Outcomes:
+        """Items that were shown in a session, and whether they were opened.
+
+        With features, those of `user_features` follow each user vector and those of `item_features` each item vector,
+        as ``log(1 + x)``: of all that any user did before the day of the row.
+        """
         log = self.log
         first = self.sessions.groupby("user")["begin"].min().reindex(range(log.users), fill_value=np.inf).to_numpy()
-        return self._items(part, encoder, log.time >= first[log.user], log.consumed)  # not what came before the log
+        later = log.time >= first[log.user]  # not what came before the log
+        return self._items(part, encoder, later, log.consumed, features)
 
-    def consumed(self, part: str, encoder: Encoder) -> Outcomes:
-        """Items that were consumed, and how much of them."""
-        return self._items(part, encoder, self.log.consumed, self.log.completion)
+    def consumed(self, part: str, encoder: Encoder, features: bool = False) -> Outcomes:
+        """Items that were consumed, and how much of them; with features as in `shown`."""
+        return self._items(part, encoder, self.log.consumed, self.log.completion, features)
 
     def sessions_of(self, part: str, encoder: Encoder, within: float) -> Outcomes:
         """Sessions, and whether the user came back within some days; NaN where the log ends before them.
@@ -133,14 +139,35 @@ class Parts:
         known = np.where(left + within <= end, returned & (days <= within), np.nan)
         return Outcomes(user, self._encode(encoder, user, left), features, known, days, returned)
 
-    def _items(self, part: str, encoder: Encoder, these: NDArray[np.bool_], outcome: NDArray[np.generic]) -> Outcomes:
+    def _items(
+        self,
+        part: str,
+        encoder: Encoder,
+        these: NDArray[np.bool_],
+        outcome: NDArray[np.generic],
+        features: bool,
+    ) -> Outcomes:
         log = self.log
         rows = np.flatnonzero(these)
         rows = rows[self._rows(part, self.part[log.user[rows]], log.time[rows])]
         vectors = encoder.item_vectors[log.item[rows]].astype(np.float64)
         told = self._encode(encoder, log.user[rows], log.time[rows])
+        if features:
+            of_users, of_items = self._features(rows)
+            told = np.concatenate([told, of_users], axis=1, dtype=np.float32)
+            vectors = np.concatenate([vectors, of_items], axis=1)
         nothing = np.zeros(0)
         return Outcomes(log.user[rows], told, vectors, outcome[rows].astype(np.float64), nothing, nothing.astype(bool))
+
+    def _features(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Features of users and items before the day of each row; counting anew for each row would take too long."""
+        log, day = self.log, np.floor(self.log.time[rows])
+        of_users, of_items = (np.zeros((len(rows), len(names))) for names in (USER_FEATURES, ITEM_FEATURES))
+        for begin in np.unique(day):
+            these = day == begin
+            of_users[these] = user_features(log, begin).to_numpy()[log.user[rows[these]]]
+            of_items[these] = item_features(log, begin).to_numpy()[log.item[rows[these]] - 1]
+        return np.log1p(of_users), np.log1p(of_items)
 
     def _rows(self, part: str, parts: NDArray[np.int64], time: NDArray[np.float64]) -> NDArray[np.int64]:
         """Rows of a part, drawn evenly where there are too many."""

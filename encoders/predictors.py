@@ -103,8 +103,8 @@ class InterestPredictor(Saved):
 
     Attributes
     ----------
-    W, V : (E,) array
-        Weights of user and item vectors.
+    W, V : arrays
+        Weights of user and item vectors, which features may follow.
     b : float
         Bias.
     m : float
@@ -125,7 +125,7 @@ class InterestPredictor(Saved):
         Parameters
         ----------
         users, items : (n, E) array
-            Vectors of who was shown what.
+            Vectors of who was shown what; without `match` they may differ in width.
         opened : (n,) bool
             Whether it was opened; both must occur.
         penalty : float
@@ -139,7 +139,7 @@ class InterestPredictor(Saved):
             If shapes do not fit, a value is not finite, or all or none were opened.
         """
         u, i = _rows("users", users), _rows("items", items)
-        columns = np.concatenate([u, i] + [_dot(u, i)[:, None]] * match, axis=1)
+        columns = np.concatenate([u, i, _dot(u, i)[:, None]] if match else [u, i], axis=1)
         weights, b = _logistic(columns, opened, penalty)
         E = u.shape[1]
         return cls(weights[:E], weights[E : E + i.shape[1]], b, float(weights[-1]) if match else 0.0)

@@ -110,13 +110,13 @@ def measure(source: Source, name: str, seed: int, report: Report = quiet) -> pd.
     DataFrame
         A row for each user and case (``warm``, ``cold users``, ``no history``, ``cold items``): the measures of
         `evaluate`, the case's ``coverage``, and ``fit_seconds`` (of processor time) and ``encode_ms`` (of `SPEED_ROWS`
-        histories), the same in all rows. For encoders, rows of ``{name}+text`` for the cold cases follow.
+        histories), the same in all rows. For quick encoders, rows of ``{name}+text`` for the cold cases follow.
     """
     parts = _parts(source, seed)
     scorer, spent, speed = _fit(source, parts, name, seed, report)
     cold = {"cold users": parts.cold_users, "no history": parts.cold_users_empty, "cold items": parts.cold_items}
     tables = [_measured(scorer, cases, name, case) for case, cases in {"warm": parts.warm, **cold}.items()]
-    if isinstance(scorer, Encoder):
+    if isinstance(scorer, Encoder) and scorer.quick:
         settings = ColdStartSettings(inner=name, inner_settings=ENCODERS[name].settings)
         helped = ColdStart(source.items, settings, inner=scorer, profiles=source.profiles)
         helped.fit(parts.train, parts.validation, seed=seed)

@@ -216,20 +216,23 @@ def integrated_brier(survival: ArrayLike, days: ArrayLike, returned: ArrayLike, 
 def _maximum(model: Any, names: NDArray[np.int64]) -> tuple[Array, Array]:
     """Coefficients and standard errors at the maximum of the penalised likelihood, which is concave: there is one."""
     size = len(names)
-    ridge = _PENALTY * np.eye(size)
-    found = minimize(
-        lambda beta: -model.loglike(beta) + 0.5 * _PENALTY * beta @ beta,
-        np.zeros(size),
-        method="trust-exact",
-        jac=lambda beta: -model.score(beta) + _PENALTY * beta,
-        hess=lambda beta: -model.hessian(beta) + ridge,
-        options={"gtol": 1e-6 * len(model.endog)},
-    )
+
+    def loss(beta: Array) -> float:
+        return float(0.5 * _PENALTY * beta @ beta - model.loglike(beta))
+
+    def slope(beta: Array) -> Array:
+        return np.asarray(_PENALTY * beta - model.score(beta))
+
+    def curvature(beta: Array) -> Array:
+        return np.asarray(_PENALTY * np.eye(size) - model.hessian(beta))
+
+    options: Any = {"gtol": 1e-6 * len(model.endog)}
+    found = minimize(loss, np.zeros(size), method="trust-exact", jac=slope, hess=curvature, options=options)
     if not found.success:
         worst = int(np.argmax(np.abs(found.x)))
         largest = f"column {names[worst]} has the largest coefficient, {found.x[worst]:.3g}"
         raise EncoderError(f"the fit did not converge ({found.message}); {largest}: leave it out, or give more rows")
-    return found.x, np.sqrt(np.diag(np.linalg.inv(-model.hessian(found.x) + ridge)))
+    return found.x, np.sqrt(np.diag(np.linalg.inv(curvature(found.x))))
 
 
 def _count_below(values: NDArray[np.int64], start: NDArray[np.int64], bound: NDArray[np.int64]) -> NDArray[np.int64]:

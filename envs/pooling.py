@@ -121,8 +121,15 @@ def check_ids(ids: NDArray[np.float32], items: int) -> None:
         raise ValueError(f"history_ids holds {ids[wrong][0]:g}; items are 1 to {items}, 0 is padding")
 
 
+def padded(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, E) to (N + 1, E), float32, with a row of zeros for the padding."""
+    table = np.zeros((len(vectors) + 1, vectors.shape[1]), np.float32)
+    table[1:] = vectors
+    return table
+
+
 def padded_vectors(vectors: NDArray[np.float32], items: int) -> NDArray[np.float32]:
-    """(N, E) vectors of the items of a catalogue to (N+1, E) with a row of zeros for the padding, checked.
+    """`padded` vectors of the items of a catalogue, checked.
 
     Raises
     ------
@@ -139,6 +146,4 @@ def padded_vectors(vectors: NDArray[np.float32], items: int) -> NDArray[np.float
         raise ValueError(
             f"item_vectors row {row} (item {row + 1}) has a value that is not finite; encode that item again"
         )
-    padded = np.zeros((items + 1, array.shape[1]), np.float32)
-    padded[1:] = array
-    return padded
+    return padded(array)

@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.progress import BarColumn, Progress, TextColumn
@@ -165,7 +166,7 @@ def engage(args: Arguments, folder: Path, setting: Setting, place: Place) -> pd.
     states = list(dict.fromkeys((*args.states, *args.fine_tuned)))
     asked = [(place, name, seed) for seed in range(args.seeds) for name in states]
     run_all(args.workers, "states", fit_one, folder / "states", asked)
-    budget = {"steps": args.steps, "eval_users": args.validation_users, "evals": 4}
+    budget: dict[str, Any] = {"steps": args.steps, "eval_users": args.validation_users, "evals": 4}
     methods = [*((name, False) for name in args.states), *((name, True) for name in args.fine_tuned)]
     runs: dict[tuple[str, bool], list[Job]] = {method: [] for method in methods}
     for seed in range(args.seeds):

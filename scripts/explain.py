@@ -28,7 +28,7 @@ from longplay.encoders.explain import Explanation, TextEffects, explain, to_tabl
 from longplay.encoders.figures import explanation_figure, shorten
 from longplay.encoders.interactions import Interactions
 from longplay.encoders.registry import ENCODERS, load_encoder
-from longplay.encoders.study import simulated_source
+from longplay.encoders.study import collected_source
 from longplay.envs.titles import title_of
 from longplay.scripts.common import RUNS, command_line, console, prepare, run_name, set_threads, write_figure
 
@@ -110,7 +110,7 @@ def _world(args: Arguments) -> tuple[Setting, Items, Interactions | None, int]:
             raise ValueError(f"user = {user} is out of range; allowed: 0 to {len(world.people) - 1}")
         return args.setting, args.setting.items, None, user
     setting = replace(args.setting, catalog=str(run_name(args.log) / "items.parquet"))
-    source = simulated_source(run_name(args.log), setting.encoder)
+    source = collected_source(run_name(args.log), setting.encoder)
     user = int(min(source.log.user_ids, key=int)) if args.user is None else args.user
     if str(user) not in source.log.user_ids:
         raise ValueError(

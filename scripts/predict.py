@@ -4,8 +4,9 @@
     python scripts/predict.py --name predictors --log log
     python scripts/predict.py --name predictors-als --log log --encoder als
 
-An encoder is a name (fitted on the training users where it learns) or the folder of a saved one. Writes runs/NAME: the
-predictors and their recalibration (safetensors), metrics.json, reliability.png and survival.png.
+An encoder is a name (fitted on the training users where it learns) or the folder of a saved one; if that was fitted on
+anything else, as scripts/encode.py does, it may have met the users of the test, and what is measured is titled so.
+Writes runs/NAME: the predictors and their recalibration (safetensors), metrics.json, reliability.png and survival.png.
 """
 
 import json
@@ -24,28 +25,26 @@ from sklearn.metrics import r2_score, roc_auc_score, root_mean_squared_error
 from longplay.agents.stats import retention as kaplan_meier_interval
 from longplay.agents.training import write_text
 from longplay.encoders import Encoder, Items
+from longplay.encoders.base import read_header
 from longplay.encoders.calibration import (
     Isotonic,
     Platt,
     Reliability,
     brier_score,
+    expected_calibration_error,
     perfect_error,
     reliability,
 )
 from longplay.encoders.figures import reliability_figure, survival_figure
 from longplay.encoders.outcomes import PARTS, Outcomes, Parts, align_sessions, interval_over_users, tune
-from longplay.encoders.predictors import (
-    Components,
-    InterestPredictor,
-    RatingPredictor,
-    RetentionPredictor,
-)
+from longplay.encoders.predictors import Components, InterestPredictor, RatingPredictor, RetentionPredictor
 from longplay.encoders.registry import ENCODERS, load_encoder
-from longplay.encoders.study import Source, simulated_source
+from longplay.encoders.study import Source, collected_source
 from longplay.encoders.survival import ReturnTime, concordance, integrated_brier, kaplan_meier
 from longplay.scripts.common import RUNS, command_line, console, run_name, set_threads, write_figure
 
 FEW = 1000  # validation rows below which two numbers recalibrate, not a step function
+NEW, MET = "users not met before", "users whom the encoder may have met"
 GROUPS = ("most likely back", "in between", "least likely back")
 
 
@@ -88,24 +87,25 @@ def main(args: Arguments) -> None:
     _check(args)
     set_threads(1)
     source, parts = _read(args)
-    encoder = _encoder(args.encoder, source.items, parts, args.seed)
-    console.print(
-        f"{len(source.log):,} rows, {source.log.users:,} users; vectors of {args.encoder}: {encoder.width} wide"
-    )
+    encoder, seen = _encoder(args.encoder, source.items, parts, args.seed)
+    whom = MET if seen else NEW
+    about = f"{args.encoder}, {encoder.width} wide" + ", which was not fitted on the training part of this log" * seen
+    console.print(f"{len(source.log):,} rows, {source.log.users:,} users; vectors of {about}", soft_wrap=True)
     results = []
     for name, measure in (("interest", _interest), ("rating", _rating), ("retention", _retention)):
         with console.status(f"fitting {name}"):
             results += measure(parts, encoder, args, folder)
     with console.status("fitting return times"):
-        results.append(_return_time(parts, encoder, args, folder))
+        results.append(_return_time(parts, encoder, args, folder, whom))
     panels: dict[str, dict[str, Reliability]] = {}
     for result in results:
         if result.curve is not None:
             panels.setdefault(result.name.split(",")[0], {})[result.kind] = result.curve
-    write_figure(reliability_figure(panels, "Reliability on users not met before"), folder / "reliability.png")
+    write_figure(reliability_figure(panels, f"Reliability on {whom}"), folder / "reliability.png")
     content = {result.name: {metric: values for metric, *values in result.metrics} for result in results}
-    write_text(folder / "metrics.json", json.dumps({"arguments": vars(args), "metrics": content}, indent=1))
-    _print(results)
+    found = {"arguments": vars(args), "encoder_has_seen_all": seen, "metrics": content}
+    write_text(folder / "metrics.json", json.dumps(found, indent=1))
+    _print(results, whom)
     console.print(f"{folder}: metrics.json, reliability.png, survival.png", soft_wrap=True)
 
 
@@ -120,38 +120,40 @@ def _check(args: Arguments) -> None:
 
 def _read(args: Arguments) -> tuple[Source, Parts]:
     place = run_name(args.log)
-    source = simulated_source(place)
+    source = collected_source(place)
     begin = float(pd.read_parquet(place / "log.parquet", columns=["time"])["time"].min())
     sessions = align_sessions(pd.read_parquet(place / "sessions.parquet"), source.log, begin)
     return source, Parts(source.log, sessions, args.cut, args.rows, args.seed)
 
 
-def _encoder(name: str, items: Items, parts: Parts, seed: int) -> Encoder:
-    if name not in ENCODERS:
-        return load_encoder(run_name(name), items)
-    return ENCODERS[name].make(items).fit(parts.train, seed=seed)
+def _encoder(name: str, items: Items, parts: Parts, seed: int) -> tuple[Encoder, bool]:
+    """The encoder, and whether it may have learnt from more than the training part."""
+    if name in ENCODERS:
+        return ENCODERS[name].make(items).fit(parts.train, seed=seed), False
+    encoder = load_encoder(run_name(name), items)
+    return encoder, encoder.needs_fit and read_header(run_name(name))["logs"] != [parts.train.digest]
 
 
 def _interest(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
-    train, valid, test = (parts.shown(part, encoder) for part in ("train", "validation", "test"))
-    found = [_constant("opened by chance", train, test, args)]
-    for name, match in (("interest", False), ("interest with match", True)):
-        model = tune(InterestPredictor.fit, train, valid, match=match)
+    found = []
+    for name in ("interest", "interest with match", "interest with features"):
+        train, valid, test = (parts.shown(part, encoder, "features" in name) for part in PARTS)
+        model = tune(InterestPredictor.fit, train, valid, match="match" in name)
         found += _chances(name, model, valid, test, args, folder)
-    return found
+    return [_constant("opened by chance", train, test, args), *found]
 
 
 def _rating(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
-    train, test = (parts.consumed(part, encoder) for part in ("train", "test"))
-    model = RatingPredictor.fit(train.vectors, train.other, train.outcome)
-    model.save(folder / "rating.safetensors")
-    told = model.predict(test.vectors, test.other)
-    mean = np.full(len(test), train.outcome.mean())
     scores = {"RMSE": root_mean_squared_error, "R²": lambda p, y: float(r2_score(y, p))}
-    return [
-        Measured("mean completion", _metrics({"RMSE": root_mean_squared_error}, test.user, args, mean, test.outcome)),
-        Measured("rating", _metrics(scores, test.user, args, told, test.outcome)),
-    ]
+    found = []
+    for name in ("rating", "rating with features"):
+        train, test = (parts.consumed(part, encoder, "features" in name) for part in ("train", "test"))
+        model = RatingPredictor.fit(train.vectors, train.other, train.outcome)
+        model.save(folder / f"{name.replace(' ', '-')}.safetensors")
+        told = model.predict(test.vectors, test.other)
+        found.append(Measured(name, _metrics(scores, test.user, args, told, test.outcome)))
+    mean = _metrics({"RMSE": scores["RMSE"]}, test.user, args, np.full(len(test), train.outcome.mean()), test.outcome)
+    return [Measured("mean completion", mean), *found]
 
 
 def _retention(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
@@ -159,10 +161,9 @@ def _retention(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) ->
         part.take(np.isfinite(part.outcome)) for part in _sessions(parts, encoder, args, folder, PARTS)
     )
     model = tune(RetentionPredictor.fit, train, valid)
-    title = f"retention in {args.days:g} days"
     return [
         _constant(f"back in {args.days:g} days by chance", train, test, args),
-        *_chances(title, model, valid, test, args, folder, "retention"),
+        *_chances(f"retention in {args.days:g} days", model, valid, test, args, folder, "retention"),
     ]
 
 
@@ -174,7 +175,7 @@ def _sessions(parts: Parts, encoder: Encoder, args: Arguments, folder: Path, nam
     return [replace(part, vectors=components(part.vectors).astype(np.float32)) for part in found]
 
 
-def _return_time(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> Measured:
+def _return_time(parts: Parts, encoder: Encoder, args: Arguments, folder: Path, whom: str) -> Measured:
     train, test = _sessions(parts, encoder, args, folder, ("train", "test"))
     columns = [np.concatenate([part.vectors, part.other], axis=1) for part in (train, test)]
     model = ReturnTime.fit(columns[0], train.days, train.returned)
@@ -193,8 +194,7 @@ def _return_time(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) 
         name: kaplan_meier_interval(test.days[group == g], test.returned[group == g], grid)
         for g, name in enumerate(GROUPS)
     }
-    title = "Return of users not met before, in three groups by what the model tells"
-    write_figure(survival_figure(grid, means, seen, title), folder / "survival.png")
+    write_figure(survival_figure(grid, means, seen, f"Return of {whom}, by what is told"), folder / "survival.png")
     return Measured("return time", metrics)
 
 
@@ -226,9 +226,9 @@ def _chances(
     found = []
     for title, told, how in ((name, plain, "as fitted"), (f"{name}, recalibrated", mend(plain), "recalibrated")):
         metrics = _metrics(scores, test.user, args, told, test.outcome)
-        curve = reliability(told, test.outcome)
-        metrics.append(("calibration error (range if perfect)", curve.error, *perfect_error(told, seed=args.seed)))
-        found.append(Measured(title, metrics, curve, how))
+        error = expected_calibration_error(told, test.outcome)
+        metrics.append(("calibration error (range if perfect)", error, *perfect_error(told, seed=args.seed)))
+        found.append(Measured(title, metrics, reliability(told, test.outcome), how))
     return found
 
 
@@ -236,8 +236,8 @@ def _auc(chances: NDArray[Any], outcomes: NDArray[Any]) -> float:
     return float(roc_auc_score(outcomes, chances)) if 0 < outcomes.mean() < 1 else float("nan")
 
 
-def _print(results: list[Measured]) -> None:
-    table = Table(title="on users not met before, after the cut; 95 % intervals over users")
+def _print(results: list[Measured], whom: str) -> None:
+    table = Table(title=f"on {whom}, after the cut; 95 % intervals over users")
     for column in ("predictor", "metric", "value", "interval"):
         table.add_column(column, justify="right" if column in ("value", "interval") else "left")
     for result in results:

@@ -1,9 +1,12 @@
 """New items from texts, new users from profiles: in a log whose crowds the texts and profiles tell."""
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from longplay.encoders import EncoderError, registry
+from longplay.encoders import EncoderError, cold_start, registry
 from longplay.encoders.base import Encoder
 from longplay.encoders.cold_start import KAPPAS, ColdStart, ColdStartSettings, choose
 from longplay.encoders.factors import SVD, SVDSettings
@@ -175,6 +178,32 @@ class TestUsers:
             subject.encode(empty(2) | {"profile_vector": np.zeros((2, 4))})
         with pytest.raises(EncoderError, match=r"profiles of shape \(1, 5\): must be finite"):
             ColdStart(items, SETTINGS, profiles=[[np.nan] * 5])
+
+
+def test_new_likes_are_those_not_consumed_before():
+    log, later = make_log(), make_log(seed=1, start=10.0)
+    before = set(zip(log.user[log.consumed].tolist(), log.item[log.consumed].tolist(), strict=True))
+    users = np.arange(0, 60, 2)
+    pairs = zip(later.user.tolist(), later.item.tolist(), later.liked.tolist(), strict=True)
+    expected = [row for row, (u, i, liked) in enumerate(pairs) if liked and u in users and (u, i) not in before]
+    found = cold_start._new_likes(log, later, users, 10**6, seed=0)
+    assert found.tolist() == expected
+    seen = cold_start._consumed(log, users)
+    assert {(int(users[b]), int(i)) for b, i in np.argwhere(seen)} == {pair for pair in before if pair[0] in users}
+    assert set(cold_start._new_likes(log, later, users, 5, seed=0).tolist()) < set(expected)
+
+
+def test_a_large_log_needs_no_table_of_all_users_and_items():
+    n = 50_000
+    names = tuple(map(str, range(n)))
+    sizes = {"users": n, "items": n, "user_ids": names, "item_ids": names, "profiles": ("",) * n}
+    log, later = (replace(make_log(seed=seed), **sizes) for seed in (0, 1))
+    tracemalloc.start()
+    cold_start._new_likes(log, later, np.arange(n), 100, seed=0)
+    cold_start._consumed(log, np.arange(3))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6  # a byte for each pair would be 2.5e9
 
 
 def test_an_inner_encoder_of_other_settings_is_refused(items):

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from longplay.encoders import EncoderError, PooledHistory
+from longplay.encoders.features import USER_FEATURES, item_features, user_features
 from longplay.encoders.outcomes import PARTS, Parts, align_sessions, interval_over_users, tune
 from longplay.encoders.predictors import PENALTIES
 from longplay.tests.encoders.small import make_items, make_log
@@ -58,6 +59,25 @@ def test_items_come_with_what_was_known_before(parts, log):
         np.testing.assert_array_equal(found.vectors[k], ENCODER.encode(past)[0])
     shown = parts.shown("train", ENCODER)
     assert 0.5 < shown.outcome.mean() < 1.0
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_features_tell_what_was_known_before_the_day(parts, log, part):
+    plain, found = parts.shown(part, ENCODER), parts.shown(part, ENCODER, features=True)
+    np.testing.assert_array_equal(found.vectors[:, : ENCODER.width], plain.vectors)
+    np.testing.assert_array_equal(found.other[:, : ENCODER.width], plain.other)
+    np.testing.assert_array_equal(found.outcome, plain.outcome)
+    assert found.vectors.shape[1] == ENCODER.width + len(USER_FEATURES)
+    rows = np.flatnonzero((parts.part[log.user] == PARTS.index(part)) & ((log.time >= parts.time) == (part == "test")))
+    first = parts.sessions.groupby("user")["begin"].min().to_numpy()
+    rows = rows[log.time[rows] >= first[log.user[rows]]]
+    for k in (0, len(rows) // 2, len(rows) - 1):
+        day = np.floor(log.time[rows[k]])
+        past = log.take(log.time < day)  # nothing else is needed
+        of_user = user_features(past, day).loc[log.user[rows[k]]]
+        of_item = item_features(past, day).loc[log.item[rows[k]]]
+        np.testing.assert_allclose(found.vectors[k, ENCODER.width :], np.log1p(of_user), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found.other[k, ENCODER.width :], np.log1p(of_item), rtol=1e-5, atol=1e-6)
 
 
 def test_what_came_before_the_first_session_was_not_shown(log):

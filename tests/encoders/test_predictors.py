@@ -1,6 +1,7 @@
 """The worked examples, and that what is fitted is what made the data."""
 
 import doctest
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from longplay.encoders.predictors import (
     rating,
     retention,
 )
+from longplay.encoders.saved import Saved
 
 U, J = (1.0, 0.5, -0.2), (0.1, 0.3, 0.2)
 W, V = (0.2, 0.3, 0.1), (0.1, 0.2, 0.3)
@@ -89,6 +91,13 @@ def test_interest_without_match_orders_items_alike_for_all_and_with_it_by_user()
     assert orders[1][0] != orders[1][1]
     assert matched.m == pytest.approx(2.0, abs=0.25)
     assert np.corrcoef(matched.predict(u, i), expit(2.0 * (u * i).sum(axis=1)))[0, 1] > 0.99
+
+
+def test_without_match_items_may_be_wider_than_users():
+    rng = np.random.default_rng(3)
+    u, i, y = rng.normal(size=(80, 2)), rng.normal(size=(80, 5)), rng.random(80) < 0.5
+    model = InterestPredictor.fit(u, i, y)
+    np.testing.assert_allclose(model.predict(u, i), expit(u @ model.W + i @ model.V + model.b))
 
 
 def test_interest_equals_scikit_learn_on_standardised_columns():

@@ -18,6 +18,12 @@ COMMANDS = {
     "demo": "python scripts/demo.py",
     "collect": "python scripts/collect.py --name log --items 1000 --users 3000 --policy random",
     "bench": "python scripts/bench.py",
+    "encode": "python scripts/encode.py --name my-gru --encoder gru --log log",
+    "pretrain": "python scripts/pretrain.py --name films-bert",
+    "compare_encoders": "python scripts/compare_encoders.py --name encoders --log log --ratings FOLDER",
+    "explain": "python scripts/explain.py --name why --user 9123",
+    "predict": "python scripts/predict.py --name predictors --log log",
+    "bench_encoders": "python scripts/bench_encoders.py",
     "scenarios": "python scripts/scenarios.py --name scenarios",
     "signatures": "python scripts/signatures.py --name news-log --env longplay/News-v0 --reference signatures.json",
 }

@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -23,6 +24,10 @@ def ready(call, place):
 
 def read(place, name):
     content = json.loads((place / "runs" / f"{name}.json").read_text())
+    table = pd.read_csv(place / "runs" / f"{name}.csv", keep_default_na=False)
+    assert len(table) == sum(
+        1 + len(one["history"]) + len(one["attributes"]) + len(one["neighbours"]) for one in content["explanations"]
+    )
     with Image.open(place / "runs" / f"{name}.png") as image:
         assert min(image.size) > 300
     return content["explanations"]

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from longplay.encoders.features import ITEM_FEATURES, USER_FEATURES
 from longplay.encoders.predictors import Components, InterestPredictor, RatingPredictor, RetentionPredictor
+from longplay.encoders.registry import ENCODERS
 from longplay.encoders.survival import FEATURES, ReturnTime
 from longplay.scripts import collect, predict
 
@@ -36,13 +38,18 @@ def test_predictors_are_fitted_measured_and_kept(call, ready):
         "interest, recalibrated",
         "interest with match",
         "interest with match, recalibrated",
+        "interest with features",
+        "interest with features, recalibrated",
         "mean completion",
         "rating",
+        "rating with features",
         "back in 1 days by chance",
         "retention in 1 days",
         "retention in 1 days, recalibrated",
         "return time",
     ]
+    assert json.loads((folder / "metrics.json").read_text())["encoder_has_seen_all"] is False
+    assert "on users not met before" in words
     for scores in metrics.values():
         for value, low, high in scores.values():
             assert low - 1e-9 <= high
@@ -57,9 +64,30 @@ def test_predictors_are_fitted_measured_and_kept(call, ready):
     assert RatingPredictor.load(folder / "rating.safetensors").user_map.shape[1] == width
     assert InterestPredictor.load(folder / "interest.safetensors").m == 0.0
     assert InterestPredictor.load(folder / "interest-with-match.safetensors").m != 0.0
+    wider = InterestPredictor.load(folder / "interest-with-features.safetensors")
+    assert (len(wider.W), len(wider.V)) == (width + len(USER_FEATURES), width + len(ITEM_FEATURES))
+    assert RatingPredictor.load(folder / "rating-with-features.safetensors").user_map.shape[1] == len(wider.W)
     assert Components.load(folder / "components.safetensors").scale.shape == (2, width)
     assert RetentionPredictor.load(folder / "retention.safetensors").W.shape == (2 + len(FEATURES),)
     assert ReturnTime.load(folder / "return.safetensors").coefficients.shape == (2 + len(FEATURES),)
+
+
+@pytest.mark.parametrize(("known", "seen"), [("train", False), ("log", True)])
+def test_a_saved_encoder_that_has_met_the_test_users_is_said_to(call, ready, monkeypatch, known, seen):
+    monkeypatch.chdir(ready)
+    arguments = predict.Arguments(name="kept", log="log", days=1, rows=1000)
+    source, parts = predict._read(arguments)
+    learnt = {"train": parts.train, "log": source.log}[known]
+    ENCODERS["svd"].make(source.items).fit(learnt).save(ready / "runs" / f"svd-{known}")
+    code, words = call(
+        predict, "--name", f"kept-{known}", "--log", "log", "--encoder", f"svd-{known}", *QUICK, folder=ready
+    )
+    assert code == 0, words
+    content = json.loads((ready / "runs" / f"kept-{known}" / "metrics.json").read_text())
+    assert content["encoder_has_seen_all"] is seen
+    assert ("was not fitted on the training part of this log" in words) is seen
+    assert ("on users not met before" in words) is not seen
+    assert ("on users whom the encoder may have met" in words) is seen
 
 
 @pytest.mark.parametrize(
