@@ -6,27 +6,24 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, pool_history
+from ..envs.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded, pool_history
 from .base import Encoder, EncoderError, Histories, Items, Settings
 from .behaviour import behaviour_to_text
 from .cache import Vectors
 from .text import TextEncoder
 
+Float = TypeVar("Float", np.float32, np.float64)
 
-def unit_rows(vectors: Vectors) -> Vectors:
-    """Rows of unit length, float32; zeros stay zeros."""
+
+def unit_rows(vectors: NDArray[Float]) -> NDArray[Float]:
+    """Rows of unit length, float32 or float64 as they are; zeros stay zeros."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(length > 0.0, length, 1.0), np.float32)
-
-
-def padded(vectors: Vectors) -> Vectors:
-    """(N, E) to (N + 1, E) with a row of zeros for the padding."""
-    return np.concatenate([np.zeros((1, vectors.shape[1]), np.float32), vectors.astype(np.float32)])
+    return np.asarray(vectors / np.where(length > 0.0, length, 1.0), vectors.dtype)
 
 
 class Frozen(Encoder):
@@ -140,6 +137,7 @@ class TextHistory(Frozen):
     """
 
     settings_type: ClassVar[type[Settings]] = TextSettings
+    quick = False
 
     def __init__(
         self, items: Items, settings: TextSettings | None = None, text_encoder: TextEncoder | None = None
@@ -160,7 +158,7 @@ class TextHistory(Frozen):
         self._met.update(zip(fresh, self._encoder.encode_uncached(fresh), strict=True))
         for text in told:
             self._met.move_to_end(text)
-        vectors = np.stack([self._met[text] for text in told])
+        vectors = np.array([self._met[text] for text in told], np.float32).reshape(len(told), self.width)
         while len(self._met) > self.settings.memory:
             self._met.popitem(last=False)
         return vectors

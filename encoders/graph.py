@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from ..envs.pooling import padded
 from .base import Encoder, EncoderError, Histories, Report, Settings
 from .cache import Vectors
 from .early_stopping import ValidationRecall, validation_cases
 from .fitting import Schedule, train_network
-from .frozen import padded, unit_rows
+from .frozen import unit_rows
 from .matrix import WEIGHTS, entry_weights, log_matrix
 from .propagation import FEATURES, LAYERS, LOSSES, Propagation, attention_tables
 
@@ -54,7 +55,7 @@ class GraphSettings(Settings):
     epochs: int = 30
     """Passes over the edges at most."""
     batch_size: int = 4096
-    """Edges of a step. Each step passes messages on the whole graph: few and large ones are quick."""
+    """Edges of a step, half of all at most. Each step passes messages on the whole graph: few and large are quick."""
     learning_rate: float = 0.02
     """At its highest."""
     patience: int = 4
@@ -106,10 +107,13 @@ class Graph(Encoder):
         if validation is not None:
             cases = validation_cases(log, validation)
             judge = ValidationRecall(self, cases, lambda: self._take(network))
+        edges, schedule = len(matrix.data), self.settings.schedule()
+        # The edges of a step bear no messages: were they all, none would be left to learn from.
+        schedule = dataclasses.replace(schedule, batch_size=min(schedule.batch_size, max(1, edges // 2)))
         train_network(
             network,
-            _Edges(len(matrix.data)),
-            self.settings.schedule(),
+            _Edges(edges),
+            schedule,
             seed=seed,
             score=judge,
             collate=lambda edges: {"edge": torch.tensor(edges)},

@@ -17,6 +17,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from .base import Encoder, EncoderError, Histories, Report, Settings
 from .cache import Vectors
+from .frozen import unit_rows
 from .matrix import (
     WEIGHTS,
     Matrix,
@@ -49,9 +50,7 @@ def cosine_similarity(matrix: NDArray[Any]) -> NDArray[np.float64]:
         1/2  1/2  1    a
         b    a    a    1
     """
-    rows = np.asarray(matrix, np.float64)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    rows = rows / np.where(length > 0.0, length, 1.0)
+    rows = unit_rows(np.asarray(matrix, np.float64))
     return np.asarray(rows @ rows.T)
 
 
@@ -170,8 +169,10 @@ class ItemNeighbours(_Neighbours):
         """Exact: the terms of the sum."""
         self.encode(histories)  # which checks them
         ids = histories["history_ids"].astype(np.int64)
-        found = self._similarity[ids.ravel(), np.repeat(item, ids.shape[1])]
-        return np.asarray(entry_weights(histories, self.settings.weights) * np.asarray(found).reshape(ids.shape))
+        shares = entry_weights(histories, self.settings.weights)
+        if ids.size:  # else what scipy finds is of another type and shape
+            shares *= self._similarity[ids.ravel(), np.repeat(item, ids.shape[1])].reshape(ids.shape)
+        return shares
 
     def nearest_items(self, item: int, k: int = 10) -> tuple[NDArray[np.int64], Vectors]:
         """The at most k nearest items of an item, and their similarities; the nearest first."""

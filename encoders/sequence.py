@@ -94,7 +94,8 @@ class Sequence(Encoder):
     Attributes
     ----------
     network : SequenceNetwork
-        A torch module; `SequenceNetwork.forward_history` takes observations as tensors and can be trained further.
+        A torch module. It can be trained further through `SequenceNetwork.forward_history`, which takes observations
+        as tensors; through its own loss only as fitted, and not as loaded.
     """
 
     settings_type = SequenceSettings

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..envs.pooling import padded
+from .base import EncoderError
 from .sequence_cells import HOURS, Pool, Recurrent, TargetAttention, Transformer
 
 FEATURES = 3  # completion, log dwell, log gap
@@ -67,8 +69,7 @@ class SequenceNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.longest, self.completion_weight, self.negatives = longest, completion_weight, negatives
-        padding = np.zeros((1, vectors.shape[1]), np.float32)
-        self.register_buffer("vectors", torch.tensor(np.concatenate([padding, vectors])), persistent=False)
+        self.register_buffer("vectors", torch.from_numpy(padded(vectors)), persistent=False)
         self.register_buffer("minutes", torch.tensor(np.append(np.float32(0.0), minutes)), persistent=False)
         self.register_buffer("counts", torch.zeros(len(minutes) + 1), persistent=False)
         self.text = nn.Linear(vectors.shape[1], size)
@@ -193,6 +194,12 @@ class SequenceNetwork(nn.Module):
             Items oldest first, padded at the end; days from each to the next.
         target, target_completion : (B, L + 1)
             What followed the beginning and each of the items; 0 where nothing is to be predicted.
+
+        Raises
+        ------
+        EncoderError
+            If the network was loaded: how often items were consumed, which tells what targets compete with, is of the
+            log, and not saved.
         """
         table = self.item_table()
         tokens, gap = self.tokens(ids, completion, gap, table)
@@ -221,6 +228,9 @@ class SequenceNetwork(nn.Module):
         Subtracting the log chance from a sampled item's logit makes the sampled softmax aim at the whole one.
         """
         met = torch.nonzero(self.counts > 0)[:, 0]
+        if not len(met):
+            defect = "no item is known to have been consumed: how often each was is not saved"
+            raise EncoderError(f"{defect}. Fix: train on through forward_history, or fit the encoder again")
         if not 0 < self.negatives < len(met):
             return met, torch.zeros(len(met)), torch.searchsorted(met, target)
         drawn = met[torch.randint(len(met), (self.negatives,))]

@@ -138,9 +138,7 @@ def split(
     """
     _check(log, test_share, validation_share, cold_users, cold_items, shown)
     start, end = _cuts(log, validation_start, validation_share, test_start, test_share)
-    rng = np.random.default_rng(seed)
-    cold_user = _draw(rng, log.users, log.user, cold_users)
-    cold_item = _draw(rng, log.items + 1, log.item[log.consumed], cold_items)
+    cold_user, cold_item = _hold_out(log, cold_users, cold_items, seed)
     learnable = ~cold_user[log.user] & ~cold_item[log.item]
     train = log.take(learnable & (log.time < start))
     known = _mask(log.items + 1, train.item[train.consumed])
@@ -244,8 +242,14 @@ def _cuts(
     return start, end
 
 
+def _hold_out(log: Interactions, cold_users: float, cold_items: float, seed: int) -> tuple[Mask, Mask]:
+    """Users (U,) and items (N + 1,) to hold out."""
+    rng = np.random.default_rng(seed)
+    return _draw(rng, log.users, log.user, cold_users), _draw(rng, log.items + 1, log.item[log.consumed], cold_items)
+
+
 def _draw(rng: np.random.Generator, size: int, numbers: NDArray[np.int64], share: float) -> Mask:
-    """Hold out a share of the numbers that occur, drawn evenly, as a mask (size,)."""
+    """A share of the numbers that occur, drawn evenly, as a mask (size,)."""
     present = np.unique(numbers)
     return _mask(size, rng.permutation(present)[: round(share * len(present))])
 

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..envs.pooling import padded
 from .base import Encoder, EncoderError, Histories, Items, Report, Settings
 from .cache import Vectors
 from .early_stopping import ValidationRecall, validation_cases
 from .fitting import Schedule, train_network
-from .frozen import TextHistory, TextSettings, padded, unit_rows
+from .frozen import TextHistory, TextSettings, unit_rows
 from .interactions import Interactions
+from .model_folder import ModelFolder
 from .split_bert import SplitBert, States, read_items
 from .tower_network import Pairs, TowerNetwork, memory_weights
 
@@ -139,7 +141,7 @@ class Tower(Encoder):
         judge = None
         if validation is not None:
             judge = ValidationRecall(self, validation_cases(log, validation, settings.history), self._take)
-        about = self._about(log, validation)
+        about = self._about(log, validation) | {"bert": bert and bert.identity}
         common: dict[str, Any] = {"seed": seed, "score": judge, "collate": pairs.collate, "report": report}
         schedule = self._schedule(settings.epochs, settings.batch_size, settings.learning_rate)
         about["part"] = "heads"
@@ -256,6 +258,12 @@ class Tower(Encoder):
             self._reader = self._make_reader(bert)
         texts = torch.from_numpy(self._reader.encode(histories))
         return texts @ self._tables["head.weight"].T + self._tables["head.bias"]
+
+    def _header(self) -> dict[str, object]:
+        header = super()._header()
+        if self.settings.user == "text":  # BERT's lower layers read users, and are not among the weights
+            header["bert"] = ModelFolder.find(self.settings.model).content_hash()
+        return header
 
     def _make_reader(self, bert: Any) -> TextHistory:
         settings = self.settings

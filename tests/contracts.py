@@ -126,12 +126,9 @@ class EncoderContract:
 
     def test_a_batch_of_nobody_gives_arrays_of_no_rows(self, subject, histories):
         nobody = {name: array[:0] for name, array in histories.items()}
-        found = {
-            (0, subject.width): subject.encode(nobody),
-            (0, self.items + 1): subject.score(nobody),
-            nobody["history_ids"].shape: subject.contributions(nobody, np.zeros(0, np.int64)),
-        }
-        for shape, array in found.items():
+        shares = subject.contributions(nobody, np.zeros(0, np.int64))
+        expected = (0, subject.width), (0, self.items + 1), nobody["history_ids"].shape
+        for array, shape in zip((subject.encode(nobody), subject.score(nobody), shares), expected, strict=True):
             assert array.shape == shape
             assert array.dtype == np.float32
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from longplay.encoders import EncoderError
-from longplay.encoders.frozen import padded, unit_rows
+from longplay.encoders.frozen import unit_rows
 from longplay.encoders.graph import Graph, GraphSettings
 from longplay.encoders.matrix import log_matrix
 from longplay.encoders.propagation import LAYERS, Propagation
+from longplay.envs.pooling import padded
 from longplay.tests.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log
 
@@ -191,6 +192,20 @@ class TestGraph:
         np.testing.assert_allclose(cosine, unit[near] @ unit[7], rtol=1e-5)
         with pytest.raises(EncoderError, match="item 31 is unknown; items are 1 to 30"):
             graph.nearest_items(31)
+
+    @pytest.mark.parametrize("layer", LAYERS)
+    def test_a_log_smaller_than_a_batch_is_learnt_from(self, layer):
+        """Learned vectors alone, so that no text says whose crowd an item is of."""
+        log = make_log(users=200, items=200)
+        assert 2600 < len(log_matrix(log, "completion").data) < GraphSettings().batch_size
+        graph = Graph(make_items(200), GraphSettings(layer=layer, features="ids")).fit(log, seed=0)
+        best = np.argsort(-graph.score(everything(log)), axis=1)[:, :10]
+        own = best % 2 != np.arange(200)[:, None] % 2
+        assert own.mean() >= 0.9
+
+    def test_the_smallest_log_is_learnt_from(self, log):
+        one = log.take(np.flatnonzero(log.consumed)[:1])
+        assert np.isfinite(Graph(make_items(), GraphSettings(**QUICK)).fit(one).item_vectors).all()
 
     @pytest.mark.parametrize("layer", LAYERS)
     @pytest.mark.parametrize(("features", "known"), [("ids", False), ("text", True)])

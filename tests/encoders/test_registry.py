@@ -9,6 +9,7 @@ from longplay.encoders.base import Encoder
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.tests.encoders.small import make_items
 
+OTHER = dict.fromkeys(("settings", "fingerprint", "logs", "file", "sha256")) | {"encoder": "Other"}
 MADE = [name for name in ENCODERS if name != "text"]  # its items need vectors of the BERT's width
 
 
@@ -42,7 +43,7 @@ def test_a_folder_leads_back_to_its_class(tmp_path):
         (None, "encoder.json cannot be read"),
         ("not JSON", "encoder.json cannot be read"),
         ("[]", "describes no encoder"),
-        (json.dumps({"encoder": "Other", "settings": {}, "file": "x", "sha256": "0"}), "its encoder is 'Other'; known"),
+        (json.dumps(OTHER), "its encoder is 'Other'; known"),
     ],
 )
 def test_what_is_no_encoder_is_said(tmp_path, content, said):

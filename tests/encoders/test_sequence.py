@@ -328,11 +328,13 @@ def test_the_network_trains_on_as_part_of_another(untrained):
     assert np.abs(after - before).max() > 1e-3
 
 
-def test_no_histories_give_no_vectors(untrained):
-    none = {name: np.zeros((0, 5), np.float32) for name in NAMES}
-    assert untrained.encode(none).shape == (0, untrained.width)
-    assert untrained.score(none).shape == (0, 10)
-    assert untrained.contributions(none, np.zeros(0, np.int64)).shape == (0, 5)
+def test_a_loaded_network_says_that_its_own_loss_is_gone(untrained, tmp_path):
+    batch = Windows(log_of([(0, 1, 0.0, 1.0), (0, 2, 1.0, 1.0)], items=9), 5).arrays
+    assert torch.isfinite(untrained.network(**batch)["loss"])
+    untrained.save(tmp_path)
+    loaded = Sequence.load(tmp_path, untrained.items)
+    with pytest.raises(EncoderError, match=r"is not saved\. Fix: train on through forward_history, or fit the encoder"):
+        loaded.network(**batch)
 
 
 @pytest.mark.parametrize(

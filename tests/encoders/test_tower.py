@@ -1,15 +1,17 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 from longplay.encoders import EncoderError, Items
 from longplay.encoders.cross_validation import cross_validate
 from longplay.encoders.early_stopping import validation_cases
 from longplay.encoders.evaluation import evaluate
 from longplay.encoders.frozen import PooledHistory
-from longplay.encoders.split_bert import SplitBert
+from longplay.encoders.split_bert import SplitBert, read_items
 from longplay.encoders.text import TextEncoder
 from longplay.encoders.tower import Tower, TowerSettings
 from longplay.encoders.tower_network import Pairs, nearest
@@ -207,6 +209,34 @@ def test_it_draws_from_no_generator_of_the_callers():
     torch.manual_seed(5)
     Tower(make_items(), tiny(epochs=1, tuning_epochs=1)).fit(make_log())
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("user", ["text", "pooled"])
+def test_another_bert_is_refused_on_loading_where_users_are_read_by_it(user, tmp_path):
+    folder = shutil.copytree(tiny_bert()[0], tmp_path / "bert")
+    tower = Tower(make_items(), tiny(model=str(folder), user=user, tokens=64, epochs=1, tuning_epochs=1))
+    tower.fit(make_log()).save(tmp_path / "tower")
+    histories = make_log().histories(np.arange(5), 5.0)
+    again = Tower.load(tmp_path / "tower", tower.items)
+    np.testing.assert_array_equal(again.encode(histories), tower.encode(histories))
+    file = folder / "model.safetensors"
+    save_file({name: weight + np.float32(0.01) for name, weight in load_file(file).items()}, file)
+    if user == "text":
+        with pytest.raises(EncoderError, match="its bert is"):
+            Tower.load(tmp_path / "tower", tower.items)
+    else:
+        assert Tower.load(tmp_path / "tower", tower.items).width == tower.width
+
+
+def test_checkpoints_of_another_bert_are_not_gone_on_from(tmp_path):
+    folder = shutil.copytree(tiny_bert()[0], tmp_path / "bert")
+    make, log = lambda: Tower(make_items(), tiny(model=str(folder), epochs=1, tuning_epochs=1)), make_log()
+    make().fit(log, folder=tmp_path / "fit")
+    file = folder / "model.safetensors"
+    save_file({name: weight + np.float32(0.01) for name, weight in load_file(file).items()}, file)
+    read_items.cache_clear()
+    expected = make().fit(log).item_vectors
+    np.testing.assert_array_equal(make().fit(log, folder=tmp_path / "fit").item_vectors, expected)
 
 
 def test_cross_validation_tests_each_user_once_and_learns():
