@@ -38,7 +38,7 @@ from longplay.scripts.encoder_jobs import Place, cell, load, run_all
 from longplay.scripts.jobs import Job, train_all
 
 ALL = (*FLOORS, *(name for name in ENCODERS if name != "cold-start"))
-STATES = ("pooled", "tower", "als", "lightgcn", "gru", "transformer", "attention")
+STATES = ("pooled", "tower-heads", "als", "lightgcn", "gru")
 NETWORKS = ("gru", "lstm", "transformer", "attention")  # those that a policy can train further
 
 
