@@ -12,7 +12,7 @@ from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_inco
 from longplay.agents.training import write_text
 from longplay.encoders.study import WITH_TEXT
 
-FROZEN = "pooled"  # what trained encoders are compared with
+FROZEN, FLOOR = "pooled", "popularity"  # what trained encoders are compared with
 MEASURES = {"recall": "recall@10", "ndcg": "nDCG@10", "auc": "AUC"}
 COLD = {"cold users": "cold users", "no history": "no history", "cold items": "cold items"}
 
@@ -24,7 +24,8 @@ def warm(results: pd.DataFrame, source: str) -> pd.DataFrame:
     for name, own in part.groupby("encoder"):
         row: dict[str, str] = {"encoder": str(name)} | {title: said(own, key) for key, title in MEASURES.items()}
         row["coverage"] = f"{own.groupby('seed')['coverage'].first().mean():.0%}"
-        row[f"recall@10 − {FROZEN}"] = against(part, str(name), FROZEN, "recall")
+        for other in (FROZEN, FLOOR):
+            row[f"recall@10 − {other}"] = against(part, str(name), other, "recall")
         spent = own.groupby("seed")[["fit_seconds", "encode_ms"]].first().mean()
         row |= {"fit [CPU s]": f"{spent['fit_seconds']:.0f}", "encode 1,024 [ms]": f"{spent['encode_ms']:.1f}"}
         rows.append((own.groupby("seed")["recall"].mean().mean(), row))
