@@ -70,10 +70,12 @@ def finished(workers: int, work: Work, folder: Path, jobs: Sequence[Job]) -> Ite
     try:
         running = {pool.submit(work, folder, *job): job for job in jobs}
         yield from ((running[done], done.result()) for done in as_completed(running))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    except BaseException:
         for child in multiprocessing.active_children():
             child.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def start_worker() -> None:

@@ -86,7 +86,7 @@ def test_the_command_prints_and_writes_all(call, setting, tmp_path):
     assert "5 texts a second on 1 thread(s), best of 1 alternating rounds" in output
     assert len(figures["encoding"]) == 7
     for row in figures["encoding"]:
-        assert f"{row['encoder']} {row['per_second']:,.0f}" in output
+        assert f"{row['per_second']:,.0f}" in output
     assert f"pooled {1e3 * figures['states']['pooled']['state']:.2f}" in output
 
 

@@ -106,7 +106,7 @@ class TestRefusals:
             (train, "--algorithm poo", "algorithm = 'poo' is unknown (did you mean 'ppo'?); allowed: 'ppo', 'a2c'"),
             (train, "--action weigths", "'ppo' does not take the action 'weigths'; it takes 'weights', 'query'"),
             (train, "--algorithm sac --action candidates", "'sac' does not take the action 'candidates'; it takes"),
-            (train, "--state poled", "state = 'poled' is unknown (did you mean 'pooled'?); allowed: 'pooled', 'text'"),
+            (train, "--state poled", "state = 'poled' is unknown (did you mean 'pooled'?); allowed: 'pooled', 'mean'"),
             (train, "--track onlin", "track = 'onlin' is unknown (did you mean 'online'?); allowed: 'online', 'off"),
             (compare, "--track no", "track = 'no' is unknown"),
             (demo, "--track of", "track = 'of' is unknown (did you mean 'off'?)"),

@@ -55,7 +55,7 @@ def test_an_own_log_is_learnt_measured_and_taken_as_a_state(call, tables):
 def test_encoders_and_their_settings_are_described(call):
     code, output = call(encode, "--list")
     assert code == 0
-    for word in ("lightgcn", "half_life_items=10.0", "attention of the candidate to the history"):
+    for word in ("lightgcn", "half_life_items=10.0", "kappa=2.0", "neighbours=500"):
         assert word in output
 
 
