@@ -1,9 +1,9 @@
 """Measure the text encoder beside sentence-transformers, its cache, and what states cost in training.
 
     make bench           (or: python scripts/bench_encoders.py)
-    python scripts/bench_encoders.py --texts all --states pooled runs/my-encoder
+    python scripts/bench_encoders.py --catalog runs/log/items.parquet --states pooled runs/my-gru
 
-The films of the catalogue are encoded by the default BERT. Rounds alternate between all that is measured, and the least
+The texts of the catalogue are encoded by the default BERT. Rounds alternate between all that is measured, and the least
 disturbed of each counts, because other work on the machine only ever slows a round down; by processor time and by the
 clock. sentence-transformers runs with its own default, batches of 32 in float32, and with other settings.
 """
@@ -217,11 +217,11 @@ def main(args: Arguments) -> None:
     drawn = [texts[i] for i in np.random.default_rng(0).permutation(len(texts))[:count]]
     versions = {name: importlib.metadata.version(name) for name in (PEER, "transformers", "torch")}
     figures: dict[str, Any] = {"texts": count, "catalogue": len(texts), "threads": args.threads, "versions": versions}
+    states = {state: args.setting.state_encoder(state) for state in args.states}
     with console.status("encoding"):
         figures["encoding"] = encoding(text_encoders(model), drawn, args.rounds)
         figures["reload"] = reload(texts, model, args.rounds)
     with console.status("training"):
-        states = {state: args.setting.state_encoder(state) for state in args.states}
         figures["states"] = {name: state_share(encoder, args.setting, args.users) for name, encoder in states.items()}
     report(figures, args)
     if args.json is not None:
