@@ -176,7 +176,8 @@ def _bars(axes: Axes, bars: list[tuple[str, float]], slots: int, nothing: str) -
         style: dict[str, Any] = {"ha": align, "va": "center", "fontsize": 8.5, "color": GREY}
         axes.annotate(text, (value, place), (side, 0), textcoords="offset points", **style)
     room = (0.5 if low < 0.0 < high else 0.3) * reach  # for the numbers
-    axes.set_xlim(low - (room if low < 0 else 0.0), high + (room if high > 0 else 0.0))
+    if low < high:  # else nothing contributes anything
+        axes.set_xlim(low - (room if low < 0 else 0.0), high + (room if high > 0 else 0.0))
     axes.axvline(0.0, color=INK, lw=0.8)
 
 

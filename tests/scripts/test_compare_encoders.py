@@ -8,7 +8,7 @@ import pytest
 from longplay.scripts import collect, compare_encoders, encoder_jobs, encoder_tables
 
 SMALL = "--catalog items.csv --scenario small.toml"
-STUDY = "--name study --log log --encoders random popularity pooled als --states pooled als --fine-tuned --seeds 1"
+STUDY = "--name study --log studied --encoders random popularity pooled als --states pooled als --fine-tuned --seeds 1"
 STUDY += " --users 5 --validation-users 5 --steps 256 --workers 1 --track off"
 
 
@@ -16,7 +16,9 @@ STUDY += " --users 5 --validation-users 5 --steps 256 --workers 1 --track off"
 def logged(call, place, monkeypatch):
     """A folder with a log."""
     monkeypatch.setenv("LONGPLAY_CACHE", str(place / "cache"))
-    code, output = call(collect, "--name", "log", "--users", "120", "--minari-users", "0", *SMALL.split(), folder=place)
+    code, output = call(
+        collect, "--name", "studied", "--users", "120", "--minari-users", "0", *SMALL.split(), folder=place
+    )
     assert code == 0, output
     return place
 
@@ -51,9 +53,19 @@ def test_a_study_is_measured_played_and_told(call, logged):
     assert "svd" in (folder / "tables.md").read_text()
 
     # Another log under the same name: what was measured on the old one counts no more.
-    shutil.rmtree(logged / "runs" / "log")
+    shutil.rmtree(logged / "runs" / "studied")
     call(
-        collect, "--name", "log", "--users", "120", "--minari-users", "0", "--seed", "1", *SMALL.split(), folder=logged
+        collect,
+        "--name",
+        "studied",
+        "--users",
+        "120",
+        "--minari-users",
+        "0",
+        "--seed",
+        "1",
+        *SMALL.split(),
+        folder=logged,
     )
     encoder_jobs.load.cache_clear()  # as in another process
     code, output = call(compare_encoders, *STUDY.split(), "--states", folder=logged)
