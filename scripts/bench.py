@@ -29,6 +29,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numba import njit
 
+from longplay.agents.training import write_text
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world
 from longplay.envs.world import World
@@ -222,9 +223,7 @@ def main(args: Arguments) -> None:
             figures["peers"], figures["skipped"] = peers.measure_all(args.seconds, args.rounds)
         speed_tables.peers(figures["peers"], figures["skipped"], [row for row in figures["speeds"] if "step" in row])
     if args.json is not None:
-        temporary = args.json.with_name(f"{args.json.name}.new")
-        temporary.write_text(json.dumps(figures, indent=1), encoding="utf-8")
-        temporary.replace(args.json)
+        write_text(args.json, json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from transformers.utils import logging
 
 from longplay.agents.sb3 import SlateVecEnv
 from longplay.agents.setup import RunConfig, Setting, training_env
+from longplay.agents.training import write_text
 from longplay.encoders.cache import VectorCache, Vectors, text_key
 from longplay.encoders.model_folder import ModelFolder
 from longplay.encoders.state import StateEncoder
@@ -225,9 +226,7 @@ def main(args: Arguments) -> None:
         figures["states"] = {name: state_share(encoder, args.setting, args.users) for name, encoder in states.items()}
     report(figures, args)
     if args.json is not None:
-        temporary = args.json.with_name(f"{args.json.name}.new")
-        temporary.write_text(json.dumps(figures, indent=1), encoding="utf-8")
-        temporary.replace(args.json)
+        write_text(args.json, json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":
