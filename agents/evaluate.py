@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..envs.env import SlateVectorEnv
 from ..envs.retriever import Retriever
 from ..envs.world import World
-from .base import Agent, rows
+from .base import Agent, Following, rows
 
 COLUMNS = (
     "minutes",  # dwell in the month
@@ -66,12 +66,13 @@ class Evaluator:
         sums |= {name: np.zeros(count) for name in ("diversity", "satiation")}
         shown = np.zeros(len(self.world.catalog) + 1, bool)
         active = np.ones(count, bool)
+        following = Following(agent, count)
         slates = np.zeros((count, self.world.scenario.shape.slate), np.int64)
         churned = np.zeros(count, bool)
         while active.any():
             visible = rows(observation, active)
             latent = rows(info["latent"], active)
-            slates[active] = agent.act({**visible, "latent": latent} if agent.privileged else visible)
+            slates[active] = following.act({**visible, "latent": latent} if agent.privileged else visible, active)
             first = observation["context"][:, 6] == 0
             sums["diversity"][active] += self._diversity(slates[active])
             sums["satiation"][active] += latent["satiation"].sum(axis=1)

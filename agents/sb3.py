@@ -39,7 +39,7 @@ def algorithm_named(name: str, action: str) -> type[BaseAlgorithm]:
     if name not in ALGORITHMS:
         close = difflib.get_close_matches(name, ALGORITHMS, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ValueError(f"algorithm = {name!r} is unknown{hint}; allowed: {', '.join(map(repr, ALGORITHMS))}")
+        raise ValueError(f"agent = {name!r} is unknown{hint}; allowed: {', '.join(map(repr, ALGORITHMS))}")
     algorithm, actions = ALGORITHMS[name]
     if action not in actions:
         raise ValueError(f"{name!r} does not take the action {action!r}; it takes {', '.join(map(repr, actions))}")

@@ -109,7 +109,7 @@ class RunConfig:
 
     setting: Setting = dataclasses.field(default_factory=Setting)
     """What is recommended to whom."""
-    algorithm: str = "ppo"
+    agent: str = "ppo"
     """ppo, a2c, sac, td3 or ddpg."""
     action: str = "weights"
     """weights, query or candidates."""
@@ -135,7 +135,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Refuse what could not run."""
-        algorithm_named(self.algorithm, self.action)
+        algorithm_named(self.agent, self.action)
         if not (Path(self.state) / ENCODER_FILE).is_file():
             one_of("state", self.state, (*STATES, "a folder with a fitted encoder"))
         for name, low, high in (
@@ -156,7 +156,7 @@ class RunConfig:
         """Name of the method in tables: what two seeds of it share."""
         state = "" if self.state == "pooled" else f" {Path(self.state).name}"
         return (
-            f"{self.algorithm.upper()} {self.action} γ={self.gamma:g}{state}{' fine-tuned' if self.fine_tune else ''}"
+            f"{self.agent.upper()} {self.action} γ={self.gamma:g}{state}{' fine-tuned' if self.fine_tune else ''}"
         )
 
     def to_json(self) -> str:
@@ -178,16 +178,16 @@ class RunConfig:
     def settings(self) -> dict[str, Any]:
         """Keyword arguments of the algorithm."""
         common: dict[str, Any] = {"gamma": self.gamma, "seed": self.seed, "learning_rate": self.learning_rate}
-        if self.algorithm == "ppo":
+        if self.agent == "ppo":
             # Short rollouts, so that there are many updates; 0.8 because the minutes of single slates are noisy.
             common |= {"n_steps": 16, "batch_size": 1024, "n_epochs": 10, "gae_lambda": 0.8}
-        elif self.algorithm == "a2c":
+        elif self.agent == "a2c":
             common |= {"n_steps": 8}
         else:
             # One gradient step for each slate of the batch would take a thousand times longer than the environment.
             common |= {"train_freq": 1, "gradient_steps": 4, "learning_starts": 20 * self.num_envs}
             common |= {"buffer_size": 50_000, "batch_size": 512}
-        if self.algorithm in ("ppo", "a2c") and self.action != "candidates":
+        if self.agent in ("ppo", "a2c") and self.action != "candidates":
             common["policy_kwargs"] = {"log_std_init": -1.0}
         return common
 
@@ -195,7 +195,7 @@ class RunConfig:
 def load_agent(folder: Path, config: RunConfig, setting: Setting) -> SB3Agent:
     """The policy that a run kept: the best on the validation users."""
     states, action_map = setting.states(config.state, config.fine_tune), setting.action_map(config.action)
-    model = load_policy(folder, config.algorithm, config.action, states, action_map.space, **config.settings)
+    model = load_policy(folder, config.agent, config.action, states, action_map.space, **config.settings)
     about = folder / "policy.json"
     check_encoder(about, json.loads(about.read_text(encoding="utf-8")).get("encoder"), states, config.state)
     return SB3Agent(model, states, action_map, name=config.label)

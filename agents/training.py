@@ -51,9 +51,9 @@ def train(
     setting = config.setting
     states = setting.states(config.state, config.fine_tune)
     env = SlateVecEnv(training_env(config), states)
-    algorithm: Any = algorithm_named(config.algorithm, config.action)
+    algorithm: Any = algorithm_named(config.agent, config.action)
     noise = {}
-    if config.algorithm in ("td3", "ddpg"):  # deterministic policies, which do not explore by themselves
+    if config.agent in ("td3", "ddpg"):  # deterministic policies, which do not explore by themselves
         size = env.action_space.shape or (1,)
         noise["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, EXPLORATION))
     policy, settings = policy_for(states, config.settings | noise)

@@ -26,7 +26,7 @@ class TinyRun(RunConfig):
 
     @property
     def settings(self):
-        return {**super().settings, **TINY.get(self.algorithm, TINY["off-policy"])}
+        return {**super().settings, **TINY.get(self.agent, TINY["off-policy"])}
 
 
 def unit_vectors(catalog):

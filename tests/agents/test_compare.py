@@ -295,7 +295,7 @@ class TestReport:
 
 class TestRunConfig:
     def test_it_reads_what_it_wrote(self, setting, tmp_path):
-        config = RunConfig(setting=dataclasses.replace(setting, world_seed=3), algorithm="sac", gamma=0.5, seed=7)
+        config = RunConfig(setting=dataclasses.replace(setting, world_seed=3), agent="sac", gamma=0.5, seed=7)
         (tmp_path / "config.json").write_text(config.to_json(), encoding="utf-8")
         assert RunConfig.from_json(tmp_path / "config.json") == config
 
@@ -317,7 +317,7 @@ class TestRunConfig:
         with pytest.raises(ValueError, match=f"{field} = {value!r} is out of range; allowed: "):
             RunConfig(**{field: value})
 
-    @pytest.mark.parametrize(("field", "value", "close"), [("state", "pool", "pooled"), ("algorithm", "ppp", "ppo")])
+    @pytest.mark.parametrize(("field", "value", "close"), [("state", "pool", "pooled"), ("agent", "ppp", "ppo")])
     def test_unknown_names_come_with_the_closest_one(self, field, value, close):
         with pytest.raises(ValueError, match=rf"{field} = '{value}' is unknown \(did you mean '{close}'\?\); "):
             RunConfig(**{field: value})
@@ -329,7 +329,7 @@ class TestRunConfig:
     def test_labels_tell_methods_apart(self):
         labels = {
             RunConfig(**changes).label
-            for changes in ({}, {"gamma": 0.0}, {"algorithm": "sac"}, {"action": "query"}, {"state": "text"})
+            for changes in ({}, {"gamma": 0.0}, {"agent": "sac"}, {"action": "query"}, {"state": "text"})
         }
         assert len(labels) == 5
         assert RunConfig(seed=3).label == RunConfig().label

@@ -44,7 +44,7 @@ def test_features_are_the_states_until_they_are_trained(setting, states, folders
     assert features.shape == (len(states[0]["candidates"]), extractor.features_dim)
     np.testing.assert_allclose(features.detach().numpy(), encoder(states[0]), rtol=0, atol=1e-5)
     for algorithm in (PPO, SAC):  # which draw weights of their own policies anew
-        config = tiny_run(setting, algorithm=algorithm.__name__.lower())
+        config = tiny_run(setting, agent=algorithm.__name__.lower())
         policy, settings = policy_for(opened, config.settings)
         model = algorithm(policy, SlateVecEnv(training_env(config), opened), device="cpu", **settings)
         own = getattr(model.policy, "features_extractor", None) or model.policy.actor.features_extractor
@@ -57,7 +57,7 @@ def test_features_are_the_states_until_they_are_trained(setting, states, folders
 
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 def test_a_training_changes_the_network_and_its_policy_is_kept(setting, states, folders, tmp_path, algorithm):
-    config = tiny_run(setting, algorithm=algorithm, state=str(folders / "gru"), fine_tune=True, steps=256, evals=1)
+    config = tiny_run(setting, agent=algorithm, state=str(folders / "gru"), fine_tune=True, steps=256, evals=1)
     assert config.label.endswith("gru fine-tuned")
     train(config, tmp_path, False, lambda row: None)
     before = setting.state_encoder(str(folders / "gru")).encoder.network.state_dict()
@@ -86,7 +86,7 @@ def test_a_policy_belongs_to_its_encoder(setting, folders, tmp_path):
 
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 def test_an_interrupted_training_goes_on_to_the_same_curve(setting, folders, tmp_path, algorithm):
-    config = tiny_run(setting, algorithm=algorithm, state=str(folders / "gru"), fine_tune=True, steps=512, evals=2)
+    config = tiny_run(setting, agent=algorithm, state=str(folders / "gru"), fine_tune=True, steps=512, evals=2)
     whole = train(config, tmp_path / "whole", False, lambda row: None)
 
     def interrupt(row):

@@ -169,12 +169,12 @@ class TestAlgorithmNamed:
     def test_unknown_name_is_named_with_the_closest_one(self):
         with pytest.raises(
             ValueError,
-            match=r"algorithm = 'pppo' is unknown \(did you mean 'ppo'\?\); allowed: 'ppo', 'a2c', 'sac', 'td3'",
+            match=r"agent = 'pppo' is unknown \(did you mean 'ppo'\?\); allowed: 'ppo', 'a2c', 'sac', 'td3'",
         ):
             algorithm_named("pppo", "weights")
 
     def test_nothing_close_gives_no_hint(self):
-        with pytest.raises(ValueError, match="algorithm = 'quantile' is unknown; allowed"):
+        with pytest.raises(ValueError, match="agent = 'quantile' is unknown; allowed"):
             algorithm_named("quantile", "weights")
 
     @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ class TestAlgorithmNamed:
 @functools.cache
 def trained(setting, algorithm, action):
     """A policy after a few hundred slates."""
-    config = tiny_run(setting, algorithm=algorithm, action=action, steps=256)
+    config = tiny_run(setting, agent=algorithm, action=action, steps=256)
     encoder = setting.state_encoder("pooled")
     env = SlateVecEnv(training_env(config), encoder)
     model = algorithm_named(algorithm, action)("MlpPolicy", env, device="cpu", **config.settings)

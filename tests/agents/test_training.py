@@ -60,7 +60,7 @@ def straight(setting, tmp_path_factory):
     found = {}
     for algorithm in ALGORITHMS:
         folder = tmp_path_factory.mktemp(algorithm)
-        config, seen = tiny_run(setting, algorithm=algorithm), []
+        config, seen = tiny_run(setting, agent=algorithm), []
         found[algorithm] = config, folder, train(config, folder, False, seen.append, seconds=0.0), seen
     return found
 

@@ -111,10 +111,10 @@ class TestTrain:
             "--evals",
             "1",
         )
-        assert call(train, *arguments, "--algorithm", "sac", "--track", "off", folder=here)[0] == 0
-        code, output = call(train, *arguments, "--algorithm", "td3", "--overwrite", "--track", "off", folder=here)
+        assert call(train, *arguments, "--agent", "sac", "--track", "off", folder=here)[0] == 0
+        code, output = call(train, *arguments, "--agent", "td3", "--overwrite", "--track", "off", folder=here)
         assert code == 0, output
-        assert RunConfig.from_json(here / "runs/again/config.json").algorithm == "td3"
+        assert RunConfig.from_json(here / "runs/again/config.json").agent == "td3"
         assert not (here / "runs/again/wandb").exists()
 
 
