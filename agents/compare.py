@@ -7,32 +7,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from ..envs.scoring import Scorer
 from .base import Agent
-from .baselines import (
-    MMR,
-    GreedySimilarity,
-    Popularity,
-    RandomCandidates,
-    RandomSlate,
-    StaticCap,
-    best_of,
-    fit_minutes,
-    similarity_score,
-)
 from .evaluate import Evaluator, held_out_users
+from .linear_oracle import LinearOracle
+from .names import one_of
+from .predicted import LOGGED_STEPS as LOGGED_STEPS  # part of this module's interface
 from .references import MyopicOracle, TasteOracle
+from .rollout_planner import RolloutPlanner, Rollouts
+from .rules import QUICK, RULES, Context
 from .setup import RunConfig, Setting, load_agent
 from .stats import Interval, bootstrap_difference
 from .training import VALIDATION_LUCK
+from .tuning import TRIALS, tuned_rule
 
 TEST_LUCK = 2_000_003
-TRADE_OFFS = (0.3, 0.5, 0.7, 0.9)
-CAPS = (1, 2, 3, 5)
-LOGGED_STEPS = 60  # of 256 users: about 150 thousand shown items
 SIMILARITY = "greedy similarity"
 ORACLE = "taste oracle"
 
@@ -48,33 +38,37 @@ class Contestant:
     twin: str = ""  # name of the same method with γ = 0, if that takes part
 
 
-def rules(setting: Setting, users: int, progress: Callable[[str], None]) -> list[Contestant]:
-    """The rules, each with parameters chosen on `users` validation users."""
-    scorer = Scorer(setting.world, setting.item_vectors)
+def rules(
+    setting: Setting,
+    users: int,
+    progress: Callable[[str], None],
+    names: Sequence[str] = QUICK,
+    trials: int = TRIALS,
+    folder: Path | None = None,
+) -> list[Contestant]:
+    """The rules, each with options chosen on `users` validation users by the same budget.
+
+    Parameters
+    ----------
+    progress
+        Told what is being done.
+    names
+        Of `RULES`; by default those that need no log.
+    trials
+        Options tried of each rule that has any.
+    folder
+        Keeps the tuned rules; what is there already is not tuned again.
+    """
+    for name in names:
+        one_of("names", name, RULES)
+    context = Context(setting, progress, LOGGED_STEPS)
     people = held_out_users(setting.world, "validation", users)
     evaluator = Evaluator(setting.world, setting.item_vectors, people, VALIDATION_LUCK)
-    progress("fitting predicted minutes on logged steps")
-    env = setting.vector_env(256, "items", autoreset_mode=AutoresetMode.SAME_STEP)
-    minutes = fit_minutes(scorer, env, LOGGED_STEPS)
-    progress("choosing the trade-off of MMR")
-    mmr, _ = best_of([MMR(scorer, t) for t in TRADE_OFFS], evaluator.mean_minutes)
-    caps, notes = [], []
-    for base, score in (("similarity", similarity_score(scorer)), ("predicted minutes", minutes.score)):
-        progress(f"choosing the cap on {base}")
-        best, values = best_of([StaticCap(scorer, score, c) for c in CAPS], evaluator.mean_minutes)
-        caps.append((max(values), best))
-        notes.append(f"at most {best.cap} per topic on {base}")
-    chosen = int(np.argmax([value for value, _ in caps]))
-    listed: list[tuple[Any, str]] = [
-        (RandomSlate(setting.world), "whole catalogue"),
-        (RandomCandidates(scorer), ""),
-        (Popularity(scorer), ""),
-        (GreedySimilarity(scorer), "BERT cosine to the pooled history"),
-        (minutes, "boosted trees on logged steps"),
-        (mmr, f"λ = {mmr.trade_off:g}"),
-        (caps[chosen][1], notes[chosen]),
-    ]
-    return [Contestant(agent.name, "rule", [agent], note) for agent, note in listed]
+    found = []
+    for name in names:
+        tuned, agent = tuned_rule(name, context, evaluator, trials, folder)
+        found.append(Contestant(RULES[name].title, "rule", [agent], tuned.note))
+    return found
 
 
 def grouped(setting: Setting, folders: Sequence[Path]) -> dict[str, list[tuple[RunConfig, Path]]]:
@@ -121,13 +115,30 @@ def _check_seeds(config: RunConfig, folder: Path, other: RunConfig, where: Path)
     )
 
 
-def references(setting: Setting) -> list[Contestant]:
-    """What hidden state would make possible; in `Control` the taste oracle is exactly optimal."""
+def references(
+    setting: Setting, linear: LinearOracle | None = None, rollouts: Rollouts | None = None
+) -> list[Contestant]:
+    """What hidden state would make possible; in `Control` the taste oracle is exactly optimal.
+
+    Parameters
+    ----------
+    linear
+        The best linear oracle, from `LinearOracle.fit` or `LinearOracle.load`; takes part if given.
+    rollouts
+        Options of the planner that improves on the linear oracle (on the myopic one where there is none) by trying
+        slates in the true user model; takes part if given, at seconds a user.
+    """
     world = setting.world
-    return [
+    found = [
         Contestant("myopic oracle", "reference", [MyopicOracle(world)], "true state, candidates, looks at one slate"),
         Contestant(ORACLE, "reference", [TasteOracle(world)], "true taste, whole catalogue"),
     ]
+    if linear is not None:
+        found.append(Contestant(linear.name, "reference", [linear], "true state, candidates, looks ahead by weights"))
+    if rollouts is not None:
+        planner = RolloutPlanner.around(linear or LinearOracle(world), setting.item_vectors, rollouts)
+        found.append(Contestant(planner.name, "reference", [planner], "true state and laws, tries slates"))
+    return found
 
 
 def play(

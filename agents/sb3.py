@@ -1,6 +1,5 @@
-"""stable-baselines3 on the slate environments: a VecEnv face, algorithms by name, trained policies as agents."""
+"""stable-baselines3 and sb3-contrib: algorithms by name, and trained policies as agents, on disk and in memory."""
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,153 +10,74 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
+from sb3_contrib import QRDQN, TQC, RecurrentPPO
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
 
 from ..encoders.state import StateEncoder
 from ..envs.engine import Observation
 from ..envs.wrappers import ActionMap
-from .extractor import OpenState
+from .base import Memory
+from .names import one_of
+from .slate_policy import SlatePolicy, SlateStates
+from .vec_env import REWARD_SCALE, SlateVecEnv, States, state_space
 
-States = StateEncoder | OpenState
+__all__ = [
+    "ALGORITHMS",
+    "REWARD_SCALE",
+    "RecurrentAgent",
+    "SB3Agent",
+    "SlateVecEnv",
+    "States",
+    "agent_of",
+    "algorithm_named",
+    "check_encoder",
+    "load_policy",
+    "policy_for",
+    "save_policy",
+    "state_space",
+]
 
 BOXES = ("weights", "query")
-# Which algorithm takes which action; the discrete action has no continuous learner and the reverse.
+# Which algorithm takes which action.
 ALGORITHMS: dict[str, tuple[type[BaseAlgorithm], tuple[str, ...]]] = {
-    "ppo": (PPO, (*BOXES, "candidates")),
-    "a2c": (A2C, (*BOXES, "candidates")),
+    "ppo": (PPO, (*BOXES, "presets", "candidates")),
+    "a2c": (A2C, (*BOXES, "presets", "candidates")),
+    "ppo-stock": (PPO, ("candidates",)),  # one softmax a slot, as stable-baselines3 has it, not a `SlatePolicy`
+    "recurrent-ppo": (RecurrentPPO, (*BOXES, "presets")),
     "sac": (SAC, BOXES),
+    "tqc": (TQC, BOXES),
     "td3": (TD3, BOXES),
     "ddpg": (DDPG, BOXES),
+    "dqn": (DQN, ("presets",)),
+    "qr-dqn": (QRDQN, ("presets",)),
 }
-REWARD_SCALE = 0.1  # learners see tens of minutes, so that values are of order one; every report is in minutes
 
 
 def algorithm_named(name: str, action: str) -> type[BaseAlgorithm]:
-    """The stable-baselines3 class of a name; an error says which actions it takes."""
-    if name not in ALGORITHMS:
-        close = difflib.get_close_matches(name, ALGORITHMS, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ValueError(f"agent = {name!r} is unknown{hint}; allowed: {', '.join(map(repr, ALGORITHMS))}")
-    algorithm, actions = ALGORITHMS[name]
+    """The class of an algorithm's name; an error says which names there are, or which actions it takes."""
+    algorithm, actions = ALGORITHMS[one_of("agent", name, ALGORITHMS)]
     if action not in actions:
-        raise ValueError(f"{name!r} does not take the action {action!r}; it takes {', '.join(map(repr, actions))}")
+        takers = [other for other, (_, taken) in ALGORITHMS.items() if action in taken]
+        instead = f"; {action!r} is for {', '.join(map(repr, takers))}" if takers else ""
+        raise ValueError(
+            f"{name!r} does not take the action {action!r}; it takes {', '.join(map(repr, actions))}{instead}"
+        )
     return algorithm
 
 
-def state_space(states: States) -> gym.Space[Any]:
-    """What a policy is given: one vector, or the parts that its own network reads."""
-    if isinstance(states, OpenState):
-        return states.space
-    return gym.spaces.Box(-np.inf, np.inf, (states.width,), np.float32)
+def draws_slates(name: str, action: str) -> bool:
+    """Whether the policy of an algorithm is a `SlatePolicy`, which is given `SlateStates`."""
+    return action == "candidates" and name in ("ppo", "a2c")
 
 
-def policy_for(states: States, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name of the stable-baselines3 policy for states, and the algorithm's settings with what it needs."""
-    if not isinstance(states, OpenState):
-        return "MlpPolicy", dict(settings)
-    return "MultiInputPolicy", {
-        **settings,
-        "policy_kwargs": {**settings.get("policy_kwargs", {}), **states.policy_settings},
-    }
-
-
-class SlateVecEnv(VecEnv):
-    """A native vector environment in SAME_STEP mode as a stable-baselines3 `VecEnv` of encoded states.
-
-    Parameters
-    ----------
-    env
-        A vector environment with ``autoreset_mode=SAME_STEP``.
-    encoder
-        Dict observations (B, ·) to states (B, width), or to the parts of an `OpenState`.
-    """
-
-    def __init__(self, env: Any, encoder: States) -> None:
-        if env.metadata["autoreset_mode"] != gym.vector.AutoresetMode.SAME_STEP:
-            raise ValueError(f"autoreset_mode is {env.metadata['autoreset_mode']}; stable-baselines3 needs SAME_STEP")
-        self.env, self.encoder = env, encoder
-        super().__init__(env.num_envs, state_space(encoder), env.single_action_space)
-        self.returns = np.zeros(self.num_envs)  # minutes of the running episodes
-        self.lengths = np.zeros(self.num_envs, np.int64)
-        self._first_seed: int | None = None
-        self._actions: NDArray[Any] | None = None
-
-    def seed(self, seed: int | None = None) -> list[int | None]:
-        """Seed the next reset; slot i gets ``seed + i``."""
-        self._first_seed = seed
-        return [None if seed is None else seed + i for i in range(self.num_envs)]
-
-    def reset(self) -> Any:
-        """Start new episodes."""
-        observation, _ = self.env.reset(seed=self._first_seed)
-        self._first_seed = None
-        self.returns[:] = 0.0
-        self.lengths[:] = 0
-        return self.encoder(observation)
-
-    def step_async(self, actions: NDArray[Any]) -> None:
-        """Keep the actions for `step_wait`."""
-        self._actions = actions
-
-    def step_wait(self) -> tuple[Any, NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
-        """Step; where an episode ends comes the next one's first state, its own last state being in the info."""
-        observation, reward, terminated, truncated, info = self.env.step(self._actions)
-        done = terminated | truncated
-        self.returns += reward
-        self.lengths += 1
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        ended = np.flatnonzero(done)
-        if len(ended):
-            last = self.encoder(_stack([info["final_obs"][b] for b in ended]))
-            for row, b in enumerate(ended):
-                infos[b] = {
-                    "terminal_observation": _row(last, row),
-                    "TimeLimit.truncated": bool(truncated[b] and not terminated[b]),
-                    "episode": {"r": float(self.returns[b]), "l": int(self.lengths[b])},
-                }
-            self.returns[ended] = 0.0
-            self.lengths[ended] = 0
-        return self.encoder(observation), (REWARD_SCALE * reward).astype(np.float32), done, infos
-
-    def save_state(self) -> dict[str, NDArray[Any]]:
-        """Everything that moves."""
-        return {**self.env.save_state(), "returns": self.returns.copy(), "lengths": self.lengths.copy()}
-
-    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Continue from `save_state`."""
-        self.env.load_state(state)
-        self.returns[:] = state["returns"]
-        self.lengths[:] = state["lengths"]
-
-    def close(self) -> None:
-        """Close the environment."""
-        self.env.close()
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """The environment's attribute, once for each slot asked for."""
-        return [getattr(self.env, attr_name)] * len(list(self._get_indices(indices)))
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Not possible for single slots of a native batch."""
-        raise NotImplementedError("the slots are one batch; set the attribute on .env")
-
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        """Not possible for single slots of a native batch."""
-        raise NotImplementedError("the slots are one batch; call the method on .env")
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """No slot is wrapped on its own."""
-        return [False] * len(list(self._get_indices(indices)))
-
-
-def _row(states: Any, row: int) -> Any:
-    return {name: part[row] for name, part in states.items()} if isinstance(states, dict) else states[row]
-
-
-def _stack(observations: list[Observation]) -> Observation:
-    return {key: np.stack([o[key] for o in observations]) for key in observations[0]}
+def policy_for(name: str, states: States, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The policy that an algorithm trains on states, and the algorithm's settings with what the policy needs."""
+    lstm = "Lstm" if ALGORITHMS[name][0] is RecurrentPPO else ""
+    if isinstance(states, StateEncoder):
+        return f"Mlp{lstm}Policy", dict(settings)
+    given = {**settings, "policy_kwargs": {**settings.get("policy_kwargs", {}), **states.policy_settings}}
+    return (SlatePolicy if isinstance(states, SlateStates) else f"MultiInput{lstm}Policy"), given
 
 
 @dataclass
@@ -182,6 +102,35 @@ class SB3Agent:
         return self.action_map(observation, actions)
 
 
+@dataclass
+class RecurrentAgent(SB3Agent):
+    """A trained recurrent policy: `act` is for users not met before, `follow` for those it remembers."""
+
+    def act(self, observation: Observation) -> NDArray[np.int64]:
+        """Slates for users of whom nothing is remembered."""
+        return self.follow(observation, self.start(len(observation["candidates"])))[0]
+
+    def start(self, users: int) -> Memory:
+        """Hidden and cell state of the policy's LSTM, (B, layers, width) each, at zero."""
+        policy: Any = self.model.policy
+        layers, _, width = policy.lstm_hidden_state_shape
+        return {name: np.zeros((users, layers, width), np.float32) for name in ("hidden", "cell")}
+
+    def follow(self, observation: Observation, memory: Memory) -> tuple[NDArray[np.int64], Memory]:
+        """Slates, and the state of the LSTM from here on."""
+        before = tuple(memory[name].swapaxes(0, 1) for name in ("hidden", "cell"))
+        actions, after = self.model.predict(self.encoder(observation), state=before, deterministic=True)
+        assert after is not None
+        kept = {name: part.swapaxes(0, 1) for name, part in zip(("hidden", "cell"), after, strict=True)}
+        return self.action_map(observation, actions), kept
+
+
+def agent_of(model: BaseAlgorithm, states: States, action_map: ActionMap, name: str) -> SB3Agent:
+    """A trained policy as an agent, with a memory if the policy is recurrent."""
+    kind = RecurrentAgent if isinstance(model, RecurrentPPO) else SB3Agent
+    return kind(model, states, action_map, name)
+
+
 def save_policy(model: BaseAlgorithm, folder: Path, about: Mapping[str, Any]) -> None:
     """Write the policy's weights (safetensors) and what is needed to build it again (JSON)."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -204,12 +153,12 @@ def load_policy(
 ) -> BaseAlgorithm:
     """Build the algorithm with the spaces given, without an environment, and load the weights of `save_policy`."""
     build: Any = algorithm_named(algorithm, action)
-    policy, settings = policy_for(states, settings)
+    policy, settings = policy_for(algorithm, states, settings)
     model = build(policy, None, _init_setup_model=False, device="cpu", **settings)
     model.observation_space = state_space(states)
     model.action_space, model.n_envs = space, 1
-    if isinstance(model, SAC) and model.target_entropy == "auto":
-        model.target_entropy = -float(np.prod(space.shape or ()))  # which SAC would ask an environment for
+    if getattr(model, "target_entropy", None) == "auto":
+        model.target_entropy = -float(np.prod(space.shape or ()))  # which SAC and TQC would ask an environment for
     model._setup_model()
     path = Path(folder) / "policy.safetensors"
     try:

@@ -2,29 +2,37 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
+from tyro.conf import Suppress
 
 from ..encoders.base import ENCODER_FILE, Items
 from ..encoders.registry import ENCODERS, load_encoder
 from ..encoders.state import StateEncoder
 from ..encoders.text import TextEncoder
-from ..envs.engine import CONTEXT
 from ..envs.make import make_vector_env, make_world
 from ..envs.named import ENVIRONMENTS
 from ..envs.params import MOST_STRENGTH
 from ..envs.retriever import candidate_count
+from ..envs.scoring import Scorer
 from ..envs.world import World
 from ..envs.wrappers import ActionMap, make_action_map
+from .base import Agent
 from .extractor import OpenState
+from .inputs import SlateInputs, UserStates
 from .names import one_of
-from .sb3 import SB3Agent, States, algorithm_named, check_encoder, load_policy
+from .own import OWN, load_own, options_of
+from .sb3 import ALGORITHMS, States, agent_of, algorithm_named, check_encoder, draws_slates, load_policy
+from .sb3_options import sb3_settings
+from .scores import check_scores, load_scores
+from .slate_policy import SlateStates
 
 STATES = ("pooled", "mean", "text")  # the encoders that need no fit; any other is named by its folder
 
@@ -87,19 +95,33 @@ class Setting:
         return make_action_map(action, self.world, candidate_count(self.world), self.item_vectors)
 
     @cached_property
+    def scorer(self) -> Scorer:
+        """The scoring features of candidates."""
+        return Scorer(self.world, self.item_vectors)
+
+    @cached_property
     def items(self) -> Items:
         """What encoders know of the items."""
         catalog = self.world.catalog
         return Items(catalog.texts, self.item_vectors, catalog.minutes.astype(np.float32))
 
+    def scorer_with(self, scores: Sequence[str]) -> Scorer:
+        """The features of candidates, and those that fitted models add; see `longplay.agents.scores`."""
+        if not scores:
+            return self.scorer
+        return Scorer(self.world, self.item_vectors, load_scores(scores, self.items))
+
     def state_encoder(self, state: str) -> StateEncoder:
         """Observations to states, by the name of an encoder that needs no fit, or the folder of a fitted one."""
         encoder = ENCODERS[state].make(self.items) if state in STATES else load_encoder(state, self.items)
-        return StateEncoder(encoder, context_width=len(CONTEXT), profile_width=self.world.scenario.shape.topics)
+        return UserStates(encoder, self.scorer)
 
-    def states(self, state: str, fine_tune: bool = False) -> States:
-        """What a policy is given: states, or what its own copy of the encoder's network makes states of."""
+    def states(self, state: str, fine_tune: bool = False, slates: bool = False) -> States:
+        """What a policy is given: states, what its copy of the encoder's network makes states of, or `SlateStates`."""
         states = self.state_encoder(state)
+        if slates:
+            inputs = SlateInputs(self.scorer, states)
+            return SlateStates(inputs, candidate_count(self.world))
         return OpenState(states, self.world.scenario.shape.history) if fine_tune else states
 
 
@@ -110,12 +132,15 @@ class RunConfig:
     setting: Setting = dataclasses.field(default_factory=Setting)
     """What is recommended to whom."""
     agent: str = "ppo"
-    """ppo, a2c, sac, td3 or ddpg."""
-    action: str = "weights"
-    """weights, query or candidates."""
+    """ppo, a2c, recurrent-ppo, sac, tqc, td3, ddpg, dqn, qr-dqn, or ppo-stock (PPO without the policy of slates)."""
+    action: str = ""
+    """weights, query, presets or candidates; by default weights, or presets where the agent takes only those. Our own
+    agents choose slates of items."""
     state: str = "pooled"
     """pooled or mean (text vectors of the history), text (the history's text through BERT), or the folder of an encoder
     that scripts/encode.py fitted."""
+    scores: tuple[str, ...] = ()
+    """Folders of fitted encoders or rules whose scores are further features of candidates."""
     fine_tune: bool = False
     """Train the encoder's network along with the policy; for gru, lstm, transformer and attention."""
     gamma: float = 0.95
@@ -127,15 +152,33 @@ class RunConfig:
     num_envs: int = 256
     """Users at a time."""
     learning_rate: float = 1e-3
-    """Of the optimiser."""
+    """Of the optimiser of a stable-baselines3 agent; our own have it among their options."""
     eval_users: int = 200
     """Validation users that the policy is evaluated on during training."""
     evals: int = 8
     """Evaluations during training."""
+    options: Annotated[Mapping[str, Any], Suppress] = dataclasses.field(default_factory=dict)
+    """The agent's own settings that differ from its defaults."""
 
     def __post_init__(self) -> None:
         """Refuse what could not run."""
-        algorithm_named(self.agent, self.action)
+        one_of("agent", self.agent, (*ALGORITHMS, *OWN))
+        object.__setattr__(self, "scores", tuple(self.scores))
+        if not self.action:
+            object.__setattr__(self, "action", "items" if self.agent in OWN else ALGORITHMS[self.agent][1][0])
+        if self.agent in OWN:
+            options_of(self.agent, self.options)
+            if self.action != "items" or self.fine_tune:
+                raise ValueError(f"{self.agent!r} chooses slates of items; leave out --action and --fine-tune")
+        else:
+            algorithm_named(self.agent, self.action)
+            sb3_settings(self)
+        check_scores(self.scores)
+        if self.fine_tune and draws_slates(self.agent, self.action):
+            raise ValueError(
+                f"fine_tune = True is not possible for {self.agent!r} with the action {self.action!r}; take another "
+                "action, or the agent 'ppo-stock'"
+            )
         if not (Path(self.state) / ENCODER_FILE).is_file():
             one_of("state", self.state, (*STATES, "a folder with a fitted encoder"))
         for name, low, high in (
@@ -155,9 +198,9 @@ class RunConfig:
     def label(self) -> str:
         """Name of the method in tables: what two seeds of it share."""
         state = "" if self.state == "pooled" else f" {Path(self.state).name}"
-        return (
-            f"{self.agent.upper()} {self.action} γ={self.gamma:g}{state}{' fine-tuned' if self.fine_tune else ''}"
-        )
+        name = OWN[self.agent].title if self.agent in OWN else f"{self.agent.upper()} {self.action}"
+        more = "".join(f" +{Path(score).name}" for score in self.scores)
+        return f"{name} γ={self.gamma:g}{state}{' fine-tuned' if self.fine_tune else ''}{more}"
 
     def to_json(self) -> str:
         """As text, for `from_json`."""
@@ -176,29 +219,24 @@ class RunConfig:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Keyword arguments of the algorithm."""
-        common: dict[str, Any] = {"gamma": self.gamma, "seed": self.seed, "learning_rate": self.learning_rate}
-        if self.agent == "ppo":
-            # Short rollouts, so that there are many updates; 0.8 because the minutes of single slates are noisy.
-            common |= {"n_steps": 16, "batch_size": 1024, "n_epochs": 10, "gae_lambda": 0.8}
-        elif self.agent == "a2c":
-            common |= {"n_steps": 8}
-        else:
-            # One gradient step for each slate of the batch would take a thousand times longer than the environment.
-            common |= {"train_freq": 1, "gradient_steps": 4, "learning_starts": 20 * self.num_envs}
-            common |= {"buffer_size": 50_000, "batch_size": 512}
-        if self.agent in ("ppo", "a2c") and self.action != "candidates":
-            common["policy_kwargs"] = {"log_std_init": -1.0}
-        return common
+        """Keyword arguments of the algorithm; see `longplay.agents.sb3_options`."""
+        return sb3_settings(self)
 
 
-def load_agent(folder: Path, config: RunConfig, setting: Setting) -> SB3Agent:
+def states_of(config: RunConfig, setting: Setting) -> States:
+    """What the policy of a run is given in a setting."""
+    return setting.states(config.state, config.fine_tune, slates=draws_slates(config.agent, config.action))
+
+
+def load_agent(folder: Path, config: RunConfig, setting: Setting) -> Agent:
     """The policy that a run kept: the best on the validation users."""
-    states, action_map = setting.states(config.state, config.fine_tune), setting.action_map(config.action)
+    if config.agent in OWN:
+        return load_own(folder, config, setting)
+    states, action_map = states_of(config, setting), setting.action_map(config.action)
     model = load_policy(folder, config.agent, config.action, states, action_map.space, **config.settings)
     about = folder / "policy.json"
     check_encoder(about, json.loads(about.read_text(encoding="utf-8")).get("encoder"), states, config.state)
-    return SB3Agent(model, states, action_map, name=config.label)
+    return agent_of(model, states, action_map, config.label)
 
 
 def training_env(config: RunConfig) -> Any:

@@ -10,17 +10,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from sb3_contrib import RecurrentPPO
+from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from .evaluate import Evaluator, held_out_users
-from .sb3 import SB3Agent, SlateVecEnv, algorithm_named, check_encoder, policy_for, save_policy
-from .setup import RunConfig, training_env
+from .own import OWN, train_own
+from .sb3 import SB3Agent, SlateVecEnv, agent_of, algorithm_named, check_encoder, policy_for, save_policy
+from .setup import RunConfig, states_of, training_env
+from .slate_policy import SlatePolicy, calibrate
 
 CHECKPOINT = "checkpoint.pt"
 VALIDATION_LUCK = 1_000_003  # the luck of the validation users, the same in every run
 CURVE = "curve.csv"
+# Numbers of a model that move; the last two are those of DQN and QR-DQN.
+COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_n_calls", "exploration_rate")
 EXPLORATION = 0.2  # standard deviation of the noise on actions in [−1, 1]
 
 
@@ -48,18 +54,20 @@ def train(
         The learning curve: step, validation minutes, sessions, churned share, click rate, training minutes.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if config.agent in OWN:
+        return train_own(config, folder, resume, report, seconds)
     setting = config.setting
-    states = setting.states(config.state, config.fine_tune)
+    states = states_of(config, setting)
     env = SlateVecEnv(training_env(config), states)
     algorithm: Any = algorithm_named(config.agent, config.action)
     noise = {}
     if config.agent in ("td3", "ddpg"):  # deterministic policies, which do not explore by themselves
         size = env.action_space.shape or (1,)
         noise["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, EXPLORATION))
-    policy, settings = policy_for(states, config.settings | noise)
+    policy, settings = policy_for(config.agent, states, config.settings | noise)
     model = algorithm(policy, env, device="cpu", **settings)
     action_map = setting.action_map(config.action)
-    agent = SB3Agent(model, states, action_map, name=config.label)
+    agent = agent_of(model, states, action_map, config.label)
     users = held_out_users(setting.world, "validation", config.eval_users, field="eval_users")
     evaluator = Evaluator(setting.world, setting.item_vectors, users, VALIDATION_LUCK)
     keeper = Keeper(config, folder, agent, evaluator, report, seconds)
@@ -68,6 +76,9 @@ def train(
     else:
         (folder / CHECKPOINT).unlink(missing_ok=True)
         write_text(folder / "config.json", config.to_json())
+        if isinstance(model.policy, SlatePolicy):
+            calibrate(model.policy, env, config.seed)
+            env.seed(config.seed)
     left = config.steps - model.num_timesteps
     if left > 0:
         # A run resumed at step 0 has begun: its users are met already.
@@ -142,7 +153,7 @@ class Keeper(BaseCallback):
         content: dict[str, Any] = {
             "parameters": model.get_parameters(),
             "variables": {name: tensor.detach().clone() for name, tensor in _variables(model).items()},
-            "counters": {name: int(getattr(model, name)) for name in ("num_timesteps", "_n_updates", "_episode_num")},
+            "counters": {name: getattr(model, name) for name in COUNTERS if hasattr(model, name)},
             "episodes": [dict(episode) for episode in model.ep_info_buffer or ()],
             "env": {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in env.save_state().items()},
             "last_obs": _tensors(model._last_obs),
@@ -154,6 +165,8 @@ class Keeper(BaseCallback):
             "encoder": self.agent.encoder.identity,
             "next": float(self._next),
         }
+        if isinstance(model, RecurrentPPO):
+            content["lstm"] = _lstm_state(model)
         if isinstance(model, OffPolicyAlgorithm):
             content["buffer"] = _buffer_state(model.replay_buffer)
         temporary = self.folder / f"{CHECKPOINT}.tmp"
@@ -187,6 +200,8 @@ class Keeper(BaseCallback):
         env.load_state({key: value.numpy() for key, value in content["env"].items()})
         model._last_obs = _arrays(content["last_obs"])
         model._last_episode_starts = content["last_starts"].numpy()
+        if isinstance(model, RecurrentPPO):
+            _set_lstm_state(model, content["lstm"])
         if isinstance(model, OffPolicyAlgorithm):
             _load_buffer(model.replay_buffer, content["buffer"])
         _set_generators(model.action_space, json.loads(content["actions"]))
@@ -201,6 +216,15 @@ class Keeper(BaseCallback):
 def _variables(model: Any) -> dict[str, torch.Tensor]:
     """What SB3 learns outside its modules and leaves out of its parameters: SAC's entropy coefficient."""
     return {name: getattr(model, name) for name in model._get_torch_save_params()[1]}
+
+
+def _lstm_state(model: Any) -> list[torch.Tensor]:
+    """Hidden and cell state of a recurrent policy's actor and critic, for the users of the training environment."""
+    return [part.clone() for pair in model._last_lstm_states for part in pair]
+
+
+def _set_lstm_state(model: Any, parts: list[torch.Tensor]) -> None:
+    model._last_lstm_states = RNNStates((parts[0], parts[1]), (parts[2], parts[3]))
 
 
 BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")

@@ -3,6 +3,8 @@
 This is the form of production rankers: a handful of scores for each candidate, combined by weights that a policy sets.
 """
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -24,6 +26,8 @@ FEATURES = (
     "continues",  # topics of the item consumed last in this session
 )
 WEIGHTS = (*FEATURES, "variety")  # the last weight takes points off an item for each item of its main topic above it
+# Another feature: from observations and the features (B, M, 9) of `FEATURES` to (B, M), whatever made it.
+Score = Callable[[Observation, NDArray[np.float32]], NDArray[np.float32]]
 EXPOSURE_DAYS = 0.25  # the decay that the feature "exposed" assumes; the users' own is hidden and differs
 
 
@@ -36,10 +40,24 @@ class Scorer:
         For the visible attributes: topics, popularity, rating, length, year of publication.
     item_vectors
         (N, E) from a text encoder.
+    scores
+        More features by name, such as the scores of a model that was fitted on a log; they come after `FEATURES`.
+
+    Attributes
+    ----------
+    names
+        Of all features.
+    weights
+        Of what `weighted` takes: the features and, last, ``"variety"``.
     """
 
-    def __init__(self, world: World, item_vectors: NDArray[np.float32]) -> None:
+    def __init__(
+        self, world: World, item_vectors: NDArray[np.float32], scores: Mapping[str, Score] | None = None
+    ) -> None:
         catalog = world.catalog
+        self.scores = dict(scores or {})
+        self.names = (*FEATURES, *self.scores)
+        self.weights = (*self.names, WEIGHTS[-1])
         vectors = padded_vectors(item_vectors, len(catalog))
         self.vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         self.slots = world.scenario.shape.slate
@@ -50,7 +68,7 @@ class Scorer:
         self.static = static
 
     def features(self, observation: Observation) -> NDArray[np.float32]:
-        """(B, M, F) features of the candidates, in the order of `FEATURES`, unscaled."""
+        """(B, M, F) features of the candidates, in the order of `names`, unscaled."""
         candidates = observation["candidates"]
         out = np.zeros((*candidates.shape, len(FEATURES)), np.float32)
         _features_all(
@@ -65,7 +83,8 @@ class Scorer:
             candidates,
             out,
         )
-        return out
+        more = [score(observation, out)[:, :, None] for score in self.scores.values()]
+        return np.concatenate([out, *more], axis=2, dtype=np.float32) if more else out
 
     def weighted(self, observation: Observation, weights: NDArray[np.floating]) -> NDArray[np.int64]:
         """Slates (B, K) of the best candidates by ``Σ_f w_f·z_f``, features standardised over the user's candidates.
@@ -73,7 +92,7 @@ class Scorer:
         Parameters
         ----------
         weights
-            (B, 10) in [−1, 1], in the order of `WEIGHTS`. The last, if positive, is the penalty, in standard
+            (B, F + 1) in [−1, 1], in the order of `weights`. The last, if positive, is the penalty, in standard
             deviations of the score, for each item of the same main topic already in the slate.
         """
         scores = np.zeros(observation["candidates"].shape, np.float32)

@@ -1,19 +1,21 @@
-"""Actions other than item numbers: indices of candidates, a query vector, or weights over scoring features.
+"""Actions other than item numbers: indices of candidates, a query, weights over scoring features, or a preset of them.
 
 Each wraps a vector environment with candidates (`Retriever`) and maps its action to item numbers, as a function of the
 last observation and the action alone. The same maps turn a trained policy's actions into slates outside an environment.
 
-===============  ===============================  ==================================
-action           space                            stable-baselines3 algorithms
-===============  ===============================  ==================================
-``items``        MultiDiscrete([N + 1] * K)       (too large to learn)
-``candidates``   MultiDiscrete([M] * K)           PPO, A2C
-``query``        Box(−1, 1, (E,))                 PPO, A2C, SAC, TD3, DDPG
-``weights``      Box(−1, 1, (10,))                PPO, A2C, SAC, TD3, DDPG
-===============  ===============================  ==================================
+==============  ========================  =================================================
+action          space                     stable-baselines3 and sb3-contrib algorithms
+==============  ========================  =================================================
+``items``       MultiDiscrete([N+1] * K)  (too large to learn)
+``candidates``  MultiDiscrete([M] * K)    PPO, A2C
+``query``       Box(−1, 1, (E,))          PPO, A2C, RecurrentPPO, SAC, TQC, TD3, DDPG
+``weights``     Box(−1, 1, (10,))         PPO, A2C, RecurrentPPO, SAC, TQC, TD3, DDPG
+``presets``     Discrete(16)              PPO, A2C, RecurrentPPO, DQN, QR-DQN
+==============  ========================  =================================================
 """
 
 import difflib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -23,10 +25,11 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from .engine import Observation
-from .scoring import WEIGHTS, Scorer
+from .presets import PRESETS, preset_weights
+from .scoring import Scorer
 from .world import World
 
-ACTIONS = ("items", "candidates", "query", "weights")
+ACTIONS = ("items", "candidates", "query", "weights", "presets")
 
 
 class ActionMap(Protocol):
@@ -49,14 +52,9 @@ class CandidateMap:
 
     def __call__(self, observation: Observation, actions: NDArray[Any]) -> NDArray[np.int64]:
         """Look the indices up."""
-        chosen = np.asarray(actions)
         shape = (len(observation["candidates"]), len(self.space.nvec))
-        if chosen.shape != shape or chosen.dtype.kind not in "iu":
-            raise ValueError(f"candidate actions must be integers of shape {shape}, got {chosen.dtype} {chosen.shape}")
-        if chosen.min() < 0 or chosen.max() >= self.count:
-            bad = int(chosen[(chosen < 0) | (chosen >= self.count)][0])
-            raise ValueError(f"candidate index {bad} is out of range; allowed: 0 to {self.count - 1}")
-        return np.take_along_axis(observation["candidates"], chosen.astype(np.int64), axis=1).astype(np.int64)
+        chosen = check_indices(actions, shape, self.count, "candidate")
+        return np.take_along_axis(observation["candidates"], chosen, axis=1).astype(np.int64)
 
 
 class QueryMap:
@@ -76,17 +74,42 @@ class QueryMap:
 
 
 class WeightMap:
-    """Actions are weights in [−1, 1] over the scoring features (`longplay.envs.scoring.WEIGHTS`)."""
+    """Actions are weights in [−1, 1] over the scoring features (`longplay.envs.scoring.Scorer.weights`)."""
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
-        self.space = gym.spaces.Box(-1.0, 1.0, (len(WEIGHTS),), np.float32)
+        self.space = gym.spaces.Box(-1.0, 1.0, (len(scorer.weights),), np.float32)
 
     def __call__(self, observation: Observation, actions: NDArray[Any]) -> NDArray[np.int64]:
         """Score the candidates by the weighted sum."""
         return self.scorer.weighted(
             observation, check_box(actions, self.space, len(observation["candidates"]), "weights")
         )
+
+
+class PresetMap:
+    """Actions are numbers of presets (`longplay.envs.presets.PRESETS`), each a fixed set of weights."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self.scorer = scorer
+        self.weights = preset_weights()
+        self.space = gym.spaces.Discrete(len(PRESETS))
+
+    def __call__(self, observation: Observation, actions: NDArray[Any]) -> NDArray[np.int64]:
+        """Score the candidates by the preset's weights."""
+        chosen = check_indices(actions, (len(observation["candidates"]),), len(self.weights), "preset")
+        return self.scorer.weighted(observation, self.weights[chosen])
+
+
+def check_indices(actions: Any, shape: tuple[int, ...], count: int, name: str) -> NDArray[np.int64]:
+    """Actions as integers from 0 to ``count − 1``; an error for another shape or type, or one out of range."""
+    chosen = np.asarray(actions)
+    if chosen.shape != shape or chosen.dtype.kind not in "iu":
+        raise ValueError(f"{name} actions must be integers of shape {shape}, got {chosen.dtype} {chosen.shape}")
+    wrong = chosen[(chosen < 0) | (chosen >= count)]
+    if wrong.size:
+        raise ValueError(f"{name} index {int(wrong[0])} is out of range; allowed: 0 to {count - 1}")
+    return chosen.astype(np.int64)
 
 
 def check_box(actions: Any, space: gym.spaces.Box, users: int, name: str) -> NDArray[np.float32]:
@@ -102,11 +125,11 @@ def check_box(actions: Any, space: gym.spaces.Box, users: int, name: str) -> NDA
 
 
 def make_action_map(action: str, world: World, candidates: int, item_vectors: NDArray[np.float32]) -> ActionMap:
-    """The map of an action named ``"candidates"``, ``"query"`` or ``"weights"``."""
+    """The map of an action named ``"candidates"``, ``"query"``, ``"weights"`` or ``"presets"``."""
     if action == "candidates":
         return CandidateMap(world, candidates)
-    scorer = Scorer(world, item_vectors)
-    return QueryMap(scorer) if action == "query" else WeightMap(scorer)
+    maps: dict[str, Callable[[Scorer], ActionMap]] = {"query": QueryMap, "weights": WeightMap, "presets": PresetMap}
+    return maps[action](Scorer(world, item_vectors))
 
 
 class MappedAction(VectorWrapper):

@@ -103,9 +103,13 @@ def write_figure(figure: Figure, path: Path) -> bytes:
 
 
 def command_line(main: Callable[[Any], None], arguments: type[Any]) -> None:
-    """Parse the arguments, run, and turn a refusal into one readable line and exit code 2."""
+    """Parse the arguments, run, and turn a refusal into one readable line and exit code 2.
+
+    Arguments whose defaults depend on other words have a class method ``defaults``, from the words to the arguments.
+    """
     try:
-        main(tyro.cli(arguments, description=sys.modules[main.__module__].__doc__))
+        given = {"default": arguments.defaults(sys.argv[1:])} if hasattr(arguments, "defaults") else {}
+        main(tyro.cli(arguments, description=sys.modules[main.__module__].__doc__, **given))
     except ValueError as error:
         console.print("[red]error:[/red] ", end="")
         console.print(str(error), markup=False)

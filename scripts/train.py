@@ -1,19 +1,28 @@
-"""Train a stable-baselines3 policy on simulated users, with evaluations on validation users on the way.
+"""Train an agent on simulated users, with evaluations on validation users on the way.
 
     python scripts/train.py --name my-ppo --gamma 0.95 --seed 0
     python scripts/train.py --name my-ppo --resume          # after an interruption: continues to the same curve
+    python scripts/train.py --agent slateq --help           # the options of another agent
+    python scripts/train.py --name my-slateq --agent slateq --options.polyak 0.05 --env longplay/News-v0
+
+Defaults are those of the agent's preset, where it has one: settings that scripts/tune.py found. Flags override them.
 
 Writes runs/NAME: config.json, the best policy on the validation users (policy.safetensors), curve.csv, a checkpoint.
 """
 
-from dataclasses import asdict, dataclass, field
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, Self
 
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from longplay.agents.names import one_of
-from longplay.agents.setup import RunConfig
+from longplay.agents.options import changes
+from longplay.agents.settings_files import DEFAULT, agent_options, configured
+from longplay.agents.setup import RunConfig, Setting
 from longplay.agents.tracking import MODES, Tracker
 from longplay.agents.training import CHECKPOINT, CURVE, train
 from longplay.scripts.common import command_line, console, prepare, run_name
@@ -26,6 +35,11 @@ class Arguments:
     name: str
     """Folder below runs/ that the run is written to."""
     run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
+    options: Any = None
+    """The agent's own settings."""
+    preset: str = DEFAULT
+    """Settings that flags override: default (those that come with the package, if any), none, or a TOML file of
+    scripts/tune.py."""
     resume: bool = False
     """Continue the run NAME from its checkpoint; its own configuration is used."""
     overwrite: bool = False
@@ -33,12 +47,22 @@ class Arguments:
     track: str = "offline"
     """Weights & Biases: online, offline or off."""
 
+    @classmethod
+    def defaults(cls, words: Sequence[str]) -> Self:
+        """What holds unless other words say otherwise, given the agent, the environment and the preset."""
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+        for name, value in (("agent", RunConfig.agent), ("action", ""), ("env", Setting.env), ("preset", DEFAULT)):
+            parser.add_argument(f"--{name}", nargs="?", default=value, const=value)  # that a word is missing, tyro says
+        given = parser.parse_known_args(words)[0]
+        run = configured(given.agent, given.action, given.env, given.preset)
+        return cls(tyro.MISSING, run, agent_options(run))
+
 
 def main(args: Arguments) -> None:
     """Train, or go on."""
     one_of("track", args.track, MODES)
     folder = run_name(args.name)
-    config = RunConfig.from_json(folder / "config.json") if args.resume else args.run
+    config = RunConfig.from_json(folder / "config.json") if args.resume else replace(args.run, options=changes(args.options))
     if not args.resume and not args.overwrite and (folder / "config.json").exists():
         raise ValueError(
             f"{folder} exists; give --resume to continue it, --overwrite to start again, or another --name"

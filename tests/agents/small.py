@@ -13,8 +13,11 @@ from longplay.envs.world import build_world
 from longplay.tests.envs.worlds import make_catalog, small, vectors
 
 # Settings of the algorithms that learn from a few hundred slates, whatever the shipped ones are tuned to.
+PPO = {"n_steps": 16, "batch_size": 64, "n_epochs": 2}
 TINY = {
-    "ppo": {"n_steps": 16, "batch_size": 64, "n_epochs": 2},
+    "ppo": PPO,
+    "ppo-stock": PPO,
+    "recurrent-ppo": PPO,
     "a2c": {"n_steps": 8},
     "off-policy": {"learning_starts": 64, "buffer_size": 400, "batch_size": 32, "gradient_steps": 1, "train_freq": 1},
 }

@@ -13,9 +13,11 @@ from longplay.agents.base import Agent
 from longplay.agents.compare import Contestant, flat, learned, minutes_of, play, references, rules, summary
 from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.report import retention_picture, write_report
+from longplay.agents.rules import Context
 from longplay.agents.setup import RunConfig, Setting
 from longplay.agents.stats import Interval, bootstrap_difference
 from longplay.agents.training import train
+from longplay.agents.tuning import tune
 from longplay.tests.agents.small import tiny_run
 
 RULES = (
@@ -23,9 +25,13 @@ RULES = (
     "random candidates",
     "popularity",
     "greedy similarity",
+    "softmax",
     "greedy minutes",
     "MMR",
+    "DPP",
     "static cap",
+    "round robin",
+    "fatigue-aware",
 )
 
 
@@ -43,7 +49,7 @@ def contestants(setting, runs):
     before = compare.LOGGED_STEPS
     compare.LOGGED_STEPS = 4  # of 256 users
     try:
-        ruled = rules(setting, 6, lambda what: None)
+        ruled = rules(setting, 6, lambda what: None, trials=3)
     finally:
         compare.LOGGED_STEPS = before
     return [*ruled, *learned(setting, [runs / "a", runs / "b", runs / "myopic"]), *references(setting)]
@@ -138,16 +144,33 @@ class TestRules:
 
     def test_parameters_chosen_are_said(self, contestants):
         notes = {c.name: c.note for c in contestants}
-        assert re.fullmatch(r"λ = 0\.[3579]", notes["MMR"])
-        assert re.fullmatch(r"at most [1235] per topic on (similarity|predicted minutes)", notes["static cap"])
+        assert re.fullmatch(r"λ = [01](\.\d+)?", notes["MMR"])
+        assert re.fullmatch(r"at most \d+ per topic on (similarity|predicted minutes)", notes["static cap"])
+        assert notes["greedy similarity"] == "BERT cosine to the pooled history"
 
     def test_parameters_chosen_are_the_best_on_validation_users(self, setting, contestants):
         users = held_out_users(setting.world, "validation", 6)
         evaluator = Evaluator(setting.world, setting.item_vectors, users, compare.VALIDATION_LUCK)
         (mmr,) = next(c.agents for c in contestants if c.name == "MMR")
-        values = {t: evaluator.mean_minutes(dataclasses.replace(mmr, trade_off=t)) for t in compare.TRADE_OFFS}
+        tuned = tune("mmr", Context(setting), evaluator, trials=3)
+        values = {t: evaluator.mean_minutes(dataclasses.replace(mmr, trade_off=t)) for t in tuned.trials["trade_off"]}
         assert len(set(values.values())) > 1
         assert values[mmr.trade_off] == max(values.values())
+
+    def test_rules_asked_for_take_part_and_a_folder_keeps_them(self, setting, tmp_path):
+        said = []
+        first = rules(setting, 4, said.append, names=("als", "popularity", "mmr"), trials=2, folder=tmp_path)
+        assert [c.name for c in first] == ["matrix factorisation", "popularity", "MMR"]
+        assert {path.name for path in tmp_path.iterdir()} == {"als", "popularity", "mmr"}
+        assert any("trial 2" in what for what in said)
+        said.clear()
+        again = rules(setting, 4, said.append, names=("als", "popularity", "mmr"), trials=2, folder=tmp_path)
+        assert not said
+        assert [c.note for c in again] == [c.note for c in first]
+
+    def test_an_unknown_rule_is_refused(self, setting):
+        with pytest.raises(ValueError, match=r"names = 'mnr' is unknown \(did you mean 'mmr'\?\)"):
+            rules(setting, 4, lambda what: None, names=("mnr",))
 
     def test_test_users_and_their_luck_are_not_those_of_validation(self):
         assert compare.TEST_LUCK != compare.VALIDATION_LUCK
@@ -177,7 +200,7 @@ class TestSummary:
     def test_one_row_a_policy_by_kind_then_minutes(self, frame, contestants):
         assert set(frame["policy"]) == {c.name for c in contestants}
         assert len(frame) == len(contestants)
-        assert list(frame["kind"]) == ["rule"] * 7 + ["learned"] * 2 + ["reference"] * 2
+        assert list(frame["kind"]) == ["rule"] * len(RULES) + ["learned"] * 2 + ["reference"] * 2
         for _, rows in frame.groupby("kind"):
             assert rows["minutes"].is_monotonic_increasing
 

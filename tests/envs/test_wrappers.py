@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from longplay.envs.make import make_vector_env
+from longplay.envs.presets import PRESETS
 from longplay.envs.retriever import Retriever
 from longplay.envs.scoring import WEIGHTS
 from longplay.envs.wrappers import MappedAction, check_action, make_action_map
@@ -47,12 +48,25 @@ class TestWeights(WrappedContract):
     action = "weights"
 
 
+class TestPresets(WrappedContract):
+    action = "presets"
+
+    @staticmethod
+    def act(env, rng):
+        return rng.integers(0, env.single_action_space.n, env.action_space.shape)
+
+    @pytest.mark.parametrize("wrong", [lambda a: a[:, None], lambda a: a[:1], lambda a: a[0]])
+    def test_actions_of_another_shape_are_refused(self, make, wrong):
+        super().test_actions_of_another_shape_are_refused(make, wrong)
+
+
 @pytest.mark.parametrize(
     ("action", "expected"),
     [
         ("candidates", "MultiDiscrete([64 64 64 64 64 64 64 64 64 64])"),
         ("query", f"Box(-1.0, 1.0, ({WIDTH},), float32)"),
         ("weights", f"Box(-1.0, 1.0, ({len(WEIGHTS)},), float32)"),
+        ("presets", f"Discrete({len(PRESETS)})"),
     ],
 )
 def test_spaces(catalog, action, expected):
@@ -104,6 +118,9 @@ def test_weights_beyond_the_box_count_as_its_edge(catalog):
             lambda a: a + 0.5,
             r"candidate actions must be integers of shape \(3, 10\), got float64 \(3, 10\)",
         ),
+        ("presets", lambda a: a * 0 + 16, "preset index 16 is out of range; allowed: 0 to 15"),
+        ("presets", lambda a: a * 0 - 1, "preset index -1 is out of range; allowed: 0 to 15"),
+        ("presets", lambda a: a * 1.0, r"preset actions must be integers of shape \(3,\), got float64 \(3,\)"),
         (
             "query",
             lambda a: np.where(a == a[1, 4], np.nan, a),
@@ -133,7 +150,7 @@ def test_an_unknown_action_is_named_with_those_known(action):
         check_action(action)
 
 
-@pytest.mark.parametrize("action", ["candidates", "query", "weights"])
+@pytest.mark.parametrize("action", ["candidates", "query", "weights", "presets"])
 def test_a_map_outside_an_environment_means_the_same(catalog, action):
     """A trained policy's actions become slates without an environment."""
     env = make_with(action, catalog)

@@ -1,0 +1,186 @@
+"""A Plackett–Luce policy over candidates: its settings, its network and its agent, whoever trains it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .inputs import Inputs, SlateInputs
+from .learner import SlateAgent
+from .networks import SlateNetwork
+from .options import check_ranges
+from .players import Players
+from .rollouts import Batch, Judge, Judgement
+
+LAST = 1000.0  # taken off the scores of the history's items: far more than scores and noise differ by
+WARM_STEPS = 8  # of random slates, from which the scale of the inputs is taken
+LONGEST = 100.0  # slates that values look ahead, at most
+
+
+@dataclass(frozen=True)
+class PolicyOptions:
+    """What the learners of slate policies share."""
+
+    rollout: int = 32
+    """Slates for each user between two updates."""
+    minibatch: int = 1024
+    """Slates in a gradient step."""
+    epochs: int = 4
+    """Passes over what was collected."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
+    gae_lambda: float = 0.95
+    """From 0, values of the next state, to 1, whole returns."""
+    by_time: bool = False
+    """Discount by days away and not at all within a session, instead of by slates."""
+    max_grad_norm: float = 0.5
+    """Longest gradient of the policy, and of the value."""
+    entropy: float = 0.01
+    """Bonus for each nat of the first slot's entropy."""
+    hidden: int = 64
+    """Width of the hidden layers."""
+    match: int = 16
+    """Dimensions of the space in which users and items are matched; 0 leaves the texts out."""
+    repeats: bool = False
+    """Whether items of the history are weighed against the rest; otherwise they come last."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not run."""
+        check_ranges(
+            self,
+            ("rollout", 1, 10**6),
+            ("minibatch", 2, 10**9),
+            ("epochs", 1, 1000),
+            ("learning_rate", 1e-8, 1.0),
+            ("gae_lambda", 0.0, 1.0),
+            ("max_grad_norm", 1e-6, 1e6),
+            ("entropy", 0.0, 100.0),
+            ("hidden", 1, 4096),
+            ("match", 0, 32),
+        )
+
+
+class CandidateNetwork(nn.Module):
+    """A `SlateNetwork` whose policy may be guided; parameters of the value are its own.
+
+    Parameters
+    ----------
+    inputs
+        For the widths.
+    vectors
+        (N + 1, E) text vectors of the items by number.
+    slots
+        K, each with an intercept of its own in the model of choice.
+    gamma
+        Values are in units of the square root of how many slates it looks ahead.
+    guide
+        Multiple of the guide at first; None for no guide.
+    """
+
+    def __init__(
+        self,
+        inputs: SlateInputs,
+        vectors: NDArray[np.float32],
+        slots: int,
+        options: PolicyOptions,
+        gamma: float,
+        guide: float | None,
+    ) -> None:
+        super().__init__()
+        heads = 1 if guide is None else 3
+        widths = {"hidden": options.hidden, "match": options.match}
+        self.slate = SlateNetwork(inputs.state_width, inputs.item_width, vectors, heads=heads, **widths)
+        self.guide = None if guide is None else Guide(guide)
+        self.position = nn.Parameter(torch.zeros(slots))
+        self.avoid, self.repeated = not options.repeats, inputs.item_features.index("repeated")
+        self.spread = value_spread(gamma)
+
+    def read(self, inputs: Inputs) -> Batch:
+        """State (B, S), items (B, M, F) and ids (B, M)."""
+        parts = {"state": inputs.state, "items": inputs.items, "ids": inputs.ids}
+        return {name: torch.from_numpy(part) for name, part in parts.items()}
+
+    def judge(self, batch: Batch) -> Judgement:
+        """Scores and values."""
+        heads, values = self.slate(batch["state"], batch["items"], batch["ids"])
+        scores = heads[0]
+        if self.guide is not None:
+            # An infinite logit times 0 or less is no score.
+            scores = scores + self.guide((heads[1] + heads[2]).masked_fill(batch["ids"] == 0, 0.0))
+        return Judgement(scores - self.held_back(batch), values[0] * self.spread)
+
+    def respond(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(B, K) logits of choosing what ``batch["columns"]`` show, and logarithms of the minutes it would hold."""
+        heads, _ = self.slate(batch["state"], batch["items"], batch["ids"])
+        choice, minutes = (head.gather(1, batch["columns"]) for head in heads[1:])
+        return choice + self.position, minutes
+
+    def held_back(self, batch: Batch) -> Tensor:
+        """(B, M) taken off the scores of the history's items, unless they are weighed against the rest."""
+        return LAST * (self.avoid * batch["items"][:, :, self.repeated])
+
+    def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Parameters of the policy, and of the value."""
+        return split_parameters(self, ("slate.judge.", "slate.value."))
+
+
+class Guide(nn.Module):
+    """Multiplies by a positive number that is learnt: in steps of a percent where the learning rate is a thousandth.
+
+    Parameters
+    ----------
+    factor
+        What it multiplies by at first.
+    """
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.first = factor
+        self.power = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A multiple of `x`."""
+        return x * self.first * torch.exp(10.0 * self.power)
+
+
+def value_spread(gamma: float) -> float:
+    """A scale for values: the root of how many slates they sum up, so that few steps reach them and none overshoots."""
+    return float(np.sqrt(min(1.0 / max(1.0 - gamma, 1e-9), LONGEST)))
+
+
+def split_parameters(module: nn.Module, of_value: tuple[str, ...]) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Parameters whose names do not begin as those of the value do, and those whose names do."""
+    named = list(module.named_parameters())
+    policy = [p for name, p in named if not name.startswith(of_value)]
+    return policy, [p for name, p in named if name.startswith(of_value)]
+
+
+class PolicyAgent(SlateAgent):
+    """Shows the candidates with the largest scores, largest first: the most likely slate."""
+
+    network: nn.Module
+
+    def choose(self, inputs: Inputs) -> NDArray[np.int64]:
+        """Columns (B, K)."""
+        network: Judge = self.network  # type: ignore[assignment]  # it is both
+        scores = network.judge(network.read(inputs)).scores
+        columns = torch.sort(scores, dim=1, descending=True, stable=True).indices[:, : self.slots]
+        real = scores.gather(1, columns) > -torch.inf
+        missing = (0, self.slots - columns.shape[1])
+        return nn.functional.pad(torch.where(real, columns, -1), missing, value=-1).numpy()
+
+
+def wander(players: Players, slots: int, chance: np.random.Generator) -> Inputs:
+    """What users see who are shown some random slates: a sample to take the scale of the inputs from."""
+    seen = [players.now]
+    for _ in range(WARM_STEPS):
+        noise = chance.random(players.now.ids.shape, np.float32) + (players.now.ids == 0)
+        columns = np.argpartition(noise, slots - 1, axis=1)[:, :slots]
+        shown = np.take_along_axis(players.now.ids, columns, axis=1)
+        players.step(np.where(shown > 0, columns, -1))
+        seen.append(players.now)
+    described = [one.ids[:, : one.items.shape[1]] for one in seen]  # none of a whole catalogue
+    parts = ([one.state for one in seen], [one.items for one in seen], described)
+    return Inputs(*(np.concatenate(part) for part in parts))

@@ -1,0 +1,202 @@
+"""Plackett–Luce PPO over the whole catalogue: every item has a score, and no retriever chooses candidates.
+
+``score(s, i) = ⟨u(s), e_i⟩ + b_i`` in a space of at most 32 dimensions, so a batch of users costs one product of
+matrices. What the user sees and has consumed is summed up in the state; features of candidates are never computed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..envs.engine import Observation
+from .candidate_policy import LAST, Guide, PolicyAgent, split_parameters, value_spread
+from .inputs import Inputs, SlateInputs
+from .networks import CLIP
+from .pl_ppo import PLPPO, PPOOptions
+from .rollouts import Batch, Judgement
+
+MOST_DIMENSIONS = 32
+
+
+@dataclass
+class CatalogBatch(Inputs):
+    """A batch of users in front of all items; `ids` (B, N) is a view of one row, and `items` is empty.
+
+    Attributes
+    ----------
+    history
+        (B, H) int64 item numbers, 0 for none.
+    """
+
+    history: NDArray[np.int64]
+
+
+class CatalogInputs(SlateInputs):
+    """Observations to states alone; column i of a slate is item number i + 1.
+
+    Parameters
+    ----------
+    inputs
+        With the same states.
+    """
+
+    def __init__(self, inputs: SlateInputs) -> None:
+        super().__init__(inputs.scorer, inputs.states)
+        self.item_features = ("catalogue",)
+        self.item_width = 0
+        self.numbers = np.arange(1, len(inputs.scorer.static), dtype=np.int64)
+
+    def __call__(self, observation: Observation) -> CatalogBatch:
+        """States (B, S) and histories (B, H) for observations (B, ·); row b depends on row b alone."""
+        state = self.states(observation)
+        ids = np.broadcast_to(self.numbers, (len(state), len(self.numbers)))
+        history = observation["history_ids"].astype(np.int64)
+        return CatalogBatch(state, np.zeros((len(state), 0, 0), np.float32), ids, history)
+
+
+@dataclass(frozen=True)
+class CatalogOptions(PPOOptions):
+    """Settings of PPO over the whole catalogue: as of `PPOOptions`, but smaller minibatches, and fewer passes."""
+
+    minibatch: int = 256
+    """Slates in a gradient step; a score for every item of each is kept until then."""
+    epochs: int = 1
+    """Passes over what was collected."""
+    match: int = 24
+    """Dimensions of the space in which users and items are matched."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not run."""
+        super().__post_init__()
+        if self.match < 1:
+            raise ValueError(f"match = {self.match!r} is out of range; allowed: 1 to {MOST_DIMENSIONS}")
+
+
+class CatalogNetwork(nn.Module):
+    """Scores of all items, by users and items in one space, and values of states.
+
+    Parameters
+    ----------
+    inputs
+        For the width of states and the items' visible attributes.
+    vectors
+        (N + 1, E) text vectors of the items by number; neither these nor the attributes are saved with the weights.
+    slots, options, gamma, guide
+        As of `longplay.agents.pl_ppo.CandidateNetwork`.
+    """
+
+    mean_state: Tensor
+    scale_state: Tensor
+    described: Tensor
+
+    def __init__(
+        self,
+        inputs: SlateInputs,
+        vectors: NDArray[np.float32],
+        slots: int,
+        options: PPOOptions,
+        gamma: float,
+        guide: float | None,
+    ) -> None:
+        super().__init__()
+        width, hidden, match = inputs.state_width, options.hidden, options.match
+        self.heads = 1 if guide is None else 3
+        self.match = match
+        self.register_buffer("mean_state", torch.zeros(width))
+        self.register_buffer("scale_state", torch.ones(width))
+        self.register_buffer("described", torch.from_numpy(describe(inputs, vectors)), persistent=False)
+        self.trunk = nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        self.judge_trunk = nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        self.user = nn.Linear(hidden, self.heads * match)
+        self.user_direct = nn.Linear(width, self.heads * match, bias=False)
+        self.item = nn.Linear(self.described.shape[1], match, bias=False)
+        self.bias = nn.Parameter(torch.zeros(self.heads, self.described.shape[1]))  # b_i, of what is known of an item
+        self.own = nn.Parameter(torch.zeros(self.heads, len(self.described)))  # b_i, of the item itself
+        self.value = nn.Linear(hidden, 1)
+        self.guide = None if guide is None else Guide(guide)
+        self.position = nn.Parameter(torch.zeros(slots))
+        self.avoid, self.spread = not options.repeats, value_spread(gamma)
+        for layer in (self.user, self.user_direct, self.value):
+            nn.init.normal_(layer.weight, std=0.01)
+        nn.init.zeros_(self.user.bias)
+        nn.init.zeros_(self.value.bias)
+
+    @torch.no_grad()
+    def calibrate(self, inputs: Inputs) -> None:
+        """Take the scale of states from a sample; saved with the weights."""
+        state = torch.from_numpy(inputs.state)
+        self.mean_state.copy_(state.mean(dim=0))
+        spread = state.std(dim=0)
+        self.scale_state.copy_(torch.where(spread > 1e-4, spread, torch.ones_like(spread)))
+
+    @property
+    def slate(self) -> "CatalogNetwork":
+        """What is calibrated: this."""
+        return self
+
+    def read(self, inputs: Inputs) -> Batch:
+        """State (B, S) and history (B, H)."""
+        assert isinstance(inputs, CatalogBatch)
+        return {"state": torch.from_numpy(inputs.state), "history": torch.from_numpy(inputs.history)}
+
+    def judge(self, batch: Batch) -> Judgement:
+        """Scores (B, N) and values."""
+        state, users = self._users(batch)
+        items, biases = self._items()
+        query, bias = users[:, 0], biases[0]
+        if self.guide is not None:
+            # The guide is as linear in the items as the scores are: one product gives their sum.
+            query = query + self.guide(users[:, 1] + users[:, 2])
+            bias = bias + self.guide(biases[1] + biases[2])
+        scores = torch.addmm(bias, query, items.T)
+        if self.avoid:
+            history = batch["history"]  # numbers are columns + 1
+            scores = scores.scatter_add_(1, (history - 1).clamp(min=0), -LAST * (history > 0))
+        return Judgement(scores, self.value(self.judge_trunk(state))[:, 0] * self.spread)
+
+    def respond(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(B, K) logits of choosing what ``batch["columns"]`` show, and logarithms of the minutes it would hold."""
+        _, users = self._users(batch)
+        shown = batch["columns"]
+        described = nn.functional.embedding(shown, self.described)
+        items, biases = self.item(described), described @ self.bias.T + self.own.T[shown]
+        choice, minutes = (torch.einsum("bd,bkd->bk", users[:, h], items) + biases[:, :, h] for h in (1, 2))
+        return choice + self.position, minutes
+
+    def _users(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Scaled states (B, S), and places (B, heads, match) in the space of users and items."""
+        state = ((batch["state"] - self.mean_state) / self.scale_state).clamp(-CLIP, CLIP)
+        users = self.user(self.trunk(state)) + self.user_direct(state)
+        return state, users.view(len(state), self.heads, self.match)
+
+    def _items(self) -> tuple[Tensor, Tensor]:
+        """Places (N, match) of the items, and biases (heads, N)."""
+        return self.item(self.described), self.bias @ self.described.T + self.own
+
+    def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Parameters of the policy, and of the value."""
+        return split_parameters(self, ("judge_trunk.", "value."))
+
+
+def make_agent(
+    inputs: CatalogInputs, vectors: NDArray[np.float32], slots: int, options: CatalogOptions, gamma: float, name: str
+) -> PolicyAgent:
+    """An untrained agent, to load weights into."""
+    guide = options.guide if options.auxiliary > 0 else None
+    return PolicyAgent(CatalogNetwork(inputs, vectors, slots, options, gamma, guide), inputs, slots, name)
+
+
+class CatalogPPO(PLPPO):
+    """Plackett–Luce PPO over the whole catalogue, on players with `CatalogInputs`; constructed as `PLPPO`."""
+
+    make = staticmethod(make_agent)
+
+
+def describe(inputs: SlateInputs, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, D) of each item: its text vector, standardised attributes and topics."""
+    static = inputs.scorer.static[1:]
+    scaled = (static - static.mean(axis=0)) / np.maximum(static.std(axis=0), 1e-6)
+    return np.concatenate([vectors[1:], scaled, inputs.scorer.topics[1:]], axis=1).astype(np.float32)

@@ -1,0 +1,134 @@
+"""The course of a training: evaluations on the way, the best policy kept, checkpoints that it goes on from."""
+
+import io
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .base import Agent
+from .evaluate import Evaluator
+
+CHECKPOINT = "checkpoint.pt"
+CURVE = "curve.csv"
+Report = Callable[[dict[str, float]], None]
+
+
+class Course:
+    """Evaluates at even intervals, keeps the best policy, and writes checkpoints, all between two rounds of learning.
+
+    Parameters
+    ----------
+    folder
+        Gets ``curve.csv``, ``checkpoint.pt`` and, through `keep`, the policy.
+    agent
+        That is evaluated.
+    evaluator
+        Of validation users.
+    every
+        Slates between two evaluations.
+    report
+        Called with ``{"step": ..., "minutes": ..., ...}`` at each evaluation, and with ``{"step": ...}`` in between.
+    seconds
+        At least this long between two checkpoints.
+    keep
+        Writes the policy, given what is known of it.
+    capture
+        All that moves in the learner, as `torch.save` takes it and ``weights_only`` reads it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        agent: Agent,
+        evaluator: Evaluator,
+        every: float,
+        report: Report,
+        seconds: float,
+        keep: Callable[[dict[str, float]], None],
+        capture: Callable[[], dict[str, Any]],
+    ) -> None:
+        self.folder, self.agent, self.evaluator, self.every = folder, agent, evaluator, every
+        self.report, self.seconds, self.keep, self.capture = report, seconds, keep, capture
+        self.curve = pd.DataFrame()
+        self._saved = -np.inf  # when the last checkpoint was written: the first is due at once
+        self._next = 0.0  # step of the next evaluation
+
+    def between(self, step: int, finished: list[float], note: Mapping[str, float] | None = None) -> None:
+        """Before a round of learning: evaluate if it is time, tell how far it is, write a checkpoint if it is time.
+
+        Parameters
+        ----------
+        step
+            Slates learnt from.
+        finished
+            Minutes of the latest training lives that ended.
+        note
+            What the learner says of its last round.
+        """
+        if step >= self._next:
+            self.evaluate(step, finished, note)
+        else:
+            self.report({"step": float(step)})
+        if time.monotonic() - self._saved > self.seconds:
+            self.save()
+            self._saved = time.monotonic()
+
+    def evaluate(self, step: int, finished: list[float], note: Mapping[str, float] | None = None) -> None:
+        """One point of the curve; keeps the policy if it is the best so far."""
+        table = self.evaluator.play(self.agent)
+        row = {
+            "step": float(step),
+            "minutes": float(table["minutes"].mean()),
+            "sessions": float(table["sessions"].mean()),
+            "churned": float(table["churned"].mean()),
+            "click_rate": float(table["clicks"].sum() / table["slates"].sum()),
+            "training_minutes": float(np.mean(finished)) if finished else float("nan"),
+            **(note or {}),
+        }
+        if self.curve.empty or row["minutes"] > self.curve["minutes"].max():
+            self.keep(row)
+        self.curve = pd.concat([self.curve, pd.DataFrame([row])], ignore_index=True)
+        write_text(self.folder / CURVE, self.curve.to_csv(index=False))
+        self._next = step + self.every
+        self.report(row)
+
+    def finish(self, step: int, finished: list[float], note: Mapping[str, float] | None = None) -> None:
+        """The last point of the curve, and the last checkpoint: resuming a finished run finds nothing left to do."""
+        self.evaluate(step, finished, note)
+        self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint to a temporary file and rename it, so that no half-written one is ever read."""
+        content = self.capture() | {"curve": self.curve.to_csv(index=False), "next": float(self._next)}
+        temporary = self.folder / f"{CHECKPOINT}.tmp"
+        torch.save(content, temporary)
+        temporary.replace(self.folder / CHECKPOINT)
+
+    def read(self) -> dict[str, Any]:
+        """The checkpoint's content; an error says what to do where there is none."""
+        path = self.folder / CHECKPOINT
+        if not path.is_file():
+            raise ValueError(f"{path} does not exist; there is nothing to resume: leave out --resume")
+        try:
+            content: dict[str, Any] = torch.load(path, weights_only=True)
+        except Exception as error:
+            raise ValueError(f"{path} cannot be read as a checkpoint: {error}; train again without --resume") from error
+        return content
+
+    def go_on(self, content: Mapping[str, Any]) -> None:
+        """Take up the curve of a checkpoint."""
+        text = content["curve"]
+        self.curve = pd.read_csv(io.StringIO(text)) if text.strip() else pd.DataFrame()
+        self._next = content["next"]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

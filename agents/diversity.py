@@ -1,0 +1,263 @@
+"""Rules that keep a slate from being all of one kind: MMR, a determinantal point process, caps, topics in turn."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..envs.engine import Observation
+from ..envs.scoring import Scorer
+from .ranking import Score, column, ranked, standardised
+
+LAST = 1e6  # what an item loses for each time it is in the history: it comes after all others
+
+
+@dataclass
+class MMR:
+    """Maximal marginal relevance (Carbonell and Goldstein, 1998): ``λ·similarity − (1 − λ)·max similarity above``."""
+
+    scorer: Scorer
+    trade_off: float
+    name: str = "MMR"
+    privileged: bool = False
+
+    def act(self, observation: Observation) -> NDArray[np.int64]:
+        """Fill slot by slot."""
+        similarity = column(self.scorer, observation, "similarity")
+        out = np.zeros((len(similarity), self.scorer.slots), np.int64)
+        _mmr(
+            self.scorer.vectors,
+            observation["candidates"],
+            observation["history_ids"],
+            similarity,
+            np.float32(self.trade_off),
+            out,
+        )
+        return out
+
+
+@njit(nogil=True, fastmath=True)
+def _mmr(
+    vectors: np.ndarray,
+    candidates: np.ndarray,
+    history: np.ndarray,
+    similarity: np.ndarray,
+    trade_off: float,
+    out: np.ndarray,
+) -> None:
+    count = candidates.shape[1]
+    nearest = np.zeros(count, np.float32)
+    usable = np.zeros(count, np.bool_)
+    handicap = np.zeros(count, np.float32)  # more than any two values differ by: items of the history come last
+    for b in range(len(candidates)):
+        nearest[:] = np.float32(0.0)
+        for m in range(count):
+            usable[m] = candidates[b, m] > 0
+            handicap[m] = np.float32(0.0)
+            for h in range(history.shape[1]):
+                if history[b, h] == candidates[b, m]:
+                    handicap[m] = np.float32(8.0)
+        for k in range(out.shape[1]):
+            best = -1
+            value = np.float32(-1e9)
+            for m in range(count):
+                mine = trade_off * similarity[b, m] - (np.float32(1.0) - trade_off) * nearest[m] - handicap[m]
+                if usable[m] and mine > value:
+                    best = m
+                    value = mine
+            if best < 0:
+                break
+            chosen = int(candidates[b, best])
+            out[b, k] = chosen
+            usable[best] = False
+            for m in range(count):
+                if usable[m]:
+                    other = int(candidates[b, m])
+                    cosine = np.float32(0.0)
+                    for e in range(vectors.shape[1]):
+                        cosine += vectors[chosen, e] * vectors[other, e]
+                    nearest[m] = max(nearest[m], cosine)
+
+
+@dataclass
+class StaticCap:
+    """At most `cap` items per main topic in a slate, best first by a scoring rule."""
+
+    scorer: Scorer
+    score: Score
+    cap: int
+    name: str = "static cap"
+    privileged: bool = False
+
+    def act(self, observation: Observation) -> NDArray[np.int64]:
+        """Fill under the cap."""
+        return ranked(self.scorer, observation, self.score(observation), cap=self.cap)
+
+
+@dataclass
+class DPP:
+    """Greedy MAP of a determinantal point process: the slate is filled to make ``det(L_S)`` grow most.
+
+    ``L_ij = q_i·q_j·⟨v_i, v_j⟩`` with qualities ``q = exp(θ·z)``, z the score in standard deviations over the user's
+    candidates, and v the items' unit vectors; each slot costs a row of a Cholesky factor (Chen, Zhang and Zhou, 2018).
+    """
+
+    scorer: Scorer
+    score: Score
+    theta: float
+    name: str = "DPP"
+    privileged: bool = False
+
+    def act(self, observation: Observation) -> NDArray[np.int64]:
+        """Fill slot by slot."""
+        quality = 2.0 * self.theta * standardised(self.score(observation), observation)
+        out = np.zeros((len(quality), self.scorer.slots), np.int64)
+        _dpp(self.scorer.vectors, observation["candidates"], observation["history_ids"], quality, LAST, out)
+        return out
+
+
+@njit(nogil=True, fastmath=True)
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.float32:
+    total = np.float32(0.0)
+    for e in range(len(a)):
+        total += a[e] * b[e]
+    return total
+
+
+@njit(nogil=True)
+def _dpp(
+    vectors: np.ndarray, candidates: np.ndarray, history: np.ndarray, quality: np.ndarray, last: float, out: np.ndarray
+) -> None:
+    least = 1e-10  # of a variance: below is what rounding leaves of an item that the slate already spans
+    count, slots = candidates.shape[1], out.shape[1]
+    usable = np.zeros(count, np.bool_)
+    value = np.zeros(count)
+    variance = np.zeros(count)  # of an item, given those chosen: by this det(L_S) / q² grows
+    factor = np.zeros((slots, count))
+    for b in range(len(candidates)):
+        for m in range(count):
+            item = int(candidates[b, m])
+            usable[m] = item > 0
+            value[m] = quality[b, m]
+            variance[m] = _cosine(vectors[item], vectors[item])
+            for h in range(history.shape[1]):
+                if history[b, h] == item:
+                    value[m] -= last
+        for k in range(slots):
+            best = -1
+            most = -np.inf
+            for m in range(count):
+                mine = value[m] + np.log(max(variance[m], least))
+                if usable[m] and mine > most:
+                    best = m
+                    most = mine
+            if best < 0:
+                break
+            out[b, k] = int(candidates[b, best])
+            usable[best] = False
+            factor[k, :] = 0.0
+            if variance[best] > least:
+                scale = 1.0 / np.sqrt(variance[best])
+                for m in range(count):
+                    if usable[m]:
+                        rest = float(_cosine(vectors[int(candidates[b, best])], vectors[int(candidates[b, m])]))
+                        for r in range(k):
+                            rest -= factor[r, best] * factor[r, m]
+                        factor[k, m] = rest * scale
+                        variance[m] -= factor[k, m] ** 2
+
+
+@dataclass
+class RoundRobin:
+    """The user's topics in turn, each time the best-scored item left whose main topic it is.
+
+    The user's topics are those of the history, weighted by completion, and those named at sign-up, each of which counts
+    as one item consumed whole; the `topics` heaviest take part, the heaviest first. When they have no item left, the
+    best-scored of the others follow.
+    """
+
+    scorer: Scorer
+    score: Score
+    topics: int
+    name: str = "round robin"
+    privileged: bool = False
+
+    def act(self, observation: Observation) -> NDArray[np.int64]:
+        """Fill in turn."""
+        weights = topic_weights(self.scorer, observation)
+        out = np.zeros((len(weights), self.scorer.slots), np.int64)
+        _take_turns(
+            self.scorer.main_topic,
+            observation["candidates"],
+            observation["history_ids"],
+            self.score(observation).astype(np.float64),
+            weights,
+            np.argsort(-weights, axis=1, kind="stable")[:, : self.topics],
+            LAST,
+            out,
+        )
+        return out
+
+
+def topic_weights(scorer: Scorer, observation: Observation) -> NDArray[np.float64]:
+    """Weights (B, G) of the topics of each user's history, by completion, and of those named at sign-up."""
+    out = observation["profile"].astype(np.float64)
+    _add_topics(scorer.topics, observation["history_ids"], observation["history_completion"].astype(np.float64), out)
+    return out
+
+
+@njit(nogil=True)
+def _add_topics(topics: np.ndarray, history: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
+    """Add the topics of each item of the history, times its weight (B, H)."""
+    for b in range(len(history)):
+        for h in range(history.shape[1]):
+            item = int(history[b, h])
+            if item > 0:
+                for g in range(topics.shape[1]):
+                    out[b, g] += weights[b, h] * topics[item, g]
+
+
+@njit(nogil=True)
+def _take_turns(
+    main_topic: np.ndarray,
+    candidates: np.ndarray,
+    history: np.ndarray,
+    scores: np.ndarray,
+    weights: np.ndarray,
+    order: np.ndarray,
+    last: float,
+    out: np.ndarray,
+) -> None:
+    count, turns = candidates.shape[1], order.shape[1]
+    left = np.zeros(count)
+    for b in range(len(candidates)):
+        for m in range(count):
+            item = int(candidates[b, m])
+            left[m] = scores[b, m] if item > 0 else -np.inf
+            for h in range(history.shape[1]):
+                if item > 0 and history[b, h] == item:
+                    left[m] -= last
+        k = 0
+        turn = 0
+        passed = 0  # topics in a row that had nothing left
+        while k < out.shape[1]:
+            topic = order[b, turn] if passed < turns else -1  # -1: whatever there is
+            turn = (turn + 1) % turns
+            if topic >= 0 and weights[b, topic] <= 0.0:
+                passed += 1
+                continue
+            best = -1
+            for m in range(count):
+                fits = topic < 0 or (main_topic[int(candidates[b, m])] == topic and left[m] > -0.5 * last)
+                if fits and left[m] > -np.inf and (best < 0 or left[m] > left[best]):
+                    best = m
+            if best < 0:
+                if topic < 0:
+                    break
+                passed += 1
+                continue
+            passed = 0 if topic >= 0 else passed
+            out[b, k] = int(candidates[b, best])
+            left[best] = -np.inf
+            k += 1

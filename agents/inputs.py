@@ -1,0 +1,113 @@
+"""What slate networks read: a state of the user and features of each candidate, from what is visible alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..encoders.base import Encoder
+from ..encoders.state import StateEncoder
+from ..envs.engine import CONTEXT, Observation
+from ..envs.scoring import EXPOSURE_DAYS, Scorer
+
+WINDOWS = (5, None)  # how many of the latest items are summed up, beside those of this session
+MINUTES_A_DAY = 1440.0
+
+
+@dataclass
+class Inputs:
+    """A batch of users and their candidates.
+
+    Attributes
+    ----------
+    state
+        (B, S) float32.
+    items
+        (B, M, F) float32; zeros where there is no candidate.
+    ids
+        (B, M) int64 item numbers, 0 for no candidate.
+    """
+
+    state: NDArray[np.float32]
+    items: NDArray[np.float32]
+    ids: NDArray[np.int64]
+
+
+class UserStates(StateEncoder):
+    """What agents know of a user: the history through an encoder, context, profile, and what the history amounts to.
+
+    That is, of the items consumed in this session, of the last five and of all: the mean completion, popularity,
+    rating, length and novelty; the topics consumed, and those consumed lately; how much of this session was consumed.
+    Satisfaction, trust and satiation are hidden and follow from these, so a value that foresees leaving needs them,
+    and a pooled text vector does not show them.
+
+    Parameters
+    ----------
+    encoder
+        Of the history.
+    scorer
+        For the visible attributes and topics of items.
+    """
+
+    def __init__(self, encoder: Encoder, scorer: Scorer) -> None:
+        topics = scorer.topics.shape[1]
+        super().__init__(encoder, context_width=len(CONTEXT), profile_width=topics)
+        self.width += (len(WINDOWS) + 1) * (1 + scorer.static.shape[1]) + 2 * topics + 2
+        spread = scorer.static[1:].std(axis=0)
+        self._described = (scorer.static - scorer.static[1:].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        self._topics = scorer.topics
+
+    def rest(self, observation: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Everything beside the encoded history: (B, ·) float32."""
+        ids = observation["history_ids"].astype(np.int64)
+        completion, age, context = observation["history_completion"], observation["history_age"], observation["context"]
+        present = ids > 0
+        described = np.concatenate([completion[:, :, None], self._described[ids]], axis=2)
+        session = present & (age * MINUTES_A_DAY < context[:, 1:2])
+        windows = [session] + [present & (np.arange(ids.shape[1]) < (n or ids.shape[1])) for n in WINDOWS]
+        parts = [super().rest(observation)]
+        for window in windows:
+            count = np.maximum(window.sum(axis=1, keepdims=True), 1)
+            parts.append((described * window[:, :, None]).sum(axis=1) / count)
+        topics = self._topics[ids] * present[:, :, None]
+        consumed = session.sum(axis=1, keepdims=True)
+        counts = (
+            (topics * completion[:, :, None]).sum(axis=1),
+            (topics * np.exp(-age / np.float32(EXPOSURE_DAYS))[:, :, None]).sum(axis=1),
+            consumed,
+            consumed / np.maximum(context[:, :1], 1.0),
+        )
+        return np.concatenate([*parts, *map(np.log1p, counts)], axis=1, dtype=np.float32)
+
+
+class SlateInputs:
+    """Observations to `Inputs`.
+
+    Parameters
+    ----------
+    scorer
+        For the features of candidates.
+    states
+        Observations to states.
+    """
+
+    def __init__(self, scorer: Scorer, states: StateEncoder) -> None:
+        self.scorer, self.states = scorer, states
+        self.state_width = states.width
+        self.item_features = (*scorer.names, "repeated")
+        self.item_width = len(self.item_features)
+
+    @property
+    def identity(self) -> str:
+        """Of the encoder and the features: a network trained on these inputs belongs to them."""
+        return "|".join((self.states.identity, *self.item_features))
+
+    def __call__(self, observation: Observation) -> Inputs:
+        """Inputs for observations (B, ·) with ``candidates``; row b depends on row b alone."""
+        ids = observation["candidates"].astype(np.int64)
+        history = observation["history_ids"].astype(np.int64)
+        repeated = (ids[:, :, None] == history[:, None, :]).any(axis=2) & (ids > 0)
+        items = np.concatenate([self.scorer.features(observation), repeated[:, :, None]], axis=2, dtype=np.float32)
+        items[ids == 0] = 0.0
+        return Inputs(self.states(observation), items, ids)

@@ -1,0 +1,149 @@
+"""What our own learners share: an agent around a slate network, and a training that resumes to the bit."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..envs.engine import Observation
+from .inputs import Inputs, SlateInputs
+from .players import Players
+
+WEIGHTS_FILE, ABOUT_FILE = "policy.safetensors", "policy.json"
+
+
+class SlateAgent(ABC):
+    """A slate network as an agent: `choose` says how scores become slates.
+
+    Parameters
+    ----------
+    network
+        Any module whose state is all that is learned.
+    inputs
+        Observations to what the network reads.
+    slots
+        K.
+    """
+
+    privileged = False
+
+    def __init__(self, network: nn.Module, inputs: SlateInputs, slots: int, name: str) -> None:
+        self.network, self.inputs, self.slots, self.name = network, inputs, slots, name
+
+    @abstractmethod
+    def choose(self, inputs: Inputs) -> NDArray[np.int64]:
+        """Columns (B, K) of the candidates to show, best position first, −1 for an empty slot; no chance in it."""
+
+    @torch.no_grad()
+    def act(self, observation: Observation) -> NDArray[np.int64]:
+        """Slates (B, K) of item numbers."""
+        inputs = self.inputs(observation)
+        columns = self.choose(inputs)
+        return np.where(columns >= 0, np.take_along_axis(inputs.ids, np.maximum(columns, 0), axis=1), 0)
+
+    def save(self, folder: Path, about: Mapping[str, Any]) -> None:
+        """Write the weights (safetensors) and what they belong to (JSON), each whole or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {key: value.detach().clone().contiguous() for key, value in self.network.state_dict().items()}
+        temporary = folder / "policy.tmp"
+        save_file(weights, temporary)
+        temporary.replace(folder / WEIGHTS_FILE)
+        temporary.write_text(json.dumps({**about, "inputs": self.inputs.identity}, indent=1), encoding="utf-8")
+        temporary.replace(folder / ABOUT_FILE)
+
+    def load(self, folder: Path) -> None:
+        """Read the weights of `save`.
+
+        Raises
+        ------
+        ValueError
+            If they cannot be read, or belong to other inputs or another network.
+        """
+        path = folder / WEIGHTS_FILE
+        try:
+            weights = load_file(path)
+            about = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
+        except Exception as error:
+            raise ValueError(
+                f"{path} cannot be read as policy weights: {error}; train again or give another folder"
+            ) from error
+        if about.get("inputs") != self.inputs.identity:
+            raise ValueError(
+                f"{path} was trained on other inputs ({about.get('inputs')!r}) than these ({self.inputs.identity!r}); "
+                "train again"
+            )
+        try:
+            self.network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ValueError(f"{path} does not fit the network of {self.name!r}: {error}; train again") from error
+        self.network.eval()
+
+
+class Learner(ABC):
+    """An algorithm: collects slates from its players and learns from them.
+
+    A subclass makes its network from ``players.now`` (widths, calibration), draws chance from `self.chance` (NumPy) and
+    `self.dice` (torch) alone, lists in `parts` everything else that moves, and learns in `iterate`.
+
+    Parameters
+    ----------
+    players
+        Training users.
+    options
+        The algorithm's settings, a frozen dataclass.
+    gamma
+        Discount; 0 learns what pays now.
+    seed
+        Of the network's first weights and of exploration.
+    """
+
+    agent: SlateAgent
+    optimisers: Mapping[str, torch.optim.Optimizer]
+    tensors: ClassVar[tuple[str, ...]] = ()  # names of further attributes that move: tensors, or dictionaries of them
+
+    def __init__(self, players: Players, options: Any, gamma: float, seed: int) -> None:
+        self.players, self.options, self.gamma = players, options, gamma
+        self.steps = 0  # slates learnt from
+        self.chance = np.random.default_rng(seed)
+        self.dice = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # first weights
+
+    @abstractmethod
+    def iterate(self) -> dict[str, float]:
+        """Collect some slates, learn from them, count them in `steps`; returns losses and the like for the log."""
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Networks whose weights move; a subclass with targets adds them."""
+        return {"network": self.agent.network}
+
+    def capture(self) -> dict[str, Any]:
+        """Everything that moves, as `torch.save` takes it and ``weights_only`` reads it."""
+        return {
+            "steps": self.steps,
+            "modules": {name: module.state_dict() for name, module in self.modules().items()},
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "tensors": {name: getattr(self, name) for name in self.tensors},
+            "players": {key: torch.from_numpy(value) for key, value in self.players.save_state().items()},
+            "dice": self.dice.get_state(),
+            "chance": json.dumps(self.chance.bit_generator.state),
+        }
+
+    def restore(self, content: Mapping[str, Any]) -> None:
+        """Put everything back as `capture` found it; KeyError, RuntimeError or ValueError where it does not fit."""
+        self.steps = content["steps"]
+        for name, module in self.modules().items():
+            module.load_state_dict(content["modules"][name])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(content["optimisers"][name])
+        for name in self.tensors:
+            setattr(self, name, content["tensors"][name])
+        self.players.load_state({key: value.numpy() for key, value in content["players"].items()})
+        self.dice.set_state(content["dice"])
+        self.chance.bit_generator.state = json.loads(content["chance"])

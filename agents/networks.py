@@ -1,0 +1,129 @@
+"""The network that slate agents share: several scores of every candidate, and values of the state.
+
+``score_h(s, i) = ⟨w_h(s), x_i⟩ + ⟨u_h(s), e_i⟩ + c_h(s)``: weights over the candidate's features that the state sets,
+and a match of the user with the item's text vector in a space of few dimensions. Both are inner products, so a batch of
+256 users with 256 candidates each costs as little as one small layer.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .inputs import Inputs
+
+CLIP = 5.0  # standard deviations: what is rarer says no more to the network
+
+
+class SlateNetwork(nn.Module):
+    """Scores (H, B, M) of candidates and values (V, B) of states.
+
+    Parameters
+    ----------
+    state_width, item_width
+        S and F of the inputs.
+    vectors
+        (N + 1, E) text vectors of the items by number, row 0 for none; not saved with the weights.
+    heads
+        H, scores for each candidate.
+    values
+        V, values for each state.
+    hidden
+        Width of the two hidden layers.
+    match
+        Dimensions of the space in which users and items are matched; at most 32.
+    """
+
+    mean_state: Tensor
+    scale_state: Tensor
+    mean_items: Tensor
+    scale_items: Tensor
+    vectors: Tensor
+
+    def __init__(
+        self,
+        state_width: int,
+        item_width: int,
+        vectors: NDArray[np.float32],
+        *,
+        heads: int = 1,
+        values: int = 1,
+        hidden: int = 64,
+        match: int = 16,
+    ) -> None:
+        super().__init__()
+        self.heads, self.values, self.match, self.item_width = heads, values, match, item_width
+        self.register_buffer("mean_state", torch.zeros(state_width))
+        self.register_buffer("scale_state", torch.ones(state_width))
+        self.register_buffer("mean_items", torch.zeros(item_width))
+        self.register_buffer("scale_items", torch.ones(item_width))
+        self.register_buffer("vectors", torch.from_numpy(np.ascontiguousarray(vectors)), persistent=False)
+        whole = state_width + item_width  # the state, and the mean candidate
+        self.trunk = nn.Sequential(nn.Linear(whole, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        self.judge = nn.Sequential(nn.Linear(whole, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        self.weights = nn.Linear(hidden, heads * (item_width + 1))
+        self.constant = nn.Parameter(torch.zeros(heads, item_width))
+        self.user = nn.Linear(hidden, heads * match)
+        self.user_direct = nn.Linear(state_width, heads * match, bias=False)
+        self.item = nn.Linear(vectors.shape[1], match, bias=False)
+        self.value = nn.Linear(hidden, values)
+        for layer in (self.weights, self.value):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+        # The match starts at almost nothing, and grows where it pays.
+        nn.init.normal_(self.user.weight, std=0.01)
+        nn.init.zeros_(self.user.bias)
+        nn.init.normal_(self.user_direct.weight, std=0.01)
+
+    @torch.no_grad()
+    def calibrate(self, inputs: Inputs) -> None:
+        """Take the scale of states and of real candidates' features from a sample; saved with the weights."""
+        state, real = torch.from_numpy(inputs.state), torch.from_numpy(inputs.items[inputs.ids > 0])
+        for sample, mean, scale in (
+            (state, self.mean_state, self.scale_state),
+            (real, self.mean_items, self.scale_items),
+        ):
+            mean.copy_(sample.mean(dim=0))
+            spread = sample.std(dim=0)
+            scale.copy_(torch.where(spread > 1e-4, spread, torch.ones_like(spread)))
+
+    def scaled(self, items: Tensor, ids: Tensor) -> Tensor:
+        """Features (B, M, F) in standard deviations, 0 where there is no candidate."""
+        return ((items - self.mean_items) / self.scale_items).clamp(-CLIP, CLIP) * (ids > 0)[:, :, None]
+
+    def mean_candidate(self, items: Tensor, ids: Tensor) -> Tensor:
+        """Mean scaled features (B, F) of the candidates: all that the state's part of the network sees of them."""
+        return self.scaled(items, ids).sum(dim=1) / (ids > 0).sum(dim=1, keepdim=True).clamp(min=1)
+
+    def forward(self, state: Tensor, items: Tensor, ids: Tensor, mean: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Scores (H, B, M), −inf where there is no candidate, and values (V, B).
+
+        Parameters
+        ----------
+        state, items, ids
+            (B, S), (B, M, F) and (B, M), as in `Inputs`.
+        mean
+            (B, F) `mean_candidate` of all candidates, where `items` are only some of them, such as a slate's.
+        """
+        real = ids > 0
+        x = self.scaled(items, ids)
+        s = ((state - self.mean_state) / self.scale_state).clamp(-CLIP, CLIP)
+        if mean is None:
+            mean = x.sum(dim=1) / real.sum(dim=1, keepdim=True).clamp(min=1)
+        whole = torch.cat([s, mean], dim=1)
+        z = self.trunk(whole)
+        w = self.weights(z).view(len(s), self.heads, self.item_width + 1)
+        scores = torch.einsum("bhf,bmf->hbm", w[:, :, :-1] + self.constant, x) + w[:, :, -1].T[:, :, None]
+        if self.match:
+            u = (self.user(z) + self.user_direct(s)).view(len(s), self.heads, self.match)
+            # Of the whole table where that is smaller than the batch's candidates.
+            e = self.item(self.vectors)[ids] if len(self.vectors) < ids.numel() else self.item(self.vectors[ids])
+            scores = scores + torch.einsum("bhd,bmd->hbm", u, e)
+        return scores.masked_fill(~real, -torch.inf), self.value(self.judge(whole)).T
+
+    def run(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """`forward` of NumPy arrays, on the network's device."""
+        device = self.vectors.device
+        parts = (inputs.state, inputs.items, inputs.ids)
+        found: tuple[Tensor, Tensor] = self(*(torch.from_numpy(part).to(device) for part in parts))
+        return found

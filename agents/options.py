@@ -1,0 +1,61 @@
+"""Options of agents: frozen dataclasses, made from names and values that come from a file or a command line."""
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin, get_type_hints
+
+from .names import one_of
+
+
+def make_options(agent: str, kind: type[Any], values: Mapping[str, Any]) -> Any:
+    """The options of an agent, checked.
+
+    Parameters
+    ----------
+    agent
+        For the errors.
+    kind
+        Its dataclass, which checks the ranges.
+    values
+        Those that differ from the defaults, by name.
+
+    Raises
+    ------
+    ValueError
+        For an option that the agent has not, a value of another type, or one out of range.
+    """
+    hints = get_type_hints(kind)
+    for name, value in values.items():
+        one_of(f"options of {agent!r}: name", name, (field.name for field in dataclasses.fields(kind)))
+        check_type(name, value, hints[name])
+    return kind(**values)
+
+
+def changes(options: Any) -> dict[str, Any]:
+    """The options that differ from the defaults, by name."""
+    defaults = type(options)()
+    found = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    return {name: value for name, value in found.items() if value != getattr(defaults, name)}
+
+
+def check_ranges(options: object, *ranges: tuple[str, float, float]) -> None:
+    """Raise ValueError unless each field (name, lowest, highest) is in its range, where there is one and it is given."""
+    for name, low, high in ranges:
+        value = getattr(options, name, None)
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"{name} = {value!r} is out of range; allowed: {low} to {high}")
+
+
+def check_type(name: str, value: Any, hint: Any) -> None:
+    """Raise ValueError unless a value is of a type; whole numbers are numbers, and True is none."""
+    if not _is(value, hint):
+        raise ValueError(f"{name} = {value!r} must be of type {getattr(hint, '__name__', hint)}")
+
+
+def _is(value: Any, hint: Any) -> bool:
+    if get_origin(hint) is types.UnionType:
+        return any(_is(value, one) for one in get_args(hint))
+    if hint in (int, float):
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    return isinstance(value, hint)

@@ -1,0 +1,223 @@
+"""Plackett–Luce PPO: a policy over slates of candidates that is guided by models of choice and of minutes.
+
+The score of a candidate is a correction that policy gradients learn, plus a learned multiple of its logit of being
+chosen and the logarithm of the minutes it would hold. Which slot was chosen, and for how long, tells far more about
+each item than the slate's reward does, so the guide is learnt within a few thousand slates; what it misses, that some
+minutes cost the sessions to come, is left to the correction. After each update of the policy by proximal policy
+optimisation (Schulman et al., 2017) comes one of the guide on the same slates, in the phases of Cobbe et al. (2021).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .candidate_policy import CandidateNetwork, PolicyAgent, PolicyOptions, wander
+from .inputs import SlateInputs
+from .learner import Learner, SlateAgent
+from .names import one_of
+from .options import check_ranges
+from .players import Players
+from .policy_losses import (
+    approximate_kl,
+    choice_loss,
+    clipped_surrogate,
+    examined,
+    first_slot_entropy,
+    gamma_deviance,
+    slot_log_probabilities,
+    value_loss,
+)
+from .rollouts import Batch, Rollout, collect
+
+
+@dataclass(frozen=True)
+class PPOOptions(PolicyOptions):
+    """Settings of Plackett–Luce PPO."""
+
+    clip: float = 0.2
+    """ε of the clipped surrogate."""
+    value_clip: float = 0.0
+    """How far a value may move in an update, in units of the reward; 0 for any."""
+    target_kl: float = 0.1
+    """An update ends when KL(old ‖ new) of slates is larger; 0 for never."""
+    auxiliary: int = 4
+    """Passes over what was collected that fit the models of choice and minutes; 0 leaves the policy without a guide."""
+    guide_learning_rate: float = 1e-3
+    """Of the Adam that fits them."""
+    guide: float = 3.0
+    """What the guide is multiplied by at first."""
+    ratio: str = "slate"
+    """Clip the ratio of probabilities of a whole slate, or of each slot and average ("slots")."""
+    credit: str = "slate"
+    """Credit all slots, or the one consumed and those above it ("cascade")."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not run."""
+        super().__post_init__()
+        check_ranges(
+            self,
+            ("clip", 1e-6, 10.0),
+            ("value_clip", 0.0, 1e6),
+            ("target_kl", 0.0, 1e6),
+            ("auxiliary", 0, 1000),
+            ("guide_learning_rate", 1e-8, 1.0),
+            ("guide", 1e-6, 100.0),
+        )
+        one_of("ratio", self.ratio, ("slate", "slots"))
+        one_of("credit", self.credit, ("slate", "cascade"))
+
+
+def make_agent(
+    inputs: SlateInputs, vectors: NDArray[np.float32], slots: int, options: PPOOptions, gamma: float, name: str
+) -> PolicyAgent:
+    """An untrained agent, to load weights into."""
+    guide = options.guide if options.auxiliary > 0 else None
+    return PolicyAgent(CandidateNetwork(inputs, vectors, slots, options, gamma, guide), inputs, slots, name)
+
+
+class PLPPO(Learner):
+    """Plackett–Luce PPO.
+
+    Parameters
+    ----------
+    players, options, gamma, seed
+        As of every `Learner`.
+    vectors
+        (N + 1, E) text vectors of the items by number, row 0 for none.
+    slots
+        K.
+    name
+        Of the agent.
+    """
+
+    make: ClassVar[Callable[..., SlateAgent]] = staticmethod(make_agent)
+    options: PPOOptions
+    network: CandidateNetwork
+
+    def __init__(
+        self,
+        players: Players,
+        options: PPOOptions,
+        gamma: float,
+        seed: int,
+        *,
+        vectors: NDArray[np.float32],
+        slots: int,
+        name: str = "PL-PPO",
+    ) -> None:
+        super().__init__(players, options, gamma, seed)
+        self.agent = self.make(players.inputs, vectors, slots, options, gamma, name)
+        self.network = self.agent.network  # type: ignore[assignment]
+        self.network.slate.calibrate(wander(players, slots, self.chance))
+        self.optimisers = {
+            name: torch.optim.Adam(self.network.parameters(), rate, eps=1e-5)
+            for name, rate in (("policy", options.learning_rate), ("guide", options.guide_learning_rate))
+        }
+
+    def iterate(self) -> dict[str, float]:
+        """One rollout, and some epochs over it."""
+        options = self.options
+        rollout = collect(
+            self.players,
+            self.network,
+            slot_log_probabilities,
+            slots=self.agent.slots,
+            length=options.rollout,
+            gamma=self.gamma,
+            by_time=options.by_time,
+            dice=self.dice,
+        )
+        advantages = rollout.advantages(options.gae_lambda)
+        returns = advantages + rollout.values
+        content = flatten(rollout) | {"returns": returns.flatten()}
+        content["advantages"] = normalised(advantages).flatten()
+        self.steps += len(content["returns"])
+        log = self._learn(content)
+        error = ((returns - rollout.values).var() / returns.var().clamp(min=1e-8)).item()
+        return {**log, "explained": 1.0 - error, "return": returns.mean().item()}
+
+    def _learn(self, content: Batch) -> dict[str, float]:
+        options = self.options
+        seen: list[dict[str, float]] = []
+        for part in self._parts(content, options.epochs):
+            losses = self.losses(part)
+            seen.append({name: loss.item() for name, loss in losses.items()})
+            if 0 < options.target_kl < seen[-1]["kl"]:
+                break
+            spread = self.network.spread
+            total = losses["policy"] - options.entropy * losses["entropy"] + losses["value"] / spread**2
+            self._step("policy", total)
+        # Apart from the policy's steps, whose ratios would not stay near 1 while the guide moves the scores.
+        guided = []
+        for part in self._parts(content, options.auxiliary):
+            losses = self.guide_losses(part)
+            guided.append({name: loss.item() for name, loss in losses.items()})
+            self._step("guide", losses["choice"] + losses["minutes"])
+        return mean_of(seen) | mean_of(guided)
+
+    def _parts(self, content: Batch, passes: int) -> Iterator[Batch]:
+        for _ in range(passes):
+            order = torch.randperm(len(content["returns"]), generator=self.dice)
+            for rows in order.split(self.options.minibatch):
+                yield {key: value[rows] for key, value in content.items()}
+
+    def _step(self, name: str, loss: Tensor) -> None:
+        optimiser = self.optimisers[name]
+        optimiser.zero_grad()
+        loss.backward()
+        for part in self.network.parts():
+            nn.utils.clip_grad_norm_(part, self.options.max_grad_norm)
+        optimiser.step()
+
+    def losses(self, part: Batch) -> dict[str, Tensor]:
+        """Of a minibatch, each a mean: losses of policy and value, KL(old ‖ new) and the first slot's entropy."""
+        options = self.options
+        judged = self.network.judge(part)
+        log_ratio = slot_log_probabilities(judged.scores, part["columns"]) - part["log_probabilities"]
+        counted = torch.ones_like(log_ratio)
+        if options.credit == "cascade":
+            counted = examined(part["choice"], log_ratio.shape[1])
+        if options.ratio == "slots":
+            each = clipped_surrogate(log_ratio, part["advantages"][:, None], options.clip)
+            policy = (each * counted).sum(dim=1) / counted.sum(dim=1)
+        else:
+            policy = clipped_surrogate((log_ratio * counted).sum(dim=1), part["advantages"], options.clip)
+        return {
+            "policy": policy.mean(),
+            "value": value_loss(judged.values, part["returns"], part["values"], options.value_clip).mean(),
+            "kl": approximate_kl(log_ratio.sum(dim=1)).mean().detach(),
+            "entropy": first_slot_entropy(judged.scores).mean(),
+        }
+
+    def guide_losses(self, part: Batch) -> dict[str, Tensor]:
+        """Of a minibatch, each a mean: the losses of choice and, where something was chosen, of its minutes."""
+        choice = part["choice"]
+        logits, log_minutes = self.network.respond(part)
+        held = log_minutes.gather(1, choice.clamp(min=0)[:, None])[:, 0]
+        deviance = gamma_deviance(held, part["rewards"] / self.players.scale)
+        return {
+            "choice": choice_loss(logits, choice).mean(),
+            "minutes": torch.where(choice >= 0, deviance, 0.0).mean(),
+        }
+
+
+def flatten(rollout: Rollout) -> Batch:
+    """What a minibatch is drawn from: rows (T·B, ·)."""
+    names = ("columns", "log_probabilities", "values", "choice", "rewards")
+    whole = rollout.batch | {name: getattr(rollout, name) for name in names}
+    return {name: value.flatten(0, 1) for name, value in whole.items()}
+
+
+def normalised(advantages: Tensor) -> Tensor:
+    """With mean 0 and standard deviation 1."""
+    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+
+
+def mean_of(seen: list[dict[str, float]]) -> dict[str, float]:
+    """Means of what was logged, by name."""
+    return {name: float(np.mean([one[name] for one in seen])) for name in (seen[0] if seen else ())}

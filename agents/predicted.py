@@ -1,0 +1,213 @@
+"""Greedy on predicted minutes: boosted trees on the scoring features, fitted on logged steps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from ..envs.engine import Observation
+from ..envs.scoring import FEATURES, Scorer
+from .ranking import ranked
+
+INPUTS = (*FEATURES, "slot")
+LEAVES = 15  # of a tree; its leaves are bits of 16
+LOGGED_STEPS = 60  # of 256 users: about 150 thousand shown items
+_LOWEST = np.array([16] + [(v & -v).bit_length() - 1 for v in range(1, 2**16)], np.uint8)  # place of the lowest bit
+_FORMAT = "longplay trees 1"
+
+
+@dataclass(frozen=True, eq=False)
+class Trees:
+    """Boosted regression trees as bit masks: the same sums as scikit-learn's, to the bit, in about a fifth of the time.
+
+    A value of a feature rules out leaves: those to the left of every node whose threshold it exceeds. Which ones is a
+    matter of how many thresholds lie below the value, so it is looked up for all trees at once; the leaf reached is the
+    leftmost that no feature rules out (QuickScorer: Lucchese et al., SIGIR 2015).
+
+    Parameters
+    ----------
+    thresholds : (F, W) float64
+        Of each feature in all trees, ascending; +∞ for padding.
+    masks : (F, W + 1, T) uint16
+        ``masks[f, w, t]`` has the bits of the leaves of tree t that remain where w thresholds of f are exceeded.
+    leaves : (T, 16) float64
+        Values of the leaves, from left to right.
+    base : (1,) float64
+        What the sum starts from.
+    """
+
+    thresholds: NDArray[np.float64]
+    masks: NDArray[np.uint16]
+    leaves: NDArray[np.float64]
+    base: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, model: Any) -> Trees:
+        """The trees of a fitted `HistGradientBoostingRegressor` without categories and missing values."""
+        nodes = [trees[0].nodes for trees in model._predictors]
+        count = int(model.n_features_in_)
+        split: Any = np.concatenate([tree[tree["is_leaf"] == 0] for tree in nodes])
+        found = [np.unique(split["num_threshold"][split["feature_idx"] == f]) for f in range(count)]
+        width = max(1, *(len(values) for values in found))
+        thresholds = np.full((count, width), np.inf)
+        for row, values in zip(thresholds, found, strict=True):
+            row[: len(values)] = values
+        masks = np.full((count, width + 1, len(nodes)), 2**16 - 1, np.uint16)
+        leaves = np.zeros((len(nodes), 16))
+        for t, tree in enumerate(nodes):
+            if (tree["is_leaf"] == 1).sum() > 16:
+                raise ValueError(f"tree {t} has {(tree['is_leaf'] == 1).sum()} leaves; allowed: up to 16")
+            told: list[float] = []
+            _walk(tree, 0, told, masks[:, :, t], found)
+            leaves[t, : len(told)] = told
+        return cls(thresholds, masks, leaves, np.asarray(model._baseline_prediction, np.float64).reshape(1))
+
+    def predict(self, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Predictions (n,) for inputs (n, F), all finite."""
+        if inputs.ndim != 2 or inputs.shape[1] != len(self.thresholds):
+            raise ValueError(f"inputs have shape {inputs.shape}, expected (n, {len(self.thresholds)})")
+        out = np.zeros(len(inputs))
+        _predict(np.asarray(inputs, np.float64), self.thresholds, self.masks, self.leaves, self.base[0], _LOWEST, out)
+        return out
+
+    def save(self, path: Path) -> None:
+        """Write to a safetensors file, whole or not at all."""
+        arrays = {name: getattr(self, name) for name in ("thresholds", "masks", "leaves", "base")}
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_bytes(save(arrays, {"format": _FORMAT, "inputs": json.dumps(INPUTS)}))
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Trees:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file cannot be read, or holds something else.
+        """
+        try:
+            with safe_open(path, framework="numpy") as file:
+                about = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"{path} cannot be read ({error}); tune the rule again") from error
+        if about.get("format") != _FORMAT or about.get("inputs") != json.dumps(INPUTS):
+            raise ValueError(f"{path} holds no trees on {', '.join(INPUTS)}; tune the rule again")
+        return cls(**arrays)
+
+
+def _walk(tree: Any, node: int, values: list[float], masks: NDArray[np.uint16], found: list[NDArray[Any]]) -> int:
+    """Number the leaves from left to right; returns the bits of those below a node."""
+    if tree["is_leaf"][node]:
+        values.append(float(tree["value"][node]))
+        return 1 << (len(values) - 1)
+    left = _walk(tree, int(tree["left"][node]), values, masks, found)
+    right = _walk(tree, int(tree["right"][node]), values, masks, found)
+    feature = int(tree["feature_idx"][node])
+    place = int(np.searchsorted(found[feature], tree["num_threshold"][node]))
+    masks[feature, place + 1 :] &= np.uint16((2**16 - 1) ^ left)
+    return left | right
+
+
+@njit(nogil=True)
+def _predict(
+    inputs: np.ndarray,
+    thresholds: np.ndarray,
+    masks: np.ndarray,
+    leaves: np.ndarray,
+    base: float,
+    lowest: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    live = np.zeros(len(leaves), np.uint16)
+    for i in range(len(inputs)):
+        live[:] = np.uint16(65535)
+        for f in range(len(thresholds)):
+            low = 0
+            high = thresholds.shape[1]
+            while low < high:
+                middle = (low + high) // 2
+                if inputs[i, f] > thresholds[f, middle]:
+                    low = middle + 1
+                else:
+                    high = middle
+            mask = masks[f, low]
+            for t in range(len(live)):
+                live[t] &= mask[t]
+        total = base
+        for t in range(len(live)):  # in scikit-learn's order, so that the sum has its bits
+            total += leaves[t, lowest[live[t]]]
+        out[i] = total
+
+
+@dataclass
+class PredictedMinutes:
+    """Greedy on predicted minutes: gradient boosting of dwell on the scoring features, fitted on logged steps."""
+
+    scorer: Scorer
+    model: Any
+    name: str = "greedy minutes"
+    privileged: bool = False
+
+    def score(self, observation: Observation) -> NDArray[np.float32]:
+        """Predicted minutes (B, M) of each candidate in the first slot."""
+        features = self.scorer.features(observation)
+        flat = np.zeros((features[..., 0].size, len(INPUTS)))
+        flat[:, :-1] = features.reshape(-1, len(FEATURES))
+        predicted: NDArray[np.float64] = self.model.predict(flat)
+        return predicted.reshape(features.shape[:2]).astype(np.float32)
+
+    def act(self, observation: Observation) -> NDArray[np.int64]:
+        """Score by predicted minutes."""
+        return ranked(self.scorer, observation, self.score(observation))
+
+
+def fit_minutes(scorer: Scorer, env: Any, steps: int, seed: int = 0) -> PredictedMinutes:
+    """Log slates chosen by random weights on training users, and fit minutes on features and slot.
+
+    Random weights (new ones for every slate) show every region of the feature space, which no single rule does.
+
+    Parameters
+    ----------
+    env
+        A vector environment with candidates and the action ``"items"``, in autoreset mode SAME_STEP.
+    steps
+        Steps of the vector environment to log.
+    """
+    inputs, targets = logged_minutes(scorer, env, steps, seed)
+    model = HistGradientBoostingRegressor(max_iter=100, max_leaf_nodes=LEAVES, min_samples_leaf=200, random_state=seed)
+    model.fit(inputs, targets)
+    return PredictedMinutes(scorer, Trees.of(model))
+
+
+def logged_minutes(scorer: Scorer, env: Any, steps: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Inputs (n, 10), in the order of `INPUTS`, and minutes (n,) of the items that slates of random weights showed."""
+    rng = np.random.default_rng(seed)
+    observation, _ = env.reset(seed=seed)
+    inputs, targets = [], []
+    for _ in range(steps):
+        weights = rng.uniform(-1, 1, (env.num_envs, len(FEATURES) + 1))
+        slates = scorer.weighted(observation, weights)
+        features = scorer.features(observation)
+        place = (observation["candidates"][:, None, :] == slates[:, :, None]).argmax(axis=2)
+        shown = np.take_along_axis(features, place[:, :, None], axis=1)
+        observation, reward, _, _, info = env.step(slates)
+        # Where an episode ended the chosen slot is in the final info; the reward is the ended episode's anyway.
+        choice = info["choice"].copy()
+        if "final_info" in info:
+            choice = np.where(info["_final_info"], info["final_info"]["choice"], choice)
+        minutes = np.where(np.arange(scorer.slots) == choice[:, None], reward[:, None], 0.0)
+        slot = np.broadcast_to(np.arange(scorer.slots), minutes.shape)
+        inputs.append(np.concatenate([shown, slot[:, :, None]], axis=2).reshape(-1, len(INPUTS)))
+        targets.append(minutes.ravel())
+    return np.concatenate(inputs), np.concatenate(targets)

@@ -1,0 +1,1 @@
+"""Chosen settings of agents, one TOML file each, as scripts/tune.py writes them; see `longplay.agents.settings_files`."""

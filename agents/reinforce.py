@@ -1,0 +1,190 @@
+"""Top-K REINFORCE with an off-policy correction (Chen et al., 2019), over slates of candidates.
+
+The policy is a softmax over candidates from which K items are shown. A slate's return is credited to the item consumed,
+or to all shown where none was, times how the chance of being among K draws grows (λ_K), times a capped ratio of the
+policy to whoever showed the item. Slates of earlier policies are learnt from again, so a model β of that behaviour is
+fitted to what was shown, by a network of its own through which no gradient reaches the policy.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .candidate_policy import CandidateNetwork, PolicyAgent, PolicyOptions, wander
+from .inputs import SlateInputs
+from .learner import Learner, SlateAgent
+from .networks import SlateNetwork
+from .options import check_ranges
+from .pl_ppo import flatten, mean_of, normalised
+from .plackett_luce import NEVER
+from .players import Players
+from .policy_losses import first_slot_entropy, top_k_reinforce, value_loss
+from .rollouts import Batch, collect
+
+
+@dataclass(frozen=True)
+class ReinforceOptions(PolicyOptions):
+    """Settings of top-K REINFORCE."""
+
+    rollout: int = 8
+    """Slates for each user between two updates."""
+    memory: int = 4
+    """Rollouts that are learnt from: the latest and those before it."""
+    epochs: int = 1
+    """Passes over them in an update."""
+    top_k: bool = True
+    """Weigh by λ_K; otherwise as if one item were shown."""
+    correction: bool = True
+    """Weigh by π/β; otherwise as if the policy had shown everything itself."""
+    cap: float = 5.0
+    """Largest ratio π/β."""
+    baseline: bool = True
+    """Take the value off the return, and scale by the spread of what is left."""
+    gae_lambda: float = 1.0
+    """Of the λ-return; 1 sums rewards until the rollout's end, and takes the value from there on."""
+    entropy: float = 0.02
+    """Bonus for each nat of the entropy."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not run."""
+        super().__post_init__()
+        check_ranges(self, ("memory", 1, 1000), ("cap", 1e-6, 1e6))
+
+
+def make_agent(
+    inputs: SlateInputs, vectors: NDArray[np.float32], slots: int, options: ReinforceOptions, gamma: float, name: str
+) -> PolicyAgent:
+    """An untrained agent, to load weights into."""
+    return PolicyAgent(CandidateNetwork(inputs, vectors, slots, options, gamma, None), inputs, slots, name)
+
+
+class TopKReinforce(Learner):
+    """Top-K off-policy REINFORCE on a replay of its own latest rollouts.
+
+    Parameters
+    ----------
+    players, options, gamma, seed
+        As of every `Learner`.
+    vectors
+        (N + 1, E) text vectors of the items by number, row 0 for none.
+    slots
+        K.
+    name
+        Of the agent.
+    """
+
+    make: ClassVar[Callable[..., SlateAgent]] = staticmethod(make_agent)
+    tensors: ClassVar[tuple[str, ...]] = ("replay",)
+    options: ReinforceOptions
+
+    def __init__(
+        self,
+        players: Players,
+        options: ReinforceOptions,
+        gamma: float,
+        seed: int,
+        *,
+        vectors: NDArray[np.float32],
+        slots: int,
+        name: str = "Top-K REINFORCE",
+    ) -> None:
+        super().__init__(players, options, gamma, seed)
+        inputs: SlateInputs = players.inputs  # type: ignore[assignment]
+        self.agent = self.make(inputs, vectors, slots, options, gamma, name)
+        self.network: CandidateNetwork = self.agent.network  # type: ignore[assignment]
+        self.behaviour = SlateNetwork(
+            inputs.state_width, inputs.item_width, vectors, hidden=options.hidden, match=options.match
+        )
+        sample = wander(players, slots, self.chance)
+        for network in (self.network.slate, self.behaviour):
+            network.calibrate(sample)
+        self.optimisers = {
+            "policy": torch.optim.Adam(self.network.parameters(), options.learning_rate, eps=1e-5),
+            "behaviour": torch.optim.Adam(self.behaviour.parameters(), options.learning_rate, eps=1e-5),
+        }
+        self.replay: Batch = {}
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The policy's network and the model of behaviour."""
+        return {"network": self.network, "behaviour": self.behaviour}
+
+    def iterate(self) -> dict[str, float]:
+        """One rollout, and some epochs over the replay."""
+        options = self.options
+        rollout = collect(
+            self.players,
+            self.network,
+            drawn_once,
+            slots=self.agent.slots,
+            length=options.rollout,
+            gamma=self.gamma,
+            by_time=options.by_time,
+            dice=self.dice,
+        )
+        returns = rollout.advantages(options.gae_lambda) + rollout.values
+        latest = flatten(rollout) | {"returns": returns.flatten()}
+        count = len(latest["returns"])
+        if self.replay:
+            kept = (options.memory - 1) * count
+            older = {key: value[-kept:] if kept else value[:0] for key, value in self.replay.items()}
+            latest = {key: torch.cat([older[key], value]) for key, value in latest.items()}
+        self.replay = latest
+        self.steps += count
+        seen = []
+        for _ in range(options.epochs):
+            order = torch.randperm(len(latest["returns"]), generator=self.dice)
+            for rows in order.split(options.minibatch):
+                seen.append(self._step({key: value[rows] for key, value in latest.items()}))
+        return mean_of(seen)
+
+    def losses(self, part: Batch) -> dict[str, Tensor]:
+        """Losses of a minibatch, each a mean: policy, value, behaviour, and the entropy and the mean ratio."""
+        options, slots = self.options, self.agent.slots
+        judged = self.network.judge(part)
+        columns, choice = part["columns"], part["choice"]
+        log_pi = drawn_once(judged.scores, columns)
+        shown_by, _ = self.behaviour(part["state"], part["items"], part["ids"])
+        log_beta = drawn_once(shown_by[0] - self.network.held_back(part), columns)
+        advantage = part["returns"]
+        if options.baseline:
+            advantage = normalised(part["returns"] - judged.values.detach())
+        assumed = log_beta.detach() if options.correction else log_pi.detach()
+        credit = credit_of(choice, columns.shape[1])
+        policy = top_k_reinforce(log_pi, assumed, advantage, credit, slots if options.top_k else 1, options.cap)
+        return {
+            "policy": policy.mean(),
+            "value": value_loss(judged.values, part["returns"], part["values"], 0.0).mean(),
+            "behaviour": -log_beta.mean(),
+            "entropy": first_slot_entropy(judged.scores).mean(),
+            "ratio": (log_pi - log_beta).detach().exp().clamp(max=options.cap).mean(),
+        }
+
+    def _step(self, part: Batch) -> dict[str, float]:
+        losses = self.losses(part)
+        total = losses["policy"] - self.options.entropy * losses["entropy"]
+        total = total + losses["value"] / self.network.spread**2 + losses["behaviour"]
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad()
+        total.backward()
+        for parameters in (*self.network.parts(), list(self.behaviour.parameters())):
+            nn.utils.clip_grad_norm_(parameters, self.options.max_grad_norm)
+        for optimiser in self.optimisers.values():
+            optimiser.step()
+        return {name: loss.item() for name, loss in losses.items()}
+
+
+def drawn_once(scores: Tensor, columns: Tensor) -> Tensor:
+    """(B, K) log-probability of each column under one draw of the softmax; 0 where there is no candidate."""
+    logs = torch.log_softmax(scores.clamp(min=NEVER), dim=1).gather(1, columns)
+    return torch.where(scores.gather(1, columns) > NEVER, logs, 0.0)
+
+
+def credit_of(choice: Tensor, slots: int) -> Tensor:
+    """(B, K) the slot consumed has all credit; where none was, all share it."""
+    one = torch.nn.functional.one_hot(choice.clamp(min=0), slots).float()
+    return torch.where(choice[:, None] < 0, torch.full_like(one, 1.0 / slots), one)

@@ -1,0 +1,281 @@
+"""A planner that tries slates in the true user model: it plays the one after which a base policy earns most.
+
+One step of policy improvement by simulation (rollouts: Tesauro and Galperin, 1996; Bertsekas and others, 1997). It
+knows the user's true state and the laws by which it moves, and not what chance will bring: rollouts draw luck of their
+own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..envs.chance import stream_key
+from ..envs.env import LATENT
+from ..envs.records import ACTIVE, HORIZON, NOTHING, user_type
+from ..envs.retriever import Retriever
+from ..envs.world import World
+from .base import Agent, Remembering, rows
+from .evaluate import held_out_users
+from .linear_oracle import FEATURES, LUCK, LinearOracle, lived_minutes, lives_env
+
+DREAMS = 2**62  # seeds of rollouts are from here on, where no world's are
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """How the planner tries slates."""
+
+    count: int = 16
+    """Rollouts of each proposal; those of all proposals share their luck."""
+    sessions: int | None = 1
+    """Sessions that a rollout lasts, this one included; None for the rest of the month. At a cut, what is still to come
+    is estimated by a `Continuation`, where there is one, and else left out."""
+    caution: float = 1.0
+    """Standard errors by which a proposal must beat the base policy's slate to be played instead."""
+    seed: int = 0
+    """Of the rollouts' luck."""
+    batch: int = 4096
+    """Lives rolled forward at a time."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not run."""
+        for name, low, high in (
+            ("count", 2, 10**6),
+            ("sessions", 1, 10**6),
+            ("caution", 0.0, 100.0),
+            ("seed", 0, 2**31 - 1),
+            ("batch", 1, 10**7),
+        ):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ValueError(f"{name} = {value!r} is out of range; allowed: {low} to {high}")
+
+
+@dataclass(frozen=True, eq=False)
+class Continuation:
+    """Minutes that a base policy still earns from the start of a session: a regression on trust, time and user.
+
+    Attributes
+    ----------
+    weights
+        Of `terms`, by least squares.
+    """
+
+    weights: NDArray[np.float64]
+    horizon: float
+
+    @staticmethod
+    def terms(users: np.ndarray, horizon: float) -> NDArray[np.float64]:
+        """(B, 15) regressors of user records; all vanish with the time that is left."""
+        left = np.maximum(1.0 - users["clock"] / horizon, 0.0)
+        traits = [np.ones(len(users)), users["trust"], users["visit_rate"], users["leave_logit"]]
+        traits += [users["trust"] ** 2, users["trust"] * users["visit_rate"], users["sensitivity"]]
+        wide = [left * trait for trait in traits] + [left**2 * trait for trait in traits]
+        return np.stack([*wide, left**3], axis=1)
+
+    def minutes(self, users: np.ndarray) -> NDArray[np.float64]:
+        """(B,) expected minutes, not below 0."""
+        return np.asarray(np.maximum(self.terms(users, self.horizon) @ self.weights, 0.0))
+
+    @classmethod
+    def fit(
+        cls, world: World, item_vectors: NDArray[np.float32], base: Agent, users: int = 400, luck: int = LUCK
+    ) -> "Continuation":
+        """Learn from the lives of training users, at most so many, from every session that they begin."""
+        users = min(users, len(world.split("train")))
+        env, horizon = lives_env(world, item_vectors, users), float(world.scenario.params.horizon_days)
+        records = env.unwrapped.engine.users  # type: ignore[attr-defined]
+        terms: list[NDArray[np.float64]] = []
+        earned: list[NDArray[np.float64]] = []  # before each session that began
+        who: list[NDArray[np.int64]] = []
+        so_far = np.zeros(users)
+
+        def act(observation: Any, which: NDArray[np.bool_]) -> NDArray[np.int64]:
+            so_far[which] += records["minutes"][which]
+            fresh = which & (records["depth"] == 0)
+            terms.append(cls.terms(records[fresh], horizon))
+            earned.append(so_far[fresh].copy())
+            who.append(np.flatnonzero(fresh))
+            return base.act(observation)
+
+        total = lived_minutes(env, held_out_users(world, "train", users), luck, act)
+        to_go = total[np.concatenate(who)] - np.concatenate(earned)
+        weights = np.linalg.lstsq(np.concatenate(terms), to_go, rcond=None)[0]
+        return cls(weights.astype(np.float64), horizon)
+
+
+@dataclass(eq=False)
+class RolloutPlanner:
+    """Tries the base policy's slate and others in the true user model, and plays the best.
+
+    It acts on the observation and the hidden state alone, so a slate does not depend on the batch: what the records of
+    users have beside (their own rates of leaving and of visits) it finds in the population by their traits. Luck in
+    rollouts is a function of the seed, the user, the session, the slate's number in it and the rollout; real luck is
+    not known, nor used.
+
+    Parameters
+    ----------
+    world
+        Whose user model.
+    item_vectors
+        (N, E) for the candidates of later sessions.
+    base
+        Who plays on after the slate that is tried. An agent without a memory of its own.
+    proposals
+        Agents whose slates are tried beside the base policy's.
+    options
+        How.
+    continuation
+        What a rollout that is cut would still earn.
+    """
+
+    world: World
+    item_vectors: NDArray[np.float32]
+    base: Agent
+    proposals: Sequence[Agent]
+    options: Rollouts = field(default_factory=Rollouts)
+    continuation: Continuation | None = None
+    name: str = "rollout planner"
+    privileged: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse agents that remember, and set the stage for rollouts."""
+        for agent in (self.base, *self.proposals):
+            if isinstance(agent, Remembering):
+                raise ValueError(f"agent {agent.name!r} has a memory of its users; rollouts need one without")
+        tries = (1 + len(self.proposals)) * self.options.count
+        self._users = max(self.options.batch // tries, 1)  # at a time
+        self._env: Retriever = lives_env(self.world, self.item_vectors, self._users * tries)
+        people = self.world.people
+        traits = zip(people["sensitivity"].tolist(), people["recovery"].tolist(), strict=True)
+        self._people: dict[tuple[float, float], int] = {}
+        for number, trait in enumerate(traits):
+            self._people.setdefault(trait, number)  # people of one type are alike in all that follows
+
+    @classmethod
+    def around(
+        cls, oracle: LinearOracle, item_vectors: NDArray[np.float32], options: Rollouts | None = None
+    ) -> "RolloutPlanner":
+        """Improve on a linear oracle by slates of its `neighbours`, and learn from its lives what comes after a cut."""
+        options = options or Rollouts()
+        after = None if options.sessions is None else Continuation.fit(oracle.world, item_vectors, oracle)
+        return cls(oracle.world, item_vectors, oracle, neighbours(oracle), options, after)
+
+    def act(self, observation: Any) -> NDArray[np.int64]:
+        """Try and choose."""
+        slates = self.tried(observation)
+        gain = self.values(observation, slates)
+        gain -= gain[:, :1].copy()
+        error = gain.std(axis=2, ddof=1) / np.sqrt(gain.shape[2])
+        best = np.argmax(gain.mean(axis=2) - self.options.caution * error, axis=1)
+        return np.asarray(slates[np.arange(len(slates)), best])
+
+    def tried(self, observation: Any) -> NDArray[np.int64]:
+        """(B, P, K) slates that are tried, the base policy's first."""
+        visible = {key: value for key, value in observation.items() if key != "latent"}
+        agents = (self.base, *self.proposals)
+        return np.stack([a.act(observation if a.privileged else visible) for a in agents], axis=1)
+
+    def values(self, observation: Any, slates: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(B, P, R) minutes of each rollout of slates (B, P, K)."""
+        users = self.records(observation)
+        candidates = np.asarray(observation["candidates"], np.int32)
+        pieces = [slice(start, start + self._users) for start in range(0, len(users), self._users)]
+        return np.concatenate([self._roll(users[s], candidates[s], slates[s]) for s in pieces])
+
+    def records(self, observation: Any) -> np.ndarray:
+        """(B,) whole states of the users, as the engine has them, with the time in the digits of the observation."""
+        latent, context = observation["latent"], observation["context"]
+        users = np.zeros(len(context), user_type(self.world.scenario.shape))
+        for name in LATENT:
+            users[name] = latent[name]
+        users["id"] = [self._person(*traits) for traits in zip(latent["sensitivity"], latent["recovery"], strict=True)]
+        for name in ("leave_logit", "visit_rate", "chronotype"):
+            users[name] = self.world.people[name][users["id"]]
+        for column, name in enumerate(("depth", "session_minutes", "", "", "gap", "clock", "session", "skips")):
+            if name:
+                users[name] = context[:, column]
+        users["day"] = np.maximum(users["clock"] - users["session_minutes"] / 1440, 0.0)  # when the session began
+        items = observation["history_ids"].astype(np.int64)
+        users["history_items"], users["history_completion"] = items, observation["history_completion"]
+        when = users["clock"][:, None] - observation["history_age"]
+        users["history_time"] = np.where(items > 0, when, 0.0)
+        users["residues"] = np.bitwise_or.reduce(1 << np.minimum(items & 63, 62), axis=1)
+        users["choice"], users["status"] = NOTHING, ACTIVE
+        return users
+
+    def _person(self, sensitivity: float, recovery: float) -> int:
+        key = float(sensitivity), float(recovery)
+        if key not in self._people:
+            raise ValueError(
+                f"nobody in the world has sensitivity {key[0]} and recovery {key[1]}; plan in the world that is played"
+            )
+        return self._people[key]
+
+    def luck(self, users: np.ndarray) -> NDArray[np.uint32]:
+        """(B, R, 2) stream keys of the rollouts from here."""
+        seed, rollouts = DREAMS + self.options.seed, range(self.options.count)
+        whens = [int(user["session"]) << 16 | int(user["depth"]) for user in users]
+        return np.array([[stream_key(seed, r, when) for r in rollouts] for when in whens], np.uint32)
+
+    def _roll(self, users: np.ndarray, candidates: NDArray[np.int32], slates: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(B, P, R) minutes of B users at most as many as fit the batch."""
+        shape = (*slates.shape[:2], self.options.count)
+        spread = np.broadcast_to(np.arange(len(users))[:, None, None], shape).reshape(-1)
+        lives = users[spread]
+        keys = np.broadcast_to(self.luck(users)[:, None], (*shape, 2)).reshape(-1, 2)
+        lives["k0"], lives["k1"] = keys.T
+        same = (slates[:, :, None] == slates[:, None]).all(axis=3).argmax(axis=2)  # first proposal of the same slate
+        tried = np.broadcast_to((same == np.arange(shape[1]))[:, :, None], shape).reshape(-1)
+        lives["status"][~tried] = HORIZON
+        first = np.broadcast_to(slates[:, :, None], (*shape, slates.shape[2])).reshape(len(spread), -1)
+        minutes = self._play_on(lives, candidates[spread], first).reshape(shape)
+        return np.take_along_axis(minutes, same[:, :, None], axis=1)
+
+    def _play_on(
+        self, lives: np.ndarray, candidates: NDArray[np.int32], slates: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """(L,) minutes of lives that go on with these slates, and then with those of the base policy."""
+        env, count = self._env, len(lives)
+        records = env.unwrapped.engine.users  # type: ignore[attr-defined]
+        state = {"finished": np.ones(env.num_envs, bool), "candidates": env.candidates.copy()}
+        whole = records.copy()
+        whole["status"] = HORIZON
+        whole[:count], state["candidates"][:count] = lives, candidates
+        state["finished"][:count] = lives["status"] != ACTIVE
+        env.load_state({**state, "users": whole.view(np.uint8).reshape(env.num_envs, -1)})
+        shown = np.zeros((env.num_envs, slates.shape[1]), np.int64)
+        shown[:count] = slates
+        last = whole["session"] + (self.options.sessions or np.iinfo(np.int32).max // 2)
+        minutes, active = np.zeros(env.num_envs), ~state["finished"]
+        while active.any():
+            observation, reward, terminated, truncated, info = env.step(shown)
+            minutes[active] += reward[active]
+            active &= ~(terminated | truncated)
+            cut = active & (records["session"] >= last)
+            if self.continuation is not None:
+                minutes[cut] += self.continuation.minutes(records[cut])
+            active &= ~cut
+            if active.any():
+                visible = {**observation, "latent": info["latent"]} if self.base.privileged else observation
+                shown[active] = self.base.act(rows(visible, active))
+        return minutes[:count]
+
+
+def neighbours(oracle: LinearOracle, step: float = 1.0) -> list[LinearOracle]:
+    """Proposals around a linear oracle: none, less and more of its foresight, and a step up and down in what lasts.
+
+    Parameters
+    ----------
+    step
+        Change of the weight of the item's verdict [minutes per standard deviation].
+    """
+    changed = [oracle.weights * share for share in (0.0, 0.5, 1.5)]
+    for sign in (1.0, -1.0):
+        weights = oracle.weights.copy()
+        weights[FEATURES.index("verdict")] += sign * step
+        changed.append(weights)
+    return [replace(oracle, weights=weights) for weights in changed]

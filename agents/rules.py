@@ -1,0 +1,340 @@
+"""The rules by name: what each is, which options it has, and how it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+from gymnasium.vector import AutoresetMode
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from ..encoders.base import Encoder, Settings
+from ..encoders.interactions import Interactions, clean
+from ..encoders.registry import ENCODERS
+from ..encoders.splits import hold_back
+from ..envs.scoring import Scorer
+from .base import Agent
+from .baselines import GreedyEncoder, GreedySimilarity, Popularity, RandomCandidates, RandomSlate, Softmax
+from .diversity import DPP, MMR, RoundRobin, StaticCap
+from .evaluate import held_out_users
+from .fatigue import FatigueAware
+from .predicted import LOGGED_STEPS, PredictedMinutes, fit_minutes
+from .ranking import Score, similarity_score
+from .references import MyopicOracle, TasteOracle
+from .setup import Setting
+
+MINUTES, SIMILARITY = "minutes", "similarity"
+SCORES = (SIMILARITY, MINUTES)
+LOG_USERS = 2000  # training users whose interactions the encoders are fitted on
+LOG_LUCK = 3_000_001
+LOG_RANDOM = 0.5  # share of their slates that is random; greedy similarity chooses the others
+PLAYERS = 250  # who play together while the log is collected
+
+REFERENCES: dict[str, Callable[[Setting], Agent]] = {
+    "myopic": lambda setting: MyopicOracle(setting.world),
+    "taste": lambda setting: TasteOracle(setting.world),
+}
+
+
+@dataclass(frozen=True)
+class Options(Settings):
+    """Options of a rule, checked when made; the whole of their ranges is searched."""
+
+    LOGARITHMIC: ClassVar[tuple[str, ...]] = ()  # of the numbers, those that are searched on a logarithmic scale
+
+    @classmethod
+    def space(cls) -> dict[str, BaseDistribution]:
+        """What is searched, by option."""
+        found: dict[str, BaseDistribution] = {}
+        for name, (low, high) in cls.LIMITS.items():
+            if isinstance(getattr(cls, name), int):
+                found[name] = IntDistribution(int(low), int(high))
+            else:
+                found[name] = FloatDistribution(low, high, log=name in cls.LOGARITHMIC)
+        return found | {name: CategoricalDistribution(words) for name, words in cls.CHOICES.items()}
+
+
+@dataclass(frozen=True)
+class SoftmaxOptions(Options):
+    """Options of softmax."""
+
+    temperature: float = 0.05
+    """Of the softmax, 0.001 to 10; small is greedy."""
+
+    LIMITS = {"temperature": (0.001, 10.0)}
+    LOGARITHMIC = ("temperature",)
+
+
+@dataclass(frozen=True)
+class MMROptions(Options):
+    """Options of MMR."""
+
+    trade_off: float = 0.5
+    """Weight of similarity against novelty, 0 to 1."""
+
+    LIMITS = {"trade_off": (0.0, 1.0)}
+
+
+@dataclass(frozen=True)
+class DPPOptions(Options):
+    """Options of the determinantal point process."""
+
+    theta: float = 1.0
+    """How much the score counts against diversity, 0.01 to 10."""
+    on: str = SIMILARITY
+    """What scores: similarity, or predicted minutes ("minutes")."""
+
+    LIMITS = {"theta": (0.01, 10.0)}
+    CHOICES = {"on": SCORES}
+    LOGARITHMIC = ("theta",)
+
+
+@dataclass(frozen=True)
+class CapOptions(Options):
+    """Options of the static cap."""
+
+    cap: int = 2
+    """Items per main topic in a slate, 1 to 10."""
+    on: str = MINUTES
+    """What scores: similarity, or predicted minutes ("minutes")."""
+
+    LIMITS = {"cap": (1, 10)}
+    CHOICES = {"on": SCORES}
+
+
+@dataclass(frozen=True)
+class RoundRobinOptions(Options):
+    """Options of topics in turn."""
+
+    topics: int = 5
+    """Of the user's topics, so many take turns, 1 to 20."""
+    on: str = SIMILARITY
+    """What scores: similarity, or predicted minutes ("minutes")."""
+
+    LIMITS = {"topics": (1, 20)}
+    CHOICES = {"on": SCORES}
+
+
+@dataclass(frozen=True)
+class FatigueOptions(Options):
+    """Options of the fatigue-aware rule."""
+
+    tau: float = 0.25
+    """Days in which estimated satiation falls to 37 %, 0.02 to 5."""
+    alpha: float = 0.5
+    """Standard deviations of the score that an item just consumed takes off another of its topics, 0 to 5."""
+    variety: float = 0.3
+    """Standard deviations that each item of the same main topic higher in the slate takes off, 0 to 3."""
+    on: str = MINUTES
+    """What scores: similarity, or predicted minutes ("minutes")."""
+
+    LIMITS = {"tau": (0.02, 5.0), "alpha": (0.0, 5.0), "variety": (0.0, 3.0)}
+    CHOICES = {"on": SCORES}
+    LOGARITHMIC = ("tau",)
+
+
+@dataclass(frozen=True)
+class EncoderOptions(Options):
+    """Options of a rule that ranks by an encoder."""
+
+    cap: int = 0
+    """Items per main topic in a slate, 1 to 10; 0 for any number."""
+
+    LIMITS = {"cap": (0, 10)}
+
+
+class Context:
+    """What the rules of one setting share, each part made when it is first asked for.
+
+    Parameters
+    ----------
+    setting
+        What is recommended to whom.
+    say
+        Told what takes long.
+    logged_steps
+        Steps of 256 training users that predicted minutes are fitted on.
+    log_users
+        Training users whose interactions the encoders are fitted on; all of them where there are fewer.
+    seed
+        Of the fits.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        say: Callable[[str], object] = lambda what: None,
+        logged_steps: int = LOGGED_STEPS,
+        log_users: int = LOG_USERS,
+        seed: int = 0,
+    ) -> None:
+        self.setting, self.say = setting, say
+        self.logged_steps, self.log_users, self.seed = logged_steps, log_users, seed
+        self.encoders: dict[str, Encoder] = {}
+
+    @property
+    def budget(self) -> dict[str, int]:
+        """What the fits may use."""
+        return {"logged_steps": self.logged_steps, "log_users": self.log_users, "fit_seed": self.seed}
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """Scoring features of candidates."""
+        return Scorer(self.setting.world, self.setting.item_vectors)
+
+    @cached_property
+    def minutes(self) -> PredictedMinutes:
+        """Predicted minutes."""
+        self.say("fitting predicted minutes on logged steps")
+        env = self.setting.vector_env(256, "items", autoreset_mode=AutoresetMode.SAME_STEP)
+        return fit_minutes(self.scorer, env, self.logged_steps, self.seed)
+
+    @cached_property
+    def log(self) -> Interactions:
+        """Interactions of training users, half of whose slates are random."""
+        # Imported here: who chooses the slates of a log is told rules by name, and so imports this module.
+        import pandas as pd
+
+        from .collect import collect, make_env
+        from .logging_policy import Exploring
+
+        world = self.setting.world
+        users = held_out_users(world, "train", min(self.log_users, len(world.split("train"))))
+        policy = Exploring(world, GreedySimilarity(self.scorer), LOG_RANDOM, self.seed)
+        tables = []
+        for start in range(0, len(users), PLAYERS):
+            self.say(f"collecting interactions: {start:,} of {len(users):,} users")
+            some = users[start : start + PLAYERS]
+            part = collect(make_env(world, len(some), self.setting.item_vectors), policy, some, LOG_LUCK)
+            tables.append(part.log.drop(columns="item").merge(part.users[["user", "profile"]], on="user"))
+        return clean(pd.concat(tables, ignore_index=True), world.catalog.ids, item="item_id")
+
+    def encoder(self, name: str) -> Encoder:
+        """An encoder of the registry, fitted on the log by its own settings."""
+        if name not in self.encoders:
+            train, validation = hold_back(self.log)
+            self.say(f"fitting {name} on {len(train):,} rows")
+            made = ENCODERS[name].make(self.setting.items)
+            self.encoders[name] = made.fit(train, validation, seed=self.seed)
+        return self.encoders[name]
+
+    def score(self, on: str) -> Score:
+        """The scoring rule that other rules build on."""
+        return self.minutes.score if on == MINUTES else similarity_score(self.scorer)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule by name.
+
+    Attributes
+    ----------
+    title
+        As in tables.
+    about
+        One line.
+    build
+        The agent, of a context and options.
+    options
+        Their type; `Options` itself for none.
+    note
+        What a table says of the options, by their names.
+    fitted
+        What is fitted whatever the options: ``"minutes"``, or an encoder's name; ``""`` for nothing.
+    """
+
+    title: str
+    about: str
+    build: Callable[[Context, Any], Agent]
+    options: type[Options] = Options
+    note: str = ""
+    fitted: str = ""
+
+    def needs(self, options: Options) -> str:
+        """What is fitted for these options: as `fitted`."""
+        return MINUTES if getattr(options, "on", "") == MINUTES else self.fitted
+
+    def describe(self, options: Options) -> str:
+        """The options in words, for a table."""
+        words: dict[str, Any] = dict(vars(options))
+        if words.get("on") == MINUTES:
+            words["on"] = "predicted minutes"
+        return self.note.format(**words)
+
+
+def _encoder_rule(name: str, title: str, about: str) -> Rule:
+    def build(context: Context, options: EncoderOptions) -> Agent:
+        return GreedyEncoder(context.scorer, context.encoder(name), title, options.cap)
+
+    return Rule(title, about, build, EncoderOptions, "at most {cap} per topic (0: any)", name)
+
+
+RULES: dict[str, Rule] = {
+    "random": Rule(
+        "random",
+        "items of the whole catalogue at random",
+        lambda c, o: RandomSlate(c.setting.world),
+        note="whole catalogue",
+    ),
+    "random-candidates": Rule("random candidates", "candidates at random", lambda c, o: RandomCandidates(c.scorer)),
+    "popularity": Rule("popularity", "the candidates talked about most", lambda c, o: Popularity(c.scorer)),
+    "similarity": Rule(
+        "greedy similarity",
+        "the largest cosines with the pooled history",
+        lambda c, o: GreedySimilarity(c.scorer),
+        note="BERT cosine to the pooled history",
+    ),
+    "softmax": Rule(
+        "softmax",
+        "drawn by the softmax of inner products with the pooled history",
+        lambda c, o: Softmax(c.scorer, c.setting.item_vectors, o.temperature),
+        SoftmaxOptions,
+        "temperature {temperature:.3g}",
+    ),
+    "minutes": Rule(
+        "greedy minutes",
+        "the most predicted minutes",
+        lambda c, o: c.minutes,
+        note="boosted trees on logged steps",
+        fitted=MINUTES,
+    ),
+    "mmr": Rule(
+        "MMR", "maximal marginal relevance", lambda c, o: MMR(c.scorer, o.trade_off), MMROptions, "λ = {trade_off:.3g}"
+    ),
+    "dpp": Rule(
+        "DPP",
+        "greedy MAP of a determinantal point process",
+        lambda c, o: DPP(c.scorer, c.score(o.on), o.theta),
+        DPPOptions,
+        "θ = {theta:.3g} on {on}",
+    ),
+    "static-cap": Rule(
+        "static cap",
+        "greedy with at most so many items per main topic",
+        lambda c, o: StaticCap(c.scorer, c.score(o.on), o.cap),
+        CapOptions,
+        "at most {cap} per topic on {on}",
+    ),
+    "round-robin": Rule(
+        "round robin",
+        "the best item of each of the user's topics in turn",
+        lambda c, o: RoundRobin(c.scorer, c.score(o.on), o.topics),
+        RoundRobinOptions,
+        "{topics} topics on {on}",
+    ),
+    "fatigue": Rule(
+        "fatigue-aware",
+        "greedy less estimated satiation",
+        lambda c, o: FatigueAware(c.scorer, c.score(o.on), o.tau, o.alpha, o.variety),
+        FatigueOptions,
+        "τ = {tau:.2g} d, α = {alpha:.2g}, variety {variety:.2g} on {on}",
+    ),
+    "user-knn": _encoder_rule("user-knn", "user kNN", "what neighbours of the user consumed"),
+    "item-knn": _encoder_rule("item-knn", "item kNN", "neighbours of the history's items"),
+    "als": _encoder_rule("als", "matrix factorisation", "implicit matrix factorisation by alternating least squares"),
+    "tower-heads": _encoder_rule("tower-heads", "two towers", "two towers over a BERT that stays as it is"),
+    "lightgcn": _encoder_rule("lightgcn", "LightGCN", "linear propagation on the graph of users and items"),
+}
+QUICK = tuple(name for name, rule in RULES.items() if rule.fitted not in ENCODERS)  # those that need no log

@@ -1,0 +1,389 @@
+"""SlateQ: values of slates from values of their items (Ie et al., IJCAI 2019), with a learned choice model.
+
+``Q(s, A) = P(∅|s, A) Q̄(s, ∅) + Σ_{i∈A} P(i|s, A) Q̄(s, i)``. It holds where a user takes at most one item of a slate,
+and reward and what follows depend on the slate through what was taken alone; then only the value of what was taken, or
+of nothing, is learned from a slate. Here items that are only seen tire, too, a little (``satiation.seen``), so that
+values are biased by as much: `scripts/slateq_bias.py` measures it.
+
+``Q̄(s, i)`` is the reward of a click, learned by regression, and the discounted value of what follows, learned from
+λ-returns on the latest slates. With γ = 0 the second part is gone, and what remains is greedy on expected minutes.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .inputs import Inputs, SlateInputs
+from .learner import Learner, SlateAgent
+from .names import one_of
+from .players import Outcome, Players
+from .replay import Replay
+from .slate_optimisers import OPTIMISERS, best_slates
+from .slateq_losses import choice_log_probabilities, choice_loss, chosen, lambda_futures, slate_value, squared_error
+from .slateq_network import Judged, SlateQNetwork
+
+RANDOM_STEPS = 16  # slates at random for each user at first, for the scales of inputs and values
+PULLS = 30.0  # appeals are cut off there, in either direction: weights must remain numbers
+
+
+@dataclass(frozen=True)
+class SlateQOptions:
+    """Settings of SlateQ; the discount is the run's."""
+
+    learning_rate: float = 1e-3
+    """Of Adam."""
+    hidden: int = 64
+    """Width of the hidden layers."""
+    match: int = 16
+    """Dimensions in which users and items are matched by their texts."""
+    segment: int = 16
+    """Slates of each user that are collected between two rounds of learning."""
+    epochs: int = 4
+    """Minibatches of a round, in passes over as many slates as were collected."""
+    batch: int = 1024
+    """Slates in a minibatch."""
+    replay: int = 4
+    """Latest segments that minibatches are drawn from."""
+    mix: float = 0.9
+    """λ of the λ-returns: 0 looks one slate ahead, 1 as far as the segment goes."""
+    by_time: bool = False
+    """Discount per day away instead of per slate."""
+    horizon_ends: bool = False
+    """Nothing counts after the horizon. By default life goes on there, and is only not watched any longer."""
+    target: str = "best"
+    """Slates whose values are bootstrapped from: the best by the network that plays, valued by the slower one (double
+    learning: van Hasselt et al., 2016), or those shown, exploration included ("shown", as in SARSA)."""
+    polyak: float = 0.02
+    """By how much the slower network follows with each minibatch."""
+    optimiser: str = "exact"
+    """Of slates: exact, greedy or top-k; see `longplay.agents.slate_optimisers.best_slates`."""
+    fill: bool = True
+    """Fill every slot; otherwise items that cost more than they bring are left out."""
+    repeats: bool = False
+    """Show items of the history like any other; otherwise only when nothing else is left."""
+    variety: float = 0.0
+    """How much less an item pulls for each of its main topic above it, as a logarithm."""
+    temperature: float = 0.5
+    """Gumbel noise on appeals in training, at first."""
+    last_temperature: float = 0.1
+    """And in the end."""
+    anneal: int = 200_000
+    """Slates until then."""
+    epsilon: float = 0.02
+    """Share of slates in training that are drawn at random."""
+    priority: float = 0.0
+    """How much the error of a slate's value decides whether it is drawn: 0 to 1."""
+    future_weight: float = 1.0
+    """Of the loss of future values."""
+    clip: float = 1.0
+    """Largest norm of a gradient."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        one_of("optimiser", self.optimiser, OPTIMISERS)
+        one_of("target", self.target, ("best", "shown"))
+        for name, low, high in (
+            ("learning_rate", 1e-8, 1.0),
+            ("hidden", 1, 4096),
+            ("match", 1, 32),
+            ("segment", 1, 1000),
+            ("epochs", 1, 1000),
+            ("batch", 1, 10**6),
+            ("replay", 1, 1000),
+            ("mix", 0.0, 1.0),
+            ("polyak", 1e-6, 1.0),
+            ("variety", 0.0, 10.0),
+            ("temperature", 0.0, 100.0),
+            ("last_temperature", 0.0, 100.0),
+            ("anneal", 1, 10**12),
+            ("epsilon", 0.0, 1.0),
+            ("priority", 0.0, 1.0),
+            ("future_weight", 0.0, 1e6),
+            ("clip", 1e-6, 1e6),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} = {value!r} is out of range; allowed: {low} to {high}")
+
+
+class SlateQAgent(SlateAgent):
+    """Shows the slate of most value.
+
+    Parameters
+    ----------
+    network, inputs, slots, name
+        As of `SlateAgent`.
+    options
+        For the optimiser of slates.
+    """
+
+    network: SlateQNetwork
+
+    def __init__(
+        self, network: SlateQNetwork, inputs: SlateInputs, slots: int, name: str, options: SlateQOptions
+    ) -> None:
+        super().__init__(network, inputs, slots, name)
+        self.options = options
+        self.repeated = inputs.item_features.index("repeated")
+
+    def choose(self, inputs: Inputs) -> NDArray[np.int64]:
+        """Columns (B, K) of the best slates."""
+        with torch.no_grad():
+            judged = self.network.run(inputs)
+        return self.best(inputs, judged.appeal.double().numpy(), judged.gain.double().numpy())
+
+    def best(self, inputs: Inputs, appeal: NDArray[np.float64], gain: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Columns (B, K) of the best slates for appeals and gains (B, M)."""
+        real = inputs.ids > 0
+        options = self.options
+        return best_slates(
+            np.where(real, np.exp(np.clip(appeal, -PULLS, PULLS)), 0.0),
+            gain,
+            np.exp(self.network.log_position.detach().double().numpy()),
+            late=None if options.repeats else inputs.items[:, :, self.repeated] > 0,
+            topic=self.inputs.scorer.main_topic[inputs.ids] if options.variety else None,
+            method=options.optimiser,
+            fill=options.fill,
+            variety=options.variety,
+        )
+
+
+def make_agent(
+    inputs: SlateInputs, vectors: NDArray[np.float32], slots: int, options: SlateQOptions, gamma: float, name: str
+) -> SlateQAgent:
+    """An agent whose network knows nothing, for a learner or for `SlateAgent.load`."""
+    network = SlateQNetwork(inputs, vectors, slots, gamma > 0, options.hidden, options.match)
+    return SlateQAgent(network, inputs, slots, name, options)
+
+
+class Plan(NamedTuple):
+    """Slates of one moment.
+
+    Attributes
+    ----------
+    shown, best
+        Columns (B, K): with exploration, and without.
+    """
+
+    shown: NDArray[np.int64]
+    best: NDArray[np.int64]
+
+
+class SlateQ(Learner):
+    """Learns on policy from short segments and a small replay of them.
+
+    Parameters
+    ----------
+    players, options, gamma, seed
+        As of `Learner`; ``players.inputs`` is a `SlateInputs`.
+    vectors
+        (N + 1, E) text vectors of the items by number.
+    slots
+        K.
+    name
+        The agent's.
+    """
+
+    agent: SlateQAgent
+    options: SlateQOptions
+    tensors = ("memory",)
+
+    def __init__(
+        self,
+        players: Players,
+        options: SlateQOptions,
+        gamma: float,
+        seed: int,
+        *,
+        vectors: NDArray[np.float32],
+        slots: int,
+        name: str,
+    ) -> None:
+        super().__init__(players, options, gamma, seed)
+        inputs: Any = players.inputs
+        self.agent = make_agent(inputs, vectors, slots, options, gamma, name)
+        self._calibrate()
+        network = self.agent.network
+        kept = network.base.vectors
+        # The slower network shares the table of texts.
+        self.slower = copy.deepcopy(network, {id(kept): kept})
+        self.optimisers = {"adam": torch.optim.Adam(network.parameters(), lr=options.learning_rate)}
+        users = len(players.now.ids)
+        self.replay = Replay(options.replay, options.segment, users, options.priority)
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The network that plays, and the slower one."""
+        return {"network": self.agent.network, "slower": self.slower}
+
+    @property
+    def memory(self) -> dict[str, Tensor]:
+        """What `capture` keeps of the replay."""
+        return self.replay.save_state()
+
+    @memory.setter
+    def memory(self, state: Mapping[str, Tensor]) -> None:
+        self.replay.load_state(state)
+
+    def iterate(self) -> dict[str, float]:
+        """Collect a segment, work out what followed each slate, learn from minibatches."""
+        clicks = self._collect()
+        options = self.options
+        futures = self._futures().flatten() if self.gamma > 0 else None
+        size = options.segment * self.replay.shape[2]
+        logs = []
+        for _ in range(max(options.epochs * size // options.batch, 1)):
+            places, weights = self.replay.draw(options.batch, self.chance)
+            logs.append(self._learn(places, weights, futures))
+        losses = {key: float(np.mean([log[key] for log in logs])) for key in logs[0]}
+        return {**losses, "clicks": clicks, "temperature": self.temperature}
+
+    @property
+    def temperature(self) -> float:
+        """Of exploration now."""
+        done = min(self.steps / self.options.anneal, 1.0)
+        return (1.0 - done) * self.options.temperature + done * self.options.last_temperature
+
+    def _calibrate(self) -> None:
+        """Show random slates for the scales of inputs and values; they count, too."""
+        seen, choices, rewards, discounts = [], [], [], []
+        for _ in range(RANDOM_STEPS):
+            seen.append(self.players.now)
+            outcome = self.players.step(self._random(seen[-1], self.agent.slots))
+            choices.append(outcome.choice >= 0)
+            rewards.append(outcome.reward)
+            discounts.append(self._discounts(outcome))
+            self.steps += len(outcome.choice)
+        clicked = np.concatenate(choices)
+        sample = Inputs(*(np.concatenate([getattr(s, part) for s in seen]) for part in ("state", "items", "ids")))
+        self.agent.network.calibrate(
+            sample,
+            float(clicked.mean()),
+            float(np.concatenate(rewards).sum() / max(clicked.sum(), 1)),
+            float(np.mean(discounts)),
+        )
+
+    def _random(self, inputs: Inputs, slots: int) -> NDArray[np.int64]:
+        """Columns (B, K) at random."""
+        order = np.where(inputs.ids > 0, self.chance.random(inputs.ids.shape), 2.0).argsort(axis=1)[:, :slots]
+        real = np.take_along_axis(inputs.ids, order, axis=1) > 0
+        if not self.options.fill:
+            real &= self.chance.random(real.shape) < 0.8
+        columns = np.full((len(order), slots), -1, np.int64)
+        columns[:, : order.shape[1]] = np.where(real, order, -1)
+        return columns
+
+    def _discounts(self, outcome: Outcome) -> NDArray[np.float32]:
+        kept = outcome.discounts(self.gamma, self.options.by_time)
+        return np.where(outcome.truncated, np.float32(0.0), kept) if self.options.horizon_ends else kept
+
+    def _plan(self, inputs: Inputs) -> Plan:
+        judged = self.agent.network.run(inputs)
+        appeal, gain = judged.appeal.double().numpy(), judged.gain.double().numpy()
+        noise = self.temperature * self.chance.gumbel(size=appeal.shape)
+        shown = self.agent.best(inputs, appeal + noise, gain)
+        strange = self.chance.random(len(shown)) < self.options.epsilon
+        shown = np.where(strange[:, None], self._random(inputs, self.agent.slots), shown)
+        bootstraps = self.gamma > 0 and self.options.target == "best"
+        return Plan(shown, self.agent.best(inputs, appeal, gain) if bootstraps else shown)
+
+    def _view(self, inputs: Inputs, plan: Plan) -> dict[str, Tensor]:
+        """What learning needs of a state: itself, the mean candidate, and the items of the two slates."""
+        items, ids = torch.from_numpy(inputs.items), torch.from_numpy(inputs.ids)
+        mean = self.agent.network.base.mean_candidate(items, ids)
+        view = {"state": torch.from_numpy(inputs.state), "mean": mean}
+        for name, columns in zip(Plan._fields, plan, strict=True):
+            if name == "shown" or self.gamma > 0:
+                at = np.maximum(columns, 0)
+                view[f"{name}_ids"] = torch.from_numpy(np.where(columns >= 0, np.take_along_axis(inputs.ids, at, 1), 0))
+                view[f"{name}_items"] = torch.from_numpy(np.take_along_axis(inputs.items, at[:, :, None], 1))
+        return view
+
+    @torch.no_grad()
+    def _collect(self) -> float:
+        """Play a segment into the replay; returns the share of slates with a click."""
+        views, outcomes = [], []
+        for _ in range(self.options.segment):
+            plan = self._plan(self.players.now)
+            views.append(self._view(self.players.now, plan))
+            outcome = self.players.step(plan.shown)
+            beyond = torch.zeros(len(outcome.reward))
+            if outcome.last is not None and self.gamma > 0:
+                last = self._view(outcome.last, self._plan(outcome.last))
+                beyond[torch.from_numpy(outcome.ended)] = self._values(last)
+            ended = np.zeros(len(outcome.reward), bool)
+            ended[outcome.ended] = True
+            outcomes.append(
+                {
+                    "choice": torch.from_numpy(outcome.choice),
+                    "reward": torch.from_numpy(outcome.reward),
+                    "discount": torch.from_numpy(self._discounts(outcome)),
+                    "ended": torch.from_numpy(ended),
+                    "beyond": beyond,
+                }
+            )
+            self.steps += len(ended)
+        views.append(self._view(self.players.now, self._plan(self.players.now)))
+        came = {name: torch.stack([outcome[name] for outcome in outcomes]) for name in outcomes[0]}
+        self.replay.add(
+            {name: torch.stack([part[name] for part in parts]) for parts in (views, outcomes) for name in parts[0]}
+        )
+        return float((came["choice"] >= 0).float().mean())
+
+    def _values(self, view: Mapping[str, Tensor]) -> Tensor:
+        """Values (n,) of states by the slower network, if the best slates are shown there."""
+        judged = self.slower(view["state"], view["best_items"], view["best_ids"], view["mean"])
+        chances = choice_log_probabilities(judged.appeal, self.slower.log_position)
+        return slate_value(chances, judged.worth, judged.none)
+
+    @torch.no_grad()
+    def _futures(self) -> Tensor:
+        """Targets (R, T, B) of what followed each slate of the replay."""
+        replay = self.replay
+        view = {name: replay.whole(name) for name in ("state", "mean", "best_items", "best_ids")}
+        shape = view["state"].shape[:3]
+        values = self._values({name: part.flatten(0, 2) for name, part in view.items()}).view(shape)
+        futures = []
+        for r in range(replay.held):
+            reward, discount, ended, beyond = (
+                replay.whole(name)[r] for name in ("reward", "discount", "ended", "beyond")
+            )
+            following = torch.where(ended, beyond, values[r, 1:])
+            futures.append(lambda_futures(reward, discount, following, ended, self.options.mix))
+        return torch.stack(futures)
+
+    def _learn(self, places: NDArray[np.int64], weights: Tensor, futures: Tensor | None) -> dict[str, float]:
+        """One step of the optimiser."""
+        network, replay = self.agent.network, self.replay
+        names = ("state", "shown_items", "shown_ids", "mean")
+        judged: Judged = network(*(replay.rows(name, places) for name in names))
+        choice, reward = replay.rows("choice", places), replay.rows("reward", places)
+        minutes_scale, future_scale = network.scale
+        log_probabilities = choice_log_probabilities(judged.appeal, network.log_position)
+        choices = (weights * choice_loss(log_probabilities, choice)).mean()
+        # Nothing clicked pays nothing: no error there.
+        now = chosen(judged.minutes, torch.zeros_like(reward), choice)
+        minutes = (weights * squared_error(now, torch.where(choice >= 0, reward, 0.0), minutes_scale)).mean()
+        loss, logs = choices + minutes, {"choice_loss": choices, "minutes_loss": minutes}
+        if futures is not None:
+            target = futures[torch.from_numpy(places)]
+            after = chosen(judged.future, judged.none, choice)
+            errors = squared_error(after, target, future_scale)
+            logs |= {"future_loss": (weights * errors).mean(), "future": after.mean(), "future_target": target.mean()}
+            loss = loss + self.options.future_weight * logs["future_loss"]
+            if replay.alpha:
+                replay.judge(places, ((after - target) / future_scale).detach())
+        optimiser = self.optimisers["adam"]
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), self.options.clip)
+        optimiser.step()
+        with torch.no_grad():
+            for slow, fast in zip(self.slower.parameters(), network.parameters(), strict=True):
+                slow.lerp_(fast, self.options.polyak)
+        return {name: float(value.detach()) for name, value in logs.items()}

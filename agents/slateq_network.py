@@ -1,0 +1,128 @@
+"""What SlateQ knows of a state: which item would be chosen, what a click pays now, and what comes after."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from .inputs import Inputs, SlateInputs
+from .networks import SlateNetwork
+
+APPEAL, MINUTES, FUTURE = range(3)  # heads of the network
+BASE, NONE = range(2)  # values of the network
+ONE = 0.5413249  # softplus of it is 1
+
+
+class Judged(NamedTuple):
+    """Of M items for each of B users; rewards are as the learner sees them.
+
+    Attributes
+    ----------
+    appeal
+        (B, M) scores v of the choice model, −∞ for no item.
+    minutes
+        (B, M) reward now, given a click; 0 for no item.
+    future
+        (B, M) discounted value of what follows a click; 0 for no item.
+    none
+        (B,) discounted value of what follows if nothing is clicked.
+    """
+
+    appeal: Tensor
+    minutes: Tensor
+    future: Tensor
+    none: Tensor
+
+    @property
+    def worth(self) -> Tensor:
+        """Q̄(s, i): (B, M)."""
+        return self.minutes + self.future
+
+    @property
+    def gain(self) -> Tensor:
+        """What a click is worth more than none: (B, M)."""
+        return self.worth - self.none[:, None]
+
+
+class SlateQNetwork(nn.Module):
+    """A `SlateNetwork` with three scores for each candidate and two values, and how far each slot is looked at.
+
+    Outputs are in units that `scale` sets, so that a network that knows nothing predicts what random slates bring. The
+    future of a click is a value of the state plus a score of the item; that of no click the value plus a second one.
+
+    Parameters
+    ----------
+    inputs
+        For the widths.
+    vectors
+        (N + 1, E) text vectors of the items by number.
+    slots
+        K.
+    ahead
+        Whether there is a future; without it, it is worth 0.
+    hidden, match
+        Of the `SlateNetwork`.
+    """
+
+    units: Tensor
+
+    def __init__(
+        self, inputs: SlateInputs, vectors: NDArray[np.float32], slots: int, ahead: bool, hidden: int, match: int
+    ) -> None:
+        super().__init__()
+        self.ahead = ahead
+        self.base = SlateNetwork(
+            inputs.state_width, inputs.item_width, vectors, heads=3, values=2, hidden=hidden, match=match
+        )
+        self.fall = nn.Parameter(torch.full((slots - 1,), -2.0))  # of log p, slot by slot, before softplus
+        self.register_buffer("units", torch.tensor([0.0, 1.0, 1.0, 1.0]))  # appeal, minutes, future, its mean
+
+    @property
+    def log_position(self) -> Tensor:
+        """(K,) log p: 0 for the first slot, and no slot is looked at more than the one above it."""
+        return torch.cat([self.units.new_zeros(1), -softplus(self.fall).cumsum(dim=0)])
+
+    @property
+    def scale(self) -> tuple[Tensor, Tensor]:
+        """Of minutes, and of the future."""
+        return self.units[1], self.units[2]
+
+    def calibrate(self, inputs: Inputs, clicked: float, minutes: float, discount: float) -> None:
+        """Take scales from random slates.
+
+        Parameters
+        ----------
+        inputs
+            A sample of what is read.
+        clicked, minutes, discount
+            Share of slates with a click, mean reward of a click, mean discount of what follows a slate.
+        """
+        self.base.calibrate(inputs)
+        clicked = float(np.clip(clicked, 0.01, 0.99))
+        minutes = max(minutes, 1e-3)
+        looked_at = float(self.log_position.exp().sum())
+        # The value of earning as much for ever; at most of some hundred slates, should no one leave.
+        horizon = 1.0 / max(1.0 - discount, 0.005)
+        whole = horizon * clicked * minutes
+        found = [np.log(clicked / (1.0 - clicked) / looked_at), minutes, whole, discount * whole]
+        self.units.copy_(torch.tensor(found))
+
+    def forward(self, state: Tensor, items: Tensor, ids: Tensor, mean: Tensor | None = None) -> Judged:
+        """What is known of items, as of `SlateNetwork.forward`."""
+        scores, values = self.base(state, items, ids, mean)
+        real = ids > 0
+        appeal, minutes, future, level = self.units
+        minutes = torch.where(real, minutes * softplus(scores[MINUTES] + ONE), 0.0)
+        if not self.ahead:
+            return Judged(scores[APPEAL] + appeal, minutes, torch.zeros_like(minutes), torch.zeros_like(values[BASE]))
+        base = level + future * values[BASE]
+        after = torch.where(real, base[:, None] + future * scores[FUTURE], 0.0)
+        return Judged(scores[APPEAL] + appeal, minutes, after, base + future * values[NONE])
+
+    def run(self, inputs: Inputs) -> Judged:
+        """`forward` of NumPy arrays."""
+        found: Judged = self(*(torch.from_numpy(part) for part in (inputs.state, inputs.items, inputs.ids)))
+        return found

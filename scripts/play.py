@@ -1,0 +1,179 @@
+"""Play one agent by name: any rule with its options, a reference, or what was trained or saved.
+
+    python scripts/play.py --agent mmr --trade-off 0.7
+    python scripts/play.py --agent fatigue --trials 20 --save my-fatigue    # tuned on validation users first
+    python scripts/play.py --agent run --run my-fatigue --users 500         # a rule that was saved, or a training run
+
+``--agent NAME --help`` lists the options of that rule. Prints minutes until the horizon with a 95 % interval over
+users, sessions and the share of users who left for good.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, make_dataclass
+from typing import Annotated, Any
+
+import pandas as pd
+import tyro
+from rich.progress import BarColumn, Progress, TextColumn
+
+from longplay.agents.base import Agent
+from longplay.agents.compare import TEST_LUCK
+from longplay.agents.evaluate import Evaluator, held_out_users
+from longplay.agents.names import one_of
+from longplay.agents.rules import REFERENCES, RULES, Context, Options
+from longplay.agents.setup import RunConfig, Setting, load_agent
+from longplay.agents.stats import bootstrap_difference
+from longplay.agents.training import VALIDATION_LUCK
+from longplay.agents.tuning import FILE, Tuned, load, save, tune
+from longplay.scripts.common import command_line, console, prepare, run_name
+
+RUN = "run"
+AGENTS = (*RULES, *REFERENCES, RUN)
+LUCK = {"validation": VALIDATION_LUCK, "test": TEST_LUCK}
+
+
+@dataclass
+class Arguments:
+    """Play one agent."""
+
+    agent: str = "similarity"
+    """A rule (random, random-candidates, popularity, similarity, softmax, minutes, mmr, dpp, static-cap, round-robin,
+    fatigue, user-knn, item-knn, als, tower-heads, lightgcn), a reference (myopic, taste), or run."""
+    run: str | None = None
+    """With --agent run: folder below runs/ of a training, or of a rule that --save wrote."""
+    users: int = 200
+    """Users who are played."""
+    split: str = "test"
+    """Whose: validation or test."""
+    trials: int = 0
+    """Of a rule: tune the options first, with so many trials; 0 plays those given."""
+    validation_users: int = 100
+    """Validation users that the options are tuned on."""
+    save: str | None = None
+    """Of a rule: folder below runs/ that it is written to, with what it was fitted with."""
+    setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
+
+
+def arguments(words: Sequence[str]) -> type[Arguments]:
+    """The type of the command line that these words begin: with the options of the rule that they name.
+
+    Raises
+    ------
+    ValueError
+        If they name no agent.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--agent", default=Arguments.agent, nargs="?", const="")
+    name = one_of("agent", parser.parse_known_args(list(words))[0].agent, AGENTS)
+    if name not in RULES or not RULES[name].options.space():
+        return Arguments
+    kind = RULES[name].options
+    options = (Annotated[kind, tyro.conf.OmitArgPrefixes], field(default_factory=kind))
+    made: type[Arguments] = make_dataclass("RuleArguments", [("options", *options)], bases=(Arguments,))
+    made.__doc__ = f"{RULES[name].title}: {RULES[name].about}."
+    return made
+
+
+def main(args: Arguments) -> None:
+    """Prepare, play, print."""
+    check(args)
+    people = held_out_users(args.setting.world, args.split, args.users)
+    if args.trials:
+        held_out_users(args.setting.world, "validation", args.validation_users, field="validation_users")
+    prepare(args.setting)
+    agent, note = made(args)
+    evaluator = Evaluator(args.setting.world, args.setting.item_vectors, people, LUCK[args.split])
+    with Progress(TextColumn("playing"), BarColumn(), console=console) as progress:
+        task = progress.add_task("playing", total=1.0)
+        table = evaluator.play(agent, lambda share: progress.update(task, completed=share))
+    report(args, agent, note, table)
+
+
+def check(args: Arguments) -> None:
+    """Refuse what could not run, before anything slow happens."""
+    one_of("agent", args.agent, AGENTS)
+    one_of("split", args.split, LUCK)
+    if (args.agent == RUN) != (args.run is not None):
+        raise ValueError(f"run = {args.run!r} with agent = {args.agent!r}: --agent run --run NAME plays runs/NAME")
+    if args.trials < 0:
+        raise ValueError(f"trials = {args.trials} must be at least 0, which plays the options given")
+    if args.agent not in RULES and (args.save is not None or args.trials):
+        raise ValueError(
+            f"agent = {args.agent!r} is no rule: only rules are tuned and saved; leave out --trials, --save"
+        )
+    if args.trials and getattr(args, "options", None) not in (None, RULES[args.agent].options()):
+        raise ValueError(
+            f"trials = {args.trials} would search for the options that are given; leave out one of the two"
+        )
+    if args.save is not None:
+        folder = run_name(args.save)
+        if folder.exists():
+            raise ValueError(f"{folder} exists; give another --save")
+
+
+def made(args: Arguments) -> tuple[Agent, str]:
+    """The agent, and what to say of it."""
+    if args.agent in REFERENCES:
+        return REFERENCES[args.agent](args.setting), "reads hidden state"
+    if args.agent == RUN:
+        return kept(args)
+    context = Context(args.setting, console.print)
+    if args.trials:
+        people = held_out_users(args.setting.world, "validation", args.validation_users)
+        evaluator = Evaluator(args.setting.world, args.setting.item_vectors, people, VALIDATION_LUCK)
+        tuned = tune(args.agent, context, evaluator, args.trials)
+        show(tuned.trials)
+    else:
+        options: Options = getattr(args, "options", RULES[args.agent].options())
+        tuned = Tuned(args.agent, options)
+    agent = tuned.agent(context)
+    if args.save is not None:
+        save(tuned, run_name(args.save), context)
+        console.print(f"rule: {run_name(args.save)}", soft_wrap=True)
+    return agent, tuned.note
+
+
+def kept(args: Arguments) -> tuple[Agent, str]:
+    """What a folder below runs/ holds: a saved rule, or a training run, which must be of this setting."""
+    folder = run_name(str(args.run))
+    if (folder / FILE).is_file():
+        tuned, agent = load(folder, args.setting)
+        return agent, tuned.note
+    config = RunConfig.from_json(folder / "config.json")
+    if config.setting != args.setting:
+        raise ValueError(f"{folder} was trained on {config.setting}, this is {args.setting}; give its --env and so on")
+    return load_agent(folder, config, args.setting), f"seed {config.seed}, {config.steps:,} steps"
+
+
+def show(trials: pd.DataFrame) -> None:
+    """The trials, the best first."""
+    if len(trials):
+        console.print(trials.sort_values("minutes", ascending=False, kind="stable").to_string(index=False))
+
+
+def report(args: Arguments, agent: Agent, note: str, table: pd.DataFrame) -> None:
+    """Minutes, sessions, churn."""
+    minutes = bootstrap_difference(table["minutes"].to_numpy())
+    console.print(f"{agent.name}{f' ({note})' if note else ''}, {len(table)} {args.split} users of {args.setting.env}:")
+    console.print(
+        f"{minutes.mean:.1f} minutes [{minutes.low:.1f}, {minutes.high:.1f}], {table['sessions'].mean():.1f} sessions, "
+        f"{table['churned'].mean():.0%} left for good",
+        soft_wrap=True,
+    )
+
+
+def start() -> None:
+    """Read the command line, whose options depend on the agent that it names."""
+    try:
+        kind: Any = arguments(sys.argv[1:])
+    except ValueError as error:
+        console.print("[red]error:[/red] ", end="")
+        console.print(str(error), markup=False)
+        raise SystemExit(2) from error
+    command_line(main, kind)
+
+
+if __name__ == "__main__":
+    start()

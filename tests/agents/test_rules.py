@@ -1,0 +1,168 @@
+"""Every rule of the registry: an agent, built from its options; what the rules of a setting share."""
+
+import numpy as np
+import pytest
+
+from longplay.agents.base import Agent
+from longplay.agents.collect import collect, make_env
+from longplay.agents.fatigue import FatigueAware
+from longplay.agents.ranking import similarity_score
+from longplay.agents.rules import (
+    QUICK,
+    REFERENCES,
+    RULES,
+    CapOptions,
+    Context,
+    EncoderOptions,
+    FatigueOptions,
+    MMROptions,
+    Options,
+)
+from longplay.encoders.registry import ENCODERS
+from longplay.tests.contracts import AgentContract
+
+WIDE = {"static-cap": {"cap": 8}}  # so that candidates never run out under it
+
+
+@pytest.fixture(scope="module")
+def context(setting):
+    return Context(setting, logged_steps=3, log_users=40)
+
+
+class RuleContract(AgentContract):
+    rule = ""
+
+    @pytest.fixture
+    def observation(self, states):
+        return states[0]
+
+    @pytest.fixture
+    def subject(self, context):
+        rule = RULES[self.rule]
+        return rule.build(context, rule.options(**WIDE.get(self.rule, {})))
+
+    def test_it_is_named_as_in_tables(self, subject):
+        assert subject.name == RULES[self.rule].title
+
+    def test_its_defaults_are_in_its_space(self):
+        options = RULES[self.rule].options
+        space = options.space()
+        assert set(space) == set(vars(options()))
+        for name, distribution in space.items():
+            assert distribution._contains(distribution.to_internal_repr(getattr(options(), name)))
+
+    def test_its_note_tells_every_option(self):
+        rule = RULES[self.rule]
+        for name in rule.options.space():
+            assert f"{{{name}" in rule.note
+
+
+class TestRandom(RuleContract):
+    rule = "random"
+    whole_catalogue = True
+    avoids_history = False
+
+
+for _name in RULES:  # a class for each, so that each keeps the whole contract
+    if _name != "random":
+        _class = "Test" + _name.title().replace("-", "")
+        globals()[_class] = type(_class, (RuleContract,), {"rule": _name, "__module__": __name__})
+
+
+class TestRegistry:
+    def test_titles_tell_rules_apart_and_each_is_described(self):
+        assert len({rule.title for rule in RULES.values()}) == len(RULES)
+        assert all(rule.about for rule in RULES.values())
+
+    def test_quick_rules_need_no_encoder(self):
+        assert set(RULES) - set(QUICK) == {name for name in RULES if name in ENCODERS}
+        assert len(QUICK) == 11
+
+    def test_options_reach_the_agent(self, context):
+        fatigue = RULES["fatigue"].build(context, FatigueOptions(tau=1.5, alpha=2.0, variety=0.7, on="similarity"))
+        assert isinstance(fatigue, FatigueAware)
+        assert (fatigue.tau, fatigue.alpha, fatigue.variety) == (1.5, 2.0, 0.7)
+        assert RULES["als"].build(context, EncoderOptions(cap=3)).cap == 3
+
+    def test_the_score_is_the_one_named(self, context, states):
+        caps = [RULES["static-cap"].build(context, CapOptions(cap=2, on=on)) for on in ("similarity", "minutes")]
+        expected = similarity_score(context.scorer)(states[0]), context.minutes.score(states[0])
+        for cap, scores in zip(caps, expected, strict=True):
+            np.testing.assert_array_equal(cap.score(states[0]), scores)
+
+    def test_what_has_to_be_fitted(self):
+        assert RULES["similarity"].needs(Options()) == ""
+        assert RULES["minutes"].needs(Options()) == "minutes"
+        assert RULES["static-cap"].needs(CapOptions(on="minutes")) == "minutes"
+        assert RULES["static-cap"].needs(CapOptions(on="similarity")) == ""
+        assert RULES["als"].needs(EncoderOptions()) == "als"
+
+    def test_options_in_words(self):
+        assert RULES["static-cap"].describe(CapOptions(cap=3)) == "at most 3 per topic on predicted minutes"
+        assert RULES["static-cap"].describe(CapOptions(on="similarity")) == "at most 2 per topic on similarity"
+        assert RULES["mmr"].describe(MMROptions(trade_off=0.7)) == "λ = 0.7"
+        assert RULES["popularity"].describe(Options()) == ""
+
+    @pytest.mark.parametrize(
+        ("make", "words"),
+        [
+            (lambda: MMROptions(trade_off=1.5), "trade_off = 1.5 is out of range; allowed: 0 to 1"),
+            (lambda: MMROptions(trade_off=float("nan")), "trade_off = nan is out of range"),
+            (lambda: CapOptions(cap=0), "cap = 0 is out of range; allowed: 1 to 10"),
+            (lambda: CapOptions(cap=2.5), "cap = 2.5 must be a whole number, 1 to 10"),
+            (lambda: CapOptions(on="length"), "on = 'length' is unknown; allowed: 'similarity', 'minutes'"),
+        ],
+    )
+    def test_options_out_of_range_are_refused(self, make, words):
+        with pytest.raises(ValueError, match=words):
+            make()
+
+    def test_references_read_hidden_state(self, setting):
+        for make in REFERENCES.values():
+            agent = make(setting)
+            assert isinstance(agent, Agent)
+            assert agent.privileged
+
+
+class TestContext:
+    def test_parts_are_made_once_and_said(self, setting):
+        said = []
+        context = Context(setting, said.append, logged_steps=2, log_users=20)
+        assert context.minutes is context.minutes
+        assert context.encoder("als") is context.encoder("als")
+        assert said[0].startswith("fitting predicted minutes")
+        assert said[1] == "collecting interactions: 0 of 20 users"
+        assert said[2].startswith("fitting als on ")
+        assert len(said) == 3
+
+    def test_the_log_is_of_training_users_alone(self, setting, context):
+        train = setting.world.split("train")
+        assert context.log.items == len(setting.world.catalog)
+        assert {int(user) for user in context.log.user_ids} <= set(train)
+        assert context.log.users == 40
+        assert context.log.consumed.sum() > 250
+
+    def test_more_log_users_than_there_are_is_all(self, setting):
+        train = setting.world.split("train")
+        assert Context(setting, log_users=10**6).log.users == len(train)
+
+    def test_equal_contexts_fit_equal_encoders(self, setting, context, states):
+        again = Context(setting, logged_steps=3, log_users=40)
+        assert again.log.digest == context.log.digest
+        np.testing.assert_array_equal(again.encoder("als").score(states[0]), context.encoder("als").score(states[0]))
+        np.testing.assert_array_equal(again.minutes.score(states[0]), context.minutes.score(states[0]))
+
+    def test_the_log_is_of_slates_half_of_them_random(self, setting, context):
+        """Random slates show far more of the catalogue than greedy similarity does."""
+        users = list(setting.world.split("train"))[:40]
+        greedy = RULES["similarity"].build(context, Options())
+        alone = collect(make_env(setting.world, 40, setting.item_vectors), greedy, users, 0)
+        shown = (
+            alone.log[alone.log["position"] >= 0]
+            .groupby("user")["item"]
+            .agg(lambda items: items.nunique() / len(items))
+        )
+        mixed = np.array(
+            [len(set(context.log.item[context.log.user == u])) / (context.log.user == u).sum() for u in range(40)]
+        )
+        assert mixed.mean() > 1.2 * shown.mean()

@@ -1,0 +1,221 @@
+"""The search for options: one budget for all, deterministic; and tuned rules on disk."""
+
+import json
+
+import numpy as np
+import optuna
+import pytest
+
+from longplay.agents import tuning
+from longplay.agents.evaluate import Evaluator
+from longplay.agents.rules import RULES, CapOptions, Context, EncoderOptions, MMROptions
+from longplay.agents.tuning import Tuned, load, save, searched, tune, tuned_rule
+from longplay.envs.world import build_world
+from longplay.tests.agents.small import make_setting
+from longplay.tests.envs.worlds import make_catalog, small
+
+OPTIONED = [name for name, rule in RULES.items() if rule.options.space()]
+
+
+@pytest.fixture(scope="module")
+def context(setting):
+    return Context(setting, logged_steps=2, log_users=40)
+
+
+@pytest.fixture(scope="module")
+def evaluator(setting):
+    return Evaluator(setting.world, setting.item_vectors, np.arange(160, 164), 7)
+
+
+class Judge:
+    """An evaluator by a formula, which counts what it is asked."""
+
+    users, luck = np.arange(3), 0
+
+    def __init__(self, value):
+        self.value, self.asked = value, []
+
+    def mean_minutes(self, agent):
+        self.asked.append(agent)
+        return self.value(agent)
+
+
+class TestTune:
+    @pytest.mark.parametrize("name", OPTIONED)
+    def test_every_rule_gets_the_same_number_of_different_trials(self, context, name):
+        judge = Judge(lambda agent: float(len(judge.asked) == 3))
+        tuned = tune(name, context, judge, trials=6)
+        assert len(judge.asked) == len(tuned.trials) == 6
+        names = list(RULES[name].options.space())
+        assert not tuned.trials.duplicated(names).any()
+        assert list(tuned.trials.columns) == [*names, "minutes"]
+        assert tuned.trials["minutes"].tolist() == [0, 0, 1, 0, 0, 0]
+        assert {key: tuned.trials.loc[2, key] for key in names} == vars(tuned.options)
+
+    @pytest.mark.parametrize("name", OPTIONED)
+    def test_the_first_trial_is_of_the_defaults(self, context, name):
+        tuned = tune(name, context, Judge(lambda agent: 1.0), trials=2)
+        defaults = RULES[name].options()
+        assert {key: tuned.trials.loc[0, key] for key in vars(defaults)} == vars(defaults)
+        assert tuned.options == defaults  # where all are alike
+
+    def test_a_space_that_is_small_enough_is_tried_whole(self, context):
+        tuned = tune("static-cap", context, Judge(lambda agent: -abs(agent.cap - 7)), trials=20)
+        assert len(tuned.trials) == 20
+        assert set(zip(tuned.trials["cap"], tuned.trials["on"], strict=True)) == {
+            (cap, on) for cap in range(1, 11) for on in ("similarity", "minutes")
+        }
+        assert tuned.options.cap == 7
+        assert len(tune("static-cap", context, Judge(lambda agent: 0.0), trials=100).trials) == 20
+
+    def test_a_rule_without_options_needs_no_trial(self, context):
+        judge = Judge(lambda agent: 0.0)
+        assert tune("popularity", context, judge).trials.empty
+        assert not judge.asked
+
+    def test_the_estimator_finds_the_peak_better_than_its_start(self, context):
+        tuned = tune("mmr", context, Judge(lambda agent: -((agent.trade_off - 0.83) ** 2)), trials=25)
+        assert abs(tuned.options.trade_off - 0.83) < 0.05
+        late = (tuned.trials["trade_off"][12:] - 0.83).abs().median()
+        assert late < (tuned.trials["trade_off"][:8] - 0.83).abs().median()
+
+    def test_same_seed_gives_the_same_trials(self, context, evaluator):
+        first, again = (tune("mmr", context, evaluator, trials=4, seed=3) for _ in range(2))
+        assert first.trials.equals(again.trials)
+        assert first.options == again.options
+        other = tune("mmr", context, evaluator, trials=4, seed=4)
+        assert not first.trials.equals(other.trials)
+        assert first.trials["minutes"].nunique() > 1
+
+    def test_values_are_mean_minutes_of_the_validation_users(self, context, evaluator):
+        tuned = tune("mmr", context, evaluator, trials=3)
+        for row in tuned.trials.to_dict("records"):
+            agent = RULES["mmr"].build(context, MMROptions(row["trade_off"]))
+            assert row["minutes"] == evaluator.mean_minutes(agent)
+        assert tuned.trials["minutes"].max() == evaluator.mean_minutes(tuned.agent(context))
+
+    def test_optunas_log_is_left_as_it_was(self, context):
+        level = optuna.logging.get_verbosity()
+        tune("mmr", context, Judge(lambda agent: 0.0), trials=2)
+        assert optuna.logging.get_verbosity() == level
+
+    def test_unknown_rules_and_budgets_are_refused(self, context, evaluator):
+        with pytest.raises(ValueError, match=r"rule = 'mnr' is unknown \(did you mean 'mmr'\?\)"):
+            tune("mnr", context, evaluator)
+        with pytest.raises(ValueError, match="trials = 0 is out of range; allowed: from 1"):
+            tune("mmr", context, evaluator, trials=0)
+
+
+class TestSaved:
+    @pytest.mark.parametrize("name", list(RULES))
+    def test_saved_and_loaded_it_gives_equal_slates(self, context, setting, states, tmp_path, name):
+        tuned = Tuned(name, RULES[name].options())
+        save(tuned, tmp_path / "kept", context)
+        found, agent = load(tmp_path / "kept", setting)
+        assert (found.rule, found.options) == (name, tuned.options)
+        visible = {key: value for key, value in states[0].items() if key != "latent"}
+        np.testing.assert_array_equal(agent.act(visible), tuned.agent(context).act(visible))
+        endings = {path.suffix for path in (tmp_path / "kept").rglob("*") if path.is_file()}
+        assert endings <= {".json", ".safetensors"}
+        assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+    def test_the_search_comes_back_whole(self, context, evaluator, setting, tmp_path):
+        tuned = tune("fatigue", context, evaluator, trials=3)
+        for _ in range(2):  # over itself, too
+            save(tuned, tmp_path / "kept", context)
+        found, _ = load(tmp_path / "kept", setting)
+        assert found.trials.equals(tuned.trials)
+        assert found.search == tuned.search == searched(context, evaluator, 3, 0)
+        assert found.note == tuned.note
+
+    def test_a_world_of_another_kind_is_refused(self, context, tmp_path):
+        save(Tuned("mmr", MMROptions()), tmp_path / "kept", context)
+        for world, what in (
+            (build_world(make_catalog(), small(horizon__days=5)), "scenario"),
+            (build_world(make_catalog(80), small(horizon__days=6)), "catalog"),
+        ):
+            with pytest.raises(ValueError, match=f"was tuned on another {what}; tune the rule again"):
+                load(tmp_path / "kept", make_setting(world))
+
+    def test_what_is_no_rule_is_named(self, setting, tmp_path):
+        with pytest.raises(ValueError, match=r"rule\.json cannot be read .*name a folder that holds a saved rule"):
+            load(tmp_path, setting)
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"format": 2}, "its format is 2, here it is 1"),
+            ({"rule": "mnr"}, "rule = 'mnr' is unknown"),
+            ({"options": {"trade_off": 7.0}}, "trade_off = 7.0 is out of range"),
+            ({"options": {"color": 7.0}}, "color"),
+            ({"search": None}, "describes no rule of this version"),
+        ],
+    )
+    def test_what_it_says_of_itself_is_checked(self, context, setting, tmp_path, change, words):
+        save(Tuned("mmr", MMROptions()), tmp_path / "kept", context)
+        file = tmp_path / "kept" / "rule.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | change))
+        with pytest.raises(ValueError, match=words):
+            load(tmp_path / "kept", setting)
+
+    def test_text_that_is_no_json_is_named(self, setting, tmp_path):
+        (tmp_path / "rule.json").write_text("{")
+        with pytest.raises(ValueError, match="describes no rule of this version"):
+            load(tmp_path, setting)
+
+    def test_a_folder_of_something_else_is_left_alone(self, context, tmp_path):
+        (tmp_path / "config.json").write_text("mine")
+        with pytest.raises(ValueError, match="exists and holds no rule"):
+            save(Tuned("mmr", MMROptions()), tmp_path, context)
+        assert (tmp_path / "config.json").read_text() == "mine"
+
+    def test_a_failing_writer_leaves_the_rule_before(self, context, setting, tmp_path, monkeypatch):
+        save(Tuned("mmr", MMROptions(0.25)), tmp_path / "kept", context)
+
+        def full_disk(path, text):
+            raise OSError("no space left")
+
+        monkeypatch.setattr(tuning, "write_text", full_disk)
+        with pytest.raises(OSError, match="no space left"):
+            save(Tuned("mmr", MMROptions(0.75)), tmp_path / "kept", context)
+        assert load(tmp_path / "kept", setting)[0].options == MMROptions(0.25)
+
+
+class TestTunedRule:
+    def test_a_kept_rule_is_not_tuned_again(self, context, tmp_path):
+        judge = Judge(lambda agent: agent.cap)
+        first, agent = tuned_rule("als", context, judge, trials=2, folder=tmp_path)
+        assert len(judge.asked) == 2
+        second, again = tuned_rule("als", context, judge, trials=2, folder=tmp_path)
+        assert len(judge.asked) == 2
+        assert first.options == second.options
+        assert first.trials.equals(second.trials)
+        assert agent.cap == again.cap > 0
+
+    def test_another_budget_tunes_anew(self, context, tmp_path):
+        judge = Judge(lambda agent: 0.0)
+        tuned_rule("mmr", context, judge, trials=2, folder=tmp_path)
+        tuned, _ = tuned_rule("mmr", context, judge, trials=3, folder=tmp_path)
+        assert len(tuned.trials) == 3
+        assert len(judge.asked) == 5
+        more = Context(context.setting, logged_steps=3, log_users=40)
+        tuned_rule("mmr", more, judge, trials=3, folder=tmp_path)
+        assert len(judge.asked) == 8
+
+    def test_without_a_folder_nothing_is_kept(self, context, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        tuned, agent = tuned_rule("static-cap", context, Judge(lambda agent: -agent.cap), trials=4)
+        assert tuned.options.cap == agent.cap
+        assert not list(tmp_path.iterdir())
+
+    def test_rules_of_another_setting_are_not_written_over(self, context, tmp_path):
+        tuned_rule("mmr", context, Judge(lambda agent: 0.0), trials=1, folder=tmp_path)
+        other = make_setting(build_world(make_catalog(), small(horizon__days=5)))
+        with pytest.raises(ValueError, match="was tuned on another scenario"):
+            tuned_rule("mmr", Context(other), Judge(lambda agent: 0.0), trials=1, folder=tmp_path)
+
+
+class TestOptionsOfTables:
+    def test_caps_and_encoders_say_what_was_chosen(self):
+        assert Tuned("static-cap", CapOptions(cap=3)).note == "at most 3 per topic on predicted minutes"
+        assert Tuned("als", EncoderOptions(cap=4)).note == "at most 4 per topic (0: any)"

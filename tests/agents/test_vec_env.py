@@ -1,0 +1,145 @@
+"""The stable-baselines3 face against its own `DummyVecEnv`."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from longplay.agents.setup import training_env
+from longplay.agents.vec_env import REWARD_SCALE, SlateVecEnv
+from longplay.envs.named import Video
+from longplay.tests.agents.small import tiny_run
+
+SLOTS = 4
+
+
+class Encoded(gym.Wrapper):
+    """A single environment whose observations are states and whose rewards are scaled, one user at a time."""
+
+    def __init__(self, env, encoder):
+        super().__init__(env)
+        self.encoder = encoder
+        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (encoder.width,), np.float32)
+
+    def state(self, observation):
+        return self.encoder({key: value[None] for key, value in observation.items()})[0]
+
+    def reset(self, **options):
+        observation, info = self.env.reset(**options)
+        return self.state(observation), info
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        info["churned"] = terminated
+        return self.state(observation), REWARD_SCALE * reward, terminated, truncated, info
+
+
+@pytest.fixture(scope="module")
+def traces(setting):
+    """The same 320 random actions through the native face and through single environments."""
+    encoder = setting.state_encoder("pooled")
+    config = tiny_run(setting, num_envs=SLOTS)
+    native = SlateVecEnv(training_env(config), encoder)
+    world = setting.world
+
+    def single():
+        options = {"scenario": world.scenario, "catalog": world.catalog, "action": "weights"}
+        return Encoded(Video(item_vectors=setting.item_vectors, **options), setting.state_encoder("pooled"))
+
+    dummy = DummyVecEnv([single] * SLOTS)
+    found = []
+    for env in (native, dummy):
+        rng = np.random.default_rng(0)
+        env.seed(5)
+        steps = [(env.reset(), None, None, [{}] * SLOTS)]
+        for _ in range(320):
+            steps.append(env.step(rng.uniform(-1.2, 1.2, (SLOTS, 10)).astype(np.float32)))
+        found.append([tuple(np.array(x) if k < 3 else x for k, x in enumerate(step)) for step in steps])
+    return found
+
+
+class TestSlateVecEnv:
+    def test_many_episodes_end_in_both_ways(self, traces):
+        ends = [info["churned"] for step in traces[1] for info in step[3] if "terminal_observation" in info]
+        assert len(ends) > 30
+        assert 4 <= sum(ends) <= len(ends) - 4
+
+    def test_states_rewards_and_ends_are_those_of_single_environments(self, traces):
+        for k, (one, other) in enumerate(zip(*traces, strict=True)):
+            np.testing.assert_array_equal(one[0], other[0], err_msg=f"states of step {k}")
+            if k > 0:
+                for a, b in zip(one[1:3], other[1:3], strict=True):
+                    np.testing.assert_array_equal(a, b, err_msg=f"step {k}")
+                    assert a.dtype == b.dtype
+        assert traces[0][0][0].dtype == np.float32
+
+    def test_terminal_observations_are_those_of_single_environments(self, traces):
+        for one, other in zip(*traces, strict=True):
+            for a, b in zip(one[3], other[3], strict=True):
+                assert ("terminal_observation" in a) == ("terminal_observation" in b)
+                if "terminal_observation" in a:
+                    np.testing.assert_array_equal(a["terminal_observation"], b["terminal_observation"])
+
+    def test_horizon_and_churn_are_never_confused(self, traces):
+        for one, other in zip(*traces, strict=True):
+            for a, b in zip(one[3], other[3], strict=True):
+                assert a.get("TimeLimit.truncated", False) == b.get("TimeLimit.truncated", False)
+                if "terminal_observation" in a:
+                    assert a["TimeLimit.truncated"] is not b["churned"]
+                    assert a["TimeLimit.truncated"] == (b["day"] >= 6.0)
+
+    def test_episodes_report_their_own_minutes_and_length(self, traces):
+        minutes, length = np.zeros(SLOTS), np.zeros(SLOTS, int)
+        for _, reward, done, infos in traces[0][1:]:
+            minutes += reward / REWARD_SCALE
+            length += 1
+            for b, info in enumerate(infos):
+                assert ("episode" in info) == done[b]
+                if done[b]:
+                    assert info["episode"]["r"] == pytest.approx(minutes[b], rel=1e-5)
+                    assert info["episode"]["l"] == length[b]
+                    minutes[b] = length[b] = 0
+
+    def test_saved_state_continues(self, setting):
+        config = tiny_run(setting, num_envs=SLOTS)
+        one, other = (SlateVecEnv(training_env(config), setting.state_encoder("pooled")) for _ in range(2))
+        rng = np.random.default_rng(0)
+        one.seed(3)
+        one.reset()
+        for _ in range(20):
+            one.step(rng.uniform(-1, 1, (SLOTS, 10)))
+        other.reset()
+        other.load_state(one.save_state())
+        for _ in range(60):
+            action = rng.uniform(-1, 1, (SLOTS, 10))
+            for a, b in zip(one.step(action), other.step(action), strict=True):
+                np.testing.assert_equal(a, b)
+
+    def test_reset_starts_the_sums_again(self, setting):
+        env = SlateVecEnv(training_env(tiny_run(setting, num_envs=SLOTS)), setting.state_encoder("pooled"))
+        env.seed(0)
+        first = env.reset()
+        for _ in range(3):
+            env.step(np.ones((SLOTS, 10)))
+        assert env.lengths.min() >= 1
+        env.seed(0)
+        np.testing.assert_array_equal(env.reset(), first)
+        assert not env.lengths.any()
+        assert not env.returns.any()
+
+    @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED])
+    def test_another_autoreset_mode_is_refused(self, setting, mode):
+        env = setting.vector_env(2, "weights", autoreset_mode=mode)
+        with pytest.raises(ValueError, match=rf"autoreset_mode is {mode}; .* needs SAME_STEP"):
+            SlateVecEnv(env, setting.state_encoder("pooled"))
+
+    def test_slots_are_one_batch(self, setting):
+        env = SlateVecEnv(training_env(tiny_run(setting, num_envs=SLOTS)), setting.state_encoder("pooled"))
+        assert env.get_attr("num_envs") == [SLOTS] * SLOTS
+        assert env.get_attr("num_envs", [0, 2]) == [SLOTS] * 2
+        assert env.env_is_wrapped(gym.Wrapper) == [False] * SLOTS
+        with pytest.raises(NotImplementedError, match="one batch"):
+            env.set_attr("num_envs", 1)
+        with pytest.raises(NotImplementedError, match="one batch"):
+            env.env_method("reset")

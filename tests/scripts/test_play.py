@@ -1,0 +1,154 @@
+"""Playing one agent from the command line: options of the rule that is named, what is printed, kept and refused."""
+
+import re
+import sys
+
+import pandas as pd
+import pytest
+
+from longplay.agents.compare import TEST_LUCK
+from longplay.agents.evaluate import Evaluator, held_out_users
+from longplay.agents.rules import REFERENCES, RULES, CapOptions, Context
+from longplay.agents.setup import Setting
+from longplay.agents.stats import bootstrap_difference
+from longplay.agents.training import train
+from longplay.agents.tuning import load
+from longplay.scripts import play
+from longplay.tests.agents.small import tiny_run, unit_vectors
+
+SMALL = ("--scenario", "small.toml", "--catalog", "items.csv", "--users", "6")
+
+
+@pytest.fixture
+def quick(monkeypatch, place):
+    """Vectors without BERT, and a short log."""
+    monkeypatch.setattr(Setting, "item_vectors", property(lambda self: unit_vectors(self.world.catalog)))
+    init = Context.__init__
+    monkeypatch.setattr(Context, "__init__", lambda self, setting, *rest: init(self, setting, *rest, logged_steps=2))
+    return Setting(scenario=str(place / "small.toml"), catalog=str(place / "items.csv"))
+
+
+@pytest.fixture
+def say(monkeypatch, capsys, place, quick):
+    """Run the script's own entry in the place; gives its exit code and its words."""
+
+    def run(*words):
+        monkeypatch.chdir(place)
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr(sys, "argv", ["play.py", *map(str, words)])
+        code = 0
+        try:
+            play.start()
+        except SystemExit as end:
+            code = end.code
+        captured = capsys.readouterr()
+        return code, " ".join((captured.out + captured.err).replace("│", " ").split())
+
+    return run
+
+
+def played(setting, agent, split="test", luck=TEST_LUCK):
+    users = held_out_users(setting.world, split, 6)
+    return Evaluator(setting.world, setting.item_vectors, users, luck).play(agent)
+
+
+class TestHelp:
+    @pytest.mark.parametrize("name", list(RULES))
+    def test_help_shows_the_options_of_the_rule_named(self, say, name):
+        code, words = say("--agent", name, "--help")
+        assert code == 0
+        for rule in RULES.values():
+            for option in rule.options.space():
+                here = option in RULES[name].options.space()
+                assert bool(re.search(rf"--{option.replace('_', '-')} (INT|FLOAT|STR)", words)) == here
+        for option in ("--agent", "--users", "--split", "--trials", "--save", "--env"):
+            assert option in words
+
+    def test_help_without_an_agent_names_all_of_them(self, say):
+        code, words = say("--help")
+        assert code == 0
+        for name in (*RULES, *REFERENCES, "run"):
+            assert name in words
+        assert "python scripts/play.py --agent mmr --trade-off 0.7" in words
+
+
+class TestPlay:
+    @pytest.mark.parametrize("name", ["random", "mmr", "static-cap"])
+    def test_a_rule_is_played_with_its_defaults(self, say, quick, name):
+        code, words = say("--agent", name, *SMALL)
+        assert code == 0, words
+        table = played(quick, RULES[name].build(Context(quick), RULES[name].options()))
+        minutes = bootstrap_difference(table["minutes"].to_numpy())
+        assert f"{minutes.mean:.1f} minutes [{minutes.low:.1f}, {minutes.high:.1f}]" in words
+        assert f"{table['sessions'].mean():.1f} sessions, {table['churned'].mean():.0%} left for good" in words
+        assert f"{RULES[name].title} (" in words
+        assert "6 test users of longplay/Video-v0" in words
+
+    def test_options_are_heard(self, say, quick):
+        code, words = say("--agent", "static-cap", "--cap", "9", "--on", "similarity", "--split", "validation", *SMALL)
+        assert code == 0, words
+        agent = RULES["static-cap"].build(Context(quick), CapOptions(cap=9, on="similarity"))
+        table = played(quick, agent, "validation", play.VALIDATION_LUCK)
+        assert "static cap (at most 9 per topic on similarity), 6 validation users" in words
+        assert f"{table['minutes'].mean():.1f} minutes" in words
+
+    @pytest.mark.parametrize("name", list(REFERENCES))
+    def test_references_are_played(self, say, quick, name):
+        code, words = say("--agent", name, *SMALL)
+        assert code == 0, words
+        table = played(quick, REFERENCES[name](quick))
+        assert f"{table['minutes'].mean():.1f} minutes" in words
+        assert "(reads hidden state)" in words
+
+    def test_a_rule_is_tuned_kept_and_played_again(self, say, quick, place):
+        code, words = say("--agent", "mmr", "--trials", 3, "--validation-users", 4, "--save", "mine", *SMALL)
+        assert code == 0, words
+        monthly = re.search(r"[\d.]+ minutes \[.*? left for good", words).group()
+        tuned, agent = load(place / "runs" / "mine", quick)
+        assert len(tuned.trials) == 3
+        assert "trade_off minutes" in words
+        assert isinstance(tuned.trials, pd.DataFrame)
+        assert f"{played(quick, agent)['minutes'].mean():.1f} minutes" in monthly
+        code, words = say("--agent", "run", "--run", "mine", *SMALL)
+        assert code == 0, words
+        assert monthly in words
+        code, words = say("--agent", "mmr", "--save", "mine", *SMALL)
+        assert code == 2
+        assert "runs/mine exists; give another --save" in words
+
+    def test_a_trained_run_is_played(self, say, quick, place, monkeypatch):
+        monkeypatch.chdir(place)
+        setting = Setting(scenario="small.toml", catalog="items.csv")
+        train(tiny_run(setting, steps=64, evals=1, eval_users=2), place / "runs" / "ppo", False, lambda row: None)
+        code, words = say("--agent", "run", "--run", "ppo", *SMALL)
+        assert code == 0, words
+        assert re.search(r"PPO weights γ=0.95 \(seed 0, 64 steps\), 6 test users", words)
+        code, words = say("--agent", "run", "--run", "ppo", *SMALL, "--world-seed", "3")
+        assert code == 2
+        assert "was trained on" in words
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["--agent", "mnr"], "agent = 'mnr' is unknown (did you mean 'mmr'?); allowed: 'random'"),
+            (["--agent"], "agent = '' is unknown"),
+            (["--agent", "mmr", "--trade-off", "3"], "trade_off = 3.0 is out of range; allowed: 0 to 1"),
+            (["--agent", "run"], "run = None with agent = 'run': --agent run --run NAME plays runs/NAME"),
+            (["--run", "x"], "run = 'x' with agent = 'similarity'"),
+            (["--agent", "run", "--run", "nothing"], "config.json does not exist"),
+            (["--agent", "taste", "--trials", "3"], "agent = 'taste' is no rule: only rules are tuned and saved"),
+            (["--agent", "myopic", "--save", "x"], "agent = 'myopic' is no rule"),
+            (["--agent", "mmr", "--trials", "-1"], "trials = -1 must be at least 0"),
+            (["--agent", "mmr", "--trials", "2", "--trade-off", "0.1"], "trials = 2 would search for the options"),
+            (["--split", "train"], "split = 'train' is unknown (did you mean 'validation'?); allowed:"),
+            (["--users", "5000"], "users = 5000 is out of range; the test split has 1 to"),
+            (["--agent", "mmr", "--save", "../x"], "name = '../x' must be a folder name below runs/"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, say, words, said):
+        small = [word for word in SMALL if "--users" not in words or word not in ("--users", "6")]
+        code, found = say(*words, *small) if words != ["--agent"] else say(*words)
+        assert code == 2
+        assert said in found
