@@ -181,6 +181,8 @@ def wander(players: Players, slots: int, chance: np.random.Generator) -> Inputs:
         shown = np.take_along_axis(players.now.ids, columns, axis=1)
         players.step(np.where(shown > 0, columns, -1))
         seen.append(players.now)
-    described = [one.ids[:, : one.items.shape[1]] for one in seen]  # none of a whole catalogue
-    parts = ([one.state for one in seen], [one.items for one in seen], described)
-    return Inputs(*(np.concatenate(part) for part in parts))
+    return Inputs(
+        np.concatenate([one.state for one in seen]),
+        np.concatenate([one.items for one in seen]),
+        np.concatenate([one.ids[:, : one.items.shape[1]] for one in seen]),  # none of a whole catalogue
+    )

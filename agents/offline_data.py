@@ -244,7 +244,7 @@ class Batch(NamedTuple):
 
 
 class Transitions:
-    """A log as tensors: about 10 kB a slate with 256 candidates.
+    """A log as tensors: about 13 kB a slate with 256 candidates.
 
     Parameters
     ----------
@@ -255,13 +255,19 @@ class Transitions:
     """
 
     def __init__(self, log: Log, inputs: SlateInputs) -> None:
-        rows = len(log.observations["context"])
-        parts = [inputs(log.at(np.arange(start, min(start + CHUNK, rows)))) for start in range(0, rows, CHUNK)]
-        names = ("state", "items", "ids")
-        self.inputs = Inputs(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-        self._tensors = tuple(torch.from_numpy(getattr(self.inputs, name)) for name in names)
+        count = len(log.observations["context"])
+        for start in range(0, count, CHUNK):
+            piece = slice(start, min(start + CHUNK, count))
+            part = inputs({name: values[piece] for name, values in log.observations.items()})
+            if start == 0:  # as one piece of memory: parts to be joined would need it twice
+                self.inputs = Inputs(*(np.empty((count, *x.shape[1:]), x.dtype) for x in _arrays(part)))
+            for whole, x in zip(_arrays(self.inputs), _arrays(part), strict=True):
+                whole[piece] = x
+        self._tensors = tuple(torch.from_numpy(x) for x in _arrays(self.inputs))
         self._before = torch.from_numpy(log.before)
-        self._columns = torch.from_numpy(columns_of(self.inputs.ids[log.before], log.slates))
+        pieces = np.array_split(np.arange(len(log.slates)), len(log.slates) // CHUNK + 1)
+        columns = [columns_of(self.inputs.ids[log.before[rows]], log.slates[rows]) for rows in pieces]
+        self._columns = torch.from_numpy(np.concatenate(columns))
         self._choice = torch.from_numpy(log.choice)
         self._reward = torch.from_numpy((REWARD_SCALE * log.minutes).astype(np.float32))
         self._goes_on = torch.from_numpy(~log.churned).float()
@@ -276,6 +282,10 @@ class Transitions:
         return Batch(
             now, self._columns[rows], self._choice[rows], self._reward[rows], gamma * self._goes_on[rows], then
         )
+
+
+def _arrays(inputs: Inputs) -> tuple[NDArray[Any], ...]:
+    return inputs.state, inputs.items, inputs.ids
 
 
 def first_minutes(

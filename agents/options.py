@@ -40,7 +40,7 @@ def changes(options: Any) -> dict[str, Any]:
 
 
 def check_ranges(options: object, *ranges: tuple[str, float, float]) -> None:
-    """Raise ValueError unless each field (name, lowest, highest) is in its range, where there is one and it is given."""
+    """Raise ValueError unless each field (name, lowest, highest) is in its range; or None, or not there."""
     for name, low, high in ranges:
         value = getattr(options, name, None)
         if value is not None and not low <= value <= high:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from gymnasium.vector import AutoresetMode
 
-from .course import Course, Report, write_text
+from .course import CHECKPOINT, Course, Report, write_text
 from .evaluate import Evaluator, held_out_users
 from .inputs import SlateInputs
 from .learner import Learner, SlateAgent
@@ -55,6 +55,17 @@ class Recipe:
 OWN: dict[str, Recipe] = {
     "slateq": Recipe("slateq", "SlateQ", "SlateQOptions", "SlateQ", "values of slates from values of their items"),
     "pl-ppo": Recipe("pl_ppo", "PLPPO", "PPOOptions", "PL-PPO", "Plackett–Luce PPO over the candidates"),
+    "pl-ppo-catalog": Recipe(
+        "catalog_policy",
+        "CatalogPPO",
+        "CatalogOptions",
+        "PL-PPO catalogue",
+        "Plackett–Luce PPO over the whole catalogue",
+        inputs="CatalogInputs",
+    ),
+    "reinforce": Recipe(
+        "reinforce", "TopKReinforce", "ReinforceOptions", "Top-K REINFORCE", "with off-policy correction"
+    ),
 }
 
 
@@ -134,6 +145,7 @@ def train_own(config: "RunConfig", folder: Path, resume: bool, report: Report, s
             ) from error
         course.go_on(content)
     else:
+        (folder / CHECKPOINT).unlink(missing_ok=True)
         write_text(folder / "config.json", config.to_json())
     note: dict[str, float] = {}
     if learner.steps < config.steps:

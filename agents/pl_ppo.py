@@ -163,13 +163,13 @@ class PLPPO(Learner):
     def _parts(self, content: Batch, passes: int) -> Iterator[Batch]:
         for _ in range(passes):
             order = torch.randperm(len(content["returns"]), generator=self.dice)
-            for rows in order.split(self.options.minibatch):
+            for rows in torch.split(order, self.options.minibatch):
                 yield {key: value[rows] for key, value in content.items()}
 
     def _step(self, name: str, loss: Tensor) -> None:
         optimiser = self.optimisers[name]
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         for part in self.network.parts():
             nn.utils.clip_grad_norm_(part, self.options.max_grad_norm)
         optimiser.step()

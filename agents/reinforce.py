@@ -31,7 +31,7 @@ from .rollouts import Batch, collect
 class ReinforceOptions(PolicyOptions):
     """Settings of top-K REINFORCE."""
 
-    rollout: int = 8
+    rollout: int = 16
     """Slates for each user between two updates."""
     memory: int = 4
     """Rollouts that are learnt from: the latest and those before it."""
@@ -45,8 +45,6 @@ class ReinforceOptions(PolicyOptions):
     """Largest ratio π/β."""
     baseline: bool = True
     """Take the value off the return, and scale by the spread of what is left."""
-    gae_lambda: float = 1.0
-    """Of the λ-return; 1 sums rewards until the rollout's end, and takes the value from there on."""
     entropy: float = 0.02
     """Bonus for each nat of the entropy."""
 
@@ -138,7 +136,7 @@ class TopKReinforce(Learner):
         seen = []
         for _ in range(options.epochs):
             order = torch.randperm(len(latest["returns"]), generator=self.dice)
-            for rows in order.split(options.minibatch):
+            for rows in torch.split(order, options.minibatch):
                 seen.append(self._step({key: value[rows] for key, value in latest.items()}))
         return mean_of(seen)
 
@@ -170,7 +168,7 @@ class TopKReinforce(Learner):
         total = total + losses["value"] / self.network.spread**2 + losses["behaviour"]
         for optimiser in self.optimisers.values():
             optimiser.zero_grad()
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         for parameters in (*self.network.parts(), list(self.behaviour.parameters())):
             nn.utils.clip_grad_norm_(parameters, self.options.max_grad_norm)
         for optimiser in self.optimisers.values():

@@ -92,7 +92,7 @@ class PPOOptions(StockPPOOptions):
 
 @dataclass(frozen=True)
 class SlatePPOOptions(StockPPOOptions):
-    """Of PPO with a policy of slates: the probability of a slate is a product, and moves faster than that of one item."""
+    """Of PPO with a policy of slates: its probabilities are products over items, and move as much faster."""
 
     n_epochs: int = 4
     """Passes over what was collected."""

@@ -127,12 +127,13 @@ class Setting:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One training run of a stable-baselines3 algorithm."""
+    """One training run."""
 
     setting: Setting = dataclasses.field(default_factory=Setting)
     """What is recommended to whom."""
     agent: str = "ppo"
-    """ppo, a2c, recurrent-ppo, sac, tqc, td3, ddpg, dqn, qr-dqn, or ppo-stock (PPO without the policy of slates)."""
+    """Of stable-baselines3 ppo, a2c, recurrent-ppo, sac, tqc, td3, ddpg, dqn, qr-dqn, or ppo-stock (PPO without the
+    policy of slates); or one of our own, such as slateq or pl-ppo."""
     action: str = ""
     """weights, query, presets or candidates; by default weights, or presets where the agent takes only those. Our own
     agents choose slates of items."""

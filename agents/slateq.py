@@ -57,10 +57,11 @@ class SlateQOptions:
     horizon_ends: bool = False
     """Nothing counts after the horizon. By default life goes on there, and is only not watched any longer."""
     target: str = "best"
-    """Slates whose values are bootstrapped from: the best by the network that plays, valued by the slower one (double
+    """Slates whose values are bootstrapped from: the best by the network that learns, valued by the slower one (double
     learning: van Hasselt et al., 2016), or those shown, exploration included ("shown", as in SARSA)."""
     polyak: float = 0.02
-    """By how much the slower network follows with each minibatch."""
+    """By how much the slower network, an average of the one that learns, follows with each minibatch. It values, and it
+    is the agent's: averaging takes off noise that an optimiser of slates would pick up."""
     optimiser: str = "exact"
     """Of slates: exact, greedy or top-k; see `longplay.agents.slate_optimisers.best_slates`."""
     fill: bool = True
@@ -81,6 +82,8 @@ class SlateQOptions:
     """How much the error of a slate's value decides whether it is drawn: 0 to 1."""
     future_weight: float = 1.0
     """Of the loss of future values."""
+    plain: bool = True
+    """Whether an item's score in the future is one weighting of its features for all states; see `SlateQNetwork`."""
     clip: float = 1.0
     """Largest norm of a gradient."""
 
@@ -135,8 +138,12 @@ class SlateQAgent(SlateAgent):
     def choose(self, inputs: Inputs) -> NDArray[np.int64]:
         """Columns (B, K) of the best slates."""
         with torch.no_grad():
-            judged = self.network.run(inputs)
-        return self.best(inputs, judged.appeal.double().numpy(), judged.gain.double().numpy())
+            return self.best(inputs, *self.judge(self.network, inputs))
+
+    def judge(self, network: SlateQNetwork, inputs: Inputs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Appeals and gains (B, M) by a network."""
+        judged = network.run(inputs)
+        return judged.appeal.double().numpy(), judged.gain.double().numpy()
 
     def best(self, inputs: Inputs, appeal: NDArray[np.float64], gain: NDArray[np.float64]) -> NDArray[np.int64]:
         """Columns (B, K) of the best slates for appeals and gains (B, M)."""
@@ -158,7 +165,9 @@ def make_agent(
     inputs: SlateInputs, vectors: NDArray[np.float32], slots: int, options: SlateQOptions, gamma: float, name: str
 ) -> SlateQAgent:
     """An agent whose network knows nothing, for a learner or for `SlateAgent.load`."""
-    network = SlateQNetwork(inputs, vectors, slots, gamma > 0, options.hidden, options.match)
+    network = SlateQNetwork(
+        inputs, vectors, slots, ahead=gamma > 0, plain=options.plain, hidden=options.hidden, match=options.match
+    )
     return SlateQAgent(network, inputs, slots, name, options)
 
 
@@ -209,17 +218,16 @@ class SlateQ(Learner):
         inputs: Any = players.inputs
         self.agent = make_agent(inputs, vectors, slots, options, gamma, name)
         self._calibrate()
-        network = self.agent.network
-        kept = network.base.vectors
-        # The slower network shares the table of texts.
-        self.slower = copy.deepcopy(network, {id(kept): kept})
-        self.optimisers = {"adam": torch.optim.Adam(network.parameters(), lr=options.learning_rate)}
+        kept = self.agent.network.base.vectors
+        # Both networks share the table of texts.
+        self.online = copy.deepcopy(self.agent.network, {id(kept): kept})
+        self.optimisers = {"adam": torch.optim.Adam(self.online.parameters(), lr=options.learning_rate)}
         users = len(players.now.ids)
         self.replay = Replay(options.replay, options.segment, users, options.priority)
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """The network that plays, and the slower one."""
-        return {"network": self.agent.network, "slower": self.slower}
+        """The agent's network, which is the slower one, and the one that explores and learns."""
+        return {"network": self.agent.network, "online": self.online}
 
     @property
     def memory(self) -> dict[str, Tensor]:
@@ -283,8 +291,7 @@ class SlateQ(Learner):
         return np.where(outcome.truncated, np.float32(0.0), kept) if self.options.horizon_ends else kept
 
     def _plan(self, inputs: Inputs) -> Plan:
-        judged = self.agent.network.run(inputs)
-        appeal, gain = judged.appeal.double().numpy(), judged.gain.double().numpy()
+        appeal, gain = self.agent.judge(self.online, inputs)
         noise = self.temperature * self.chance.gumbel(size=appeal.shape)
         shown = self.agent.best(inputs, appeal + noise, gain)
         strange = self.chance.random(len(shown)) < self.options.epsilon
@@ -330,15 +337,14 @@ class SlateQ(Learner):
             self.steps += len(ended)
         views.append(self._view(self.players.now, self._plan(self.players.now)))
         came = {name: torch.stack([outcome[name] for outcome in outcomes]) for name in outcomes[0]}
-        self.replay.add(
-            {name: torch.stack([part[name] for part in parts]) for parts in (views, outcomes) for name in parts[0]}
-        )
+        self.replay.add({name: torch.stack([view[name] for view in views]) for name in views[0]} | came)
         return float((came["choice"] >= 0).float().mean())
 
     def _values(self, view: Mapping[str, Tensor]) -> Tensor:
         """Values (n,) of states by the slower network, if the best slates are shown there."""
-        judged = self.slower(view["state"], view["best_items"], view["best_ids"], view["mean"])
-        chances = choice_log_probabilities(judged.appeal, self.slower.log_position)
+        network = self.agent.network
+        judged: Judged = network(view["state"], view["best_items"], view["best_ids"], view["mean"])
+        chances = choice_log_probabilities(judged.appeal, network.log_position)
         return slate_value(chances, judged.worth, judged.none)
 
     @torch.no_grad()
@@ -359,7 +365,7 @@ class SlateQ(Learner):
 
     def _learn(self, places: NDArray[np.int64], weights: Tensor, futures: Tensor | None) -> dict[str, float]:
         """One step of the optimiser."""
-        network, replay = self.agent.network, self.replay
+        network, replay = self.online, self.replay
         names = ("state", "shown_items", "shown_ids", "mean")
         judged: Judged = network(*(replay.rows(name, places) for name in names))
         choice, reward = replay.rows("choice", places), replay.rows("reward", places)
@@ -384,6 +390,6 @@ class SlateQ(Learner):
         nn.utils.clip_grad_norm_(network.parameters(), self.options.clip)
         optimiser.step()
         with torch.no_grad():
-            for slow, fast in zip(self.slower.parameters(), network.parameters(), strict=True):
+            for slow, fast in zip(self.agent.network.parameters(), network.parameters(), strict=True):
                 slow.lerp_(fast, self.options.polyak)
         return {name: float(value.detach()) for name, value in logs.items()}

@@ -63,6 +63,10 @@ class SlateQNetwork(nn.Module):
         K.
     ahead
         Whether there is a future; without it, it is worth 0.
+    plain
+        Whether the item's score in the future is a fixed weighting of its features and that of no click a number, the
+        same for all states. What one click changes later is small beside the spread of what follows, and a scorer with
+        as many parameters as the others learns that spread, which the optimiser of slates then picks from.
     hidden, match
         Of the `SlateNetwork`.
     """
@@ -70,13 +74,21 @@ class SlateQNetwork(nn.Module):
     units: Tensor
 
     def __init__(
-        self, inputs: SlateInputs, vectors: NDArray[np.float32], slots: int, ahead: bool, hidden: int, match: int
+        self,
+        inputs: SlateInputs,
+        vectors: NDArray[np.float32],
+        slots: int,
+        *,
+        ahead: bool,
+        plain: bool,
+        hidden: int,
+        match: int,
     ) -> None:
         super().__init__()
-        self.ahead = ahead
-        self.base = SlateNetwork(
-            inputs.state_width, inputs.item_width, vectors, heads=3, values=2, hidden=hidden, match=match
-        )
+        self.ahead, self.plain = ahead, plain
+        widths = inputs.state_width, inputs.item_width
+        self.base = SlateNetwork(*widths, vectors, heads=3, plain=int(plain), values=2, hidden=hidden, match=match)
+        self.none = nn.Parameter(torch.zeros(()))  # of no click, where it is a number
         self.fall = nn.Parameter(torch.full((slots - 1,), -2.0))  # of log p, slot by slot, before softplus
         self.register_buffer("units", torch.tensor([0.0, 1.0, 1.0, 1.0]))  # appeal, minutes, future, its mean
 
@@ -103,7 +115,7 @@ class SlateQNetwork(nn.Module):
         self.base.calibrate(inputs)
         clicked = float(np.clip(clicked, 0.01, 0.99))
         minutes = max(minutes, 1e-3)
-        looked_at = float(self.log_position.exp().sum())
+        looked_at = float(self.log_position.detach().exp().sum())
         # The value of earning as much for ever; at most of some hundred slates, should no one leave.
         horizon = 1.0 / max(1.0 - discount, 0.005)
         whole = horizon * clicked * minutes
@@ -119,8 +131,9 @@ class SlateQNetwork(nn.Module):
         if not self.ahead:
             return Judged(scores[APPEAL] + appeal, minutes, torch.zeros_like(minutes), torch.zeros_like(values[BASE]))
         base = level + future * values[BASE]
-        after = torch.where(real, base[:, None] + future * scores[FUTURE], 0.0)
-        return Judged(scores[APPEAL] + appeal, minutes, after, base + future * values[NONE])
+        unit, none = (self.units[1], self.none) if self.plain else (future, values[NONE])
+        after = torch.where(real, base[:, None] + unit * scores[FUTURE], 0.0)
+        return Judged(scores[APPEAL] + appeal, minutes, after, base + unit * none)
 
     def run(self, inputs: Inputs) -> Judged:
         """`forward` of NumPy arrays."""

@@ -1,20 +1,24 @@
 """Several trainings side by side, each in a process of its own; what was interrupted is taken up again."""
 
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from longplay.agents.settings_files import NONE
 from longplay.agents.setup import RunConfig
-from longplay.agents.training import CHECKPOINT
+from longplay.agents.training import CHECKPOINT, CURVE, write_text
 from longplay.scripts.common import console, run_name
 
 SCRIPTS = Path(__file__).parent
+COST = "cost.json"
 
 
 @dataclass(frozen=True)
@@ -29,25 +33,54 @@ def train_all(jobs: Sequence[Job], workers: int, track: str) -> None:
     """Run the trainings, some side by side; none outlives this call."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     waiting = list(jobs)
-    running: dict[subprocess.Popen[bytes], str] = {}
+    running: dict[subprocess.Popen[bytes], tuple[str, float]] = {}
     try:
         with Progress(*columns, console=console) as progress:
             task = progress.add_task("trainings", total=len(jobs))
             while waiting or running:
                 while waiting and len(running) < workers:
                     job = waiting.pop(0)
-                    running[start(job, track)] = job.name
+                    running[start(job, track)] = job.name, time.monotonic()
                 time.sleep(0.2)
-                for process in [p for p in running if p.poll() is not None]:
-                    name = running.pop(process)
+                for process in list(running):
+                    before = _spent()
+                    if process.poll() is None:
+                        continue
+                    name, begun = running.pop(process)
+                    add_cost(run_name(name), _spent() - before, time.monotonic() - begun)
                     if process.returncode:
                         raise ValueError(f"training {name} failed; its output is in {run_name(name)}/log.txt")
                     last = (run_name(name) / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-1]
                     progress.console.print(f"{name}: {last.split(';')[0]}")
                     progress.advance(task)
     finally:
-        for process in running:
+        for process, (name, begun) in running.items():
+            before = _spent()
             process.terminate()
+            process.wait()
+            add_cost(run_name(name), _spent() - before, time.monotonic() - begun)
+
+
+def finished(job: Job) -> bool:
+    """Whether a training of this very configuration has come to its end."""
+    folder = run_name(job.name)
+    config, curve = folder / "config.json", folder / CURVE
+    if not config.is_file() or not curve.is_file() or RunConfig.from_json(config) != job.config:
+        return False
+    return bool(pd.read_csv(curve)["step"].iloc[-1] >= job.config.steps)
+
+
+def _spent() -> float:
+    """CPU seconds of the processes that this one has started and that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def add_cost(folder: Path, cpu: float, wall: float) -> None:
+    """Add to what a training has taken, start of the process and interruptions included [s]."""
+    file = folder / COST
+    cost = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"cpu": 0.0, "wall": 0.0}
+    write_text(file, json.dumps({"cpu": cost["cpu"] + cpu, "wall": cost["wall"] + wall}))
 
 
 def start(job: Job, track: str) -> subprocess.Popen[bytes]:
@@ -58,8 +91,12 @@ def start(job: Job, track: str) -> subprocess.Popen[bytes]:
     if begun.exists() and (folder / CHECKPOINT).exists() and RunConfig.from_json(begun) == config:
         command += ["--resume"]
     else:
+        for name in (COST, CURVE):  # of another run: a curve that has come to its end says that a run has
+            (folder / name).unlink(missing_ok=True)
         settings = {key: value for key, value in asdict(config).items() if key != "setting"} | asdict(config.setting)
-        command += ["--overwrite", *(word for key, value in settings.items() for word in option(key, value))]
+        # Nothing but the configuration counts, so no preset.
+        command += ["--preset", NONE, "--overwrite"]
+        command += [word for key, value in settings.items() for word in option(key, value)]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment())
@@ -67,10 +104,13 @@ def start(job: Job, track: str) -> subprocess.Popen[bytes]:
 
 def option(name: str, value: object) -> list[str]:
     """The words that give a script one of its options."""
-    name = name.replace("_", "-")
+    if isinstance(value, Mapping):
+        return [word for key, one in value.items() for word in option(f"{name}.{key}", one)]
+    group, dot, name = name.replace("_", "-").rpartition(".")
     if isinstance(value, bool):
-        return [f"--{name}" if value else f"--no-{name}"]
-    return [] if value is None else [f"--{name}", str(value)]
+        return [f"--{group}{dot}{'' if value else 'no-'}{name}"]
+    values = value if isinstance(value, tuple) else () if value is None else (value,)
+    return [f"--{group}{dot}{name}", *map(str, values)] if values else []
 
 
 def environment() -> dict[str, str]:

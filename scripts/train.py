@@ -62,7 +62,8 @@ def main(args: Arguments) -> None:
     """Train, or go on."""
     one_of("track", args.track, MODES)
     folder = run_name(args.name)
-    config = RunConfig.from_json(folder / "config.json") if args.resume else replace(args.run, options=changes(args.options))
+    asked = replace(args.run, options=changes(args.options))
+    config = RunConfig.from_json(folder / "config.json") if args.resume else asked
     if not args.resume and not args.overwrite and (folder / "config.json").exists():
         raise ValueError(
             f"{folder} exists; give --resume to continue it, --overwrite to start again, or another --name"

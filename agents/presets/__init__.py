@@ -1,1 +1,1 @@
-"""Chosen settings of agents, one TOML file each, as scripts/tune.py writes them; see `longplay.agents.settings_files`."""
+"""Chosen settings of agents, a TOML file each, as scripts/tune.py writes them; see `longplay.agents.settings_files`."""

@@ -53,24 +53,23 @@ class TestSmallWorlds:
         ],
     )
     def test_items_that_pay_are_shown(self, gamma, changes):
-        assert sorted(shown(solve(Identity, gamma, 10_000, replace(SMALL, **changes)))) == [2, 5]
+        assert sorted(shown(solve(Identity, gamma, 6_000, replace(SMALL, **changes)))) == [2, 5]
 
     def test_topics_alternate(self):
-        learner = solve(Alternate, 0.9, 10_000)
+        learner = solve(Alternate, 0.9, 6_000)
         assert shown(learner, (1.0, 0.0, 0.0, 0.0)) == [1]
         assert shown(learner, (0.0, 1.0, 0.0, 0.0)) == [0]
 
     def test_who_looks_ahead_keeps_its_users_and_who_does_not_takes_what_pays_now(self):
-        assert shown(solve(Trust, 0.99, 10_000)) == [1]
-        assert shown(solve(Trust, 0.0, 10_000)) == [0]
+        assert shown(solve(Trust, 0.99, 6_000)) == [1]
+        assert shown(solve(Trust, 0.0, 6_000)) == [0]
 
     def test_the_correction_overrules_a_guide_that_looks_at_now(self):
-        learner = solve(Trust, 0.99, 10_000, replace(SMALL, auxiliary=2, guide=1.0))
+        learner = solve(Trust, 0.99, 8_000, replace(SMALL, auxiliary=2, guide=1.0))
         assert shown(learner) == [1]
         batch = learner.network.read(learner.players.now) | {"columns": torch.tensor([[0, 1]]).expand(64, -1)}
-        learner.network.position.data.zero_()
         _, minutes = learner.network.respond(batch)
-        np.testing.assert_allclose(minutes[0].detach().exp(), [1.0, 0.6], rtol=0.2)
+        assert minutes[0, 0] > minutes[0, 1]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +81,7 @@ def tiny():
 
 @pytest.mark.parametrize("kind", ["candidates", "catalogue"])
 def test_tiny_is_nearly_solved(tiny, kind):
-    """82 000 slates: 95 % of the optimum; the best fixed slate has 92.5 %, the myopic optimum 75 %."""
+    """41 000 slates: 95 % of the optimum; the best fixed slate has 92.5 %, the myopic optimum 75 %."""
     world, inputs = tiny
     options = {"entropy": 0.02, "auxiliary": 0, "repeats": True, "minibatch": 1024, "learning_rate": 2e-3}
     if kind == "candidates":
@@ -91,7 +90,7 @@ def test_tiny_is_nearly_solved(tiny, kind):
         options, make, inputs = CatalogOptions(**options, epochs=4), CatalogPPO, CatalogInputs(inputs)
     players = Players(tiny_env(world, 256, AutoresetMode.SAME_STEP), inputs, 0.1, 0)
     learner = make(players, options, 0.99, 0, vectors=inputs.scorer.vectors, slots=2)
-    while learner.steps < 80_000:
+    while learner.steps < 40_000:
         learner.iterate()
     planner = TinyPlanner(world)
     assert tiny_minutes(planner, learner.agent) >= 0.95 * planner.value
@@ -108,9 +107,7 @@ def real(setting, scorer, request):
         if request.param == "catalogue":
             inputs, learner = CatalogInputs(inputs), CatalogPPO
         kind = PPOOptions if learner is PLPPO else CatalogOptions
-        return learner(
-            Players(env, inputs, 0.1, seed), kind(**options), gamma, seed, vectors=scorer.vectors, slots=10
-        )
+        return learner(Players(env, inputs, 0.1, seed), kind(**options), gamma, seed, vectors=scorer.vectors, slots=10)
 
     make.catalogue = request.param == "catalogue"
     return make
@@ -193,6 +190,13 @@ def far(learner, part):
     return PLPPO.losses(learner, part) | {"kl": torch.tensor(1.0)}
 
 
+def watch(players):
+    """A list that every outcome is added to."""
+    met, step = [], players.step
+    players.step = lambda columns: met.append(step(columns)) or met[-1]
+    return met
+
+
 class TestRollouts:
     def collect(self, learner, gamma=0.9, by_time=False, length=40):
         return collect(
@@ -217,9 +221,7 @@ class TestRollouts:
     def test_where_lives_end(self, real):
         """Churn is worth nothing, the horizon is worth what its last state is, and the next row is another user."""
         learner = real()
-        met = []
-        step = learner.players.step
-        learner.players.step = lambda columns: met.append(step(columns)) or met[-1]
+        met = watch(learner.players)
         rollout = self.collect(learner)
         terminated, truncated = (
             torch.from_numpy(np.stack([getattr(one, name) for one in met])) for name in ("terminated", "truncated")
@@ -247,10 +249,14 @@ class TestRollouts:
 
     def test_by_time_only_days_away_count(self, real):
         learner = real()
-        rollout = self.collect(learner, by_time=True)
-        assert ((rollout.discounts == 1) | (rollout.discounts < 0.95)).all()
-        assert (rollout.discounts == 1).any()
-        assert (rollout.discounts < 0.95).any()
+        met = watch(learner.players)
+        discounts = self.collect(learner, by_time=True, length=20).discounts.numpy()
+        for found, outcome in zip(discounts, met, strict=True):
+            on = ~outcome.terminated
+            expected = np.where(outcome.left, 0.9**outcome.days, 1.0)
+            np.testing.assert_allclose(found[on], expected[on], rtol=1e-6)
+        assert (discounts < 1).mean() < 0.5
+        assert len(set(discounts.flatten().tolist())) > 10
 
     def test_what_is_drawn_is_no_item_of_the_history(self, real):
         learner = real()
@@ -305,6 +311,7 @@ class TestContract(AgentContract):
     @pytest.fixture(autouse=True)
     def _whole(self, real):
         self.whole_catalogue = real.catalogue
+        self.avoids_history = not real.catalogue  # for which there is always something else left
 
     @pytest.fixture
     def observation(self, states):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import chisquare
 
 from longplay.agents.gae import gae
 from longplay.agents.plackett_luce import evaluate
@@ -13,6 +14,7 @@ from longplay.agents.policy_losses import (
     approximate_kl,
     choice_loss,
     clipped_surrogate,
+    draw_one_by_one,
     examined,
     first_slot_entropy,
     gamma_deviance,
@@ -22,6 +24,7 @@ from longplay.agents.policy_losses import (
     top_k_weight,
     value_loss,
 )
+from longplay.agents.rollouts import sample
 
 CHOICES = torch.tensor([0, 2, -1])
 
@@ -123,6 +126,34 @@ class TestPlackettLuceSlots:
         assert not torch.equal(drawn[0], drawn[2])
         assert drawn[0].mean().item() == pytest.approx(np.euler_gamma, abs=0.03)
         assert drawn[0].std().item() == pytest.approx(math.pi / math.sqrt(6), abs=0.03)
+
+
+class TestOneByOne:
+    @pytest.mark.parametrize("draw", [draw_one_by_one, sample])
+    def test_slates_are_drawn_as_often_as_they_are_likely(self, draw):
+        scores, slates = (
+            torch.tensor([0.5, -1.0, 0.0, 1.0, 0.3]),
+            torch.tensor(list(itertools.permutations(range(5), 2))),
+        )
+        drawn = draw(scores.expand(30_000, -1), 2, torch.Generator().manual_seed(0))
+        counts = (drawn[:, None] == slates).all(dim=2).sum(dim=0)
+        likely = slot_log_probabilities(scores.expand(len(slates), -1), slates).sum(dim=1).exp().double()
+        assert counts.sum() == len(drawn)
+        assert chisquare(counts, len(drawn) * likely / likely.sum()).pvalue > 0.001
+
+    def test_none_is_drawn_twice_or_without_weight(self):
+        scores = torch.randn(50, 3000, generator=torch.Generator().manual_seed(1))
+        scores[:, 20:] = -torch.inf
+        drawn = sample(scores, 20, torch.Generator().manual_seed(0))
+        assert torch.equal(drawn.sort(dim=1).values, torch.arange(20).expand(50, -1))
+
+    def test_where_too_little_weighs_anything_noise_draws_instead(self):
+        scores = torch.full((4, 3000), -1000.0)
+        scores[:, :2] = 0.0
+        assert draw_one_by_one(scores, 3, torch.Generator()) is None
+        drawn = sample(scores, 3, torch.Generator().manual_seed(0))
+        assert set(drawn[:, :2].flatten().tolist()) == {0, 1}
+        assert (drawn[:, 2] > 1).all()
 
 
 class TestPPO:

@@ -19,7 +19,17 @@ from longplay.tests.agents.worlds_small import Alternate, Identity, Trust, tiny_
 from longplay.tests.contracts import AgentContract
 
 SMALL = SlateQOptions(
-    hidden=16, match=2, segment=8, epochs=4, batch=128, replay=2, learning_rate=5e-3, anneal=3000, epsilon=0.05
+    mix=0.9,
+    polyak=0.05,
+    hidden=16,
+    match=2,
+    segment=8,
+    epochs=4,
+    batch=128,
+    replay=2,
+    learning_rate=5e-3,
+    anneal=3000,
+    epsilon=0.05,
 )
 
 

@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 import longplay
+from longplay.agents.own import OWN
+from longplay.agents.sb3 import ALGORITHMS
+from longplay.agents.settings_files import agent_options
 from longplay.agents.setup import RunConfig, Setting
-from longplay.scripts import bench, compare, demo, train
+from longplay.scripts import bench, compare, demo, jobs, train
 from longplay.scripts.common import RUNS, run_name
 
 SCRIPTS = Path(longplay.__file__).parent / "scripts"
@@ -25,6 +29,7 @@ COMMANDS = {
     "predict": "python scripts/predict.py --name predictors --log log",
     "bench_encoders": "python scripts/bench_encoders.py",
     "scenarios": "python scripts/scenarios.py --name scenarios",
+    "tune": "python scripts/tune.py --name slateq-video --agent slateq --trials 40 --steps 150000 --workers 2",
     "signatures": "python scripts/signatures.py --name news-log --env longplay/News-v0 --reference signatures.json",
 }
 
@@ -68,6 +73,8 @@ class TestHelp:
                 "train",
                 ["--name", "--gamma", "--seed", "--steps", "--env", "--catalog", "--scenario", "--resume", "--track"],
             ),
+            ("train", ["--agent", "--action", "--scores", "--preset", "--options.n-steps", "--options.gae-lambda"]),
+            ("tune", ["--agent", "--gamma", "--trials", "--steps", "--evals", "--workers", "--no-prune", "--env"]),
             ("compare", ["--name", "--runs", "--users", "--validation-users", "--env", "--catalog", "--track"]),
             ("demo", ["--seeds", "--steps", "--workers", "--track"]),
             ("bench", ["--batches", "--seconds", "--rounds", "--items", "--no-peers", "--json"]),
@@ -106,6 +113,13 @@ class TestRefusals:
             (train, "--agent poo", "agent = 'poo' is unknown (did you mean 'ppo'?); allowed: 'ppo', 'a2c'"),
             (train, "--action weigths", "'ppo' does not take the action 'weigths'; it takes 'weights', 'query'"),
             (train, "--agent sac --action candidates", "'sac' does not take the action 'candidates'; it takes"),
+            (train, "--agent slateq --action weights", "'slateq' chooses slates of items; leave out --action"),
+            (train, "--agent slateq --options.polyac 3", "--options.polyak"),
+            (train, "--agent slateq --options.polyak 3", "polyak = 3.0 is out of range; allowed: 1e-06 to 1.0"),
+            (train, "--options.polyak 0.5", "Unrecognized options: --options.polyak"),
+            (train, "--options.n-steps 0", "n_steps = 0 is out of range; allowed: 1 to"),
+            (train, "--preset nowhere.toml", "preset = 'nowhere.toml' is no file; give a TOML file, 'default' or"),
+            (train, "--preset", "Missing value for argument '--preset'"),
             (train, "--state poled", "state = 'poled' is unknown (did you mean 'pooled'?); allowed: 'pooled', 'mean'"),
             (train, "--track onlin", "track = 'onlin' is unknown (did you mean 'online'?); allowed: 'online', 'off"),
             (compare, "--track no", "track = 'no' is unknown"),
@@ -188,6 +202,74 @@ class TestRefusals:
         code, output = call(train, "--name", "bare", "--resume", "--track", "off", folder=place)
         assert code == 2
         assert "runs/bare/checkpoint.pt does not exist; there is nothing to resume: leave out --resume" in output
+
+
+class TestAgents:
+    """The options of train.py are those of the agent named."""
+
+    @pytest.mark.parametrize("agent", [*ALGORITHMS, *OWN])
+    def test_help_is_that_of_the_agent(self, call, agent):
+        code, output = call(train, "--agent", agent, "--help")
+        assert code == 0
+        for name, value in asdict(agent_options(RunConfig(agent=agent))).items():
+            flag = f"--options.{name}".replace("_", "-")
+            assert flag in output
+            if not isinstance(value, bool):
+                assert f"(default: {value})" in output
+
+    @pytest.fixture
+    def trained(self, call, place, monkeypatch):
+        """The configuration that a command line comes to."""
+        asked = []
+
+        def train_nothing(config, folder, resume, report):
+            asked.append(config)
+            raise ValueError("enough")
+
+        monkeypatch.setattr(train, "train", train_nothing)
+        monkeypatch.setattr(train, "prepare", lambda setting: None)
+
+        def run(*words):
+            code, output = call(train, "--name", "x", "--track", "off", *words, folder=place)
+            assert (code, output.endswith("error: enough")) == (2, True), output
+            return asked.pop()
+
+        return run
+
+    def test_options_that_differ_from_the_defaults_are_kept(self, trained):
+        config = trained("--agent", "slateq", "--options.polyak", "0.5", "--options.no-fill", "--options.batch", "1024")
+        assert config == RunConfig(agent="slateq", options={"polyak": 0.5, "fill": False})
+        assert trained("--options.n-steps", "8").settings["n_steps"] == 8
+        assert trained() == RunConfig()
+
+    def test_a_preset_is_overridden_by_flags(self, trained, place):
+        (place / "mine.toml").write_text(
+            'agent = "slateq"\n[all]\ngamma = 0.9\n[all.options]\npolyak = 0.5\nepochs = 2\n[news]\ngamma = 0.8\n'
+        )
+        given = ("--agent", "slateq", "--preset", "mine.toml")
+        assert trained(*given) == RunConfig(agent="slateq", gamma=0.9, options={"polyak": 0.5, "epochs": 2})
+        assert trained(*given, "--env", "longplay/News-v0").gamma == 0.8
+        other = trained(*given, "--options.epochs", "3", "--gamma", "0")
+        assert (other.gamma, other.options) == (0.0, {"polyak": 0.5, "epochs": 3})
+        # An option that a flag sets back to the agent's default is no setting of the run.
+        default = str(agent_options(RunConfig(agent="slateq")).polyak)
+        assert trained(*given, "--options.polyak", default).options == {"epochs": 2}
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            RunConfig(agent="slateq", options={"polyak": 0.5, "fill": False, "by_time": True}, gamma=0.9),
+            RunConfig(agent="ppo", action="candidates", options={"target_kl": 0.1}),
+            RunConfig(),
+        ],
+    )
+    def test_a_job_is_the_run_that_its_words_are_of(self, trained, config, monkeypatch, place):
+        started = []
+        monkeypatch.setattr(jobs.subprocess, "Popen", lambda command, **more: started.append(command))
+        monkeypatch.chdir(place)
+        jobs.start(jobs.Job("job", config), "off")
+        words = started[0][started[0].index("--preset") :]
+        assert trained(*words) == config
 
 
 class TestCommon:

@@ -1,0 +1,232 @@
+"""The networks of Wolpertinger agents: a fixed space of items, an actor that points into it, critics of points."""
+
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from .inputs import Inputs, SlateInputs
+from .networks import CLIP
+from .slateq_network import APPEAL, BASE, FUTURE, MINUTES, NONE, ONE, Judged
+
+MOST_DIMENSIONS = 32
+
+
+class ItemSpace(nn.Module):
+    """States and candidates in standard deviations; a candidate is a point of D dimensions.
+
+    The first dimensions are the candidate's features, as they are for this user now; the last are the principal
+    components of its text vector, in a common unit in which their mean variance is 1. What is fixed is saved.
+
+    Parameters
+    ----------
+    state_width, item_width
+        S and F of the inputs.
+    vectors
+        (N + 1, E) text vectors of the items by number; not saved.
+    text
+        Principal components, at most E.
+
+    Raises
+    ------
+    ValueError
+        If D = F + `text` is more than 32.
+    """
+
+    mean_state: Tensor
+    scale_state: Tensor
+    mean_items: Tensor
+    scale_items: Tensor
+    projection: Tensor
+    centre: Tensor
+    vectors: Tensor
+
+    def __init__(self, state_width: int, item_width: int, vectors: NDArray[np.float32], text: int) -> None:
+        super().__init__()
+        text = min(text, vectors.shape[1])
+        if item_width + text > MOST_DIMENSIONS:
+            raise ValueError(
+                f"text = {text} is out of range; allowed: 0 to {MOST_DIMENSIONS - item_width}, as an item has "
+                f"{item_width} features and its space at most {MOST_DIMENSIONS} dimensions"
+            )
+        self.width, self.whole_width = item_width + text, state_width + item_width
+        projection, centre = principal_components(vectors[1:], text)
+        self.register_buffer("mean_state", torch.zeros(state_width))
+        self.register_buffer("scale_state", torch.ones(state_width))
+        self.register_buffer("mean_items", torch.zeros(item_width))
+        self.register_buffer("scale_items", torch.ones(item_width))
+        self.register_buffer("projection", torch.from_numpy(projection))
+        self.register_buffer("centre", torch.from_numpy(centre))
+        self.register_buffer("vectors", torch.from_numpy(np.ascontiguousarray(vectors)), persistent=False)
+
+    @torch.no_grad()
+    def calibrate(self, inputs: Inputs) -> None:
+        """Take the scale of states and of real candidates' features from a sample."""
+        state, real = torch.from_numpy(inputs.state), torch.from_numpy(inputs.items[inputs.ids > 0])
+        for sample, mean, scale in (
+            (state, self.mean_state, self.scale_state),
+            (real, self.mean_items, self.scale_items),
+        ):
+            mean.copy_(sample.mean(dim=0))
+            spread = sample.std(dim=0)
+            scale.copy_(torch.where(spread > 1e-4, spread, torch.ones_like(spread)))
+
+    def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """States with the mean candidate (B, S + F), and candidates (B, M, D), 0 where there is none."""
+        ids = torch.from_numpy(inputs.ids)
+        real = (ids > 0)[:, :, None]
+        state = ((torch.from_numpy(inputs.state) - self.mean_state) / self.scale_state).clamp(-CLIP, CLIP)
+        items = ((torch.from_numpy(inputs.items) - self.mean_items) / self.scale_items).clamp(-CLIP, CLIP) * real
+        mean = items.sum(dim=1) / real.sum(dim=1).clamp(min=1)
+        # Of the whole table where that is smaller than the batch's candidates.
+        whole = len(self.vectors) < ids.numel()
+        texts = (self.vectors @ self.projection)[ids] if whole else self.vectors[ids] @ self.projection
+        texts = (texts - self.centre).clamp(-CLIP, CLIP) * real
+        return torch.cat([state, mean], dim=1), torch.cat([items, texts], dim=2)
+
+
+def principal_components(vectors: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A projection (E, count) on the first principal components of vectors (N, E), and where it puts their mean.
+
+    All are divided by one number, so that their variances have the mean 1. Each points where its largest part is
+    positive, so that the same vectors give the same space.
+    """
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    centred = vectors - mean
+    values, directions = np.linalg.eigh(centred.T @ centred / max(len(vectors), 1))
+    first = np.argsort(-values, kind="stable")[:count]
+    found = directions[:, first]
+    found = found * np.where(found[np.abs(found).argmax(axis=0), np.arange(len(first))] < 0, -1.0, 1.0)
+    variance = float(values[first].mean()) if len(first) else 0.0
+    found = found / np.sqrt(variance if variance > 1e-12 else 1.0)
+    return found.astype(np.float32), (mean @ found).astype(np.float32)
+
+
+def _two_layers(width: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+
+
+class Actor(nn.Module):
+    """The proto item (B, D) of a state, within `reach` of the mean item in each dimension; at first close to it."""
+
+    def __init__(self, whole: int, points: int, hidden: int, reach: float) -> None:
+        super().__init__()
+        self.reach = reach
+        self.trunk, self.out = _two_layers(whole, hidden), nn.Linear(hidden, points)
+        nn.init.normal_(self.out.weight, std=0.01)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, whole: Tensor) -> Tensor:
+        """Of states with mean candidates (B, S + F)."""
+        found: Tensor = self.reach * torch.tanh(self.out(self.trunk(whole)))
+        return found
+
+
+class Critic(nn.Module):
+    """Scores (3, B, n) of points (B, n, D), and values (2, B) of states.
+
+    A score is an inner product with weights that the state sets, and a bend: a hidden layer of state and point, so
+    that the best point need not be on the border of the space.
+    """
+
+    def __init__(self, whole: int, points: int, hidden: int) -> None:
+        super().__init__()
+        self.trunk, self.judge = _two_layers(whole, hidden), _two_layers(whole, hidden)
+        self.weights, self.constant = nn.Linear(hidden, 3 * (points + 1)), nn.Parameter(torch.zeros(3, points))
+        self.state, self.point = nn.Linear(hidden, hidden), nn.Linear(points, hidden, bias=False)
+        self.bend, self.value = nn.Linear(hidden, 3, bias=False), nn.Linear(hidden, 2)
+        for layer in (self.weights, self.bend, self.value):
+            nn.init.normal_(layer.weight, std=0.01)
+        for layer in (self.weights, self.value):
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, whole: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Of states with mean candidates (B, S + F) and points."""
+        z = self.trunk(whole)
+        w = self.weights(z).view(len(z), 3, -1)
+        straight = torch.einsum("bhd,bnd->hbn", w[:, :, :-1] + self.constant, points) + w[:, :, -1].T[:, :, None]
+        bent = self.bend(torch.tanh(self.state(z)[:, None, :] + self.point(points)))
+        return straight + bent.permute(2, 0, 1), self.value(self.judge(whole)).T
+
+
+class WolpertingerNetwork(nn.Module):
+    """An actor, one or two critics, and how far each slot is looked at.
+
+    Outputs are in units that `calibrate` sets, as those of `SlateQNetwork`.
+
+    Parameters
+    ----------
+    inputs
+        For the widths.
+    vectors
+        (N + 1, E) text vectors of the items by number.
+    slots
+        K.
+    ahead
+        Whether there is a future; without it, it is worth 0.
+    text, hidden, reach, critics
+        Principal components of texts; width of hidden layers; bound of proto items; one critic or two.
+    """
+
+    units: Tensor
+
+    def __init__(
+        self,
+        inputs: SlateInputs,
+        vectors: NDArray[np.float32],
+        slots: int,
+        ahead: bool,
+        *,
+        text: int,
+        hidden: int,
+        reach: float,
+        critics: int,
+    ) -> None:
+        super().__init__()
+        self.ahead = ahead
+        self.space = ItemSpace(inputs.state_width, inputs.item_width, vectors, text)
+        whole, points = self.space.whole_width, self.space.width
+        self.actor = Actor(whole, points, hidden, reach)
+        self.critics = nn.ModuleList([Critic(whole, points, hidden) for _ in range(critics)])
+        self.fall = nn.Parameter(torch.full((slots - 1,), -2.0))  # of log p, slot by slot, before softplus
+        self.register_buffer("units", torch.tensor([0.0, 1.0, 1.0, 1.0]))  # appeal, minutes, future, its mean
+
+    @property
+    def log_position(self) -> Tensor:
+        """(K,) log p: 0 for the first slot, and no slot is looked at more than the one above it."""
+        return torch.cat([self.units.new_zeros(1), -softplus(self.fall).cumsum(dim=0)])
+
+    @property
+    def scale(self) -> tuple[Tensor, Tensor]:
+        """Of minutes, and of the future."""
+        return self.units[1], self.units[2]
+
+    def calibrate(self, inputs: Inputs, clicked: float, minutes: float, discount: float) -> None:
+        """Take scales from random slates: inputs, share with a click, mean reward of a click, mean discount."""
+        self.space.calibrate(inputs)
+        clicked = float(np.clip(clicked, 0.01, 0.99))
+        minutes = max(minutes, 1e-3)
+        looked_at = float(self.log_position.detach().exp().sum())
+        # The value of earning as much for ever; at most of some hundred slates, should no one leave.
+        whole = clicked * minutes / max(1.0 - discount, 0.005)
+        found = [np.log(clicked / (1.0 - clicked) / looked_at), minutes, whole, discount * whole]
+        self.units.copy_(torch.tensor(found))
+
+    def judge(self, whole: Tensor, points: Tensor, real: Tensor, critic: int = 0) -> Judged:
+        """What a critic knows of points (B, n, D), where `real` (B, n), in states with mean candidates (B, S + F)."""
+        scores, values = self.critics[critic](whole, points)
+        appeal, minutes, future, level = self.units
+        pull = (scores[APPEAL] + appeal).masked_fill(~real, -torch.inf)
+        now = torch.where(real, minutes * softplus(scores[MINUTES] + ONE), 0.0)
+        if not self.ahead:
+            return Judged(pull, now, torch.zeros_like(now), torch.zeros_like(values[BASE]))
+        base = level + future * values[BASE]
+        after = torch.where(real, base[:, None] + future * scores[FUTURE], 0.0)
+        return Judged(pull, now, after, base + future * values[NONE])
+
+    def proto(self, whole: Tensor) -> Tensor:
+        """Proto items (B, D)."""
+        return cast(Tensor, self.actor(whole))

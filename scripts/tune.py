@@ -1,0 +1,198 @@
+"""Search an agent's settings: trainings with proposed settings, those that fall behind given up, the best written down.
+
+    python scripts/tune.py --name slateq-video --agent slateq --trials 40 --steps 150000 --workers 2
+    python scripts/train.py --name my-slateq --agent slateq --preset runs/slateq-video/preset.toml
+
+The first trial has the defaults; further ones are proposed by a tree-structured Parzen estimator. A trial counts by the
+most minutes of validation users at any evaluation, and is pruned if its best so far is below the median of what others
+had at the same evaluation. How far the agent looks ahead is searched too, over 5 to 500 slates, or fixed by --gamma.
+
+Writes runs/NAME: journal.log (an Optuna study), trial-*/ (each a run, as scripts/train.py writes it), trials.csv,
+preset.toml. Interrupted, the same command goes on, with the trials that had begun first; more --trials may be added.
+"""
+
+import multiprocessing
+import shlex
+import signal
+import sys
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import tyro
+from optuna.trial import TrialState
+from rich import box
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from longplay.agents.evaluate import held_out_users
+from longplay.agents.search import Search, run_trial
+from longplay.agents.search_space import space_of
+from longplay.agents.settings_files import write_preset
+from longplay.agents.setup import RunConfig, Setting
+from longplay.agents.training import write_text
+from longplay.envs.named import ENVIRONMENTS
+from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, set_threads
+
+TRAINING = ("agent", "action", "state", "scores", "steps", "num_envs", "eval_users", "evals", "seed")
+
+
+@dataclass
+class Arguments:
+    """Search settings."""
+
+    name: str
+    """Folder below runs/."""
+    agent: str = RunConfig.agent
+    """Whose settings; see scripts/train.py."""
+    action: str = ""
+    """Of a stable-baselines3 agent; by default its first."""
+    setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
+    state: str = RunConfig.state
+    """Encoder of the states; see scripts/train.py."""
+    scores: tuple[str, ...] = ()
+    """Folders of fitted encoders or rules whose scores are further features of candidates."""
+    gamma: float | None = None
+    """Fix the discount; by default it is searched."""
+    trials: int = 40
+    """Trainings in all, with those of earlier calls."""
+    steps: int = 150_000
+    """Slates that each learns from."""
+    num_envs: int = RunConfig.num_envs
+    """Users at a time in training."""
+    eval_users: int = RunConfig.eval_users
+    """Validation users."""
+    evals: int = RunConfig.evals
+    """Evaluations of each, at which it may be pruned."""
+    prune: bool = True
+    """Give up trainings that fall behind."""
+    workers: int = 1
+    """Trainings side by side, one process each; with 1 the same seed gives the same search."""
+    seed: int = 0
+    """Of the proposals and of every training."""
+
+
+def main(args: Arguments) -> None:
+    """Propose, train, report."""
+    for name in ("trials", "workers"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")
+    folder = run_name(args.name)
+    given = {name: getattr(args, name) for name in TRAINING}
+    config = RunConfig(setting=args.setting, **given, gamma=RunConfig.gamma if args.gamma is None else args.gamma)
+    held_out_users(config.setting.world, "validation", config.eval_users, field="eval_users")
+    about = {name: value for name, value in asdict(args).items() if name not in ("name", "trials", "workers")}
+    begin_study(folder, about | {"action": config.action, "scores": list(config.scores)})
+    prepare(config.setting)
+    search = Search(folder, config, space_of(config, args.gamma is None), args.seed)
+    console.print(f"{folder}: {config.agent} {config.action}, searched are {', '.join(search.space)}", soft_wrap=True)
+    try:
+        train_all(search, args)
+    finally:
+        write_text(folder / "trials.csv", search.study.trials_dataframe().to_csv(index=False))
+    report(search, folder, ENVIRONMENTS[config.setting.env].scenario)
+
+
+def train_all(search: Search, args: Arguments) -> None:
+    """Train the trials that are missing, some side by side; interrupted, the workers stop at their next slates."""
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+    stop = context.Event()
+    pool = ProcessPoolExecutor(args.workers, context, start_worker, (stop,))
+    running: dict[Future[float | None], int] = {}
+    try:
+        with Progress(
+            TextColumn("trials"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(), console=console
+        ) as progress:
+            task = progress.add_task("trials", total=args.trials * args.evals, note="")
+            while True:
+                while len(running) < args.workers and (number := search.next(args.trials)) is not None:
+                    config = asdict(search.proposed(number))
+                    running[pool.submit(work, search.folder, number, config, args.prune)] = number
+                if not running:
+                    break
+                for done in wait(running, timeout=1.0, return_when=FIRST_COMPLETED).done:
+                    progress.console.print(settle(search, running.pop(done), done), soft_wrap=True)
+                progress.update(task, completed=evaluations(search, args.evals), note=standing(search, args.trials))
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def settle(search: Search, number: int, done: "Future[float | None]") -> str:
+    """Tell the study what came of a trial; returns it in words."""
+    try:
+        minutes = done.result()
+    except BrokenExecutor as error:
+        raise ValueError(
+            f"trial {number}: its process ended, perhaps for want of memory; give fewer --workers"
+        ) from error
+    except (ArithmeticError, RuntimeError, ValueError) as error:
+        search.fail(number)
+        return f"trial {number}: failed, {error}"
+    search.tell(number, minutes)
+    return f"trial {number}: " + ("pruned" if minutes is None else f"{minutes:.1f} validation minutes")
+
+
+def evaluations(search: Search, evals: int) -> int:
+    """How many have been done or need not be."""
+    return sum(
+        len(trial.intermediate_values) if trial.state == TrialState.RUNNING else evals for trial in search.trials()
+    )
+
+
+def standing(search: Search, trials: int) -> str:
+    """How far the search is."""
+    done = search.trials(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    values = [trial.value for trial in search.trials(TrialState.COMPLETE) if trial.value is not None]
+    return f"{len(done)}/{trials}" + (f", best {max(values):.1f} min" if values else "")
+
+
+_stop: Event | None = None  # of a worker's process
+
+
+def start_worker(stop: Event) -> None:
+    """One thread, and an interruption is the parent's business, who then sets `stop`."""
+    global _stop
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_threads(1)
+
+
+@cache
+def loaded(setting: Setting) -> Setting:
+    """A setting whose world and vectors this process keeps."""
+    return setting
+
+
+def work(folder: Path, number: int, config: dict[str, Any], prune: bool) -> float | None:
+    """One trial in a worker's process."""
+    setting = loaded(Setting(**config["setting"]))
+
+    def heed(row: dict[str, float]) -> None:
+        if _stop is not None and _stop.is_set():
+            raise KeyboardInterrupt
+
+    return run_trial(folder, number, RunConfig(**{**config, "setting": setting}), prune, heed)
+
+
+def report(search: Search, folder: Path, scenario: str) -> None:
+    """Show the trials, the best first, and write the preset."""
+    table = Table("trial", "minutes", "", "settings that differ from the defaults", box=box.SIMPLE_HEAD)
+    trials = sorted(search.trials(), key=lambda trial: (trial.state != TrialState.COMPLETE, -(trial.value or 0.0)))
+    for trial in trials:
+        changed = search.changed(trial.number)
+        words = [f"{key} {value:g}" for key, value in changed.items() if key != "options"]
+        words += [f"{key} {value}" for key, value in changed.get("options", {}).items()]
+        minutes = "" if trial.value is None else f"{trial.value:.1f}"
+        table.add_row(str(trial.number), minutes, trial.state.name.lower(), ", ".join(words) or "none")
+    console.print(table)
+    command = shlex.join(["python", "scripts/tune.py", *sys.argv[1:]])
+    write_preset(search.preset(scenario, command), folder / "preset.toml")
+    console.print(f"settings of trial {search.best().number}: {folder / 'preset.toml'}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)

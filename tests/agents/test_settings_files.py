@@ -1,0 +1,207 @@
+"""Chosen settings on disk, and the options that they and command lines give to agents."""
+
+import inspect
+from dataclasses import asdict, fields, replace
+
+import pytest
+
+from longplay.agents.options import changes, check_ranges, make_options
+from longplay.agents.own import OWN
+from longplay.agents.sb3 import ALGORITHMS
+from longplay.agents.sb3_options import POLICY, RANGES, SB3_OPTIONS, PPOOptions, sb3_kind, sb3_settings
+from longplay.agents.settings_files import (
+    SHIPPED,
+    Preset,
+    agent_options,
+    configured,
+    find_preset,
+    read_preset,
+    write_preset,
+)
+from longplay.agents.setup import RunConfig
+from longplay.envs.named import ENVIRONMENTS
+
+TEXT = """
+agent = "slateq"
+command = "python scripts/tune.py --name x"
+
+[all]
+gamma = 0.9
+[all.options]
+polyak = 0.05
+epochs = 2
+
+[news]
+gamma = 0.5
+num_envs = 64
+[news.options]
+polyak = 0.5
+"""
+TAKEN = [(agent, action) for agent, (_, actions) in ALGORITHMS.items() for action in actions]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def make(text=TEXT, name="slateq.toml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return make
+
+
+class TestReading:
+    def test_a_scenario_overrides_what_holds_everywhere(self, write):
+        preset = read_preset(write())
+        assert preset.agent == "slateq"
+        assert preset.action == "items"
+        assert preset.command == "python scripts/tune.py --name x"
+        assert preset.settings("video") == {"gamma": 0.9, "options": {"polyak": 0.05, "epochs": 2}}
+        assert preset.settings("news") == {"gamma": 0.5, "num_envs": 64, "options": {"polyak": 0.5, "epochs": 2}}
+
+    def test_what_is_written_is_read_back(self, write, tmp_path):
+        preset = read_preset(write())
+        write_preset(preset, tmp_path / "again.toml")
+        assert read_preset(tmp_path / "again.toml") == preset
+
+    @pytest.mark.parametrize(
+        ("old", "new", "said"),
+        [
+            ('agent = "slateq"', 'agent = "slateg"', r"agent = 'slateg' is unknown \(did you mean 'slateq'\?\)"),
+            ('agent = "slateq"', "", "does not say whose settings it has; add"),
+            ("command =", "comand =", r"key = 'comand' is unknown \(did you mean 'command'\?\)"),
+            ("[all]", "[al]", r"table = 'al' is unknown \(did you mean 'all'\?\)"),
+            ("[news]", "[newz]", r"table = 'newz' is unknown \(did you mean 'news'\?\); allowed: 'all', 'control'"),
+            ("gamma = 0.5", "gama = 0.5", r"\[news\] .* setting = 'gama' is unknown \(did you mean 'gamma'\?\)"),
+            (
+                "gamma = 0.5",
+                "steps = 5",
+                r"setting = 'steps' is unknown; allowed: 'gamma', 'learning_rate', 'num_envs'",
+            ),
+            ("gamma = 0.5", "gamma = 1.5", r"\[news\] .* gamma = 1\.5 is out of range; allowed: 0.0 to 1.0"),
+            ("gamma = 0.5", "gamma = 'half'", "gamma = 'half' must be of type float"),
+            ("num_envs = 64", "num_envs = 6.4", r"num_envs = 6\.4 must be of type int"),
+            ("polyak = 0.5", "polyac = 0.5", r"\[news\] .* name = 'polyac' is unknown \(did you mean 'polyak'\?\)"),
+            ("polyak = 0.5", "polyak = 7", "polyak = 7 is out of range"),
+            ("polyak = 0.5", "polyak = true", "polyak = True must be of type float"),
+            ("[news.options]", "[news.options", "cannot be read as settings"),
+        ],
+    )
+    def test_what_is_not_possible_is_named(self, write, old, new, said):
+        assert old in TEXT
+        with pytest.raises(ValueError, match=f"slateq.toml.*{said}"):
+            read_preset(write(TEXT.replace(old, new)))
+
+    def test_files_that_come_with_the_package_can_be_read(self):
+        assert (SHIPPED / "__init__.py").is_file()
+        for path in SHIPPED.glob("*.toml"):
+            preset = read_preset(path)
+            assert preset.command.startswith("python scripts/"), path
+            assert find_preset("default", preset.agent, preset.action) == preset, path
+
+
+class TestFinding:
+    def test_the_default_is_found_by_agent_and_action(self, write, tmp_path):
+        write()
+        write('agent = "ppo"\n[all]\ngamma = 0.7\n', "ppo-weights.toml")
+        assert find_preset("default", "slateq", "items", tmp_path).settings("shop")["gamma"] == 0.9
+        assert find_preset("default", "ppo", "weights", tmp_path).settings("shop")["gamma"] == 0.7
+        assert find_preset("default", "ppo", "query", tmp_path) is None
+        assert find_preset("none", "slateq", "items", tmp_path) is None
+
+    def test_a_file_that_does_not_exist_is_named(self):
+        with pytest.raises(ValueError, match=r"preset = 'missing.toml' is no file; give a TOML file, 'default' or"):
+            find_preset("missing.toml", "slateq", "items")
+
+    def test_settings_of_another_agent_are_refused(self, write):
+        with pytest.raises(ValueError, match="is of 'slateq' with 'items', not of 'ppo' with 'weights'"):
+            find_preset(str(write()), "ppo", "weights")
+
+    def test_a_run_is_configured_for_its_environment(self, write, tmp_path):
+        write()
+        video = configured("slateq", "", "longplay/Video-v0", "default", tmp_path)
+        news = configured("slateq", "", "longplay/News-v0", "default", tmp_path)
+        assert (video.gamma, video.options, video.num_envs) == (0.9, {"polyak": 0.05, "epochs": 2}, 256)
+        assert (news.gamma, news.options, news.num_envs) == (0.5, {"polyak": 0.5, "epochs": 2}, 64)
+        assert configured("slateq", "", "longplay/Video-v0", "none", tmp_path) == RunConfig(agent="slateq")
+
+    def test_every_environment_has_a_table_of_its_own(self):
+        for kind in ENVIRONMENTS.values():
+            assert Preset("slateq", "items", {kind.scenario: {"gamma": 0.5}}).settings(kind.scenario)["gamma"] == 0.5
+
+
+class TestOptions:
+    def test_only_what_differs_is_named(self):
+        assert changes(PPOOptions()) == {}
+        assert changes(PPOOptions(n_steps=8, ent_coef=0.1)) == {"n_steps": 8, "ent_coef": 0.1}
+        assert make_options("ppo", PPOOptions, {"n_steps": 8}) == PPOOptions(n_steps=8)
+
+    @pytest.mark.parametrize(("name", "low", "high"), RANGES)
+    def test_ranges_of_stable_baselines3_options_are_checked(self, name, low, high):
+        kinds = [kind for kind in SB3_OPTIONS.values() if name in {field.name for field in fields(kind)}]
+        assert kinds
+        for kind in kinds:
+            assert getattr(replace(kind(), **{name: low}), name) == low
+            for value in (low - 1, high + 1):
+                with pytest.raises(ValueError, match=f"{name} = {value!r} is out of range; allowed: {low} to {high}"):
+                    replace(kind(), **{name: value})
+
+    def test_a_range_holds_for_what_is_there(self):
+        check_ranges(PPOOptions(), ("target_kl", 0.0, 1.0), ("no_such_option", 0.0, 1.0))
+
+    @pytest.mark.parametrize(("agent", "action"), TAKEN)
+    def test_algorithms_take_all_their_options(self, agent, action):
+        """Each option is a parameter of the algorithm's constructor, or of its policy's."""
+        algorithm = ALGORITHMS[agent][0]
+        taken = set(inspect.signature(algorithm.__init__).parameters)
+        policies = {
+            name
+            for policy in algorithm.policy_aliases.values()
+            for kind in policy.__mro__[:-1]
+            for name in inspect.signature(kind.__init__).parameters
+        }
+        for field in fields(sb3_kind(agent, action)):
+            assert field.name in (policies if field.name in POLICY else taken), field.name
+        settings = sb3_settings(RunConfig(agent=agent, action=action))
+        assert set(settings) <= taken
+        assert set(settings.get("policy_kwargs", {})) <= policies
+
+    def test_options_reach_the_algorithm(self):
+        run = RunConfig(agent="ppo", options={"n_steps": 8, "log_std_init": -2.0}, gamma=0.5)
+        assert run.settings["n_steps"] == 8
+        assert run.settings["gamma"] == 0.5
+        assert run.settings["policy_kwargs"] == {"log_std_init": -2.0}
+        assert "policy_kwargs" not in RunConfig(agent="ppo", action="presets").settings
+
+    def test_what_depends_on_the_users_at_a_time_does(self):
+        run = RunConfig(agent="dqn", num_envs=10)
+        assert (run.settings["learning_starts"], run.settings["target_update_interval"]) == (200, 10)
+        assert replace(run, options={"learning_starts": 7}).settings["learning_starts"] == 7
+        assert RunConfig(agent="sac").settings["ent_coef"] == "auto"
+        assert RunConfig(agent="sac", options={"ent_coef": 0.1}).settings["ent_coef"] == 0.1
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({"nsteps": 8}, r"options of 'ppo': name = 'nsteps' is unknown \(did you mean 'n_steps'\?\)"),
+            ({"n_steps": 8.5}, r"n_steps = 8\.5 must be of type int"),
+            ({"n_steps": 0}, "n_steps = 0 is out of range; allowed: 1 to"),
+            ({"target_kl": "x"}, r"target_kl = 'x' must be of type float \| None"),
+            ({"gamma": 0.5}, "name = 'gamma' is unknown"),
+        ],
+    )
+    def test_what_an_algorithm_cannot_do_is_refused(self, options, said):
+        with pytest.raises(ValueError, match=said):
+            RunConfig(agent="ppo", options=options)
+
+    @pytest.mark.parametrize("agent", [*SB3_OPTIONS, *OWN])
+    def test_every_agent_has_options_with_help(self, agent):
+        options = agent_options(RunConfig(agent=agent))
+        assert asdict(options)
+        for field in fields(options):
+            sources = [inspect.getsource(kind) for kind in type(options).__mro__[:-1]]
+            assert any(f"    {field.name}: " in source for source in sources)
+        assert changes(options) == {}
+
+    def test_every_algorithm_has_options(self):
+        assert SB3_OPTIONS.keys() == ALGORITHMS.keys()
