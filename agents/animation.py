@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..envs.files import replacing
+
 HOLD = 4.0  # seconds that the last frame stays
 EXACT, NEAR = 64, 128  # colours of a GIF: the most common ones as they are, and some that the others are near to
 SAMPLES = 6  # frames that its palette is made from
@@ -34,9 +36,8 @@ def write_gif(path: Path, count: int, draw: Draw, fps: float) -> None:
     palette = _palette([draw(int(i)) for i in np.unique(np.linspace(0, count - 1, SAMPLES).round())])
     first, *others = (draw(i).quantize(palette=palette, dither=Image.Dither.NONE) for i in range(count))
     durations = [round(1000 / fps)] * len(others) + [round(1000 * HOLD)]
-    temporary = path.with_name(f"{path.name}.tmp")
-    first.save(temporary, "GIF", save_all=True, append_images=others, duration=durations, loop=0, optimize=True)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        first.save(temporary, "GIF", save_all=True, append_images=others, duration=durations, loop=0, optimize=True)
 
 
 def _palette(samples: list[Image.Image]) -> Image.Image:
@@ -79,12 +80,11 @@ def write_mp4(path: Path, count: int, draw: Draw, fps: float, program: str) -> N
         If the program fails, with what it says.
     """
     first = draw(0)
-    temporary = path.with_name(f"{path.name}.tmp")
     command = [program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     command += ["-s", f"{first.width}x{first.height}", "-r", f"{fps:g}", "-i", "-"]
-    command += ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4", str(temporary)]
-    with tempfile.TemporaryFile() as said:
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=said) as process:
+    command += ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4"]
+    with replacing(path) as temporary, tempfile.TemporaryFile() as said:
+        with subprocess.Popen([*command, str(temporary)], stdin=subprocess.PIPE, stdout=said, stderr=said) as process:
             assert process.stdin is not None
             try:
                 for i in [*range(count), *[count - 1] * round(HOLD * fps)]:
@@ -93,8 +93,6 @@ def write_mp4(path: Path, count: int, draw: Draw, fps: float, program: str) -> N
             except BrokenPipeError:
                 pass  # it has given up, and says why
         if process.returncode:
-            temporary.unlink(missing_ok=True)
             said.seek(0)
             words = said.read().decode(errors="replace").strip()
             raise ValueError(f"{program} failed: {words}; use --format gif")
-    temporary.replace(path)

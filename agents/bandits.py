@@ -163,6 +163,17 @@ class LinearBandit:
                 progress((WARM_UP + step + 1) / steps)
         return curve
 
+    def taught(self, other: "LinearBandit") -> Self:
+        """Itself, with what another one has learned by the same inputs: to play with other options."""
+        if other.options.components != self.options.components:
+            theirs, ours = other.options.components, self.options.components
+            raise ValueError(f"components = {theirs!r} of the other bandit, here {ours!r}; give both the same")
+        posterior = other._known
+        assert other.design is not None
+        self._adopt(other.design, posterior)
+        self.slots_learned, self.seed = other.slots_learned, other.seed
+        return self
+
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Slates of the best candidates by the posterior as it stands, with the exploration of `play_alpha`."""
         return self._choose(observation, self._inputs(observation), self._known, self.options.play_alpha)

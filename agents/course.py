@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..envs.files import replacing, write_whole
 from .base import Agent
 from .evaluate import Evaluator
 
@@ -93,7 +94,7 @@ class Course:
         if self.curve.empty or row["minutes"] > self.curve["minutes"].max():
             self.keep(row)
         self.curve = pd.concat([self.curve, pd.DataFrame([row])], ignore_index=True)
-        write_text(self.folder / CURVE, self.curve.to_csv(index=False))
+        write_whole(self.folder / CURVE, self.curve.to_csv(index=False))
         self._next = step + self.every
         self.report(row)
 
@@ -103,11 +104,10 @@ class Course:
         self.save()
 
     def save(self) -> None:
-        """Write the checkpoint to a temporary file and rename it, so that no half-written one is ever read."""
+        """Write the checkpoint, whole or not at all."""
         content = self.capture() | {"curve": self.curve.to_csv(index=False), "next": float(self._next)}
-        temporary = self.folder / f"{CHECKPOINT}.tmp"
-        torch.save(content, temporary)
-        temporary.replace(self.folder / CHECKPOINT)
+        with replacing(self.folder / CHECKPOINT) as temporary, temporary.open("wb") as file:
+            torch.save(content, file)
 
     def read(self) -> dict[str, Any]:
         """The checkpoint's content; an error says what to do where there is none."""
@@ -127,8 +127,4 @@ class Course:
         self._next = content["next"]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+write_text = write_whole

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .options import check_ranges
+
 
 @dataclass(frozen=True)
 class Search:
@@ -28,7 +30,8 @@ class Search:
 
     def __post_init__(self) -> None:
         """Refuse what could not run."""
-        for name, low, high in (
+        check_ranges(
+            self,
             ("users", 1, 10**6),
             ("population", 2, 10**4),
             ("elites", 2, self.population),
@@ -36,10 +39,7 @@ class Search:
             ("spread", 1e-6, 1e3),
             ("validation_users", 1, 10**6),
             ("seed", 0, 2**31 - 1),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} = {value!r} is out of range; allowed: {low} to {high}")
+        )
 
 
 def cross_entropy(

@@ -41,6 +41,16 @@ class SlateAgent(ABC):
     def choose(self, inputs: Inputs) -> NDArray[np.int64]:
         """Columns (B, K) of the candidates to show, best position first, −1 for an empty slot; no chance in it."""
 
+    def rate(self, inputs: Inputs) -> NDArray[np.floating]:
+        """What it makes of each candidate on its own: (B, M), the more the better.
+
+        Raises
+        ------
+        ValueError
+            If the agent rates no candidates.
+        """
+        raise ValueError(f"{self.name!r} rates no candidates; take another agent")
+
     @torch.no_grad()
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Slates (B, K) of item numbers."""

@@ -21,6 +21,7 @@ from ..envs.arithmetic import dot
 from ..envs.compiled import loop
 from ..envs.constants import LINEAR
 from ..envs.env import SlateVectorEnv
+from ..envs.files import write_whole
 from ..envs.retriever import Retriever
 from ..envs.world import World
 from .base import rows
@@ -28,7 +29,6 @@ from .cross_entropy import Search, cross_entropy
 from .evaluate import held_out_users
 from .myopic import BEST
 from .references import NODE_WEIGHTS, NODES
-from .training import write_text
 
 FEATURES = (
     "click",  # 1: what any click is worth, against none
@@ -193,7 +193,7 @@ class LinearOracle:
                 )
             },
         }
-        write_text(path, json.dumps(content, indent=1, ensure_ascii=False))
+        write_whole(path, json.dumps(content, indent=1, ensure_ascii=False))
 
     @classmethod
     def load(cls, path: Path, world: World) -> "LinearOracle":

@@ -16,10 +16,10 @@ from ..envs.named import ENVIRONMENTS
 from ..envs.scoring import Scorer
 from ..envs.world import World
 from .base import Agent, rows
-from .baselines import GreedySimilarity, Popularity, RandomCandidates, fit_minutes
-from .compare import LOGGED_STEPS
+from .baselines import GreedySimilarity, Popularity, RandomCandidates
 from .logs import FrontPage
 from .names import one_of
+from .predicted import LOGGED_STEPS, fit_minutes
 from .setup import RunConfig, Setting, load_agent
 
 POLICIES = ("random", "candidates", "similarity", "popularity", "front-page", "minutes")

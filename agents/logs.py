@@ -1,6 +1,5 @@
 """Simulated logs: lives under a stated logging policy, and the filters that a published log went through."""
 
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,8 @@ from ..envs.retriever import Retriever
 from ..envs.scoring import Scorer
 from ..envs.world import World, text_factors
 from .base import Agent, rows
+from .options import check_ranges
+from .propensities import gumbel
 
 WINDOW_DAYS = 16.0  # of the Globo log: 1 to 16 October 2017
 INACTIVITY = 30.0  # [minutes] without a click after which a session is over
@@ -63,15 +64,13 @@ class FrontPage:
     def __post_init__(self) -> None:
         """Rank the catalogue once."""
         items = len(self.world.catalog)
-        for field, low, high in (
+        check_ranges(
+            self,
             ("popularity", 0, 10),
             ("half_life", 0.01, 1e6),
             ("interest", -20, 20),
             ("related", -20, 20),
-        ):
-            value = getattr(self, field)
-            if not low <= value <= high:
-                raise ValueError(f"{field} = {value!r} is out of range; allowed: {low} to {high}")
+        )
         if not 0 <= self.pool <= items:
             raise ValueError(f"pool = {self.pool!r} is out of range; the catalogue has 0 to {items} items")
         rank = np.empty(items)
@@ -94,7 +93,7 @@ class FrontPage:
         here = (history[:, 0] > 0) & (observation["history_age"][:, 0] * 1440.0 < observation["context"][:, 1])
         topic = self.scorer.main_topic
         score += self.related * (here[:, None] & (topic[offered] == topic[history[:, :1]]))
-        score += _gumbel(observation, offered, self.seed)
+        score += gumbel(observation, offered, self.seed)
         # A candidate that is on the front page, too, has the same noise and must not be shown twice.
         twice = np.zeros(offered.shape, bool)
         for b, row in enumerate(page):
@@ -132,17 +131,6 @@ class FrontPage:
         read = np.zeros((len(history), topics))
         np.add.at(read, (users, self.scorer.main_topic[history]), history > 0)
         return np.asarray(read[users, self.scorer.main_topic[items]] / np.maximum((history > 0).sum(1), 1)[:, None])
-
-
-def _gumbel(observation: Observation, items: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """Gumbel noise (B, ·) for each item, a function of the seed, what is visible and the item."""
-    visible = zip(observation["context"], observation["history_ids"], strict=True)
-    keys = [zlib.crc32(history.tobytes(), zlib.crc32(context.tobytes(), seed)) for context, history in visible]
-    x = (np.array(keys, np.uint64) << np.uint64(24))[:, None] + items.astype(np.uint64)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # SplitMix64 (Steele et al., 2014)
-        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
-    unit = ((x ^ (x >> np.uint64(31))) >> np.uint64(12)).astype(np.float64) + 0.5
-    return np.asarray(-np.log(-np.log(unit / 2.0**52)))
 
 
 def text_vectors(world: World, width: int = 64) -> NDArray[np.float32]:

@@ -26,15 +26,12 @@ class SlateNetwork(nn.Module):
         (N + 1, E) text vectors of the items by number, row 0 for none; not saved with the weights.
     heads
         H, scores for each candidate.
-    plain
-        How many of them, the last, are weights over the features alone, the same for every state: so few parameters
-        that small effects can be told from noise.
     values
         V, values for each state.
     hidden
         Width of the two hidden layers.
     match
-        Dimensions of the space in which users and items are matched; at most 32.
+        Dimensions of the space in which users and items are matched; at most 32, 0 for no match.
     """
 
     mean_state: Tensor
@@ -50,13 +47,12 @@ class SlateNetwork(nn.Module):
         vectors: NDArray[np.float32],
         *,
         heads: int = 1,
-        plain: int = 0,
         values: int = 1,
         hidden: int = 64,
         match: int = 16,
     ) -> None:
         super().__init__()
-        self.heads, self.values, self.match, self.item_width = heads - plain, values, match, item_width
+        self.heads, self.values, self.match, self.item_width = heads, values, match, item_width
         self.register_buffer("mean_state", torch.zeros(state_width))
         self.register_buffer("scale_state", torch.ones(state_width))
         self.register_buffer("mean_items", torch.zeros(item_width))
@@ -67,17 +63,18 @@ class SlateNetwork(nn.Module):
         self.judge = nn.Sequential(nn.Linear(whole, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.weights = nn.Linear(hidden, self.heads * (item_width + 1))
         self.constant = nn.Parameter(torch.zeros(heads, item_width))
-        self.user = nn.Linear(hidden, self.heads * match)
-        self.user_direct = nn.Linear(state_width, self.heads * match, bias=False)
-        self.item = nn.Linear(vectors.shape[1], match, bias=False)
+        if match:
+            self.user = nn.Linear(hidden, self.heads * match)
+            self.user_direct = nn.Linear(state_width, self.heads * match, bias=False)
+            self.item = nn.Linear(vectors.shape[1], match, bias=False)
         self.value = nn.Linear(hidden, values)
         for layer in (self.weights, self.value):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)
-        # The match starts at almost nothing, and grows where it pays.
-        nn.init.normal_(self.user.weight, std=0.01)
-        nn.init.zeros_(self.user.bias)
-        nn.init.normal_(self.user_direct.weight, std=0.01)
+        if match:  # starts at almost nothing, and grows where it pays
+            nn.init.normal_(self.user.weight, std=0.01)
+            nn.init.zeros_(self.user.bias)
+            nn.init.normal_(self.user_direct.weight, std=0.01)
 
     @torch.no_grad()
     def calibrate(self, inputs: Inputs) -> None:
@@ -117,14 +114,12 @@ class SlateNetwork(nn.Module):
         whole = torch.cat([s, mean], dim=1)
         z = self.trunk(whole)
         w = self.weights(z).view(len(s), self.heads, self.item_width + 1)
-        scores = torch.einsum("bhf,bmf->hbm", w[:, :, :-1] + self.constant[: self.heads], x) + w[:, :, -1].T[:, :, None]
+        scores = torch.einsum("bhf,bmf->hbm", w[:, :, :-1] + self.constant, x) + w[:, :, -1].T[:, :, None]
         if self.match:
             u = (self.user(z) + self.user_direct(s)).view(len(s), self.heads, self.match)
             # Of the whole table where that is smaller than the batch's candidates.
             e = self.item(self.vectors)[ids] if len(self.vectors) < ids.numel() else self.item(self.vectors[ids])
             scores = scores + torch.einsum("bhd,bmd->hbm", u, e)
-        if len(self.constant) > self.heads:
-            scores = torch.cat([scores, torch.einsum("hf,bmf->hbm", self.constant[self.heads :], x)])
         return scores.masked_fill(~real, -torch.inf), self.value(self.judge(whole)).T
 
     def run(self, inputs: Inputs) -> tuple[Tensor, Tensor]:

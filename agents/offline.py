@@ -24,15 +24,16 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from ..envs.engine import Observation
+from ..envs.files import replacing, write_whole
 from .inputs import Inputs, SlateInputs
 from .names import one_of
 from .networks import SlateNetwork
 from .offline_data import Batch, Log, Transitions
-from .propensities import slot_log_probabilities
-from .training import write_text
+from .options import check_ranges
+from .plackett_luce import slot_log_probabilities
+from .slateq_losses import choice_log_probabilities, choice_loss, chosen, slate_value
 
 AGENTS = ("bc", "iql", "cql")
 HEAVIEST = 100.0  # weight of an advantage, at most, as in the paper
@@ -66,14 +67,15 @@ class OfflineConfig:
     hidden: int = 64
     """Width of the networks' two layers."""
     match: int = 16
-    """Dimensions in which users and texts are matched."""
+    """Dimensions in which users and texts are matched; 0 leaves the texts out."""
     seed: int = 0
     """Of the weights and of the order of the slates."""
 
     def __post_init__(self) -> None:
         """Refuse what could not run."""
         one_of("agent", self.agent, AGENTS)
-        for name, low, high in (
+        check_ranges(
+            self,
             ("gamma", 0.0, 1.0),
             ("updates", 1, 10**9),
             ("batch", 1, 10**6),
@@ -85,10 +87,7 @@ class OfflineConfig:
             ("hidden", 1, 4096),
             ("match", 0, 32),
             ("seed", 0, 2**31 - 1),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} = {value!r} is out of range; allowed: {low} to {high}")
+        )
 
     @property
     def label(self) -> str:
@@ -114,16 +113,6 @@ def expectile_loss(difference: Tensor, expectile: float) -> Tensor:
 def bootstrapped(r_t: Tensor, discount_t: Tensor, v_t: Tensor) -> Tensor:
     """``r + γ V(s')`` of (B,), without gradient; the discount is 0 where the user has left for good."""
     return (r_t + discount_t * v_t).detach()
-
-
-def choice_loss(attraction: Tensor, choice: Tensor) -> Tensor:
-    """Cross-entropy of the multinomial logit: attraction (B, 1 + K) of nothing and the slots, choice (B,) from −1."""
-    return cross_entropy(attraction, choice + 1)
-
-
-def slate_value(attraction: Tensor, q: Tensor) -> Tensor:
-    """``Q(s, A) = Σ_i P(i|s, A) Q̄(s, i)`` of (B, 1 + K), nothing first."""
-    return (attraction.softmax(dim=1) * q).sum(dim=1)
 
 
 def conservative_loss(q: Tensor, columns: Tensor) -> Tensor:
@@ -164,15 +153,12 @@ class Critic(nn.Module):
         (attraction, q), (nothing, q_nothing, v) = self.network(state, items, ids)
         return Values(attraction, nothing, q, q_nothing, v)
 
-    def of_slate(self, values: Values, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """Attraction and Q̄ (B, 1 + K) of nothing and of each slot."""
+    def of_slate(self, values: Values, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-probabilities (B, K + 1) of each slot and of nothing, Q̄ (B, K) of the slots and (B,) of nothing."""
         place, empty = columns.clamp(min=0), columns < 0
-        attraction = (values.attraction.gather(1, place) + self.slot).masked_fill(empty, -torch.inf)
+        appeal = (values.attraction.gather(1, place) - values.nothing[:, None]).masked_fill(empty, -torch.inf)
         q = values.q.gather(1, place).masked_fill(empty, 0.0)
-        return (
-            torch.cat([values.nothing[:, None], attraction], dim=1),
-            torch.cat([values.q_nothing[:, None], q], dim=1),
-        )
+        return choice_log_probabilities(appeal, self.slot), q, values.q_nothing
 
     def ranking(self, values: Values) -> Tensor:
         """(B, M) ``log(v(s, i) Q̄(s, i))``: the largest K make a good slate (Ie et al., 2019, top-k)."""
@@ -232,10 +218,9 @@ class Learner:
 
     def _consumed(self, values: Values, batch: Batch, v_t: Tensor) -> dict[str, Tensor]:
         """Losses of the choice model and of Q̄ of what was consumed."""
-        attraction, q = self.critic.of_slate(values, batch.columns)
-        target = bootstrapped(batch.reward, batch.discount, v_t)
-        error = q.gather(1, batch.choice[:, None] + 1)[:, 0] - target
-        return {"choice": choice_loss(attraction, batch.choice), "q": error.square().mean()}
+        chances, q, q_nothing = self.critic.of_slate(values, batch.columns)
+        error = chosen(q, q_nothing, batch.choice) - bootstrapped(batch.reward, batch.discount, v_t)
+        return {"choice": choice_loss(chances, batch.choice).mean(), "q": error.square().mean()}
 
     def _iql(self, batch: Batch) -> dict[str, Tensor]:
         assert self.target is not None
@@ -337,12 +322,10 @@ def learn(
 
 def save_agent(agent: OfflineAgent, folder: Path) -> None:
     """Write the weights (``policy.safetensors``) and what is needed to use them again (``policy.json``)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "policy.safetensors.tmp"
-    save_file({name: value.contiguous() for name, value in agent.network.state_dict().items()}, temporary)
-    temporary.replace(folder / "policy.safetensors")
+    with replacing(folder / "policy.safetensors") as temporary:
+        save_file({name: value.contiguous() for name, value in agent.network.state_dict().items()}, temporary)
     about = {"inputs": agent.inputs.identity, "config": dataclasses.asdict(agent.config)}
-    write_text(folder / "policy.json", json.dumps(about, indent=1))
+    write_whole(folder / "policy.json", json.dumps(about, indent=1))
 
 
 def load_agent(folder: Path, inputs: SlateInputs) -> OfflineAgent:

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from torch import Tensor
 
 from ..envs.engine import Observation
+from ..envs.files import write_whole
 from ..envs.scoring import Scorer
 from ..envs.world import World
 from .base import Agent
@@ -177,9 +178,7 @@ def write_log(folder: Path, log: Log, setting: Setting, policy: str, luck: int) 
     env = make_env(setting.world, 1, setting.item_vectors)
     write_minari(folder / MINARI, [episodes], env, setting, policy, luck)
     if log.log_propensities is not None:
-        temporary = folder / (PROPENSITIES + ".tmp")
-        save_file({"log_propensities": np.ascontiguousarray(log.log_propensities)}, temporary)
-        temporary.replace(folder / PROPENSITIES)
+        write_whole(folder / PROPENSITIES, save({"log_propensities": np.ascontiguousarray(log.log_propensities)}))
 
 
 def logged_setting(folder: Path) -> tuple[Setting, dict[str, Any]]:

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from gymnasium.vector import AutoresetMode
 
-from .course import CHECKPOINT, Course, Report, write_text
+from ..envs.files import write_whole
+from .course import CHECKPOINT, Course, Report
 from .evaluate import Evaluator, held_out_users
-from .inputs import SlateInputs
 from .learner import Learner, SlateAgent
 from .options import make_options
 from .players import Players
+from .vec_env import REWARD_SCALE
 
 if TYPE_CHECKING:
     from .setup import RunConfig, Setting
-
-REWARD_SCALE = 0.1  # learners see tens of minutes, so that values are of order one; every report is in minutes
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,13 @@ OWN: dict[str, Recipe] = {
     "reinforce": Recipe(
         "reinforce", "TopKReinforce", "ReinforceOptions", "Top-K REINFORCE", "with off-policy correction"
     ),
+    "wolpertinger": Recipe(
+        "wolpertinger",
+        "Wolpertinger",
+        "WolpertingerOptions",
+        "Wolpertinger",
+        "an actor points at an item, critics choose from the nearest",
+    ),
 }
 
 
@@ -82,7 +88,7 @@ def options_of(name: str, values: Mapping[str, Any]) -> Any:
 
 def own_inputs(config: "RunConfig", setting: "Setting") -> Any:
     """What the agent of a run reads."""
-    inputs = SlateInputs(setting.scorer_with(config.scores), setting.state_encoder(config.state))
+    inputs = setting.inputs(config.state, config.scores)
     recipe = OWN[config.agent]
     return recipe.named(recipe.inputs)(inputs) if recipe.inputs else inputs
 
@@ -146,7 +152,7 @@ def train_own(config: "RunConfig", folder: Path, resume: bool, report: Report, s
         course.go_on(content)
     else:
         (folder / CHECKPOINT).unlink(missing_ok=True)
-        write_text(folder / "config.json", config.to_json())
+        write_whole(folder / "config.json", config.to_json())
     note: dict[str, float] = {}
     if learner.steps < config.steps:
         while learner.steps < config.steps:

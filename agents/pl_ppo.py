@@ -21,18 +21,18 @@ from .inputs import SlateInputs
 from .learner import Learner, SlateAgent
 from .names import one_of
 from .options import check_ranges
+from .plackett_luce import slot_log_probabilities
 from .players import Players
 from .policy_losses import (
     approximate_kl,
-    choice_loss,
     clipped_surrogate,
     examined,
     first_slot_entropy,
     gamma_deviance,
-    slot_log_probabilities,
     value_loss,
 )
 from .rollouts import Batch, Rollout, collect
+from .slateq_losses import choice_log_probabilities, choice_loss
 
 
 @dataclass(frozen=True)
@@ -200,8 +200,9 @@ class PLPPO(Learner):
         logits, log_minutes = self.network.respond(part)
         held = log_minutes.gather(1, choice.clamp(min=0)[:, None])[:, 0]
         deviance = gamma_deviance(held, part["rewards"] / self.players.scale)
+        chances = choice_log_probabilities(logits, torch.zeros(logits.shape[1]))
         return {
-            "choice": choice_loss(logits, choice).mean(),
+            "choice": choice_loss(chances, choice).mean(),
             "minutes": torch.where(choice >= 0, deviance, 0.0).mean(),
         }
 

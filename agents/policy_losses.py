@@ -3,69 +3,10 @@
 B users, K slots, M candidates. Nothing here averages over the batch, so minibatches of any size can be weighed.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
 from .plackett_luce import NEVER
-
-
-def gumbel(like: Tensor, dice: torch.Generator) -> Tensor:
-    """Standard Gumbel noise in the shape of `like`: the largest of scores plus noise are Plackett–Luce slates."""
-    return -torch.empty_like(like).exponential_(generator=dice).log_()
-
-
-def draw_one_by_one(scores: Tensor, slots: int, dice: torch.Generator) -> Tensor | None:
-    """Slates (B, K) drawn slot by slot, faster than by noise where there are thousands of columns.
-
-    Columns are held in about as many blocks as a block has columns: each draw is of a block by its mass and of a column
-    of it, and what was drawn loses its mass. Plackett–Luce slates exactly, but for weights that are 0 in single
-    precision: None where fewer than `slots` are left in some row.
-    """
-    users, count = scores.shape
-    size = math.ceil(math.sqrt(count))
-    weights = torch.exp(scores - scores.amax(dim=1, keepdim=True))
-    weights = torch.nn.functional.pad(weights, (0, -count % size)).view(users, -1, size)
-    masses, rows = weights.sum(dim=2), torch.arange(users)
-    found = []
-    for _ in range(slots):
-        if not (masses.sum(dim=1) > 0).all():
-            return None
-        block = _pick(masses, dice)
-        column = _pick(weights[rows, block], dice)
-        found.append(block * size + column)
-        weights[rows, block, column] = 0.0
-        masses[rows, block] = weights[rows, block].sum(dim=1)
-    return torch.stack(found, dim=1)
-
-
-def _pick(weights: Tensor, dice: torch.Generator) -> Tensor:
-    """(B,) columns, each as likely as it weighs; never one of weight 0."""
-    edges = weights.cumsum(dim=1)
-    total = edges[:, -1:].contiguous()
-    at = torch.rand(len(weights), 1, generator=dice) * total
-    below = torch.nextafter(total, torch.zeros_like(total))
-    return torch.searchsorted(edges, torch.minimum(at, below), right=True)[:, 0]
-
-
-def slot_log_probabilities(scores: Tensor, slates: Tensor) -> Tensor:
-    """(B, K) Plackett–Luce log-probability of each slot's column, given the slots above it.
-
-    Parameters
-    ----------
-    scores
-        (B, M); minus infinity where there is no candidate, which has log-probability 0 in a slate.
-    slates
-        (B, K) columns, none twice.
-    """
-    chosen = scores.gather(1, slates).clamp(min=NEVER)
-    mass = torch.logsumexp(scores.scatter(1, slates, NEVER), dim=1)
-    found = []
-    for score in chosen.T.flip(0):  # from the last slot back, so that nothing is ever subtracted
-        mass = torch.logaddexp(mass, score)
-        found.append(torch.where(score > NEVER, score - mass, 0.0))
-    return torch.stack(found[::-1], dim=1)
 
 
 def first_slot_entropy(scores: Tensor) -> Tensor:
@@ -98,13 +39,6 @@ def value_loss(v_tm1: Tensor, return_t: Tensor, old_v_tm1: Tensor, epsilon: floa
         moved = old_v_tm1 + (v_tm1 - old_v_tm1).clamp(-epsilon, epsilon)
         loss = torch.maximum(loss, (moved - return_t) ** 2)
     return 0.5 * loss
-
-
-def choice_loss(logits: Tensor, choice: Tensor) -> Tensor:
-    """Cross-entropy of a multinomial logit over the slots (B, K) and nothing, whose logit is 0; −1 is nothing."""
-    whole = torch.cat([logits.clamp(min=NEVER), torch.zeros_like(logits[:, :1])], dim=1)
-    row = torch.where(choice < 0, logits.shape[1], choice)
-    return -torch.log_softmax(whole, dim=1).gather(1, row[:, None])[:, 0]
 
 
 def gamma_deviance(log_mean: Tensor, y: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from safetensors.numpy import save
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from ..envs.engine import Observation
+from ..envs.files import write_whole
 from ..envs.scoring import FEATURES, Scorer
 from .ranking import ranked
 
@@ -82,9 +83,7 @@ class Trees:
     def save(self, path: Path) -> None:
         """Write to a safetensors file, whole or not at all."""
         arrays = {name: getattr(self, name) for name in ("thresholds", "masks", "leaves", "base")}
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_bytes(save(arrays, {"format": _FORMAT, "inputs": json.dumps(INPUTS)}))
-        temporary.replace(path)
+        write_whole(path, save(arrays, {"format": _FORMAT, "inputs": json.dumps(INPUTS)}))
 
     @classmethod
     def load(cls, path: Path) -> Trees:

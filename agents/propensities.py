@@ -13,36 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..envs.compiled import loop
 from ..envs.engine import Observation
 from ..envs.scoring import FEATURES, Scorer
 from .names import one_of
+from .plackett_luce import slot_log_probabilities
 
 Floats = NDArray[np.float64]
 Scores = Callable[[Observation], NDArray[np.floating]]
 
 LAST = 50.0  # taken off the logit of an item of the history: a chance of e^−50 to stand above a fresh one
-LOWEST = -1e30  # stands for −inf where gradients pass
 STEP, EARLIEST, LATEST = 0.25, 1e-7, 40.0  # of the quadrature in `slot_marginals`: errors below 1e-6
 CHUNK = 2000  # rows at a time, to bound memory
-
-
-def slot_log_probabilities(scores: Tensor, columns: Tensor) -> Tensor:
-    """(B, K) log-probability of each slot's item given those above it: ``s_k − log Σ_{j not yet placed} exp(s_j)``.
-
-    Their sum is the log-probability of the slate. An empty slot has 0. Differentiable in the scores.
-    """
-    place = columns.clamp(min=0)
-    empty = columns < 0
-    finite = scores.clamp(min=LOWEST)
-    shown = finite.gather(1, place).masked_fill(empty, LOWEST)
-    taken = torch.zeros_like(scores).scatter_add(1, place, (~empty).to(scores.dtype)) > 0
-    never = finite.masked_fill(taken, LOWEST).logsumexp(dim=1, keepdim=True)
-    # From the last slot upwards each slot's competitors are those of the slot below it and its own item.
-    left = torch.cat([never, shown.flip(1)], dim=1).logcumsumexp(dim=1)[:, 1:].flip(1)
-    return (shown - left).masked_fill(empty, 0.0)
 
 
 def draw_columns(scores: Floats, noise: Floats, slots: int) -> NDArray[np.int64]:

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..envs.files import write_whole
+from .course import CURVE
 from .setup import RunConfig
 from .stats import Interval, retention
-from .training import CURVE, write_text
 
 COLOURS = mpl.colormaps["tab20"](range(20))
 STYLE = """
@@ -68,7 +69,7 @@ def write_report(
         f"<title>longplay comparison</title><style>{STYLE}</style><body>{''.join(body)}</body></html>"
     )
     path = folder / "report.html"
-    write_text(path, page)
+    write_whole(path, page)
     return path
 
 

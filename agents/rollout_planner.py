@@ -20,6 +20,7 @@ from ..envs.world import World
 from .base import Agent, Remembering, rows
 from .evaluate import held_out_users
 from .linear_oracle import FEATURES, LUCK, LinearOracle, lived_minutes, lives_env
+from .options import check_ranges
 
 DREAMS = 2**62  # seeds of rollouts are from here on, where no world's are
 
@@ -42,16 +43,14 @@ class Rollouts:
 
     def __post_init__(self) -> None:
         """Refuse what could not run."""
-        for name, low, high in (
+        check_ranges(
+            self,
             ("count", 2, 10**6),
             ("sessions", 1, 10**6),
             ("caution", 0.0, 100.0),
             ("seed", 0, 2**31 - 1),
             ("batch", 1, 10**7),
-        ):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise ValueError(f"{name} = {value!r} is out of range; allowed: {low} to {high}")
+        )
 
 
 @dataclass(frozen=True, eq=False)

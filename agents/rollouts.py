@@ -9,9 +9,8 @@ from torch import Tensor
 
 from .gae import gae
 from .inputs import Inputs
-from .plackett_luce import best
+from .plackett_luce import draw, draw_one_by_one
 from .players import Players
-from .policy_losses import draw_one_by_one, gumbel
 
 Batch = dict[str, Tensor]
 MANY = 2048  # columns, above which slates are drawn slot by slot
@@ -85,7 +84,7 @@ class Rollout:
 def sample(scores: Tensor, slots: int, dice: torch.Generator) -> Tensor:
     """Plackett–Luce slates (B, K), by the faster of two exact ways."""
     one_by_one = draw_one_by_one(scores, slots, dice) if scores.shape[1] > MANY else None
-    return best(scores + gumbel(scores, dice), slots) if one_by_one is None else one_by_one
+    return draw(scores, slots, dice) if one_by_one is None else one_by_one
 
 
 @torch.no_grad()

@@ -5,144 +5,60 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from gymnasium.vector import AutoresetMode
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from ..encoders.base import Encoder, Settings
+from ..encoders.base import Encoder
 from ..encoders.interactions import Interactions, clean
 from ..encoders.registry import ENCODERS
 from ..encoders.splits import hold_back
 from ..envs.scoring import Scorer
+from .bandits import WARM_UP, BanditOptions, LinearBandit, PersonalBandit
 from .base import Agent
 from .baselines import GreedyEncoder, GreedySimilarity, Popularity, RandomCandidates, RandomSlate, Softmax
+from .collect import collect, make_env
 from .diversity import DPP, MMR, RoundRobin, StaticCap
 from .evaluate import held_out_users
 from .fatigue import FatigueAware
+from .linear_oracle import LinearOracle
+from .logging_policy import Exploring
 from .predicted import LOGGED_STEPS, PredictedMinutes, fit_minutes
 from .ranking import Score, similarity_score
 from .references import MyopicOracle, TasteOracle
+from .rule_options import (
+    MINUTES,
+    BanditRuleOptions,
+    CapOptions,
+    DPPOptions,
+    EncoderOptions,
+    FatigueOptions,
+    MMROptions,
+    Options,
+    PersonalOptions,
+    RoundRobinOptions,
+    SoftmaxOptions,
+)
 from .setup import Setting
 
-MINUTES, SIMILARITY = "minutes", "similarity"
-SCORES = (SIMILARITY, MINUTES)
+LOGGERS = 256  # training users whose steps predicted minutes are fitted on, and bandits learn from
 LOG_USERS = 2000  # training users whose interactions the encoders are fitted on
 LOG_LUCK = 3_000_001
 LOG_RANDOM = 0.5  # share of their slates that is random; greedy similarity chooses the others
 PLAYERS = 250  # who play together while the log is collected
 
-REFERENCES: dict[str, Callable[[Setting], Agent]] = {
+
+def _linear(setting: Setting, file: Path | None = None) -> Agent:
+    return LinearOracle(setting.world) if file is None else LinearOracle.load(file, setting.world)
+
+
+REFERENCES: dict[str, Callable[..., Agent]] = {  # of a setting; the linear one of a file of weights, too
     "myopic": lambda setting: MyopicOracle(setting.world),
     "taste": lambda setting: TasteOracle(setting.world),
+    "linear": _linear,
 }
-
-
-@dataclass(frozen=True)
-class Options(Settings):
-    """Options of a rule, checked when made; the whole of their ranges is searched."""
-
-    LOGARITHMIC: ClassVar[tuple[str, ...]] = ()  # of the numbers, those that are searched on a logarithmic scale
-
-    @classmethod
-    def space(cls) -> dict[str, BaseDistribution]:
-        """What is searched, by option."""
-        found: dict[str, BaseDistribution] = {}
-        for name, (low, high) in cls.LIMITS.items():
-            if isinstance(getattr(cls, name), int):
-                found[name] = IntDistribution(int(low), int(high))
-            else:
-                found[name] = FloatDistribution(low, high, log=name in cls.LOGARITHMIC)
-        return found | {name: CategoricalDistribution(words) for name, words in cls.CHOICES.items()}
-
-
-@dataclass(frozen=True)
-class SoftmaxOptions(Options):
-    """Options of softmax."""
-
-    temperature: float = 0.05
-    """Of the softmax, 0.001 to 10; small is greedy."""
-
-    LIMITS = {"temperature": (0.001, 10.0)}
-    LOGARITHMIC = ("temperature",)
-
-
-@dataclass(frozen=True)
-class MMROptions(Options):
-    """Options of MMR."""
-
-    trade_off: float = 0.5
-    """Weight of similarity against novelty, 0 to 1."""
-
-    LIMITS = {"trade_off": (0.0, 1.0)}
-
-
-@dataclass(frozen=True)
-class DPPOptions(Options):
-    """Options of the determinantal point process."""
-
-    theta: float = 1.0
-    """How much the score counts against diversity, 0.01 to 10."""
-    on: str = SIMILARITY
-    """What scores: similarity, or predicted minutes ("minutes")."""
-
-    LIMITS = {"theta": (0.01, 10.0)}
-    CHOICES = {"on": SCORES}
-    LOGARITHMIC = ("theta",)
-
-
-@dataclass(frozen=True)
-class CapOptions(Options):
-    """Options of the static cap."""
-
-    cap: int = 2
-    """Items per main topic in a slate, 1 to 10."""
-    on: str = MINUTES
-    """What scores: similarity, or predicted minutes ("minutes")."""
-
-    LIMITS = {"cap": (1, 10)}
-    CHOICES = {"on": SCORES}
-
-
-@dataclass(frozen=True)
-class RoundRobinOptions(Options):
-    """Options of topics in turn."""
-
-    topics: int = 5
-    """Of the user's topics, so many take turns, 1 to 20."""
-    on: str = SIMILARITY
-    """What scores: similarity, or predicted minutes ("minutes")."""
-
-    LIMITS = {"topics": (1, 20)}
-    CHOICES = {"on": SCORES}
-
-
-@dataclass(frozen=True)
-class FatigueOptions(Options):
-    """Options of the fatigue-aware rule."""
-
-    tau: float = 0.25
-    """Days in which estimated satiation falls to 37 %, 0.02 to 5."""
-    alpha: float = 0.5
-    """Standard deviations of the score that an item just consumed takes off another of its topics, 0 to 5."""
-    variety: float = 0.3
-    """Standard deviations that each item of the same main topic higher in the slate takes off, 0 to 3."""
-    on: str = MINUTES
-    """What scores: similarity, or predicted minutes ("minutes")."""
-
-    LIMITS = {"tau": (0.02, 5.0), "alpha": (0.0, 5.0), "variety": (0.0, 3.0)}
-    CHOICES = {"on": SCORES}
-    LOGARITHMIC = ("tau",)
-
-
-@dataclass(frozen=True)
-class EncoderOptions(Options):
-    """Options of a rule that ranks by an encoder."""
-
-    cap: int = 0
-    """Items per main topic in a slate, 1 to 10; 0 for any number."""
-
-    LIMITS = {"cap": (0, 10)}
 
 
 class Context:
@@ -155,7 +71,7 @@ class Context:
     say
         Told what takes long.
     logged_steps
-        Steps of 256 training users that predicted minutes are fitted on.
+        Steps of `LOGGERS` training users that predicted minutes are fitted on, and as many that bandits learn from.
     log_users
         Training users whose interactions the encoders are fitted on; all of them where there are fewer.
     seed
@@ -173,6 +89,7 @@ class Context:
         self.setting, self.say = setting, say
         self.logged_steps, self.log_users, self.seed = logged_steps, log_users, seed
         self.encoders: dict[str, Encoder] = {}
+        self.bandits: dict[tuple[str, float], LinearBandit] = {}
 
     @property
     def budget(self) -> dict[str, int]:
@@ -188,18 +105,12 @@ class Context:
     def minutes(self) -> PredictedMinutes:
         """Predicted minutes."""
         self.say("fitting predicted minutes on logged steps")
-        env = self.setting.vector_env(256, "items", autoreset_mode=AutoresetMode.SAME_STEP)
+        env = self.setting.vector_env(LOGGERS, "items", autoreset_mode=AutoresetMode.SAME_STEP)
         return fit_minutes(self.scorer, env, self.logged_steps, self.seed)
 
     @cached_property
     def log(self) -> Interactions:
         """Interactions of training users, half of whose slates are random."""
-        # Imported here: who chooses the slates of a log is told rules by name, and so imports this module.
-        import pandas as pd
-
-        from .collect import collect, make_env
-        from .logging_policy import Exploring
-
         world = self.setting.world
         users = held_out_users(world, "train", min(self.log_users, len(world.split("train"))))
         policy = Exploring(world, GreedySimilarity(self.scorer), LOG_RANDOM, self.seed)
@@ -219,6 +130,16 @@ class Context:
             made = ENCODERS[name].make(self.setting.items)
             self.encoders[name] = made.fit(train, validation, seed=self.seed)
         return self.encoders[name]
+
+    def bandit(self, method: str, alpha: float) -> LinearBandit:
+        """A linear bandit that has learned from training users, by ``"ucb"`` or ``"thompson"``."""
+        if (method, alpha) not in self.bandits:
+            made = LinearBandit(self.setting.world, self.scorer, BanditOptions(method, alpha=alpha))
+            self.say(f"{made.name} learns with α = {alpha:g}")
+            env = self.setting.vector_env(LOGGERS, "items", autoreset_mode=AutoresetMode.SAME_STEP)
+            made.learn(env, WARM_UP + self.logged_steps, self.seed)
+            self.bandits[method, alpha] = made
+        return self.bandits[method, alpha]
 
     def score(self, on: str) -> Score:
         """The scoring rule that other rules build on."""
@@ -240,9 +161,9 @@ class Rule:
     options
         Their type; `Options` itself for none.
     note
-        What a table says of the options, by their names.
+        What a table says of the options, by their names; `slates` is how many taught a bandit.
     fitted
-        What is fitted whatever the options: ``"minutes"``, or an encoder's name; ``""`` for nothing.
+        What is fitted whatever the options: ``"minutes"``, a bandit's method, or an encoder's name; ``""`` for nothing.
     """
 
     title: str
@@ -256,9 +177,9 @@ class Rule:
         """What is fitted for these options: as `fitted`."""
         return MINUTES if getattr(options, "on", "") == MINUTES else self.fitted
 
-    def describe(self, options: Options) -> str:
-        """The options in words, for a table."""
-        words: dict[str, Any] = dict(vars(options))
+    def describe(self, options: Options, logged_steps: int = LOGGED_STEPS) -> str:
+        """The options in words, for a table; bandits learned from so many steps, as `Context` says."""
+        words: dict[str, Any] = {**vars(options), "slates": f"{LOGGERS * logged_steps:,}"}
         if words.get("on") == MINUTES:
             words["on"] = "predicted minutes"
         return self.note.format(**words)
@@ -269,6 +190,17 @@ def _encoder_rule(name: str, title: str, about: str) -> Rule:
         return GreedyEncoder(context.scorer, context.encoder(name), title, options.cap)
 
     return Rule(title, about, build, EncoderOptions, "at most {cap} per topic (0: any)", name)
+
+
+def _bandit_rule(kind: type[LinearBandit], method: str, title: str, about: str) -> Rule:
+    def build(context: Context, options: BanditRuleOptions) -> Agent:
+        chosen = BanditOptions(method, **vars(options))
+        return kind(context.setting.world, context.scorer, chosen).taught(context.bandit(method, options.alpha))
+
+    own = kind is PersonalBandit
+    note = "bandit feedback on {slates} slates, α = {alpha:.3g}, {play_alpha:.2g} when played"
+    note += ", prior of {prior_slots:.3g} slots" if own else ""
+    return Rule(title, about, build, PersonalOptions if own else BanditRuleOptions, note, method)
 
 
 RULES: dict[str, Rule] = {
@@ -331,10 +263,14 @@ RULES: dict[str, Rule] = {
         FatigueOptions,
         "τ = {tau:.2g} d, α = {alpha:.2g}, variety {variety:.2g} on {on}",
     ),
+    "linucb": _bandit_rule(LinearBandit, "ucb", "LinUCB", "minutes linear in features, learned by optimism"),
+    "lints": _bandit_rule(LinearBandit, "thompson", "LinTS", "minutes linear in features, learned by posterior draws"),
+    "personal-linucb": _bandit_rule(PersonalBandit, "ucb", "personal LinUCB", "LinUCB that learns on with each user"),
+    "personal-lints": _bandit_rule(PersonalBandit, "thompson", "personal LinTS", "LinTS that learns on with each user"),
     "user-knn": _encoder_rule("user-knn", "user kNN", "what neighbours of the user consumed"),
     "item-knn": _encoder_rule("item-knn", "item kNN", "neighbours of the history's items"),
     "als": _encoder_rule("als", "matrix factorisation", "implicit matrix factorisation by alternating least squares"),
     "tower-heads": _encoder_rule("tower-heads", "two towers", "two towers over a BERT that stays as it is"),
     "lightgcn": _encoder_rule("lightgcn", "LightGCN", "linear propagation on the graph of users and items"),
 }
-QUICK = tuple(name for name, rule in RULES.items() if rule.fitted not in ENCODERS)  # those that need no log
+QUICK = tuple(name for name, rule in RULES.items() if rule.fitted in ("", MINUTES))  # tuned in seconds: nothing learns

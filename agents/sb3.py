@@ -16,6 +16,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from ..encoders.state import StateEncoder
 from ..envs.engine import Observation
+from ..envs.files import replacing, write_whole
 from ..envs.wrappers import ActionMap
 from .base import Memory
 from .names import one_of
@@ -133,13 +134,10 @@ def agent_of(model: BaseAlgorithm, states: States, action_map: ActionMap, name: 
 
 def save_policy(model: BaseAlgorithm, folder: Path, about: Mapping[str, Any]) -> None:
     """Write the policy's weights (safetensors) and what is needed to build it again (JSON)."""
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.detach().clone().contiguous() for key, value in model.policy.state_dict().items()}
-    temporary = folder / "policy.tmp"
-    save_file(weights, temporary)
-    temporary.replace(folder / "policy.safetensors")
-    temporary.write_text(json.dumps(dict(about), indent=1), encoding="utf-8")
-    temporary.replace(folder / "policy.json")
+    with replacing(folder / "policy.safetensors") as temporary:
+        save_file(weights, temporary)
+    write_whole(folder / "policy.json", json.dumps(dict(about), indent=1))
 
 
 def check_encoder(path: Path, trained_on: object, states: States, name: str) -> None:

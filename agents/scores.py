@@ -2,18 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoders.base import ENCODER_FILE, Encoder, Items
+from ..encoders.base import ENCODER_FILE, Encoder
 from ..encoders.registry import load_encoder
 from ..envs.engine import Observation
 from ..envs.scoring import FEATURES, Score
+from .learner import SlateAgent
 from .predicted import INPUTS, Trees
+
+if TYPE_CHECKING:
+    from .setup import Setting
 
 TREES = "minutes.safetensors"
 ENCODER = "encoder"
+RUN = "config.json"
 
 
 def encoder_score(encoder: Encoder) -> Score:
@@ -44,13 +50,23 @@ def minutes_score(trees: Trees) -> Score:
     return score
 
 
+def agent_score(agent: SlateAgent) -> Score:
+    """What one of our own agents makes of each candidate, such as the logarithm of the minutes it expects."""
+
+    def score(observation: Observation, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        inputs = agent.inputs(observation)
+        return np.where(inputs.ids > 0, agent.rate(inputs), 0.0).astype(np.float32)
+
+    return score
+
+
 def check_scores(folders: Sequence[str]) -> None:
     """Refuse folders that hold no score, and two of one name, before anything slow happens."""
     for folder in folders:
-        if not any((Path(folder) / name).is_file() for name in (ENCODER_FILE, TREES, f"{ENCODER}/{ENCODER_FILE}")):
+        if not any((Path(folder) / name).is_file() for name in (ENCODER_FILE, TREES, f"{ENCODER}/{ENCODER_FILE}", RUN)):
             raise ValueError(
-                f"scores: {folder!r} holds no fitted encoder (scripts/encode.py) and no rule that was fitted "
-                "(scripts/compare.py --rules-folder); name such a folder"
+                f"scores: {folder!r} holds no fitted encoder (scripts/encode.py), no fitted rule (scripts/play.py "
+                "--save) and no run of an agent that rates items (scripts/train.py); name such a folder"
             )
     names = [Path(folder).name for folder in folders]
     for name in names:
@@ -58,14 +74,28 @@ def check_scores(folders: Sequence[str]) -> None:
             raise ValueError(f"scores: {name!r} is the name of two features; rename a folder")
 
 
-def load_scores(folders: Sequence[str], items: Items) -> Mapping[str, Score]:
+def load_scores(folders: Sequence[str], setting: "Setting") -> Mapping[str, Score]:
     """Scores by the name of the folder that each was saved in."""
     check_scores(folders)
     found = {}
     for folder in map(Path, folders):
         if (folder / TREES).is_file():
             found[folder.name] = minutes_score(Trees.load(folder / TREES))
+        elif (folder / RUN).is_file():
+            found[folder.name] = agent_score(_trained(folder, setting))
         else:
             where = folder if (folder / ENCODER_FILE).is_file() else folder / ENCODER
-            found[folder.name] = encoder_score(load_encoder(where, items))
+            found[folder.name] = encoder_score(load_encoder(where, setting.items))
     return found
+
+
+def _trained(folder: Path, setting: "Setting") -> SlateAgent:
+    from .setup import RunConfig, load_agent  # which import this module
+
+    config = RunConfig.from_json(folder / RUN)
+    if config.setting != setting:
+        raise ValueError(f"scores: {str(folder)!r} was trained on {config.setting}, the run is on {setting}")
+    agent = load_agent(folder, config, setting)
+    if not isinstance(agent, SlateAgent):
+        raise ValueError(f"scores: {str(folder)!r} holds {config.label}, which rates no items; name a run of 'slateq'")
+    return agent

@@ -21,9 +21,9 @@ from typing import Any
 
 import tomli_w
 
+from ..envs.files import write_whole
 from ..envs.named import ENVIRONMENTS
 from ..envs.params import scenario_names
-from .course import write_text
 from .names import one_of
 from .options import check_type, make_options
 from .own import OWN, options_of
@@ -106,7 +106,7 @@ def read_preset(path: Path) -> Preset:
 
 def write_preset(preset: Preset, path: Path) -> None:
     """Write a file whole or not at all."""
-    write_text(path, preset.to_toml())
+    write_whole(path, preset.to_toml())
 
 
 def first_action(agent: str) -> str:

@@ -23,7 +23,7 @@ from ..envs.params import MOST_STRENGTH
 from ..envs.retriever import candidate_count
 from ..envs.scoring import Scorer
 from ..envs.world import World
-from ..envs.wrappers import ActionMap, make_action_map
+from ..envs.wrappers import ActionMap, MappedAction, make_action_map
 from .base import Agent
 from .extractor import OpenState
 from .inputs import SlateInputs, UserStates
@@ -90,9 +90,9 @@ class Setting:
             **options,
         )
 
-    def action_map(self, action: str) -> ActionMap:
-        """The map from a policy's actions to slates."""
-        return make_action_map(action, self.world, candidate_count(self.world), self.item_vectors)
+    def action_map(self, action: str, scores: Sequence[str] = ()) -> ActionMap:
+        """The map from a policy's actions to slates; `scores` as of `scorer_with`."""
+        return make_action_map(action, self.scorer_with(scores), candidate_count(self.world))
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -109,20 +109,21 @@ class Setting:
         """The features of candidates, and those that fitted models add; see `longplay.agents.scores`."""
         if not scores:
             return self.scorer
-        return Scorer(self.world, self.item_vectors, load_scores(scores, self.items))
+        return Scorer(self.world, self.item_vectors, load_scores(scores, self))
 
     def state_encoder(self, state: str) -> StateEncoder:
         """Observations to states, by the name of an encoder that needs no fit, or the folder of a fitted one."""
         encoder = ENCODERS[state].make(self.items) if state in STATES else load_encoder(state, self.items)
         return UserStates(encoder, self.scorer)
 
-    def states(self, state: str, fine_tune: bool = False, slates: bool = False) -> States:
-        """What a policy is given: states, what its copy of the encoder's network makes states of, or `SlateStates`."""
+    def states(self, state: str, fine_tune: bool = False) -> StateEncoder | OpenState:
+        """What a policy is given: states, or what its copy of the encoder's network makes states of."""
         states = self.state_encoder(state)
-        if slates:
-            inputs = SlateInputs(self.scorer, states)
-            return SlateStates(inputs, candidate_count(self.world))
         return OpenState(states, self.world.scenario.shape.history) if fine_tune else states
+
+    def inputs(self, state: str, scores: Sequence[str] = ()) -> SlateInputs:
+        """What slate networks read; `state` as of `state_encoder`, `scores` as of `scorer_with`."""
+        return SlateInputs(self.scorer_with(scores), self.state_encoder(state))
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ class RunConfig:
     """pooled or mean (text vectors of the history), text (the history's text through BERT), or the folder of an encoder
     that scripts/encode.py fitted."""
     scores: tuple[str, ...] = ()
-    """Folders of fitted encoders or rules whose scores are further features of candidates."""
+    """Folders of fitted encoders, rules or agents of ours whose scores are further features of candidates. With the
+    action weights, PPO and A2C set out from the first of them alone."""
     fine_tune: bool = False
     """Train the encoder's network along with the policy; for gru, lstm, transformer and attention."""
     gamma: float = 0.95
@@ -226,14 +228,16 @@ class RunConfig:
 
 def states_of(config: RunConfig, setting: Setting) -> States:
     """What the policy of a run is given in a setting."""
-    return setting.states(config.state, config.fine_tune, slates=draws_slates(config.agent, config.action))
+    if draws_slates(config.agent, config.action):
+        return SlateStates(setting.inputs(config.state, config.scores), candidate_count(setting.world))
+    return setting.states(config.state, config.fine_tune)
 
 
 def load_agent(folder: Path, config: RunConfig, setting: Setting) -> Agent:
     """The policy that a run kept: the best on the validation users."""
     if config.agent in OWN:
         return load_own(folder, config, setting)
-    states, action_map = states_of(config, setting), setting.action_map(config.action)
+    states, action_map = states_of(config, setting), setting.action_map(config.action, config.scores)
     model = load_policy(folder, config.agent, config.action, states, action_map.space, **config.settings)
     about = folder / "policy.json"
     check_encoder(about, json.loads(about.read_text(encoding="utf-8")).get("encoder"), states, config.state)
@@ -242,6 +246,6 @@ def load_agent(folder: Path, config: RunConfig, setting: Setting) -> Agent:
 
 def training_env(config: RunConfig) -> Any:
     """The vector environment that a run learns from."""
-    return config.setting.vector_env(
-        config.num_envs, config.action, split="train", autoreset_mode=AutoresetMode.SAME_STEP
-    )
+    setting = config.setting
+    env = setting.vector_env(config.num_envs, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)
+    return MappedAction(env, setting.action_map(config.action, config.scores))

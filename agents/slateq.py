@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from .foresight import Foresight
 from .inputs import Inputs, SlateInputs
 from .learner import Learner, SlateAgent
 from .names import one_of
@@ -42,15 +43,15 @@ class SlateQOptions:
     """Width of the hidden layers."""
     match: int = 16
     """Dimensions in which users and items are matched by their texts."""
-    segment: int = 16
+    segment: int = 32
     """Slates of each user that are collected between two rounds of learning."""
     epochs: int = 4
     """Minibatches of a round, in passes over as many slates as were collected."""
     batch: int = 1024
     """Slates in a minibatch."""
-    replay: int = 4
+    replay: int = 2
     """Latest segments that minibatches are drawn from."""
-    mix: float = 0.9
+    mix: float = 0.95
     """λ of the λ-returns: 0 looks one slate ahead, 1 as far as the segment goes."""
     by_time: bool = False
     """Discount per day away instead of per slate."""
@@ -83,7 +84,12 @@ class SlateQOptions:
     future_weight: float = 1.0
     """Of the loss of future values."""
     plain: bool = True
-    """Whether an item's score in the future is one weighting of its features for all states; see `SlateQNetwork`."""
+    """Whether what a choice changes later is one weighting of the item's features for all states, found by least
+    squares (`longplay.agents.foresight`); otherwise the network learns it by gradients, noise included."""
+    memory: float = 200_000.0
+    """Slates after which one counts for 37 % in those least squares."""
+    ridge: float = 1000.0
+    """Slates' worth of belief there that nothing changes."""
     clip: float = 1.0
     """Largest norm of a gradient."""
 
@@ -107,6 +113,8 @@ class SlateQOptions:
             ("anneal", 1, 10**12),
             ("epsilon", 0.0, 1.0),
             ("priority", 0.0, 1.0),
+            ("memory", 1.0, 1e12),
+            ("ridge", 0.0, 1e12),
             ("future_weight", 0.0, 1e6),
             ("clip", 1e-6, 1e6),
         ):
@@ -134,6 +142,12 @@ class SlateQAgent(SlateAgent):
         super().__init__(network, inputs, slots, name)
         self.options = options
         self.repeated = inputs.item_features.index("repeated")
+
+    @torch.no_grad()
+    def rate(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Logarithm of how much a click is expected to pay, were the item shown beside nothing else of appeal."""
+        judged: Judged = self.network.run(inputs)
+        return (judged.appeal + torch.log(judged.minutes.clamp(min=1e-6))).numpy()
 
     def choose(self, inputs: Inputs) -> NDArray[np.int64]:
         """Columns (B, K) of the best slates."""
@@ -224,6 +238,7 @@ class SlateQ(Learner):
         self.optimisers = {"adam": torch.optim.Adam(self.online.parameters(), lr=options.learning_rate)}
         users = len(players.now.ids)
         self.replay = Replay(options.replay, options.segment, users, options.priority)
+        self.foresight = Foresight(inputs.item_width, options.memory, options.ridge)
 
     def modules(self) -> Mapping[str, nn.Module]:
         """The agent's network, which is the slower one, and the one that explores and learns."""
@@ -231,18 +246,21 @@ class SlateQ(Learner):
 
     @property
     def memory(self) -> dict[str, Tensor]:
-        """What `capture` keeps of the replay."""
-        return self.replay.save_state()
+        """What `capture` keeps of the replay and of the least squares."""
+        return {**self.replay.save_state(), "gram": self.foresight.gram, "moment": self.foresight.moment}
 
     @memory.setter
     def memory(self, state: Mapping[str, Tensor]) -> None:
-        self.replay.load_state(state)
+        self.foresight.gram, self.foresight.moment = state["gram"], state["moment"]
+        self.replay.load_state({name: part for name, part in state.items() if name not in ("gram", "moment")})
 
     def iterate(self) -> dict[str, float]:
         """Collect a segment, work out what followed each slate, learn from minibatches."""
         clicks = self._collect()
         options = self.options
         futures = self._futures().flatten() if self.gamma > 0 else None
+        if futures is not None and options.plain:
+            self._foresee(futures)
         size = options.segment * self.replay.shape[2]
         logs = []
         for _ in range(max(options.epochs * size // options.batch, 1)):
@@ -362,6 +380,22 @@ class SlateQ(Learner):
             following = torch.where(ended, beyond, values[r, 1:])
             futures.append(lambda_futures(reward, discount, following, ended, self.options.mix))
         return torch.stack(futures)
+
+    @torch.no_grad()
+    def _foresee(self, futures: Tensor) -> None:
+        """Take the latest segment into the least squares, and both networks' weighting from them."""
+        replay, network = self.replay, self.agent.network
+        size = replay.shape[1] * replay.shape[2]
+        places = (replay.added - 1) % replay.shape[0] * size + np.arange(size)
+        state, items, ids, mean = (replay.rows(name, places) for name in ("state", "shown_items", "shown_ids", "mean"))
+        judged: Judged = network(state, items, ids, mean)
+        chances = choice_log_probabilities(judged.appeal, network.log_position)
+        expected = slate_value(chances, judged.future, judged.none)
+        choice = replay.rows("choice", places)
+        surprise = Foresight.surprise(network.base.scaled(items, ids), chances.exp(), choice)
+        self.foresight.add(surprise, futures[torch.from_numpy(places)] - expected)
+        for other in (network, self.online):
+            other.later.copy_(self.foresight.coefficients)
 
     def _learn(self, places: NDArray[np.int64], weights: Tensor, futures: Tensor | None) -> dict[str, float]:
         """One step of the optimiser."""

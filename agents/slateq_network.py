@@ -64,14 +64,14 @@ class SlateQNetwork(nn.Module):
     ahead
         Whether there is a future; without it, it is worth 0.
     plain
-        Whether the item's score in the future is a fixed weighting of its features and that of no click a number, the
-        same for all states. What one click changes later is small beside the spread of what follows, and a scorer with
-        as many parameters as the others learns that spread, which the optimiser of slates then picks from.
+        Whether a choice changes the future by a weighting of the item's features that is the same in all states, set
+        from outside (`longplay.agents.foresight`); otherwise two more outputs learn it.
     hidden, match
         Of the `SlateNetwork`.
     """
 
     units: Tensor
+    later: Tensor
 
     def __init__(
         self,
@@ -87,8 +87,9 @@ class SlateQNetwork(nn.Module):
         super().__init__()
         self.ahead, self.plain = ahead, plain
         widths = inputs.state_width, inputs.item_width
-        self.base = SlateNetwork(*widths, vectors, heads=3, plain=int(plain), values=2, hidden=hidden, match=match)
-        self.none = nn.Parameter(torch.zeros(()))  # of no click, where it is a number
+        heads, values = (2, 1) if plain else (3, 2)
+        self.base = SlateNetwork(*widths, vectors, heads=heads, values=values, hidden=hidden, match=match)
+        self.register_buffer("later", torch.zeros(1 + inputs.item_width))  # what a click changes, and each feature
         self.fall = nn.Parameter(torch.full((slots - 1,), -2.0))  # of log p, slot by slot, before softplus
         self.register_buffer("units", torch.tensor([0.0, 1.0, 1.0, 1.0]))  # appeal, minutes, future, its mean
 
@@ -131,9 +132,11 @@ class SlateQNetwork(nn.Module):
         if not self.ahead:
             return Judged(scores[APPEAL] + appeal, minutes, torch.zeros_like(minutes), torch.zeros_like(values[BASE]))
         base = level + future * values[BASE]
-        unit, none = (self.units[1], self.none) if self.plain else (future, values[NONE])
-        after = torch.where(real, base[:, None] + unit * scores[FUTURE], 0.0)
-        return Judged(scores[APPEAL] + appeal, minutes, after, base + unit * none)
+        if self.plain:
+            change, none = self.later[0] + self.base.scaled(items, ids) @ self.later[1:], base
+        else:
+            change, none = future * scores[FUTURE], base + future * values[NONE]
+        return Judged(scores[APPEAL] + appeal, minutes, torch.where(real, base[:, None] + change, 0.0), none)
 
     def run(self, inputs: Inputs) -> Judged:
         """`forward` of NumPy arrays."""

@@ -1,11 +1,9 @@
 """Training that can be interrupted and goes on to the same curve."""
 
-import io
 import json
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -15,24 +13,24 @@ from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from ..envs.files import write_whole
+from ..envs.scoring import FEATURES
+from .course import CHECKPOINT, Course, Report
 from .evaluate import Evaluator, held_out_users
 from .own import OWN, train_own
 from .sb3 import SB3Agent, SlateVecEnv, agent_of, algorithm_named, check_encoder, policy_for, save_policy
 from .setup import RunConfig, states_of, training_env
 from .slate_policy import SlatePolicy, calibrate
 
-CHECKPOINT = "checkpoint.pt"
 VALIDATION_LUCK = 1_000_003  # the luck of the validation users, the same in every run
-CURVE = "curve.csv"
 # Numbers of a model that move; the last two are those of DQN and QR-DQN.
 COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_n_calls", "exploration_rate")
 EXPLORATION = 0.2  # standard deviation of the noise on actions in [−1, 1]
 
 
-def train(
-    config: RunConfig, folder: Path, resume: bool, report: Callable[[dict[str, float]], None], seconds: float = 20.0
-) -> pd.DataFrame:
+def train(config: RunConfig, folder: Path, resume: bool, report: Report, seconds: float = 20.0) -> pd.DataFrame:
     """Train, evaluate on validation users on the way, and keep the best policy in `folder`.
 
     Parameters
@@ -66,7 +64,7 @@ def train(
         noise["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, EXPLORATION))
     policy, settings = policy_for(config.agent, states, config.settings | noise)
     model = algorithm(policy, env, device="cpu", **settings)
-    action_map = setting.action_map(config.action)
+    action_map = setting.action_map(config.action, config.scores)
     agent = agent_of(model, states, action_map, config.label)
     users = held_out_users(setting.world, "validation", config.eval_users, field="eval_users")
     evaluator = Evaluator(setting.world, setting.item_vectors, users, VALIDATION_LUCK)
@@ -75,113 +73,82 @@ def train(
         keeper.restore(env)
     else:
         (folder / CHECKPOINT).unlink(missing_ok=True)
-        write_text(folder / "config.json", config.to_json())
+        write_whole(folder / "config.json", config.to_json())
         if isinstance(model.policy, SlatePolicy):
             calibrate(model.policy, env, config.seed)
             env.seed(config.seed)
+        elif config.scores and config.action == "weights" and isinstance(model, OnPolicyAlgorithm):
+            # Rank by the first score at first: there is no need to find out again what was fitted.
+            with torch.no_grad():
+                cast(Any, model.policy).action_net.bias[len(FEATURES)] = 1.0
     left = config.steps - model.num_timesteps
     if left > 0:
         # A run resumed at step 0 has begun: its users are met already.
         model.learn(left, callback=keeper, reset_num_timesteps=not resume)
         keeper.finish()
     env.close()
-    return keeper.curve
+    return keeper.course.curve
 
 
 class Keeper(BaseCallback):
-    """Evaluates, keeps the best policy and writes checkpoints, each between two rollouts, where the state is whole."""
+    """Lets the course act between two rollouts, where the state of a model of stable-baselines3 is whole."""
 
     def __init__(
-        self,
-        config: RunConfig,
-        folder: Path,
-        agent: SB3Agent,
-        evaluator: Evaluator,
-        report: Callable[[dict[str, float]], None],
-        seconds: float,
+        self, config: RunConfig, folder: Path, agent: SB3Agent, evaluator: Evaluator, report: Report, seconds: float
     ) -> None:
         super().__init__()
-        self.config, self.folder, self.agent, self.evaluator = config, folder, agent, evaluator
-        self.report, self.seconds = report, seconds
-        self.curve = pd.DataFrame()
-        self._saved = -np.inf  # when the last checkpoint was written: the first is due at once
-        self._next = 0.0  # step of the next evaluation
+        self.config, self.agent = config, agent
+        every = config.steps / config.evals
+        self.course = Course(folder, agent, evaluator, every, report, seconds, self.keep, self.capture)
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_start(self) -> None:
-        if self.num_timesteps >= self._next:
-            self.evaluate()
-        else:
-            self.report({"step": float(self.num_timesteps)})
-        if time.monotonic() - self._saved > self.seconds:
-            self.save()
-            self._saved = time.monotonic()
+        self.course.between(self.agent.model.num_timesteps, self.finished)
 
-    def evaluate(self) -> None:
-        """One point of the curve; keeps the policy if it is the best so far."""
-        table = self.evaluator.play(self.agent)
-        step = int(self.agent.model.num_timesteps)
-        recent = [episode["r"] for episode in self.agent.model.ep_info_buffer or ()]
-        row = {
-            "step": float(step),
-            "minutes": float(table["minutes"].mean()),
-            "sessions": float(table["sessions"].mean()),
-            "churned": float(table["churned"].mean()),
-            "click_rate": float(table["clicks"].sum() / table["slates"].sum()),
-            "training_minutes": float(np.mean(recent)) if recent else float("nan"),
-        }
-        if self.curve.empty or row["minutes"] > self.curve["minutes"].max():
-            about = {"label": self.config.label, "encoder": self.agent.encoder.identity, **row}
-            save_policy(self.agent.model, self.folder, about)
-        self.curve = pd.concat([self.curve, pd.DataFrame([row])], ignore_index=True)
-        write_text(self.folder / CURVE, self.curve.to_csv(index=False))
-        self._next = step + self.config.steps / self.config.evals
-        self.report(row)
+    @property
+    def finished(self) -> list[float]:
+        """Minutes of the latest training lives that ended."""
+        return [episode["r"] for episode in self.agent.model.ep_info_buffer or ()]
 
     def finish(self) -> None:
-        """The last point of the curve, and the last checkpoint: resuming a finished run finds nothing left to do."""
-        self.evaluate()
-        self.save()
+        """After the last rollout."""
+        self.course.finish(self.agent.model.num_timesteps, self.finished)
 
-    def save(self) -> None:
-        """Write the checkpoint to a temporary file and rename it, so that no half-written one is ever read."""
+    def keep(self, row: Mapping[str, float]) -> None:
+        """Write the policy."""
+        about = {"label": self.config.label, "encoder": self.agent.encoder.identity, **row}
+        save_policy(self.agent.model, self.course.folder, about)
+
+    def capture(self) -> dict[str, Any]:
+        """Everything that moves in the model, its environment and the generators that they draw from."""
         model: Any = self.agent.model
-        env: SlateVecEnv = model.env
         drawn: Any = np.random.get_state()  # noqa: NPY002  # what SB3 draws from
         content: dict[str, Any] = {
             "parameters": model.get_parameters(),
             "variables": {name: tensor.detach().clone() for name, tensor in _variables(model).items()},
             "counters": {name: getattr(model, name) for name in COUNTERS if hasattr(model, name)},
             "episodes": [dict(episode) for episode in model.ep_info_buffer or ()],
-            "env": {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in env.save_state().items()},
+            "env": {
+                key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in model.env.save_state().items()
+            },
             "last_obs": _tensors(model._last_obs),
             "last_starts": torch.from_numpy(np.asarray(model._last_episode_starts, bool)),
             "torch": torch.get_rng_state(),
             "numpy": {"keys": torch.from_numpy(drawn[1].astype(np.int64)), "rest": [*drawn[2:4], float(drawn[4])]},
             "actions": json.dumps(_generators(model.action_space)),
-            "curve": self.curve.to_csv(index=False),
             "encoder": self.agent.encoder.identity,
-            "next": float(self._next),
         }
         if isinstance(model, RecurrentPPO):
             content["lstm"] = _lstm_state(model)
         if isinstance(model, OffPolicyAlgorithm):
             content["buffer"] = _buffer_state(model.replay_buffer)
-        temporary = self.folder / f"{CHECKPOINT}.tmp"
-        torch.save(content, temporary)
-        temporary.replace(self.folder / CHECKPOINT)
+        return content
 
     def restore(self, env: SlateVecEnv) -> None:
         """Put everything back as it was when the checkpoint was written."""
-        path = self.folder / CHECKPOINT
-        if not path.is_file():
-            raise ValueError(f"{path} does not exist; there is nothing to resume: leave out --resume")
-        try:
-            content = torch.load(path, weights_only=True)
-        except Exception as error:
-            raise ValueError(f"{path} cannot be read as a checkpoint: {error}; train again without --resume") from error
+        content, path = self.course.read(), self.course.folder / CHECKPOINT
         check_encoder(path, content.get("encoder"), self.agent.encoder, self.config.state)
         model: Any = self.agent.model
         try:
@@ -209,8 +176,7 @@ class Keeper(BaseCallback):
         position, has_gauss, gauss = content["numpy"]["rest"]
         keys = content["numpy"]["keys"].numpy().astype(np.uint32)
         np.random.set_state(("MT19937", keys, position, has_gauss, gauss))  # noqa: NPY002  # what SB3 draws from
-        self.curve = _read_curve(content["curve"])
-        self._next = content["next"]
+        self.course.go_on(content)
 
 
 def _variables(model: Any) -> dict[str, torch.Tensor]:
@@ -270,12 +236,4 @@ def _set_generators(space: Any, state: Any) -> None:
     space.np_random.bit_generator.state = state
 
 
-def _read_curve(text: str) -> pd.DataFrame:
-    return pd.read_csv(io.StringIO(text)) if text.strip() else pd.DataFrame()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+write_text = write_whole

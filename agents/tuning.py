@@ -16,16 +16,18 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from ..encoders.registry import load_encoder
+from ..envs.files import write_whole
 from ..envs.scoring import Scorer
+from .bandits import LinearBandit
 from .base import Agent
 from .evaluate import Evaluator
 from .names import one_of
 from .predicted import PredictedMinutes, Trees
-from .rules import MINUTES, RULES, Context, Options
+from .rule_options import MINUTES, BanditRuleOptions, Options
+from .rules import RULES, Context
 from .setup import Setting
-from .training import write_text
 
-FILE, TREES, ENCODER = "rule.json", "minutes.safetensors", "encoder"
+FILE, TREES, ENCODER, BANDIT = "rule.json", "minutes.safetensors", "encoder", "bandit"
 TRIALS = 6  # of each rule, by default
 PROPOSALS = 20  # at most, for each trial: in a small space the estimator repeats itself
 _FORMAT = 1
@@ -59,7 +61,8 @@ class Tuned:
     @property
     def note(self) -> str:
         """The options in words."""
-        return RULES[self.rule].describe(self.options)
+        budget = {name: self.search[name] for name in ("logged_steps",) if name in self.search}
+        return RULES[self.rule].describe(self.options, **budget)
 
 
 def searched(context: Context, evaluator: Evaluator, trials: int, seed: int) -> dict[str, Any]:
@@ -169,6 +172,8 @@ def save(tuned: Tuned, folder: Path, context: Context) -> None:
     needs = RULES[tuned.rule].needs(tuned.options)
     if needs == MINUTES:
         context.minutes.model.save(temporary / TREES)
+    elif isinstance(tuned.options, BanditRuleOptions):
+        context.bandit(needs, tuned.options.alpha).save(temporary / BANDIT)
     elif needs:
         context.encoder(needs).save(temporary / ENCODER)
     content = {
@@ -179,7 +184,7 @@ def save(tuned: Tuned, folder: Path, context: Context) -> None:
         "search": dict(tuned.search),
         "trials": tuned.trials.to_dict("records"),
     }
-    write_text(temporary / FILE, json.dumps(content, indent=1) + "\n")
+    write_whole(temporary / FILE, json.dumps(content, indent=1) + "\n")
     if folder.exists():
         folder.rename(old)
     temporary.rename(folder)
@@ -206,6 +211,9 @@ def load(folder: Path, setting: Setting, scorer: Scorer | None = None) -> tuple[
     needs = RULES[tuned.rule].needs(tuned.options)
     if needs == MINUTES:
         context.minutes = PredictedMinutes(context.scorer, Trees.load(folder / TREES))
+    elif isinstance(tuned.options, BanditRuleOptions):
+        learned = LinearBandit.load(folder / BANDIT, setting.world, context.scorer)
+        context.bandits[needs, tuned.options.alpha] = learned
     elif needs:
         context.encoders[needs] = load_encoder(folder / ENCODER, setting.items)
     return tuned, tuned.agent(context)

@@ -19,14 +19,15 @@ class ItemSpace(nn.Module):
     """States and candidates in standard deviations; a candidate is a point of D dimensions.
 
     The first dimensions are the candidate's features, as they are for this user now; the last are the principal
-    components of its text vector, in a common unit in which their mean variance is 1. What is fixed is saved.
+    components of its text vector, in a common unit in which their mean variance is 1. Scales are saved; the texts'
+    part of the points follows from the vectors.
 
     Parameters
     ----------
     state_width, item_width
         S and F of the inputs.
     vectors
-        (N + 1, E) text vectors of the items by number; not saved.
+        (N + 1, E) text vectors of the items by number.
     text
         Principal components, at most E.
 
@@ -40,9 +41,7 @@ class ItemSpace(nn.Module):
     scale_state: Tensor
     mean_items: Tensor
     scale_items: Tensor
-    projection: Tensor
-    centre: Tensor
-    vectors: Tensor
+    texts: Tensor
 
     def __init__(self, state_width: int, item_width: int, vectors: NDArray[np.float32], text: int) -> None:
         super().__init__()
@@ -53,14 +52,13 @@ class ItemSpace(nn.Module):
                 f"{item_width} features and its space at most {MOST_DIMENSIONS} dimensions"
             )
         self.width, self.whole_width = item_width + text, state_width + item_width
-        projection, centre = principal_components(vectors[1:], text)
+        texts = np.zeros((len(vectors), text), np.float32)
+        texts[1:] = np.clip(principal_components(vectors[1:], text), -CLIP, CLIP)
         self.register_buffer("mean_state", torch.zeros(state_width))
         self.register_buffer("scale_state", torch.ones(state_width))
         self.register_buffer("mean_items", torch.zeros(item_width))
         self.register_buffer("scale_items", torch.ones(item_width))
-        self.register_buffer("projection", torch.from_numpy(projection))
-        self.register_buffer("centre", torch.from_numpy(centre))
-        self.register_buffer("vectors", torch.from_numpy(np.ascontiguousarray(vectors)), persistent=False)
+        self.register_buffer("texts", torch.from_numpy(texts), persistent=False)
 
     @torch.no_grad()
     def calibrate(self, inputs: Inputs) -> None:
@@ -81,28 +79,24 @@ class ItemSpace(nn.Module):
         state = ((torch.from_numpy(inputs.state) - self.mean_state) / self.scale_state).clamp(-CLIP, CLIP)
         items = ((torch.from_numpy(inputs.items) - self.mean_items) / self.scale_items).clamp(-CLIP, CLIP) * real
         mean = items.sum(dim=1) / real.sum(dim=1).clamp(min=1)
-        # Of the whole table where that is smaller than the batch's candidates.
-        whole = len(self.vectors) < ids.numel()
-        texts = (self.vectors @ self.projection)[ids] if whole else self.vectors[ids] @ self.projection
-        texts = (texts - self.centre).clamp(-CLIP, CLIP) * real
-        return torch.cat([state, mean], dim=1), torch.cat([items, texts], dim=2)
+        return torch.cat([state, mean], dim=1), torch.cat([items, self.texts[ids]], dim=2)
 
 
-def principal_components(vectors: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A projection (E, count) on the first principal components of vectors (N, E), and where it puts their mean.
+def principal_components(vectors: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Vectors (N, E), their mean taken off, along their first principal components: (N, count).
 
-    All are divided by one number, so that their variances have the mean 1. Each points where its largest part is
-    positive, so that the same vectors give the same space.
+    All are divided by one number, so that the components' variances have the mean 1. Each points where its largest part
+    is positive, so that the same vectors give the same points.
     """
-    mean = vectors.mean(axis=0, dtype=np.float64)
-    centred = vectors - mean
-    values, directions = np.linalg.eigh(centred.T @ centred / max(len(vectors), 1))
+    centred = vectors - vectors.mean(axis=0)
+    values, directions = np.linalg.eigh((centred.T @ centred).astype(np.float64) / max(len(vectors), 1))
     first = np.argsort(-values, kind="stable")[:count]
     found = directions[:, first]
     found = found * np.where(found[np.abs(found).argmax(axis=0), np.arange(len(first))] < 0, -1.0, 1.0)
     variance = float(values[first].mean()) if len(first) else 0.0
-    found = found / np.sqrt(variance if variance > 1e-12 else 1.0)
-    return found.astype(np.float32), (mean @ found).astype(np.float32)
+    unit = np.sqrt(variance) if variance > 1e-12 else 1.0
+    components: NDArray[np.float32] = centred @ (found / unit).astype(np.float32)
+    return components
 
 
 def _two_layers(width: int, hidden: int) -> nn.Sequential:
@@ -130,14 +124,23 @@ class Critic(nn.Module):
 
     A score is an inner product with weights that the state sets, and a bend: a hidden layer of state and point, so
     that the best point need not be on the border of the space.
+
+    Parameters
+    ----------
+    whole, points, hidden
+        S + F, D, and the width of the hidden layers.
+    plain
+        Whether the last score is one weighting of the point, and the last value a number, the same for all states.
     """
 
-    def __init__(self, whole: int, points: int, hidden: int) -> None:
+    def __init__(self, whole: int, points: int, hidden: int, plain: bool) -> None:
         super().__init__()
+        self.bent = 2 if plain else 3  # scores that depend on the state
+        self.none = nn.Parameter(torch.zeros(()))  # the last value, where it is a number
         self.trunk, self.judge = _two_layers(whole, hidden), _two_layers(whole, hidden)
-        self.weights, self.constant = nn.Linear(hidden, 3 * (points + 1)), nn.Parameter(torch.zeros(3, points))
+        self.weights, self.constant = nn.Linear(hidden, self.bent * (points + 1)), nn.Parameter(torch.zeros(3, points))
         self.state, self.point = nn.Linear(hidden, hidden), nn.Linear(points, hidden, bias=False)
-        self.bend, self.value = nn.Linear(hidden, 3, bias=False), nn.Linear(hidden, 2)
+        self.bend, self.value = nn.Linear(hidden, self.bent, bias=False), nn.Linear(hidden, self.bent - 1)
         for layer in (self.weights, self.bend, self.value):
             nn.init.normal_(layer.weight, std=0.01)
         for layer in (self.weights, self.value):
@@ -146,10 +149,16 @@ class Critic(nn.Module):
     def forward(self, whole: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """Of states with mean candidates (B, S + F) and points."""
         z = self.trunk(whole)
-        w = self.weights(z).view(len(z), 3, -1)
-        straight = torch.einsum("bhd,bnd->hbn", w[:, :, :-1] + self.constant, points) + w[:, :, -1].T[:, :, None]
-        bent = self.bend(torch.tanh(self.state(z)[:, None, :] + self.point(points)))
-        return straight + bent.permute(2, 0, 1), self.value(self.judge(whole)).T
+        w = self.weights(z).view(len(z), self.bent, -1)
+        straight = torch.einsum("bhd,bnd->hbn", w[:, :, :-1], points) + w[:, :, -1].T[:, :, None]
+        bent = self.bend(torch.tanh(self.state(z)[:, None, :] + self.point(points))).permute(2, 0, 1)
+        depends = straight + bent
+        if self.bent == 2:
+            depends = torch.cat([depends, torch.zeros_like(depends[:1])])
+        values = self.value(self.judge(whole)).T
+        if self.bent == 2:
+            values = torch.cat([values, self.none.expand_as(values)])
+        return depends + torch.einsum("hd,bnd->hbn", self.constant, points), values
 
 
 class WolpertingerNetwork(nn.Module):
@@ -167,8 +176,8 @@ class WolpertingerNetwork(nn.Module):
         K.
     ahead
         Whether there is a future; without it, it is worth 0.
-    text, hidden, reach, critics
-        Principal components of texts; width of hidden layers; bound of proto items; one critic or two.
+    text, hidden, reach, critics, plain
+        Principal components of texts; width of hidden layers; bound of proto items; one critic or two; see `Critic`.
     """
 
     units: Tensor
@@ -184,13 +193,14 @@ class WolpertingerNetwork(nn.Module):
         hidden: int,
         reach: float,
         critics: int,
+        plain: bool,
     ) -> None:
         super().__init__()
-        self.ahead = ahead
+        self.ahead, self.plain = ahead, plain
         self.space = ItemSpace(inputs.state_width, inputs.item_width, vectors, text)
         whole, points = self.space.whole_width, self.space.width
         self.actor = Actor(whole, points, hidden, reach)
-        self.critics = nn.ModuleList([Critic(whole, points, hidden) for _ in range(critics)])
+        self.critics = nn.ModuleList([Critic(whole, points, hidden, plain) for _ in range(critics)])
         self.fall = nn.Parameter(torch.full((slots - 1,), -2.0))  # of log p, slot by slot, before softplus
         self.register_buffer("units", torch.tensor([0.0, 1.0, 1.0, 1.0]))  # appeal, minutes, future, its mean
 
@@ -224,8 +234,9 @@ class WolpertingerNetwork(nn.Module):
         if not self.ahead:
             return Judged(pull, now, torch.zeros_like(now), torch.zeros_like(values[BASE]))
         base = level + future * values[BASE]
-        after = torch.where(real, base[:, None] + future * scores[FUTURE], 0.0)
-        return Judged(pull, now, after, base + future * values[NONE])
+        unit = self.units[1] if self.plain else future
+        after = torch.where(real, base[:, None] + unit * scores[FUTURE], 0.0)
+        return Judged(pull, now, after, base + unit * values[NONE])
 
     def proto(self, whole: Tensor) -> Tensor:
         """Proto items (B, D)."""

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from ..envs.files import write_whole
 from ..envs.pooling import check_ids
-from .cache import Vectors, replace_file
+from .cache import Vectors
 
 if TYPE_CHECKING:
     from .interactions import Interactions
@@ -254,7 +255,7 @@ class Encoder(ABC):
         weights = save({name: np.ascontiguousarray(array) for name, array in self._weights().items()})
         digest = hashlib.sha256(weights).hexdigest()
         file = folder / f"weights-{digest[:12]}.safetensors"
-        replace_file(file, weights)
+        write_whole(file, weights)
         content = self._header() | {
             "settings": {name: str(v) if v == np.inf else v for name, v in dataclasses.asdict(self.settings).items()},
             "fingerprint": self.items.fingerprint,
@@ -263,7 +264,7 @@ class Encoder(ABC):
             "sha256": digest,
         }
         # The JSON names the weights, so that it never stands beside those of another fit.
-        replace_file(folder / ENCODER_FILE, (json.dumps(content, indent=1) + "\n").encode())
+        write_whole(folder / ENCODER_FILE, json.dumps(content, indent=1) + "\n")
         for other in folder.glob("weights-*.safetensors"):
             if other != file:
                 other.unlink()

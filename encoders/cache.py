@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
 import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -15,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+from ..envs.files import write_whole
 
 Vectors = NDArray[np.float32]
 
@@ -73,7 +73,7 @@ class VectorCache:
         vectors = np.stack(list(known.values()))
         metadata = {"format": _FORMAT, "identity": self._identity, "checksum": _checksum((digests, vectors))}
         try:
-            replace_file(self.path, save({"digests": digests, "vectors": vectors}, metadata))
+            write_whole(self.path, save({"digests": digests, "vectors": vectors}, metadata))
         except OSError as error:
             _log.warning("%s cannot be written (%s); its vectors are computed again next time", self.path, error)
 
@@ -104,17 +104,4 @@ def _checksum(arrays: Iterable[NDArray[np.generic]]) -> str:
     return f"{crc:08x}"
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that its name always stands for a whole one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+replace_file = write_whole

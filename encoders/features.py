@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.preprocessing import OneHotEncoder
 
-from .cache import replace_file
+from ..envs.files import write_whole
 from .interactions import Interactions, LogError
 
 INACTIVITY_DAYS = 30.0 / 1440.0  # without a row, after which a session is over, where the log names no sessions
@@ -151,7 +151,7 @@ class Standardiser:
 
     def save(self, path: str | Path) -> None:
         """Write as JSON."""
-        replace_file(Path(path), (json.dumps({"kind": "standardiser", **asdict(self)}, indent=1) + "\n").encode())
+        write_whole(Path(path), json.dumps({"kind": "standardiser", **asdict(self)}, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -210,7 +210,7 @@ class Categories:
     def save(self, path: str | Path) -> None:
         """Write as JSON."""
         content = {"kind": "categories", "names": self.names, "categories": self.categories}
-        replace_file(Path(path), (json.dumps(content, indent=1) + "\n").encode())
+        write_whole(Path(path), json.dumps(content, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

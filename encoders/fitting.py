@@ -21,8 +21,8 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
+from ..envs.files import write_whole
 from .base import EncoderError, Report, Settings, quiet
-from .cache import replace_file
 
 Score = Callable[[], float]
 
@@ -216,7 +216,7 @@ def _begin(folder: Path, about: Mapping[str, Any]) -> list[dict[str, float]] | N
     for old in folder.glob("checkpoint-*"):
         shutil.rmtree(old)
     try:
-        replace_file(file, json.dumps({"digest": digest, "about": about}, indent=1).encode())
+        write_whole(file, json.dumps({"digest": digest, "about": about}, indent=1))
     except OSError as error:
         raise EncoderError(f"{folder} cannot be written ({error}). Fix: give a folder that can") from error
     return None
@@ -236,9 +236,9 @@ def _last_checkpoint(folder: Path) -> str | None:
 def _finish(folder: Path, network: torch.nn.Module, curve: list[dict[str, float]]) -> None:
     """Keep the weights and the curve, in place of the checkpoints."""
     weights = {name: weight.detach().clone().contiguous() for name, weight in network.state_dict().items()}
-    replace_file(folder / _FINAL, save(weights))
+    write_whole(folder / _FINAL, save(weights))
     note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
-    replace_file(folder / _NOTE, json.dumps({**note, "curve": curve}, indent=1).encode())
+    write_whole(folder / _NOTE, json.dumps({**note, "curve": curve}, indent=1))
     for old in folder.glob("checkpoint-*"):
         shutil.rmtree(old)
 

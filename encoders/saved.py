@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from ..envs.files import write_whole
 from .base import EncoderError
-from .cache import replace_file
 
 _FORMAT = "longplay model 1"
 
@@ -32,7 +32,7 @@ class Saved:
         # Rows one after the other: safetensors writes memory as it lies.
         arrays = {name: np.array(getattr(self, name), np.float64, order="C") for name in names}
         metadata = {"format": _FORMAT, "kind": type(self).__name__, "sha256": _digest(type(self).__name__, arrays)}
-        replace_file(Path(path), save(arrays, metadata))
+        write_whole(Path(path), save(arrays, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

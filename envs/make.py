@@ -14,6 +14,7 @@ from .films import load_films
 from .news import load_news
 from .params import Scenario, ScenarioError
 from .retriever import Retriever
+from .scoring import Scorer
 from .shop import load_products
 from .social import load_posts
 from .tiny import load_tiny
@@ -106,7 +107,7 @@ def make_vector_env(
     dynamics_strength
         0 decouples the present from the future, 1 is the scenario, above 1 is stress; see `Scenario.with_strength`.
     action
-        ``"items"``, ``"candidates"``, ``"query"`` or ``"weights"``; see `longplay.envs.wrappers`.
+        ``"items"``, ``"candidates"``, ``"query"``, ``"weights"`` or ``"presets"``; see `longplay.envs.wrappers`.
     candidates
         Add candidates to the observation; the actions other than ``"items"`` always do.
     item_vectors
@@ -126,5 +127,5 @@ def make_vector_env(
         )
     env = Retriever(env, item_vectors)
     if action != "items":
-        env = MappedAction(env, make_action_map(action, world, env.count, item_vectors))
+        env = MappedAction(env, make_action_map(action, Scorer(world, item_vectors), env.count))
     return env

@@ -5,6 +5,8 @@ span what rankers are commonly asked for: one signal alone, relevance mixed with
 from what was consumed most recently. Round numbers, none of them tuned.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,7 +36,11 @@ PRESETS: dict[str, dict[str, float]] = {
 }
 
 
-def preset_weights() -> NDArray[np.float32]:
-    """(P, 10) weights, a row a preset, in the orders of `PRESETS` and `WEIGHTS`."""
-    rows = [[rule.get(name, 0.0) for name in WEIGHTS] for rule in PRESETS.values()]
+def preset_weights(names: Sequence[str] = WEIGHTS) -> NDArray[np.float32]:
+    """(P, F + 1) weights, a row a preset, in the orders of `PRESETS` and `names`.
+
+    Scores that a `longplay.envs.scoring.Scorer` adds to the features are presets of their own, after the others.
+    """
+    more = [{name: 1.0} for name in names if name not in WEIGHTS]
+    rows = [[rule.get(name, 0.0) for name in names] for rule in (*PRESETS.values(), *more)]
     return np.array(rows, np.float32)

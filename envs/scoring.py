@@ -28,6 +28,7 @@ FEATURES = (
 WEIGHTS = (*FEATURES, "variety")  # the last weight takes points off an item for each item of its main topic above it
 # Another feature: from observations and the features (B, M, 9) of `FEATURES` to (B, M), whatever made it.
 Score = Callable[[Observation, NDArray[np.float32]], NDArray[np.float32]]
+BLOCK = 512  # users whose pooled histories stay in the processor's cache
 EXPOSURE_DAYS = 0.25  # the decay that the feature "exposed" assumes; the users' own is hidden and differs
 
 
@@ -71,20 +72,18 @@ class Scorer:
         """(B, M, F) features of the candidates, in the order of `names`, unscaled."""
         candidates = observation["candidates"]
         out = np.zeros((*candidates.shape, len(FEATURES)), np.float32)
-        _features_all(
-            self.vectors,
-            self.topics,
-            self.static,
-            observation["history_ids"],
-            observation["history_completion"],
-            observation["history_age"],
-            observation["context"],
-            observation["profile"],
-            candidates,
-            out,
-        )
+        _features_all(*self._visible(observation), out)
         more = [score(observation, out)[:, :, None] for score in self.scores.values()]
         return np.concatenate([out, *more], axis=2, dtype=np.float32) if more else out
+
+    def _visible(self, observation: Observation) -> tuple[NDArray[np.float32], ...]:
+        """What features are made of: tables of the items, what is known of the users, similarity of the candidates."""
+        ids, completion, age = (observation[f"history_{name}"] for name in ("ids", "completion", "age"))
+        candidates = observation["candidates"]
+        similarity = np.empty(candidates.shape, np.float32)
+        _similarity_all(self.vectors, ids, completion, age, candidates, similarity)
+        users = (ids, completion, age, observation["context"], observation["profile"], candidates, similarity)
+        return self.topics, self.static, *users
 
     def weighted(self, observation: Observation, weights: NDArray[np.floating]) -> NDArray[np.int64]:
         """Slates (B, K) of the best candidates by ``Σ_f w_f·z_f``, features standardised over the user's candidates.
@@ -95,9 +94,15 @@ class Scorer:
             (B, F + 1) in [−1, 1], in the order of `weights`. The last, if positive, is the penalty, in standard
             deviations of the score, for each item of the same main topic already in the slate.
         """
-        scores = np.zeros(observation["candidates"].shape, np.float32)
-        _score_all(self.features(observation), observation["candidates"], np.asarray(weights, np.float32), scores)
-        return self.fill(observation, scores, np.maximum(weights[:, -1], 0.0), cap=self.slots)
+        taken, cap = np.asarray(weights, np.float32), self.slots
+        penalty = np.maximum(weights[:, -1], 0.0)
+        if self.scores:
+            scores = np.zeros(observation["candidates"].shape, np.float32)
+            _score_all(self.features(observation), observation["candidates"], taken, scores)
+            return self.fill(observation, scores, penalty, cap)
+        out = np.zeros((len(taken), cap), np.int64)
+        _weighted_all(*self._visible(observation), taken, self.main_topic, np.asarray(penalty, np.float32), cap, out)
+        return out
 
     def fill(
         self, observation: Observation, scores: NDArray[np.float32], penalty: NDArray[np.floating], cap: int
@@ -130,8 +135,78 @@ def _inner(a: np.ndarray, b: np.ndarray) -> np.float32:
 
 
 @loop
-def _features_all(
+def _similarity_all(
     vectors: np.ndarray,
+    history: np.ndarray,
+    completion: np.ndarray,
+    age: np.ndarray,
+    candidates: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Inner products of the pooled history and the candidates' vectors into `out` (B, M).
+
+    In large batches many users have an item among their candidates: taken item by item, its vector is read from memory
+    once for all of them.
+    """
+    size = min(len(candidates), BLOCK)
+    pooled = np.zeros((size, vectors.shape[1]), np.float32)
+    for first in range(0, len(candidates), BLOCK):
+        part, found = candidates[first : first + BLOCK], out[first : first + BLOCK]
+        pooled[:] = 0.0
+        for b in range(len(part)):
+            user = (history[first + b], completion[first + b], age[first + b])
+            pool_row(vectors[1:], *user, 1.0 / HALF_LIFE_ITEMS, 1.0 / HALF_LIFE_DAYS, pooled[b])
+        if len(part) * part.shape[1] < len(vectors):
+            for b in range(len(part)):
+                for m in range(part.shape[1]):
+                    found[b, m] = _inner(pooled[b], vectors[int(part[b, m])])
+        else:
+            places, ends = _places_of_items(part, len(vectors))
+            place = 0
+            for item in range(len(vectors)):
+                while place < ends[item]:
+                    b = places[place] // part.shape[1]
+                    m = places[place] % part.shape[1]
+                    found[b, m] = _inner(pooled[b], vectors[item])
+                    place += 1
+
+
+@loop
+def _places_of_items(candidates: np.ndarray, items: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places in `candidates`, flat, in the order of item numbers, and where those of each item end: counting sort."""
+    ends = np.zeros(items + 1, np.int64)
+    for b in range(len(candidates)):
+        for m in range(candidates.shape[1]):
+            ends[int(candidates[b, m]) + 1] += 1
+    for item in range(items):
+        ends[item + 1] += ends[item]
+    places = np.empty(candidates.size, np.int64)
+    for b in range(len(candidates)):
+        for m in range(candidates.shape[1]):
+            item = int(candidates[b, m])
+            places[ends[item]] = b * candidates.shape[1] + m
+            ends[item] += 1
+    return places, ends
+
+
+@njit(nogil=True, fastmath=True)
+def _describe(
+    static: np.ndarray, topics: np.ndarray, known: np.ndarray, candidates: np.ndarray, out: np.ndarray
+) -> None:
+    """The visible attributes, and inner products of the topics with the rows of `known` (4, G), into `out` (M, F)."""
+    for m in range(len(candidates)):
+        item = int(candidates[m])
+        for s in range(4):
+            out[m, 1 + s] = static[item, s]
+        for k in range(4):
+            total = np.float32(0.0)
+            for g in range(known.shape[1]):
+                total += known[k, g] * topics[item, g]
+            out[m, 5 + k] = total
+
+
+@loop
+def _features_row(
     topics: np.ndarray,
     static: np.ndarray,
     history: np.ndarray,
@@ -140,57 +215,120 @@ def _features_all(
     context: np.ndarray,
     profile: np.ndarray,
     candidates: np.ndarray,
+    similarity: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    pooled = np.zeros(vectors.shape[1], np.float32)
-    familiar = np.zeros(topics.shape[1], np.float32)
-    exposed = np.zeros(topics.shape[1], np.float32)
-    nothing = np.zeros(topics.shape[1], np.float32)
+    """Of one user, into `out` (M, F); all tables have a row of zeros for no candidate."""
+    known = np.zeros((4, topics.shape[1]), np.float32)  # profile, familiar, exposed and last consumed topics
+    known[0] = profile
+    for h in range(len(history)):
+        item = int(history[h])
+        if item > 0:
+            recent = np.float32(np.exp(-age[h] / EXPOSURE_DAYS))
+            for g in range(known.shape[1]):
+                known[1, g] += completion[h] * topics[item, g]
+                known[2, g] += recent * topics[item, g]
+    # The session's last item is the most recent of the history, if anything was consumed in this session.
+    if age[0] * 1440.0 < context[1]:
+        known[3] = topics[int(history[0])]
+    out[:, 0] = similarity
+    _describe(static, topics, known, candidates, out)
+
+
+@loop
+def _features_all(
+    topics: np.ndarray,
+    static: np.ndarray,
+    history: np.ndarray,
+    completion: np.ndarray,
+    age: np.ndarray,
+    context: np.ndarray,
+    profile: np.ndarray,
+    candidates: np.ndarray,
+    similarity: np.ndarray,
+    out: np.ndarray,
+) -> None:
     for b in range(len(candidates)):
-        pooled[:] = 0.0
-        pool_row(vectors[1:], history[b], completion[b], age[b], 1.0 / HALF_LIFE_ITEMS, 1.0 / HALF_LIFE_DAYS, pooled)
-        familiar[:] = 0.0
-        exposed[:] = 0.0
-        for h in range(history.shape[1]):
-            item = int(history[b, h])
-            if item > 0:
-                recent = np.float32(np.exp(-age[b, h] / EXPOSURE_DAYS))
-                for g in range(len(familiar)):
-                    familiar[g] += completion[b, h] * topics[item, g]
-                    exposed[g] += recent * topics[item, g]
-        # The session's last item is the most recent of the history, if anything was consumed in this session.
-        consumed = age[b, 0] * 1440.0 < context[b, 1]
-        last = topics[int(history[b, 0])] if consumed else nothing
-        for m in range(candidates.shape[1]):
-            item = int(candidates[b, m])
-            if item > 0:
-                row = out[b, m]
-                row[0] = _inner(pooled, vectors[item])
-                for s in range(4):
-                    row[1 + s] = static[item, s]
-                row[5] = _inner(profile[b], topics[item])
-                row[6] = _inner(familiar, topics[item])
-                row[7] = _inner(exposed, topics[item])
-                row[8] = _inner(last, topics[item])
+        user = (history[b], completion[b], age[b], context[b], profile[b], candidates[b], similarity[b])
+        _features_row(topics, static, *user, out[b])
+
+
+@loop
+def _score_row(features: np.ndarray, candidates: np.ndarray, weights: np.ndarray, scores: np.ndarray) -> None:
+    """Weighted sums of one user's standardised features (M, F), added to `scores` (M,)."""
+    real = candidates > 0
+    count = max(real.sum(), 1)
+    mean = np.zeros(features.shape[1])
+    spread = np.zeros(features.shape[1])
+    for m in range(len(real)):
+        if real[m]:
+            for f in range(len(mean)):
+                mean[f] += features[m, f]
+    for f in range(len(mean)):
+        mean[f] /= count
+    for m in range(len(real)):
+        if real[m]:
+            for f in range(len(mean)):
+                spread[f] += (features[m, f] - mean[f]) ** 2
+    for f in range(len(mean)):
+        spread[f] = np.sqrt(spread[f] / count)
+        if spread[f] > 1e-6:
+            for m in range(len(real)):
+                scores[m] += weights[f] * np.float32((features[m, f] - mean[f]) / spread[f])
 
 
 @loop
 def _score_all(features: np.ndarray, candidates: np.ndarray, weights: np.ndarray, scores: np.ndarray) -> None:
     for b in range(len(features)):
-        real = candidates[b] > 0
-        count = max(real.sum(), 1)
-        for f in range(features.shape[2]):
-            total = 0.0
-            for m in range(len(real)):
-                total += features[b, m, f] if real[m] else 0.0
-            mean = total / count
-            square = 0.0
-            for m in range(len(real)):
-                square += (features[b, m, f] - mean) ** 2 if real[m] else 0.0
-            spread = np.sqrt(square / count)
-            if spread > 1e-6:
-                for m in range(len(real)):
-                    scores[b, m] += weights[b, f] * np.float32((features[b, m, f] - mean) / spread)
+        _score_row(features[b], candidates[b], weights[b], scores[b])
+
+
+@loop
+def _fill_row(
+    candidates: np.ndarray,
+    history: np.ndarray,
+    main_topic: np.ndarray,
+    scores: np.ndarray,
+    penalty: float,
+    cap: int,
+    topics: int,
+    seen: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """One user's slate into `out` (K,); `seen` (N + 1,) is zero, and is left so."""
+    count = len(candidates)
+    real = scores[candidates > 0]
+    step = penalty * (max(real.std(), 1e-9) if len(real) else 1e-9)
+    left = np.empty(count)
+    topic = np.empty(count, np.int32)
+    for h in range(len(history)):
+        seen[int(history[h])] += 1
+    for m in range(count):
+        item = int(candidates[m])
+        topic[m] = main_topic[item]
+        left[m] = scores[m] if item > 0 else -np.inf
+        for _ in range(seen[item]):
+            left[m] -= 1e6
+    for h in range(len(history)):
+        seen[int(history[h])] = 0
+    used = np.zeros(topics)
+    off = np.zeros(topics)
+    full = np.zeros(topics)
+    for k in range(len(out)):
+        best = -1
+        value = -np.inf
+        for m in range(count):
+            mine = left[m] - off[topic[m]] - full[topic[m]]
+            if mine > value:
+                value = mine
+                best = m
+        if best < 0:
+            break
+        out[k] = int(candidates[best])
+        used[topic[best]] += 1
+        off[topic[best]] = step * used[topic[best]]
+        full[topic[best]] = 1e8 if used[topic[best]] >= cap else 0.0
+        left[best] = -np.inf
 
 
 @loop
@@ -204,36 +342,35 @@ def _fill_all(
     topics: int,
     out: np.ndarray,
 ) -> None:
-    count = candidates.shape[1]
-    left = np.zeros(count)
-    used = np.zeros(topics, np.int64)
+    seen = np.zeros(len(main_topic), np.int16)
     for b in range(len(candidates)):
-        used[:] = 0
-        real = scores[b][candidates[b] > 0]
-        spread = max(real.std(), 1e-9) if len(real) else 1e-9
-        for m in range(count):
-            left[m] = scores[b, m]
-            item = int(candidates[b, m])
-            for h in range(history.shape[1]):
-                if history[b, h] == item:
-                    left[m] -= 1e6
-            if item == 0:
-                left[m] = -np.inf
-        for k in range(out.shape[1]):
-            best = -1
-            value = -np.inf
-            for m in range(count):
-                if left[m] > -np.inf:
-                    topic = main_topic[int(candidates[b, m])]
-                    mine = left[m] - penalty[b] * spread * used[topic]
-                    if used[topic] >= cap:
-                        mine -= 1e8
-                    if mine > value:
-                        value = mine
-                        best = m
-            if best < 0:
-                break
-            item = int(candidates[b, best])
-            out[b, k] = item
-            used[main_topic[item]] += 1
-            left[best] = -np.inf
+        _fill_row(candidates[b], history[b], main_topic, scores[b], penalty[b], cap, topics, seen, out[b])
+
+
+@loop
+def _weighted_all(
+    topics: np.ndarray,
+    static: np.ndarray,
+    history: np.ndarray,
+    completion: np.ndarray,
+    age: np.ndarray,
+    context: np.ndarray,
+    profile: np.ndarray,
+    candidates: np.ndarray,
+    similarity: np.ndarray,
+    weights: np.ndarray,
+    main_topic: np.ndarray,
+    penalty: np.ndarray,
+    cap: int,
+    out: np.ndarray,
+) -> None:
+    """Features, scores and slates, user by user, so that what lies between stays in the processor's cache."""
+    features = np.zeros((candidates.shape[1], weights.shape[1] - 1), np.float32)
+    scores = np.zeros(candidates.shape[1], np.float32)
+    seen = np.zeros(len(main_topic), np.int16)
+    for b in range(len(candidates)):
+        user = (history[b], completion[b], age[b], context[b], profile[b], candidates[b], similarity[b])
+        _features_row(topics, static, *user, features)
+        scores[:] = 0.0
+        _score_row(features, candidates[b], weights[b], scores)
+        _fill_row(candidates[b], history[b], main_topic, scores, penalty[b], cap, topics.shape[1], seen, out[b])

@@ -25,9 +25,8 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from .engine import Observation
-from .presets import PRESETS, preset_weights
+from .presets import preset_weights
 from .scoring import Scorer
-from .world import World
 
 ACTIONS = ("items", "candidates", "query", "weights", "presets")
 
@@ -46,8 +45,8 @@ class ActionMap(Protocol):
 class CandidateMap:
     """Actions are K indices of the M candidates, best position first."""
 
-    def __init__(self, world: World, candidates: int) -> None:
-        self.space = gym.spaces.MultiDiscrete([candidates] * world.scenario.shape.slate)
+    def __init__(self, slots: int, candidates: int) -> None:
+        self.space = gym.spaces.MultiDiscrete([candidates] * slots)
         self.count = candidates
 
     def __call__(self, observation: Observation, actions: NDArray[Any]) -> NDArray[np.int64]:
@@ -92,8 +91,8 @@ class PresetMap:
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
-        self.weights = preset_weights()
-        self.space = gym.spaces.Discrete(len(PRESETS))
+        self.weights = preset_weights(scorer.weights)
+        self.space = gym.spaces.Discrete(len(self.weights))
 
     def __call__(self, observation: Observation, actions: NDArray[Any]) -> NDArray[np.int64]:
         """Score the candidates by the preset's weights."""
@@ -124,12 +123,20 @@ def check_box(actions: Any, space: gym.spaces.Box, users: int, name: str) -> NDA
     return np.clip(array, -1.0, 1.0)
 
 
-def make_action_map(action: str, world: World, candidates: int, item_vectors: NDArray[np.float32]) -> ActionMap:
-    """The map of an action named ``"candidates"``, ``"query"``, ``"weights"`` or ``"presets"``."""
+def make_action_map(action: str, scorer: Scorer, candidates: int) -> ActionMap:
+    """The map of an action named ``"candidates"``, ``"query"``, ``"weights"`` or ``"presets"``.
+
+    Parameters
+    ----------
+    scorer
+        For features and slates; scores of fitted models that it adds are weighted, too.
+    candidates
+        M.
+    """
     if action == "candidates":
-        return CandidateMap(world, candidates)
+        return CandidateMap(scorer.slots, candidates)
     maps: dict[str, Callable[[Scorer], ActionMap]] = {"query": QueryMap, "weights": WeightMap, "presets": PresetMap}
-    return maps[action](Scorer(world, item_vectors))
+    return maps[action](scorer)
 
 
 class MappedAction(VectorWrapper):

@@ -29,8 +29,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numba import njit
 
-from longplay.agents.training import write_text
 from longplay.envs.env import SlateVectorEnv
+from longplay.envs.files import write_whole
 from longplay.envs.make import make_world
 from longplay.envs.world import World
 from longplay.scripts import peers, speed_tables
@@ -223,7 +223,7 @@ def main(args: Arguments) -> None:
             figures["peers"], figures["skipped"] = peers.measure_all(args.seconds, args.rounds)
         speed_tables.peers(figures["peers"], figures["skipped"], [row for row in figures["speeds"] if "step" in row])
     if args.json is not None:
-        write_text(args.json, json.dumps(figures, indent=1))
+        write_whole(args.json, json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

@@ -26,11 +26,11 @@ from transformers.utils import logging
 
 from longplay.agents.sb3 import SlateVecEnv
 from longplay.agents.setup import RunConfig, Setting, training_env
-from longplay.agents.training import write_text
 from longplay.encoders.cache import VectorCache, Vectors, text_key
 from longplay.encoders.model_folder import ModelFolder
 from longplay.encoders.state import StateEncoder
 from longplay.encoders.text import TextEncoder
+from longplay.envs.files import write_whole
 from longplay.scripts.common import command_line, console, prepare, set_threads
 from longplay.scripts.speed_tables import show
 
@@ -226,7 +226,7 @@ def main(args: Arguments) -> None:
         figures["states"] = {name: state_share(encoder, args.setting, args.users) for name, encoder in states.items()}
     report(figures, args)
     if args.json is not None:
-        write_text(args.json, json.dumps(figures, indent=1))
+        write_whole(args.json, json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

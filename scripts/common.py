@@ -16,7 +16,7 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from ..agents.setup import Setting
-from ..agents.training import write_text
+from ..envs.files import replacing, write_whole
 
 console = Console(highlight=False)
 RUNS = Path("runs")
@@ -76,8 +76,7 @@ def begin_study(folder: Path, study: dict[str, Any]) -> None:
     """
     file = folder / "study.json"
     if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(study, indent=1))
+        write_whole(file, json.dumps(study, indent=1))
     before = json.loads(file.read_text(encoding="utf-8"))
     for key, value in study.items():
         if before.get(key) != value:
@@ -86,19 +85,15 @@ def begin_study(folder: Path, study: dict[str, Any]) -> None:
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a Parquet file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    table.to_parquet(temporary, index=False)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False)
 
 
 def write_figure(figure: Figure, path: Path) -> bytes:
     """Write a PNG file whole or not at all; returns its bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(path)
+    write_whole(path, buffer.getvalue())
     return buffer.getvalue()
 
 

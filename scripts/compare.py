@@ -2,12 +2,14 @@
 
     python scripts/compare.py --name first --runs my-ppo my-myopic-ppo
     python scripts/compare.py --name control --env longplay/Control-v0
+    python scripts/compare.py --name more --rules similarity fatigue linucb als --rule-trials 20 --rules-folder rules
 
 Rules are tuned on validation users, everything is played by test users. Writes runs/NAME: report.html (self-contained),
 results.parquet (one row a policy, seed and user), config.toml.
 """
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import pandas as pd
 import tomli_w
@@ -19,13 +21,16 @@ from rich.table import Table
 import longplay
 from longplay.agents.compare import flat, grouped, learned, play, references, rules, summary
 from longplay.agents.evaluate import held_out_users
+from longplay.agents.linear_oracle import LinearOracle
 from longplay.agents.names import one_of
 from longplay.agents.report import retention_picture, write_report
+from longplay.agents.rules import QUICK, RULES
 from longplay.agents.setup import Setting
 from longplay.agents.stats import Interval
 from longplay.agents.tracking import MODES, Tracker
-from longplay.agents.training import write_text
-from longplay.scripts.common import command_line, console, prepare, run_name
+from longplay.agents.tuning import TRIALS
+from longplay.envs.files import write_whole
+from longplay.scripts.common import command_line, console, prepare, run_name, write_table
 
 
 @dataclass
@@ -36,6 +41,15 @@ class Arguments:
     """Folder below runs/ that the comparison is written to."""
     runs: tuple[str, ...] = ()
     """Names of training runs; those that differ in the seed alone are one method."""
+    rules: tuple[str, ...] = QUICK
+    """Rules that take part, similarity among them; beside the quick ones, which are the default, there are linucb,
+    lints, personal-linucb, personal-lints, user-knn, item-knn, als, tower-heads and lightgcn."""
+    rule_trials: int = TRIALS
+    """Options that are tried of each rule that has any."""
+    rules_folder: str | None = None
+    """Folder below runs/ that keeps the tuned rules; those there of the same search are not tuned again."""
+    linear: Path | None = None
+    """JSON file of a linear oracle's weights, which then takes part as a reference."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
     users: int = 500
     """Test users that every policy plays."""
@@ -48,32 +62,37 @@ class Arguments:
 def main(args: Arguments) -> None:
     """Play, summarise, write."""
     one_of("track", args.track, MODES)
+    check_rules(args)
     folder, setting = run_name(args.name), args.setting
+    kept = None if args.rules_folder is None else run_name(args.rules_folder)
     trained = [run_name(run) for run in args.runs]
     grouped(setting, trained)  # refuses what cannot be compared before anything slow happens
     held_out_users(setting.world, "test", args.users)
     held_out_users(setting.world, "validation", args.validation_users, field="validation_users")
+    linear = None if args.linear is None else LinearOracle.load(args.linear, setting.world)
     prepare(setting)
     policies = learned(setting, trained)
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as progress:
         task = progress.add_task("rules", total=None)
-        ruled = rules(setting, args.validation_users, lambda what: progress.update(task, description=what))
+
+        def say(what: str) -> None:
+            progress.update(task, description=what)
+
+        ruled = rules(setting, args.validation_users, say, args.rules, args.rule_trials, kept)
         progress.update(task, total=1.0)
-        contestants = [*ruled, *policies, *references(setting)]
+        contestants = [*ruled, *policies, *references(setting, linear)]
 
         def show(name: str, share: float) -> None:
             progress.update(task, description=f"test users: {name}", completed=share)
 
         results = play(setting, contestants, args.users, show)
     frame = summary(results, contestants)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "results.parquet.tmp"
-    results.to_parquet(temporary, index=False)
-    temporary.replace(folder / "results.parquet")
-    config = {"longplay": longplay.__version__, **{k: v for k, v in asdict(args).items() if k != "setting"}}
-    config["runs"] = list(args.runs)
+    write_table(results, folder / "results.parquet")
+    config = {"longplay": longplay.__version__, **asdict(args), "runs": list(args.runs), "rules": list(args.rules)}
+    config |= {} if args.linear is None else {"linear": str(args.linear)}
+    config = {key: value for key, value in config.items() if value is not None}
     config["setting"] = {key: value for key, value in asdict(setting).items() if value is not None}
-    write_text(folder / "config.toml", tomli_w.dumps(config))
+    write_whole(folder / "config.toml", tomli_w.dumps(config))
     report = write_report(folder, frame, results, trained, config)
     with Tracker(args.track, folder, "compare", config) as tracker:
         tracker.log(flat(frame))
@@ -83,6 +102,18 @@ def main(args: Arguments) -> None:
     for table in tables(frame, args.users, setting.world.scenario.params.horizon_days):
         console.print(table)
     console.print(f"report: {report}", soft_wrap=True)
+
+
+def check_rules(args: Arguments) -> None:
+    """Refuse rules that could not be compared."""
+    for name in args.rules:
+        one_of("rules", name, RULES)
+    if "similarity" not in args.rules or len(set(args.rules)) < len(args.rules):
+        raise ValueError(
+            f"rules = {list(args.rules)} must be different ones, and similarity, which all is compared with, among them"
+        )
+    if args.rule_trials < 1:
+        raise ValueError(f"rule_trials = {args.rule_trials} is out of range; allowed: from 1, which tries the defaults")
 
 
 def tables(frame: pd.DataFrame, users: int, days: float) -> list[Table]:

@@ -33,10 +33,11 @@ from longplay.agents.references import MyopicOracle
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.agents.stats import Interval, bootstrap_difference
 from longplay.agents.tracking import MODES
-from longplay.agents.training import write_text
+from longplay.envs.files import write_whole
 from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, write_figure, write_table
 from longplay.scripts.jobs import Job, train_all
 
+NAMES = ("similarity", "static-cap", "minutes")  # of the rules, as `RULES` of `longplay.agents.rules` has them
 RULES = ("greedy similarity", "static cap", "greedy minutes")
 ORACLE, AHEAD, TWIN = "myopic oracle", "PPO", "PPO γ=0"
 POLICIES = (*RULES, ORACLE, AHEAD, TWIN)
@@ -142,7 +143,11 @@ def play_missing(args: Arguments, strength: float, setting: Setting, show: Calla
         return
     agents: dict[str, Agent] = {ORACLE: MyopicOracle(setting.world)}
     if any(p in RULES for p, _ in missing):
-        found = rules(setting, args.validation_users, lambda what: show(f"strength {strength:g}: {what}", 0.0))
+
+        def say(what: str) -> None:
+            show(f"strength {strength:g}: {what}", 0.0)
+
+        found = rules(setting, args.validation_users, say, NAMES)
         agents |= {contestant.name: contestant.agents[0] for contestant in found}
     evaluator = Evaluator(
         setting.world, setting.item_vectors, held_out_users(setting.world, "test", args.users), TEST_LUCK
@@ -225,7 +230,7 @@ def write_picture(folder: Path, frame: pd.DataFrame, results: pd.DataFrame) -> N
         axes.legend(fontsize=8)
         axes.grid(alpha=0.3)
     picture = base64.b64encode(write_figure(figure, folder / "dial.png")).decode()
-    write_text(
+    write_whole(
         folder / "dial.html",
         "<!doctype html><html lang=en><meta charset=utf-8><title>longplay: the dial</title>"
         "<body style='font:15px/1.5 system-ui,sans-serif;max-width:1280px;margin:2rem auto'>"

@@ -28,7 +28,6 @@ from safetensors.numpy import save
 
 from longplay.agents.names import one_of
 from longplay.encoders.base import Encoder
-from longplay.encoders.cache import replace_file
 from longplay.encoders.cells import TimeUnit
 from longplay.encoders.evaluation import evaluate
 from longplay.encoders.interactions import Interactions
@@ -36,6 +35,7 @@ from longplay.encoders.registry import ENCODERS
 from longplay.encoders.splits import Split, hold_back, split
 from longplay.encoders.study import Source, collected_source, table_source
 from longplay.encoders.text import TextEncoder
+from longplay.envs.files import write_whole
 from longplay.scripts.common import command_line, console, run_name, set_threads
 
 MEASURES = {"recall": "recall@10", "ndcg": "nDCG@10", "auc": "AUC", "click_through": "click-through"}
@@ -91,8 +91,8 @@ def main(args: Arguments) -> None:
         shutil.rmtree(folder / training, ignore_errors=True)
     now = float(np.nextafter(source.log.time.max(), np.inf))
     users = encoder.encode(source.log.histories(np.arange(source.log.users), now))
-    replace_file(folder / "vectors.safetensors", save({"items": encoder.item_vectors, "users": users}))
-    replace_file(folder / "measures.json", json.dumps(measured, indent=1).encode())
+    write_whole(folder / "vectors.safetensors", save({"items": encoder.item_vectors, "users": users}))
+    write_whole(folder / "measures.json", json.dumps(measured, indent=1))
     console.print(table(measured))
     console.print(
         f"encoder: {folder}; vectors: {len(users):,} users, {len(source.items):,} items, {encoder.width} wide"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from longplay.agents.training import write_text
 from longplay.encoders.study import Source, collected_source, ratings_source, stamp
 from longplay.encoders.text import TextEncoder
+from longplay.envs.files import write_whole
 from longplay.scripts.common import console, set_threads
 
 
@@ -49,7 +49,7 @@ def run_all(workers: int, title: str, work: Work, folder: Path, asked: Sequence[
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(title, total=len(asked), completed=len(asked) - len(missing))
         for job, said in finished(workers, work, folder, missing):
-            write_text(cell(folder, *job) / "stamp.txt", stamps[job[:2]])
+            write_whole(cell(folder, *job) / "stamp.txt", stamps[job[:2]])
             progress.console.print(f"{title}: {job[0].source} {job[1]} {job[2]}: {said}")
             progress.advance(task)
 

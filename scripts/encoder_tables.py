@@ -9,8 +9,8 @@ from rich import box
 from rich.table import Table
 
 from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_incomplete
-from longplay.agents.training import write_text
 from longplay.encoders.study import WITH_TEXT
+from longplay.envs.files import write_whole
 
 FROZEN, FLOOR = "pooled", "popularity"  # what trained encoders are compared with
 MEASURES = {"recall": "recall@10", "ndcg": "nDCG@10", "auc": "AUC"}
@@ -112,4 +112,4 @@ def write(frames: Sequence[pd.DataFrame], path: Path) -> None:
         rule = "|" + "|".join(["---", *["---:"] * (len(frame.columns) - 1)]) + "|"
         body = ["| " + " | ".join(map(str, row)) + " |" for row in frame.to_numpy()]
         parts.append("\n".join([f"**{frame.attrs['title']}**", "", head, rule, *body]))
-    write_text(path, "\n\n".join(parts) + "\n")
+    write_whole(path, "\n\n".join(parts) + "\n")

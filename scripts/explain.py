@@ -21,7 +21,6 @@ from longplay.agents.collect import make_env
 from longplay.agents.logging_policy import make_policy
 from longplay.agents.names import one_of
 from longplay.agents.setup import Setting
-from longplay.agents.training import write_text
 from longplay.encoders import Encoder, Items, PooledHistory, TextHistory
 from longplay.encoders.base import Histories
 from longplay.encoders.explain import Explanation, TextEffects, explain, to_table
@@ -29,6 +28,7 @@ from longplay.encoders.figures import explanation_figure, shorten
 from longplay.encoders.interactions import Interactions
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.encoders.study import collected_source
+from longplay.envs.files import write_whole
 from longplay.envs.titles import title_of
 from longplay.scripts.common import RUNS, command_line, console, prepare, run_name, set_threads, write_figure
 
@@ -78,8 +78,8 @@ def main(args: Arguments) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_figure(explanation_figure(explanations), path.with_name(path.name + ".png"))
     content = {"arguments": asdict(args), "explanations": [one.to_dict() for one in explanations]}
-    write_text(path.with_name(path.name + ".json"), json.dumps(content, indent=1))
-    write_text(path.with_name(path.name + ".csv"), to_table(explanations).to_csv(index=False))
+    write_whole(path.with_name(path.name + ".json"), json.dumps(content, indent=1))
+    write_whole(path.with_name(path.name + ".csv"), to_table(explanations).to_csv(index=False))
     _print(explanations, f"user {user}, recommended by {args.encoder}")
     console.print(f"{path}.png, {path}.json, {path}.csv", soft_wrap=True)
 

@@ -25,7 +25,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from longplay.agents.distances import ccdf_of, survival_points
-from longplay.agents.training import write_text
+from longplay.envs.files import write_whole
 from longplay.envs.make import as_scenario
 from longplay.scripts.common import command_line, console, run_name, set_threads
 from longplay.scripts.signatures import Arguments as Simulation
@@ -165,9 +165,9 @@ class Search:
     def _write(self, key: tuple[float, ...]) -> None:
         rows = [",".join(["loss", *self.names, *self.known[key][1]])]
         rows += [",".join(map(repr, (loss, *k, *m.values()))) for k, (loss, m) in self.known.items()]
-        write_text(self.folder / "history.csv", "\n".join(rows) + "\n")
+        write_whole(self.folder / "history.csv", "\n".join(rows) + "\n")
         if key == min(self.known, key=lambda k: self.known[k][0]):
-            write_text(self.folder / "fitted.toml", self.toml(dict(zip(self.names, key, strict=True))))
+            write_whole(self.folder / "fitted.toml", self.toml(dict(zip(self.names, key, strict=True))))
 
     def toml(self, constants: dict[str, float]) -> str:
         """A scenario file of fitted constants."""

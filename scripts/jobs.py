@@ -12,9 +12,10 @@ from pathlib import Path
 import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from longplay.agents.course import CHECKPOINT, CURVE
 from longplay.agents.settings_files import NONE
 from longplay.agents.setup import RunConfig
-from longplay.agents.training import CHECKPOINT, CURVE, write_text
+from longplay.envs.files import write_whole
 from longplay.scripts.common import console, run_name
 
 SCRIPTS = Path(__file__).parent
@@ -80,7 +81,7 @@ def add_cost(folder: Path, cpu: float, wall: float) -> None:
     """Add to what a training has taken, start of the process and interruptions included [s]."""
     file = folder / COST
     cost = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"cpu": 0.0, "wall": 0.0}
-    write_text(file, json.dumps({"cpu": cost["cpu"] + cpu, "wall": cost["wall"] + wall}))
+    write_whole(file, json.dumps({"cpu": cost["cpu"] + cpu, "wall": cost["wall"] + wall}))
 
 
 def start(job: Job, track: str) -> subprocess.Popen[bytes]:

@@ -31,7 +31,8 @@ from longplay.agents.offline_data import Evaluation, first_minutes, log_lives, l
 from longplay.agents.propensities import PlackettLuce, weighted_scores
 from longplay.agents.setup import Setting
 from longplay.agents.stats import bootstrap_difference
-from longplay.agents.training import VALIDATION_LUCK, write_text
+from longplay.agents.training import VALIDATION_LUCK
+from longplay.envs.files import write_whole
 from longplay.envs.scoring import FEATURES, Scorer
 from longplay.scripts.common import command_line, console, prepare, run_name, set_threads, write_table
 
@@ -108,7 +109,7 @@ def main(args: Arguments) -> None:
     set_threads(1)
     jobs: dict[type[Any], Any] = {Log: write, Estimate: estimate, Learn: train}
     jobs[type(args.job)](args.job, folder)
-    write_text(folder / CONFIG, json.dumps(asdict(args.job), indent=1))
+    write_whole(folder / CONFIG, json.dumps(asdict(args.job), indent=1))
 
 
 def at_least(job: Any, **least: int) -> None:

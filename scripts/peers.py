@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..envs.files import write_whole
+
 Row = dict[str, Any]
 
 FOLDER = Path(".peers")
@@ -149,9 +151,7 @@ def prepare(peer: Peer, folder: Path = FOLDER, limit: float = INSTALL_LIMIT) -> 
         run((*pip, *peer.packages), limit)
         if peer.alone:
             run((*pip, "--no-deps", *peer.alone), limit)
-        temporary = place / f"{STAMP}.new"
-        temporary.write_text(stamp, encoding="utf-8")
-        temporary.replace(place / STAMP)
+        write_whole(place / STAMP, stamp)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise

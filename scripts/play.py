@@ -3,6 +3,7 @@
     python scripts/play.py --agent mmr --trade-off 0.7
     python scripts/play.py --agent fatigue --trials 20 --save my-fatigue    # tuned on validation users first
     python scripts/play.py --agent run --run my-fatigue --users 500         # a rule that was saved, or a training run
+    python scripts/play.py --agent linear --linear weights.json             # a reference: myopic, taste or linear
 
 ``--agent NAME --help`` lists the options of that rule. Prints minutes until the horizon with a 95 % interval over
 users, sessions and the share of users who left for good.
@@ -12,6 +13,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -21,15 +23,17 @@ from rich.progress import BarColumn, Progress, TextColumn
 from longplay.agents.base import Agent
 from longplay.agents.compare import TEST_LUCK
 from longplay.agents.evaluate import Evaluator, held_out_users
+from longplay.agents.linear_oracle import LinearOracle
 from longplay.agents.names import one_of
-from longplay.agents.rules import REFERENCES, RULES, Context, Options
+from longplay.agents.rule_options import Options
+from longplay.agents.rules import REFERENCES, RULES, Context
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.agents.stats import bootstrap_difference
 from longplay.agents.training import VALIDATION_LUCK
 from longplay.agents.tuning import FILE, Tuned, load, save, tune
 from longplay.scripts.common import command_line, console, prepare, run_name
 
-RUN = "run"
+RUN, LINEAR = "run", "linear"
 AGENTS = (*RULES, *REFERENCES, RUN)
 LUCK = {"validation": VALIDATION_LUCK, "test": TEST_LUCK}
 
@@ -40,7 +44,8 @@ class Arguments:
 
     agent: str = "similarity"
     """A rule (random, random-candidates, popularity, similarity, softmax, minutes, mmr, dpp, static-cap, round-robin,
-    fatigue, user-knn, item-knn, als, tower-heads, lightgcn), a reference (myopic, taste), or run."""
+    fatigue, linucb, lints, personal-linucb, personal-lints, user-knn, item-knn, als, tower-heads, lightgcn), a
+    reference (myopic, taste, linear), or run."""
     run: str | None = None
     """With --agent run: folder below runs/ of a training, or of a rule that --save wrote."""
     users: int = 200
@@ -53,6 +58,8 @@ class Arguments:
     """Validation users that the options are tuned on."""
     save: str | None = None
     """Of a rule: folder below runs/ that it is written to, with what it was fitted with."""
+    linear: Path | None = None
+    """Of the reference linear: JSON file of its weights; without one they are 0, the myopic oracle's."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
 
 
@@ -97,6 +104,10 @@ def check(args: Arguments) -> None:
     one_of("split", args.split, LUCK)
     if (args.agent == RUN) != (args.run is not None):
         raise ValueError(f"run = {args.run!r} with agent = {args.agent!r}: --agent run --run NAME plays runs/NAME")
+    if args.linear is not None and args.agent != LINEAR:
+        raise ValueError(f"linear = {str(args.linear)!r} with agent = {args.agent!r}: --agent linear --linear FILE")
+    if args.linear is not None:
+        LinearOracle.load(args.linear, args.setting.world)  # which refuses before anything slow happens
     if args.trials < 0:
         raise ValueError(f"trials = {args.trials} must be at least 0, which plays the options given")
     if args.agent not in RULES and (args.save is not None or args.trials):
@@ -116,7 +127,8 @@ def check(args: Arguments) -> None:
 def made(args: Arguments) -> tuple[Agent, str]:
     """The agent, and what to say of it."""
     if args.agent in REFERENCES:
-        return REFERENCES[args.agent](args.setting), "reads hidden state"
+        weights = () if args.linear is None else (args.linear,)
+        return REFERENCES[args.agent](args.setting, *weights), "reads hidden state"
     if args.agent == RUN:
         return kept(args)
     context = Context(args.setting, console.print)

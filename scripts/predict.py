@@ -23,7 +23,6 @@ from rich.table import Table
 from sklearn.metrics import r2_score, roc_auc_score, root_mean_squared_error
 
 from longplay.agents.stats import retention as kaplan_meier_interval
-from longplay.agents.training import write_text
 from longplay.encoders import Encoder, Items
 from longplay.encoders.base import read_header
 from longplay.encoders.calibration import (
@@ -41,6 +40,7 @@ from longplay.encoders.predictors import Components, InterestPredictor, RatingPr
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.encoders.study import Source, collected_source
 from longplay.encoders.survival import ReturnTime, concordance, integrated_brier, kaplan_meier
+from longplay.envs.files import write_whole
 from longplay.scripts.common import RUNS, command_line, console, run_name, set_threads, write_figure
 
 FEW = 1000  # validation rows below which two numbers recalibrate, not a step function
@@ -104,7 +104,7 @@ def main(args: Arguments) -> None:
     write_figure(reliability_figure(panels, f"Reliability on {whom}"), folder / "reliability.png")
     content = {result.name: {metric: values for metric, *values in result.metrics} for result in results}
     found = {"arguments": vars(args), "encoder_has_seen_all": seen, "metrics": content}
-    write_text(folder / "metrics.json", json.dumps(found, indent=1))
+    write_whole(folder / "metrics.json", json.dumps(found, indent=1))
     _print(results, whom)
     console.print(f"{folder}: metrics.json, reliability.png, survival.png", soft_wrap=True)
 

@@ -18,7 +18,6 @@ import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from longplay.agents.setup import Setting
-from longplay.agents.training import write_text
 from longplay.encoders.model_folder import ModelFolder
 from longplay.encoders.pretrain import (
     Knowledge,
@@ -29,6 +28,7 @@ from longplay.encoders.pretrain import (
     pretrain_from_scratch,
 )
 from longplay.encoders.text import TextEncoder
+from longplay.envs.files import write_whole
 from longplay.scripts.common import begin_study, command_line, console, run_name, set_threads
 
 RESULT = "pretraining.json"
@@ -87,7 +87,7 @@ def main(args: Arguments) -> None:
         else:
             base = args.setting.bert or "minilm"
             known = continue_pretraining(base, texts, folder, args.further, seed=args.seed, report=report)
-    write_text(folder / RESULT, json.dumps(asdict(known), indent=1))
+    write_whole(folder / RESULT, json.dumps(asdict(known), indent=1))
     tell(known, folder)
     if args.texts is None and not args.from_scratch:
         compare_neighbours(args.setting, folder)

@@ -32,8 +32,8 @@ from longplay.agents.compare import play, references, rules
 from longplay.agents.evaluate import held_out_users
 from longplay.agents.sensitivity import draw_constants, figure, movers, plain_sense, rank_agreement, shares
 from longplay.agents.setup import Setting
-from longplay.agents.training import write_text
 from longplay.envs.constants import dotted
+from longplay.envs.files import write_whole
 from longplay.envs.named import ENVIRONMENTS
 from longplay.scripts.common import (
     begin_study,
@@ -109,7 +109,7 @@ def write_scenarios(folder: Path, args: Arguments, drawn: pd.DataFrame) -> None:
         for key, value in drawn.iloc[world - 1].items() if world else ():
             group, _, name = dotted(str(key)).partition(".")
             content.setdefault(group, {})[name] = float(value)
-        write_text(cell(folder, world).with_suffix(".toml"), tomli_w.dumps(content))
+        write_whole(cell(folder, world).with_suffix(".toml"), tomli_w.dumps(content))
 
 
 def cell(folder: Path, world: int) -> Path:

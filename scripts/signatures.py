@@ -23,7 +23,7 @@ from longplay.agents.evaluate import held_out_users
 from longplay.agents.logs import WINDOW_DAYS, FrontPage, as_globo, simulate_log, text_vectors
 from longplay.agents.signature_figure import signature_figure
 from longplay.agents.signatures import measure
-from longplay.agents.training import write_text
+from longplay.envs.files import replacing, write_whole
 from longplay.envs.make import as_scenario, make_world
 from longplay.envs.scoring import Scorer
 from longplay.scripts.common import command_line, console, run_name, set_threads
@@ -92,15 +92,13 @@ def main(args: Arguments) -> None:
     set_threads(1)
     simulated = simulate(args)
     distances = None if real is None else compare(simulated, real)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "signatures.json", json.dumps(simulated, indent=1))
+    write_whole(folder / "signatures.json", json.dumps(simulated, indent=1))
     if distances is not None:
-        write_text(folder / "distances.csv", distances.to_csv(index=False))
+        write_whole(folder / "distances.csv", distances.to_csv(index=False))
     title = f"{args.env}, {simulated['users']:,} simulated users" + (f", beside {args.log}" if real is not None else "")
     picture = folder / "signatures.png"
-    temporary = folder / "signatures.tmp.png"
-    signature_figure(simulated, real, distances, title).savefig(temporary, dpi=110)
-    temporary.replace(picture)
+    with replacing(picture) as temporary:
+        signature_figure(simulated, real, distances, title).savefig(temporary, dpi=110, format="png")
     counts = ("clicks", "sessions", "users", "articles")
     console.print("simulated log: " + ", ".join(f"{simulated[key]:,} {key}" for key in counts))
     if distances is None:

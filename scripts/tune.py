@@ -33,7 +33,7 @@ from longplay.agents.search import Search, run_trial
 from longplay.agents.search_space import space_of
 from longplay.agents.settings_files import write_preset
 from longplay.agents.setup import RunConfig, Setting
-from longplay.agents.training import write_text
+from longplay.envs.files import write_whole
 from longplay.envs.named import ENVIRONMENTS
 from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, set_threads
 
@@ -92,7 +92,7 @@ def main(args: Arguments) -> None:
     try:
         train_all(search, args)
     finally:
-        write_text(folder / "trials.csv", search.study.trials_dataframe().to_csv(index=False))
+        write_whole(folder / "trials.csv", search.study.trials_dataframe().to_csv(index=False))
     report(search, folder, ENVIRONMENTS[config.setting.env].scenario)
 
 

@@ -221,8 +221,8 @@ class EnvContract:
     def act(env, rng):
         """A random batch of actions, inside the space."""
         space = env.single_action_space
-        if hasattr(space, "nvec"):
-            return rng.integers(0, space.nvec, env.action_space.shape)
+        if not hasattr(space, "low"):  # whole numbers, below n
+            return rng.integers(0, space.nvec if hasattr(space, "nvec") else space.n, env.action_space.shape)
         return rng.uniform(space.low, space.high, env.action_space.shape).astype(space.dtype)
 
     def follow(self, env, steps, rng):

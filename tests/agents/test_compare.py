@@ -297,12 +297,12 @@ class TestReport:
     def test_a_failing_writer_leaves_the_old_page(self, frame, results, tmp_path, monkeypatch):
         (tmp_path / "report.html").write_text("old")
 
-        def full_disk(self, text, encoding):
-            with self.open("w", encoding=encoding) as file:
-                file.write(text[:20])
+        def full_disk(self, content):
+            with self.open("wb") as file:
+                file.write(content[:20])
             raise OSError("no space left")
 
-        monkeypatch.setattr("pathlib.Path.write_text", full_disk)
+        monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
         with pytest.raises(OSError, match="no space left"):
             write_report(tmp_path, frame, results, [], {})
         assert (tmp_path / "report.html").read_text() == "old"

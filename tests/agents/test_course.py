@@ -125,11 +125,12 @@ class TestCheckpoint:
         course.save()
         before = (tmp_path / CHECKPOINT).read_bytes()
 
-        def full_disk(content, path):
-            path.write_bytes(b"half")
+        def full_disk(content, file):
+            file.write(b"half")
             raise OSError("no space left")
 
         monkeypatch.setattr(torch, "save", full_disk)
         with pytest.raises(OSError, match="no space left"):
             course.save()
         assert (tmp_path / CHECKPOINT).read_bytes() == before
+        assert not list(tmp_path.glob("*.tmp"))

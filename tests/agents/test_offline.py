@@ -16,7 +16,6 @@ from longplay.agents.offline import (
     OfflineConfig,
     advantage_weight,
     bootstrapped,
-    choice_loss,
     cloning_loss,
     conservative_loss,
     critic,
@@ -24,10 +23,10 @@ from longplay.agents.offline import (
     learn,
     load_agent,
     save_agent,
-    slate_value,
 )
 from longplay.agents.offline_data import Transitions, log_lives, read_log, write_log
 from longplay.agents.propensities import PlackettLuce, columns_of, weighted_scores
+from longplay.agents.slateq_losses import slate_value
 from longplay.tests.contracts import AgentContract
 
 TINY = {"batch": 64, "hidden": 16, "match": 2, "learning_rate": 5e-3, "updates": 300}
@@ -89,15 +88,6 @@ class TestLosses:
         np.testing.assert_allclose(found, [3.0, 1.0])
         assert not found.requires_grad
 
-    def test_choice(self):
-        """Weights 1, 2, 3 of nothing and two slots: chances 1/6 and 3/6."""
-        attraction = torch.log(torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]))
-        assert choice_loss(attraction, torch.tensor([-1, 1])) == pytest.approx((np.log(6) + np.log(2)) / 2)
-
-    def test_slate_value(self):
-        attraction = torch.log(torch.tensor([[1.0, 2.0, 1.0]]))
-        assert slate_value(attraction, torch.tensor([[0.0, 3.0, 2.0]])) == pytest.approx(2.0)
-
     def test_conservative(self):
         """Candidates of values log 1, log 2, log 5 and none; shown the second, the third and nothing."""
         q = torch.log(torch.tensor([[1.0, 2.0, 5.0, 0.0]]))
@@ -113,11 +103,12 @@ class TestCritic:
         assert isinstance(model, Critic)
         ids = torch.tensor([[4, 7, 0, 9]])
         values = model(torch.ones(1, 5), torch.ones(1, 4, 3), ids)
-        attraction, q = model.of_slate(values, torch.tensor([[1, 3, -1]]))
-        assert attraction.shape == q.shape == (1, 4)
-        assert attraction[0, 3] == -torch.inf
-        assert torch.equal(q[0, 1:3], values.q[0, [1, 3]])
-        assert torch.isfinite(slate_value(attraction, q)).all()
+        chances, q, q_nothing = model.of_slate(values, torch.tensor([[1, 3, -1]]))
+        assert chances[0, 2] == -torch.inf
+        weights = torch.cat([values.attraction[0, [1, 3]], values.nothing]).exp()
+        torch.testing.assert_close(chances[0, [0, 1, 3]].exp(), weights / weights.sum())
+        assert torch.equal(q[0, :2], values.q[0, [1, 3]])
+        assert torch.isfinite(slate_value(chances, q, q_nothing)).all()
         assert model.ranking(values)[0, 2] == -torch.inf
 
 

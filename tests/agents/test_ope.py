@@ -23,12 +23,12 @@ from longplay.agents.ope import (
     slate_moments,
     snips,
 )
+from longplay.agents.plackett_luce import slot_log_probabilities
 from longplay.agents.propensities import (
     PlackettLuce,
     columns_of,
     draw_columns,
     gumbel,
-    slot_log_probabilities,
     slot_marginals,
     weighted_scores,
 )

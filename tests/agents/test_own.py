@@ -20,6 +20,7 @@ from longplay.tests.contracts import assert_same
 OPTIONS = {
     "slateq": {"segment": 16, "epochs": 1, "batch": 32, "hidden": 16, "match": 4},
     "pl-ppo": {"rollout": 16, "epochs": 1, "minibatch": 64, "hidden": 16, "match": 4},
+    "wolpertinger": {"segment": 16, "epochs": 1, "batch": 32, "hidden": 16, "text": 4},
 }
 
 

@@ -13,9 +13,9 @@ from longplay.agents.catalog_policy import CatalogInputs, CatalogOptions, Catalo
 from longplay.agents.gae import gae
 from longplay.agents.inputs import SlateInputs
 from longplay.agents.pl_ppo import PLPPO, PPOOptions
+from longplay.agents.plackett_luce import slot_log_probabilities
 from longplay.agents.planner import TinyPlanner
 from longplay.agents.players import Players
-from longplay.agents.policy_losses import slot_log_probabilities
 from longplay.agents.rollouts import collect
 from longplay.envs.make import make_world
 from longplay.envs.scoring import Scorer

@@ -9,17 +9,13 @@ import torch
 from scipy.stats import chisquare
 
 from longplay.agents.gae import gae
-from longplay.agents.plackett_luce import evaluate
+from longplay.agents.plackett_luce import draw_one_by_one, evaluate, gumbel, slot_log_probabilities
 from longplay.agents.policy_losses import (
     approximate_kl,
-    choice_loss,
     clipped_surrogate,
-    draw_one_by_one,
     examined,
     first_slot_entropy,
     gamma_deviance,
-    gumbel,
-    slot_log_probabilities,
     top_k_reinforce,
     top_k_weight,
     value_loss,
@@ -192,18 +188,6 @@ class TestPPO:
 
 
 class TestGuide:
-    def test_the_loss_of_choices(self):
-        """Weights 1, 2, 3 of the slots and 1 of nothing."""
-        logits = tensor(1, 2, 3).log().expand(3, -1)
-        np.testing.assert_allclose((-choice_loss(logits, CHOICES)).exp(), [1 / 7, 3 / 7, 1 / 7], rtol=1e-12)
-
-    def test_an_empty_slot_is_never_chosen(self):
-        logits = torch.tensor([[0.0, -torch.inf]], requires_grad=True)
-        loss = choice_loss(logits, torch.tensor([-1]))
-        assert loss.item() == pytest.approx(math.log(2))
-        loss.sum().backward()
-        np.testing.assert_allclose(logits.grad, [[0.5, 0.0]])
-
     def test_the_deviance_is_least_at_the_mean(self):
         log_mean, y = tensor(0.0).requires_grad_(True), tensor(1.0, 2.0, 9.0)
         gamma_deviance(log_mean + math.log(4), y).sum().backward()  # of mean 4

@@ -3,24 +3,26 @@
 import numpy as np
 import pytest
 
+from longplay.agents.bandits import WARM_UP, BanditOptions, LinearBandit
 from longplay.agents.base import Agent
 from longplay.agents.collect import collect, make_env
 from longplay.agents.fatigue import FatigueAware
+from longplay.agents.linear_oracle import FEATURES, LinearOracle
 from longplay.agents.ranking import similarity_score
-from longplay.agents.rules import (
-    QUICK,
-    REFERENCES,
-    RULES,
+from longplay.agents.rule_options import (
+    BanditRuleOptions,
     CapOptions,
-    Context,
     EncoderOptions,
     FatigueOptions,
     MMROptions,
     Options,
+    PersonalOptions,
 )
+from longplay.agents.rules import QUICK, REFERENCES, RULES, Context
 from longplay.encoders.registry import ENCODERS
 from longplay.tests.contracts import AgentContract
 
+BANDITS = ("linucb", "lints", "personal-linucb", "personal-lints")
 WIDE = {"static-cap": {"cap": 8}}  # so that candidates never run out under it
 
 
@@ -74,8 +76,8 @@ class TestRegistry:
         assert len({rule.title for rule in RULES.values()}) == len(RULES)
         assert all(rule.about for rule in RULES.values())
 
-    def test_quick_rules_need_no_encoder(self):
-        assert set(RULES) - set(QUICK) == {name for name in RULES if name in ENCODERS}
+    def test_quick_rules_need_no_encoder_and_no_bandit(self):
+        assert set(RULES) - set(QUICK) == {*BANDITS, *(name for name in RULES if name in ENCODERS)}
         assert len(QUICK) == 11
 
     def test_options_reach_the_agent(self, context):
@@ -83,6 +85,9 @@ class TestRegistry:
         assert isinstance(fatigue, FatigueAware)
         assert (fatigue.tau, fatigue.alpha, fatigue.variety) == (1.5, 2.0, 0.7)
         assert RULES["als"].build(context, EncoderOptions(cap=3)).cap == 3
+        options = PersonalOptions(alpha=0.3, play_alpha=0.2, prior_slots=70.0)
+        bandit = RULES["personal-lints"].build(context, options)
+        assert bandit.options == BanditOptions("thompson", alpha=0.3, play_alpha=0.2, prior_slots=70.0)
 
     def test_the_score_is_the_one_named(self, context, states):
         caps = [RULES["static-cap"].build(context, CapOptions(cap=2, on=on)) for on in ("similarity", "minutes")]
@@ -96,6 +101,7 @@ class TestRegistry:
         assert RULES["static-cap"].needs(CapOptions(on="minutes")) == "minutes"
         assert RULES["static-cap"].needs(CapOptions(on="similarity")) == ""
         assert RULES["als"].needs(EncoderOptions()) == "als"
+        assert [RULES[name].needs(BanditRuleOptions()) for name in BANDITS] == ["ucb", "thompson", "ucb", "thompson"]
 
     def test_options_in_words(self):
         assert RULES["static-cap"].describe(CapOptions(cap=3)) == "at most 3 per topic on predicted minutes"
@@ -123,8 +129,30 @@ class TestRegistry:
             assert isinstance(agent, Agent)
             assert agent.privileged
 
+    def test_the_linear_reference_has_the_weights_of_a_file_or_none(self, setting, tmp_path):
+        assert not REFERENCES["linear"](setting).weights.any()
+        weights = np.linspace(-1.0, 1.0, len(FEATURES))
+        LinearOracle(setting.world, weights).save(tmp_path / "weights.json")
+        np.testing.assert_array_equal(REFERENCES["linear"](setting, tmp_path / "weights.json").weights, weights)
+
 
 class TestContext:
+    def test_a_bandit_learns_once_from_training_users(self, setting, monkeypatch):
+        met = []
+        learn = LinearBandit.learn
+
+        def watched(self, env, steps, seed):
+            assert set(env.reset(seed=0)[1]["user"]) <= set(setting.world.split("train"))
+            met.append((env.num_envs, steps, seed))
+            return learn(self, env, steps, seed)
+
+        monkeypatch.setattr(LinearBandit, "learn", watched)
+        context = Context(setting, logged_steps=3, seed=5)
+        assert context.bandit("ucb", 1.0) is context.bandit("ucb", 1.0)
+        assert met == [(256, WARM_UP + 3, 5)]
+        assert context.bandit("ucb", 1.0).slots_learned == pytest.approx(256 * 3 * 10)
+        assert context.bandit("ucb", 0.3) is not context.bandit("ucb", 1.0)
+
     def test_parts_are_made_once_and_said(self, setting):
         said = []
         context = Context(setting, said.append, logged_steps=2, log_users=20)

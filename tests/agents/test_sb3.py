@@ -22,7 +22,7 @@ from longplay.agents.sb3 import (
     save_policy,
 )
 from longplay.agents.setup import load_agent, states_of, training_env
-from longplay.agents.training import write_text
+from longplay.envs.files import write_whole
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.contracts import AgentContract
 
@@ -159,7 +159,7 @@ class TestSavedPolicies:
 
     def test_settings_of_the_file_and_of_the_run_meet(self, saved, setting):
         config, folder = saved
-        write_text(folder / "config.json", config.to_json())
+        write_whole(folder / "config.json", config.to_json())
         read = type(config).from_json(folder / "config.json")
         assert read == config
 

@@ -9,8 +9,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from longplay.agents.inputs import SlateInputs
 from longplay.agents.sb3 import SlateVecEnv, policy_for
-from longplay.agents.setup import training_env
+from longplay.agents.setup import RunConfig, states_of, training_env
 from longplay.agents.slate_policy import SlateDistribution, SlatePolicy, SlateStates, calibrate
+from longplay.envs.retriever import candidate_count
 from longplay.tests.agents.small import tiny_run
 
 CANDIDATES, SLOTS, WIDTH = 8, 3, 4
@@ -90,7 +91,7 @@ def test_the_same_seed_gives_the_same_policy_and_another_does_not():
 
 @pytest.fixture(scope="module")
 def slate_states(setting):
-    return setting.states("pooled", slates=True)
+    return SlateStates(setting.inputs("pooled"), candidate_count(setting.world))
 
 
 @pytest.fixture(scope="module")
@@ -240,4 +241,4 @@ def test_the_distribution_is_one_of_stable_baselines3(model):
 
 
 def test_states_of_other_agents_are_not_slate_states(setting):
-    assert not isinstance(setting.states("pooled"), SlateStates)
+    assert not isinstance(states_of(RunConfig(setting=setting), setting), SlateStates)

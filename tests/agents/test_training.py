@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 import torch
 
+from longplay.agents.course import CHECKPOINT, CURVE
 from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.setup import load_agent
-from longplay.agents.training import CHECKPOINT, CURVE, VALIDATION_LUCK, train, write_text
+from longplay.agents.training import VALIDATION_LUCK, train
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.contracts import assert_same
 
@@ -121,7 +122,7 @@ class TestResumption:
 
     def test_starting_again_forgets_the_checkpoint(self, straight, setting, tmp_path):
         config = tiny_run(setting, steps=256)
-        write_text(tmp_path / CHECKPOINT, "of an earlier run")
+        (tmp_path / CHECKPOINT).write_text("of an earlier run")
         curve = train(config, tmp_path, False, quiet)
         assert curve["step"].iloc[0] == 0.0
         assert checkpoint(tmp_path)["counters"]["num_timesteps"] == 256
@@ -197,11 +198,9 @@ class TestCheckpoint:
         with pytest.raises(KeyboardInterrupt):
             train(tiny_run(setting), tmp_path, False, interrupting(200, False), seconds=0.0)
         before = (tmp_path / CHECKPOINT).read_bytes()
-        save = torch.save
 
-        def full_disk(content, path):
-            save(content, path)
-            path.write_bytes(path.read_bytes()[:100])
+        def full_disk(content, file):
+            file.write(b"half")
             raise OSError("no space left")
 
         monkeypatch.setattr(torch, "save", full_disk)
@@ -255,23 +254,3 @@ class TestCurve:
             _, _, curve, _ = straight[algorithm]
             # The best of sixteen presets may stay the best through a few hundred slates.
             assert curve["minutes"].nunique() > 1 or ALGORITHMS[algorithm] == "presets"
-
-
-class TestWriteText:
-    def test_a_failing_writer_leaves_the_old_file(self, tmp_path, monkeypatch):
-        path = tmp_path / "notes.txt"
-        write_text(path, "old")
-
-        def full_disk(self, text, encoding):
-            with self.open("w", encoding=encoding) as file:
-                file.write(text[:2])
-            raise OSError("no space left")
-
-        monkeypatch.setattr("pathlib.Path.write_text", full_disk)
-        with pytest.raises(OSError, match="no space left"):
-            write_text(path, "new and longer")
-        assert path.read_text() == "old"
-
-    def test_text_is_utf_8(self, tmp_path):
-        write_text(tmp_path / "notes.txt", "γ = 0")
-        assert (tmp_path / "notes.txt").read_bytes() == "γ = 0".encode()

@@ -8,7 +8,8 @@ import pytest
 
 from longplay.agents import tuning
 from longplay.agents.evaluate import Evaluator
-from longplay.agents.rules import RULES, CapOptions, Context, EncoderOptions, MMROptions
+from longplay.agents.rule_options import BanditRuleOptions, CapOptions, EncoderOptions, MMROptions, PersonalOptions
+from longplay.agents.rules import RULES, Context
 from longplay.agents.tuning import Tuned, load, save, searched, tune, tuned_rule
 from longplay.envs.world import build_world
 from longplay.tests.agents.small import make_setting
@@ -175,7 +176,7 @@ class TestSaved:
         def full_disk(path, text):
             raise OSError("no space left")
 
-        monkeypatch.setattr(tuning, "write_text", full_disk)
+        monkeypatch.setattr(tuning, "write_whole", full_disk)
         with pytest.raises(OSError, match="no space left"):
             save(Tuned("mmr", MMROptions(0.75)), tmp_path / "kept", context)
         assert load(tmp_path / "kept", setting)[0].options == MMROptions(0.25)
@@ -219,3 +220,42 @@ class TestOptionsOfTables:
     def test_caps_and_encoders_say_what_was_chosen(self):
         assert Tuned("static-cap", CapOptions(cap=3)).note == "at most 3 per topic on predicted minutes"
         assert Tuned("als", EncoderOptions(cap=4)).note == "at most 4 per topic (0: any)"
+
+    def test_bandits_say_how_many_slates_taught_them(self, context):
+        assert Tuned("lints", BanditRuleOptions()).note == "bandit feedback on 15,360 slates, α = 1, 0 when played"
+        tuned = tune("personal-linucb", context, Judge(lambda agent: 0.0), trials=1)
+        expected = "bandit feedback on 512 slates, α = 1, 0 when played, prior of 1e+03 slots"
+        assert tuned.note == expected
+
+
+class TestBandits:
+    def test_what_changes_only_the_playing_is_not_learned_again(self, setting):
+        said = []
+        fresh = Context(setting, said.append, logged_steps=2)
+        tuned = tune("personal-lints", fresh, Judge(lambda agent: 0.0), trials=8)
+        assert tuned.trials["play_alpha"].nunique() > 5
+        assert tuned.trials["prior_slots"].nunique() > 5
+        learned = [what for what in said if what.startswith("LinTS learns")]
+        assert len(learned) == tuned.trials["alpha"].nunique() <= 3
+        tune("lints", fresh, Judge(lambda agent: 0.0), trials=1)  # by the same posterior
+        assert len([what for what in said if what.startswith("LinTS learns")]) == len(learned)
+
+    @pytest.mark.parametrize("name", ["lints", "personal-linucb"])
+    def test_options_come_back_with_what_was_learned(self, context, setting, states, tmp_path, name):
+        kind = RULES[name].options
+        more = {"prior_slots": 50.0} if kind is PersonalOptions else {}
+        tuned = Tuned(name, kind(alpha=3.0, play_alpha=1.5, **more))
+        save(tuned, tmp_path / "kept", context)
+        found, agent = load(tmp_path / "kept", setting)
+        assert found.options == tuned.options
+        assert (agent.options.alpha, agent.options.play_alpha) == (3.0, 1.5)
+        visible = {key: value for key, value in states[0].items() if key != "latent"}
+        np.testing.assert_array_equal(agent.act(visible), tuned.agent(context).act(visible))
+        other = Tuned(name, kind(alpha=3.0, **more)).agent(context)
+        assert (agent.act(visible) != other.act(visible)).any()
+
+    def test_a_rule_without_its_posterior_is_refused(self, context, setting, tmp_path):
+        save(Tuned("linucb", BanditRuleOptions()), tmp_path / "kept", context)
+        (tmp_path / "kept" / "bandit" / "bandit.json").unlink()
+        with pytest.raises(ValueError, match=r"bandit\.json cannot be read"):
+            load(tmp_path / "kept", setting)

@@ -21,7 +21,7 @@ from longplay.tests.contracts import EnvContract, assert_same
 from longplay.tests.envs.worlds import small, vectors
 
 IDS = ("longplay/Video-v0", "longplay/Control-v0")
-ACTIONS = ("items", "candidates", "query", "weights")
+ACTIONS = ("items", "candidates", "query", "weights", "presets")
 MODES = list(AutoresetMode)
 
 
@@ -34,7 +34,9 @@ def actions_of(env, rng):
     """A random batch of actions, whatever the space."""
     if isinstance(env.single_action_space, gymnasium.spaces.Box):
         return rng.uniform(-1, 1, env.action_space.shape).astype(np.float32)
-    return rng.integers(0, env.single_action_space.nvec[0], env.action_space.shape)
+    space = env.single_action_space
+    most = space.n if isinstance(space, gymnasium.spaces.Discrete) else space.nvec[0]
+    return rng.integers(0, most, env.action_space.shape)
 
 
 def follow(env, steps, rng):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
 from longplay.envs.retriever import Retriever
-from longplay.envs.scoring import EXPOSURE_DAYS, FEATURES, WEIGHTS, Scorer
+from longplay.envs.scoring import BLOCK, EXPOSURE_DAYS, FEATURES, WEIGHTS, Scorer
 from longplay.envs.world import build_world
 from longplay.tests.envs.worlds import make_catalog, small, vectors
 
@@ -169,6 +169,20 @@ def test_scores_do_not_depend_on_the_batch(seen, scorer):
         alone = {key: value[b : b + 1] for key, value in seen.items()}
         np.testing.assert_array_equal(scorer.weighted(alone, weights[b : b + 1])[0], whole[b])
         np.testing.assert_array_equal(scorer.features(alone)[0], scorer.features(seen)[b])
+
+
+def test_a_large_batch_gives_the_same_bits(seen, scorer):
+    """From as many places as there are items on, similarities are taken item by item, in blocks of users."""
+    copies = BLOCK // USERS + 2  # more than one block, the last of them small
+    many = {key: np.tile(value, (copies, 1)) for key, value in seen.items()}
+    weights = np.random.default_rng(2).uniform(-1, 1, (USERS, len(WEIGHTS)))
+    features, slates = scorer.features(seen), scorer.weighted(seen, weights)
+    for b in (0, 7, 24):
+        alone = {key: value[b : b + 1] for key, value in seen.items()}
+        assert alone["candidates"].size < len(scorer.vectors)
+        np.testing.assert_array_equal(scorer.features(alone)[0], features[b])
+    np.testing.assert_array_equal(scorer.features(many), np.tile(features, (copies, 1, 1)))
+    np.testing.assert_array_equal(scorer.weighted(many, np.tile(weights, (copies, 1))), np.tile(slates, (copies, 1)))
 
 
 @pytest.mark.parametrize("count", [64, 6])

@@ -6,7 +6,7 @@ import pytest
 from longplay.envs.make import make_vector_env
 from longplay.envs.presets import PRESETS
 from longplay.envs.retriever import Retriever
-from longplay.envs.scoring import WEIGHTS
+from longplay.envs.scoring import WEIGHTS, Scorer
 from longplay.envs.wrappers import MappedAction, check_action, make_action_map
 from longplay.tests.contracts import EnvContract
 from longplay.tests.envs.worlds import small, vectors
@@ -50,10 +50,6 @@ class TestWeights(WrappedContract):
 
 class TestPresets(WrappedContract):
     action = "presets"
-
-    @staticmethod
-    def act(env, rng):
-        return rng.integers(0, env.single_action_space.n, env.action_space.shape)
 
     @pytest.mark.parametrize("wrong", [lambda a: a[:, None], lambda a: a[:1], lambda a: a[0]])
     def test_actions_of_another_shape_are_refused(self, make, wrong):
@@ -156,7 +152,7 @@ def test_a_map_outside_an_environment_means_the_same(catalog, action):
     env = make_with(action, catalog)
     assert isinstance(env, MappedAction)
     assert isinstance(env.env, Retriever)
-    free = make_action_map(action, env.unwrapped.world, 64, vectors(catalog, WIDTH))
+    free = make_action_map(action, Scorer(env.unwrapped.world, vectors(catalog, WIDTH)), 64)
     env.action_space.seed(0)
     actions = env.action_space.sample()
     before, slates = shown(env, actions)

@@ -1,7 +1,10 @@
 """What the command lines say: help, and refusals that name field, value and what is allowed."""
 
+import io
+import runpy
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +15,19 @@ from longplay.agents.own import OWN
 from longplay.agents.sb3 import ALGORITHMS
 from longplay.agents.settings_files import agent_options
 from longplay.agents.setup import RunConfig, Setting
-from longplay.scripts import bench, compare, demo, jobs, train
+from longplay.scripts import (
+    bench,
+    bench_training,
+    compare,
+    demo,
+    jobs,
+    offline,
+    play,
+    results,
+    slateq_bias,
+    train,
+    tune,
+)
 from longplay.scripts.common import RUNS, run_name
 
 SCRIPTS = Path(longplay.__file__).parent / "scripts"
@@ -30,30 +45,32 @@ COMMANDS = {
     "bench_encoders": "python scripts/bench_encoders.py",
     "scenarios": "python scripts/scenarios.py --name scenarios",
     "tune": "python scripts/tune.py --name slateq-video --agent slateq --trials 40 --steps 150000 --workers 2",
+    "play": "python scripts/play.py --agent mmr --trade-off 0.7",
+    "offline": "python scripts/offline.py estimate --name ope --log soft",
+    "results": "python scripts/results.py --name results --agents ppo slateq --seeds 5 --workers 2",
+    "slateq_bias": "python scripts/slateq_bias.py --env longplay/Video-v0 --users 2000",
+    "bench_training": "python scripts/bench_training.py",
     "signatures": "python scripts/signatures.py --name news-log --env longplay/News-v0 --reference signatures.json",
 }
 
 
 @pytest.fixture(scope="module")
 def helped(place, environment):
-    """Each script's answer to ``--help``, and train's to a wrong number, in processes of their own."""
-    asked = {name: [name, "--help"] for name in COMMANDS} | {"wrong": ["train", "--name", "x", "--steps", "-5"]}
+    """Each script's answer to ``--help``; train's, and its answer to a wrong number, in processes of their own."""
     answers = {}
-    started = {}
-    for key, (name, *arguments) in asked.items():
-        command = [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
-        started[key] = subprocess.Popen(
-            command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        if len(started) % 2 == 0:  # two at a time
-            for waiting in list(started):
-                if waiting not in answers:
-                    output, _ = started[waiting].communicate(timeout=120)
-                    answers[waiting] = started[waiting].returncode, output
-    for waiting in started:
-        if waiting not in answers:
-            output, _ = started[waiting].communicate(timeout=120)
-            answers[waiting] = started[waiting].returncode, output
+    for key, words in {"train": ["--help"], "wrong": ["--name", "x", "--steps", "-5"]}.items():
+        command = [sys.executable, str(SCRIPTS / "train.py"), *words]
+        done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=120)
+        answers[key] = done.returncode, done.stdout + done.stderr
+    for name in COMMANDS.keys() - {"train"}:
+        said = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(said):
+            patch.chdir(place)
+            patch.setenv("COLUMNS", environment["COLUMNS"])
+            patch.setattr(sys, "argv", [f"{name}.py", "--help"])
+            with pytest.raises(SystemExit) as end:
+                runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+        answers[name] = end.value.code, said.getvalue()
     return answers
 
 
@@ -76,6 +93,12 @@ class TestHelp:
             ("train", ["--agent", "--action", "--scores", "--preset", "--options.n-steps", "--options.gae-lambda"]),
             ("tune", ["--agent", "--gamma", "--trials", "--steps", "--evals", "--workers", "--no-prune", "--env"]),
             ("compare", ["--name", "--runs", "--users", "--validation-users", "--env", "--catalog", "--track"]),
+            ("compare", ["--rules", "--rule-trials", "--rules-folder", "--linear"]),
+            ("play", ["--agent", "--run", "--users", "--split", "--trials", "--save", "--linear", "--env"]),
+            ("offline", ["log", "estimate", "learn"]),
+            ("results", ["--name", "--envs", "--agents", "--seeds", "--encoder-rules", "--trials", "--workers"]),
+            ("slateq_bias", ["--env", "--users", "--seen", "--moments", "--seed"]),
+            ("bench_training", ["--users", "--rounds", "--only", "--json"]),
             ("demo", ["--seeds", "--steps", "--workers", "--track"]),
             ("bench", ["--batches", "--seconds", "--rounds", "--items", "--no-peers", "--json"]),
         ],
@@ -95,6 +118,7 @@ class TestHelp:
         assert not (place / "runs" / "x").exists()
 
 
+NAMELESS = (bench, bench_training, play, slateq_bias)
 SMALL = "--catalog items.csv --scenario small.toml"
 NEAR = "(did you mean 'longplay/Video-v0'?)"
 
@@ -124,6 +148,14 @@ class TestRefusals:
             (train, "--track onlin", "track = 'onlin' is unknown (did you mean 'online'?); allowed: 'online', 'off"),
             (compare, "--track no", "track = 'no' is unknown"),
             (demo, "--track of", "track = 'of' is unknown (did you mean 'off'?)"),
+            (play, "--agent mnr", "agent = 'mnr' is unknown (did you mean 'mmr'?); allowed: 'random'"),
+            (play, "--split tets", "split = 'tets' is unknown (did you mean 'test'?); allowed: 'validation', 'test'"),
+            (tune, "--agent slatq", "agent = 'slatq' is unknown (did you mean 'slateq'?)"),
+            (results, "--envs Vido", "'Vido' is unknown"),
+            (results, "--agents poo", "agents = 'poo' is unknown (did you mean 'ppo'?)"),
+            (results, "--encoder-rules als als", "names something twice; name each once"),
+            (slateq_bias, "--env Vido", "env = 'Vido' is unknown"),
+            (bench_training, "--only PPOO", "only = 'PPOO' is unknown; allowed:"),
             # numbers out of range
             (train, "--steps -5", "steps = -5 is out of range; allowed: 1 to"),
             (train, "--num-envs 0", "num_envs = 0 is out of range; allowed: 1 to"),
@@ -140,6 +172,36 @@ class TestRefusals:
             (bench, "--rounds 0", "rounds must be at least 1"),
             (bench, "--batches 0", "batches and rounds must be at least 1"),
             (bench, "--seconds -1", "seconds above 0"),
+            (compare, "--rule-trials 0", "rule_trials = 0 is out of range; allowed: from 1"),
+            (play, f"--users 0 {SMALL}", "users = 0 is out of range"),
+            (play, "--trials -1", "trials = -1 must be at least 0"),
+            (tune, "--trials 0", "trials = 0 must be at least 1"),
+            (tune, "--workers 0", "workers = 0 must be at least 1"),
+            (results, "--seeds 0", "seeds = 0 must be at least 1"),
+            (results, "--trials 0", "trials = 0 must be at least 1"),
+            (results, "--planner-users 501", "planner_users = 501 is out of range; allowed: 0 to users = 500"),
+            (slateq_bias, "--users 1", "users = 1 is out of range; allowed: from 2"),
+            (slateq_bias, "--seen -0.1", "seen = -0.1 is out of range; allowed: from 0.0"),
+            (slateq_bias, "--moments -1", "moments = -1 is out of range; allowed: from 0"),
+            (bench_training, "--rounds 0", "rounds = 0 must be at least 1"),
+            # what rules and references are given
+            (compare, "--rules similarity mmrr", "rules = 'mmrr' is unknown (did you mean 'mmr'?); allowed: 'random'"),
+            (compare, "--rules mmr", "rules = ['mmr'] must be different ones, and similarity, which all is compared"),
+            (compare, "--rules similarity mmr mmr", "rules = ['similarity', 'mmr', 'mmr'] must be different ones"),
+            (compare, "--rules-folder ../x", "name = '../x' must be a folder name below runs/"),
+            (
+                compare,
+                f"--linear no.json --users 5 --validation-users 5 {SMALL}",
+                "no.json does not exist; write it",
+            ),
+            (play, "--agent linear --linear no.json " + SMALL, "no.json does not exist; write it"),
+            (
+                play,
+                "--agent myopic --linear no.json",
+                "linear = 'no.json' with agent = 'myopic': --agent linear",
+            ),
+            (play, "--agent run", "run = None with agent = 'run': --agent run --run NAME plays runs/NAME"),
+            (play, "--agent taste --trials 3", "agent = 'taste' is no rule: only rules are tuned and saved"),
             # not a number, unknown option
             (train, "--steps many", "many"),
             (train, "--gama 0.5", "--gamma"),
@@ -157,14 +219,30 @@ class TestRefusals:
     )
     def test_a_wrong_argument_is_named(self, call, place, monkeypatch, script, arguments, said):
         monkeypatch.setenv("LONGPLAY_CACHE", str(place / "cache"))
-        named = () if script is bench else ("--name", "x")
+        named = () if script in NAMELESS else ("--name", "x")
         code, output = call(script, *named, *arguments.split(), folder=place)
         assert code == 2
         assert said in output
         assert "Traceback" not in output
         assert not (place / "runs" / "x").exists()
 
-    @pytest.mark.parametrize("script", [train, compare])
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ("log --name x --temperature 0", "temperature = 0.0 must be above 0"),
+            ("log --name x --weights similrity 1", "weights = 'similrity' is unknown (did you mean 'similarity'?)"),
+            ("learn --name x --log nowhere", "nowhere"),
+            ("learn --name x --log y --agent iqq", "agent = 'iqq' is unknown (did you mean 'iql'?)"),
+            ("lern --name x", "learn"),
+        ],
+    )
+    def test_a_wrong_argument_of_an_offline_job_is_named(self, call, arguments, said):
+        code, output = call(offline, *arguments.split())
+        assert code == 2
+        assert said in output
+        assert "Traceback" not in output
+
+    @pytest.mark.parametrize("script", [train, compare, tune])
     def test_a_missing_name_is_asked_for(self, call, script):
         code, output = call(script)
         assert code == 2

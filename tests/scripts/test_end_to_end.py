@@ -13,6 +13,7 @@ import wandb
 
 import longplay
 from longplay.agents import compare as comparison
+from longplay.agents.rules import QUICK
 from longplay.agents.setup import RunConfig, Setting
 from longplay.envs.make import make_world
 from longplay.scripts import bench, compare, demo, train
@@ -131,7 +132,7 @@ class TestCompare:
         assert code == 0, output
         folder = here / "runs" / "first"
         results = pd.read_parquet(folder / "results.parquet")
-        assert results["policy"].nunique() == 10
+        assert results["policy"].nunique() == len(QUICK) + 3  # a learned policy and two references
         assert (results.groupby("policy").size() == 8).all()
         label = RunConfig.from_json(trained[0] / "config.json").label
         page = (folder / "report.html").read_text(encoding="utf-8")

@@ -1,0 +1,206 @@
+"""Wolpertinger's settings, and how its agent makes slates: the candidates nearest to the proto item, then the best."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .inputs import Inputs, SlateInputs
+from .learner import SlateAgent
+from .names import one_of
+from .options import check_ranges
+from .slate_optimisers import OPTIMISERS, best_slates
+from .slateq_network import Judged
+from .wolpertinger_losses import LATE, METRICS, REAL, nearest
+from .wolpertinger_network import MOST_DIMENSIONS, WolpertingerNetwork
+
+PULLS = 30.0  # appeals are cut off there, in either direction: weights must remain numbers
+
+
+@dataclass(frozen=True)
+class WolpertingerOptions:
+    """Settings of Wolpertinger; the discount is the run's."""
+
+    neighbours: int = 40
+    """k: the candidates nearest to the proto item, which are judged; at least a slate of them."""
+    metric: str = "inner"
+    """Nearest by Euclidean "distance", or by the largest "inner" product, for which the proto item is a direction: it
+    need not be where items are, and a slate is of the items furthest that way rather than of those like one another."""
+    ranking: str = "exact"
+    """Of those judged: the slate of most value under the choice model ("exact", "greedy" or "top-k", as of
+    `longplay.agents.slate_optimisers.best_slates`), or the items of most value once clicked ("value")."""
+    text: int = 16
+    """Principal components of the text vectors in the space of items, beside the features; at most 32 in all."""
+    reach: float = 3.0
+    """Bound of the proto item in each dimension, in standard deviations of candidates."""
+    plain: bool = True
+    """Learn the future of an item by one weighting of its coordinates, the same for all states, as SlateQ does: what
+    one click changes later is small beside the spread of what follows."""
+    learning_rate: float = 1e-3
+    """Of Adam, for the critics."""
+    actor_rate: float = 3e-4
+    """Of Adam, for the actor."""
+    hidden: int = 64
+    """Width of the hidden layers."""
+    segment: int = 16
+    """Slates of each user that are collected between two rounds of learning."""
+    epochs: int = 4
+    """Minibatches of a round, in passes over as many slates as were collected."""
+    batch: int = 512
+    """Slates in a minibatch."""
+    replay: int = 8
+    """Latest segments that minibatches are drawn from."""
+    polyak: float = 0.02
+    """By how much the slower networks, which value what follows and are the agent's, follow with each minibatch."""
+    delay: int = 2
+    """Minibatches of the critics for one of the actor."""
+    twins: bool = False
+    """Learn two critics, and bootstrap from the lower value."""
+    tether: float = 0.1
+    """Weight of the squared distance of the proto item to the closest of those judged: a critic knows nothing of
+    places where no item is."""
+    by_time: bool = False
+    """Discount per day away instead of per slate."""
+    horizon_ends: bool = False
+    """Nothing counts after the horizon. By default life goes on there, and is only not watched any longer."""
+    fill: bool = True
+    """Fill every slot; otherwise items that cost more than they bring are left out."""
+    repeats: bool = False
+    """Show items of the history like any other; otherwise only when nothing else is left."""
+    noise: float = 0.5
+    """Standard deviation of the noise on proto items in training, at first."""
+    temperature: float = 0.5
+    """Gumbel noise on what pulls in training, at first."""
+    last: float = 0.2
+    """Share of both that is left in the end."""
+    anneal: int = 200_000
+    """Slates until then."""
+    epsilon: float = 0.02
+    """Share of slates in training that are drawn at random."""
+    clip: float = 1.0
+    """Largest norm of a gradient."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        one_of("metric", self.metric, METRICS)
+        one_of("ranking", self.ranking, (*OPTIMISERS, "value"))
+        check_ranges(
+            self,
+            ("neighbours", 1, 10**6),
+            ("text", 0, MOST_DIMENSIONS),
+            ("reach", 1e-3, 5.0),
+            ("learning_rate", 1e-8, 1.0),
+            ("actor_rate", 1e-8, 1.0),
+            ("hidden", 1, 4096),
+            ("segment", 1, 1000),
+            ("epochs", 1, 1000),
+            ("batch", 1, 10**6),
+            ("replay", 1, 1000),
+            ("polyak", 1e-6, 1.0),
+            ("delay", 1, 1000),
+            ("tether", 0.0, 1e3),
+            ("noise", 0.0, 10.0),
+            ("temperature", 0.0, 100.0),
+            ("last", 0.0, 1.0),
+            ("anneal", 1, 10**12),
+            ("epsilon", 0.0, 1.0),
+            ("clip", 1e-6, 1e6),
+        )
+
+
+class Near(NamedTuple):
+    """The candidates nearest to proto items.
+
+    Attributes
+    ----------
+    columns
+        (B, k), −1 for none.
+    points
+        (B, k, D).
+    kind
+        (B, k) int8: 0 for none, else REAL or LATE.
+    """
+
+    columns: NDArray[np.int64]
+    points: Tensor
+    kind: NDArray[np.int8]
+
+
+class WolpertingerAgent(SlateAgent):
+    """Shows the slate of most value of the candidates nearest to the proto item.
+
+    Parameters
+    ----------
+    network, inputs, slots, name
+        As of `SlateAgent`.
+    options
+        How many are near, by which metric, and how slates are made of them.
+    """
+
+    network: WolpertingerNetwork
+
+    def __init__(
+        self, network: WolpertingerNetwork, inputs: SlateInputs, slots: int, name: str, options: WolpertingerOptions
+    ) -> None:
+        super().__init__(network, inputs, slots, name)
+        self.options, self.count = options, max(options.neighbours, slots)
+        self.repeated = inputs.item_features.index("repeated")
+
+    @torch.no_grad()
+    def choose(self, inputs: Inputs) -> NDArray[np.int64]:
+        """Columns (B, K) of the best slates."""
+        whole, points = self.network.space(inputs)
+        near = self.near(inputs, points, self.network.proto(whole))
+        judged = self.network.judge(whole, near.points, torch.from_numpy(near.kind) > 0)
+        return columns_of(near, self.best(judged, near.kind))
+
+    def near(self, inputs: Inputs, points: Tensor, proto: Tensor) -> Near:
+        """The nearest to proto items (B, D) of candidates at points (B, M, D)."""
+        late = (inputs.items[:, :, self.repeated] > 0) & (not self.options.repeats)
+        kind = np.where(inputs.ids > 0, np.where(late, LATE, REAL), 0).astype(np.int8)
+        columns = nearest(points, kind, proto, self.count, self.options.metric)
+        at = np.maximum(columns, 0)
+        found = torch.take_along_dim(points, torch.from_numpy(at)[:, :, None], dim=1)
+        return Near(columns, found, np.where(columns >= 0, np.take_along_axis(kind, at, axis=1), 0).astype(np.int8))
+
+    def best(
+        self, judged: Judged, kind: NDArray[np.int8], noise: NDArray[np.float64] | float = 0.0
+    ) -> NDArray[np.int64]:
+        """Places (B, K) among those judged (B, k) of the best slates, −1 for an empty slot; with noise on pulls."""
+        options, by_value = self.options, self.options.ranking == "value"
+        appeal = np.zeros(kind.shape) if by_value else judged.appeal.detach().double().numpy()
+        pull = np.exp(np.clip(appeal + noise, -PULLS, PULLS))
+        return best_slates(
+            np.where(kind > 0, pull, 0.0),
+            judged.gain.detach().double().numpy(),
+            np.exp(self.network.log_position.detach().double().numpy()),
+            late=kind == LATE,
+            method="top-k" if by_value else options.ranking,
+            fill=options.fill,
+        )
+
+
+def columns_of(near: Near, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Columns (B, K) of candidates for places among the nearest."""
+    return np.where(places >= 0, np.take_along_axis(near.columns, np.maximum(places, 0), axis=1), -1)
+
+
+def make_agent(
+    inputs: SlateInputs, vectors: NDArray[np.float32], slots: int, options: WolpertingerOptions, gamma: float, name: str
+) -> WolpertingerAgent:
+    """An agent whose network knows nothing, for a learner or for `SlateAgent.load`."""
+    network = WolpertingerNetwork(
+        inputs,
+        vectors,
+        slots,
+        gamma > 0,
+        text=options.text,
+        hidden=options.hidden,
+        reach=options.reach,
+        critics=2 if options.twins else 1,
+        plain=options.plain,
+    )
+    return WolpertingerAgent(network, inputs, slots, name, options)

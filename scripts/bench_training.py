@@ -1,0 +1,242 @@
+"""Measure how fast agents train: user-steps a second of environment, policy and updates together.
+
+    make bench           (or: python scripts/bench_training.py)
+    python scripts/bench_training.py --only "PPO weights" stock --rounds 5 --json runs/training-speed/figures.json
+
+One iteration of a learner is a rollout and its update. Rounds alternate between all that is measured, and the least
+disturbed of each counts, because other work on the machine only ever slows a round down; by processor time and by the
+clock. "stock" is stable-baselines3 as its documentation has it: PPO's own settings on a `DummyVecEnv` of
+``gymnasium.make("longplay/Video-v0")``, with the same action and the same states. Everything runs on one thread of
+torch, but for the row that says two.
+"""
+
+import importlib.metadata
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import tyro
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from longplay.agents.own import make_learner
+from longplay.agents.setup import RunConfig, Setting, states_of, training_env
+from longplay.agents.training import write_text
+from longplay.agents.vec_env import REWARD_SCALE, SlateVecEnv, state_space
+from longplay.encoders.state import StateEncoder
+from longplay.envs.engine import Observation
+from longplay.scripts.common import command_line, console, prepare, set_threads
+from longplay.scripts.speed_tables import show
+
+STOCK = "stock"
+Iterate = Callable[[], int]  # returns the user-steps taken
+
+
+@dataclass
+class Arguments:
+    """Measure training."""
+
+    setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
+    users: int = 1024
+    """Users at a time of PPO on weights."""
+    own_users: int = 256
+    """Users at a time of our own learners."""
+    stock_users: int = 1
+    """Environments of the stock stack; stable-baselines3's default is one."""
+    rounds: int = 3
+    """Iterations of each that are measured, after a first one that is not; the best counts."""
+    only: tuple[str, ...] = ()
+    """Rows to measure, by name; by default all."""
+    json: Path | None = None
+    """File for all figures."""
+
+
+class Encoded(gym.Wrapper[Any, Any, Any, Any]):
+    """A single environment with states for observations, and scaled rewards.
+
+    Parameters
+    ----------
+    env
+        With dict observations.
+    states
+        Observations (B, ·) to states (B, width).
+    """
+
+    def __init__(self, env: gym.Env[Observation, Any], states: StateEncoder) -> None:
+        super().__init__(env)
+        self.states = states
+        self.observation_space = state_space(states)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start an episode."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._state(observation), info
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Show one slate."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._state(observation), REWARD_SCALE * float(reward), terminated, truncated, info
+
+    def _state(self, observation: Observation) -> NDArray[np.float32]:
+        state: NDArray[np.float32] = self.states({key: value[None] for key, value in observation.items()})[0]
+        return state
+
+
+def stock_env(setting: Setting, users: int) -> DummyVecEnv:
+    """Single environments, one after the other, as `gymnasium.make` gives them."""
+    world = setting.world
+    options: dict[str, Any] = {"scenario": world.scenario, "catalog": world.catalog, "world_seed": setting.world_seed}
+
+    def single() -> gym.Env[Any, Any]:
+        env = gym.make(setting.env, action="weights", item_vectors=setting.item_vectors, reward="minutes", **options)
+        return Encoded(env, setting.state_encoder("pooled"))
+
+    return DummyVecEnv([single] * users)
+
+
+def learn(model: PPO, users: int) -> Iterate:
+    """One rollout and its update."""
+    steps = model.n_steps * users
+
+    def iterate() -> int:
+        model.learn(steps, reset_num_timesteps=False)
+        return steps
+
+    return iterate
+
+
+def stock(setting: Setting, users: int) -> Iterate:
+    """stable-baselines3's stack, with its own settings."""
+    return learn(PPO("MlpPolicy", stock_env(setting, users), device="cpu", seed=0), users)
+
+
+def weights(setting: Setting, users: int, **options: Any) -> Iterate:
+    """PPO on weights as `longplay.agents.training.train` has it."""
+    config = RunConfig(setting=setting, num_envs=users, options=options)
+    env = SlateVecEnv(training_env(config), states_of(config, setting))
+    return learn(PPO("MlpPolicy", env, device="cpu", **config.settings), users)
+
+
+def own(setting: Setting, users: int, agent: str) -> Iterate:
+    """One of our own learners as `longplay.agents.own.train_own` has it."""
+    config = RunConfig(setting=setting, agent=agent, num_envs=users)
+    env = setting.vector_env(users, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)
+    learner = make_learner(config, env)
+
+    def iterate() -> int:
+        before = learner.steps
+        learner.iterate()
+        return learner.steps - before
+
+    return iterate
+
+
+@dataclass
+class Row:
+    """Something to measure.
+
+    Attributes
+    ----------
+    make
+        What iterates; called once.
+    users
+        Users at a time.
+    threads
+        Of torch.
+    """
+
+    make: Callable[[], Iterate]
+    users: int
+    threads: int = 1
+
+
+def rows_of(args: Arguments) -> dict[str, Row]:
+    """All that can be measured, by name."""
+    setting, users, few = args.setting, args.users, args.own_users
+    return {
+        STOCK: Row(lambda: stock(setting, args.stock_users), args.stock_users),
+        "PPO weights": Row(lambda: weights(setting, users), users),
+        "PPO weights, 2 threads": Row(lambda: weights(setting, users), users, threads=2),
+        "PPO weights, 2 epochs": Row(lambda: weights(setting, users, n_epochs=2), users),
+        "PL-PPO": Row(lambda: own(setting, few, "pl-ppo"), few),
+        "PL-PPO catalogue": Row(lambda: own(setting, few, "pl-ppo-catalog"), few),
+        "SlateQ": Row(lambda: own(setting, few, "slateq"), few),
+    }
+
+
+def measure(rows: Mapping[str, Row], rounds: int) -> list[dict[str, Any]]:
+    """User-steps a second of each, by processor time and by the clock, and ratios to the first."""
+    made = {name: row.make() for name, row in rows.items()}
+    processor: dict[str, list[float]] = {name: [] for name in rows}
+    wall: dict[str, list[float]] = {name: [] for name in rows}
+    for k in range(rounds + 1):
+        for name, iterate in made.items():
+            set_threads(rows[name].threads)
+            start, clock = time.process_time(), time.perf_counter()
+            steps = iterate()
+            if k > 0 and steps:  # what the first sets up is not counted
+                processor[name].append(steps / (time.process_time() - start))
+                wall[name].append(steps / (time.perf_counter() - clock))
+    set_threads(1)
+    best = {name: (max(processor[name]), max(wall[name])) for name in rows}
+    first = best[next(iter(rows))]
+    return [
+        {
+            "learner": name,
+            "users": rows[name].users,
+            "threads": rows[name].threads,
+            "per_second": own_rate,
+            "per_second_wall": own_wall,
+            "ratio": own_rate / first[0],
+            "ratio_wall": own_wall / first[1],
+        }
+        for name, (own_rate, own_wall) in best.items()
+    ]
+
+
+def report(figures: Sequence[Mapping[str, Any]], rounds: int) -> None:
+    """Print."""
+    cells = [
+        (
+            row["learner"],
+            f"{row['users']:,}",
+            str(row["threads"]),
+            *(f"{row[name]:,.0f}" for name in ("per_second", "per_second_wall")),
+            *(f"{row[name]:.1f}" for name in ("ratio", "ratio_wall")),
+        )
+        for row in figures
+    ]
+    columns = "learner|users|threads|processor|wall|ratio|ratio, wall"
+    show(f"user-steps of training a second, best of {rounds} alternating rounds", columns, cells, left=1)
+
+
+def main(args: Arguments) -> None:
+    """Measure and print."""
+    for name in ("rounds", "users", "own_users", "stock_users"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")
+    rows = rows_of(args)
+    unknown = [name for name in args.only if name not in rows]
+    if unknown:
+        raise ValueError(f"only = {unknown[0]!r} is unknown; allowed: {', '.join(map(repr, rows))}")
+    prepare(args.setting)
+    chosen = {name: row for name, row in rows.items() if name in (args.only or rows)}
+    with console.status("training"):
+        figures = measure(chosen, args.rounds)
+    report(figures, args.rounds)
+    versions = {name: importlib.metadata.version(name) for name in ("stable-baselines3", "torch", "gymnasium")}
+    console.print(", ".join(f"{name} {version}" for name, version in versions.items()), markup=False)
+    if args.json is not None:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        write_text(args.json, json.dumps({"training": figures, "versions": versions}, indent=1))
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)

@@ -1,0 +1,116 @@
+"""The agents of a study: their settings, their trainings in order, and how tables name them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from longplay.agents.compare import Contestant
+from longplay.agents.own import OWN
+from longplay.agents.settings_files import DEFAULT, configured
+from longplay.agents.setup import RunConfig
+from longplay.scripts.common import run_name
+from longplay.scripts.jobs import COST, Job
+from longplay.scripts.results_prepare import setting_of
+
+CONTROL, TWIN = "Control", "-myopic"
+# What a run of each agent differs in from its preset, where it has one, and else from the defaults. "agent" names it
+# where a row is a variant of another one.
+AGENTS: dict[str, dict[str, Any]] = {
+    "ppo": {"gamma": 0.95},
+    "ppo-candidates": {"agent": "ppo", "action": "candidates", "gamma": 0.95},
+    "a2c": {"gamma": 0.95},
+    "recurrent-ppo": {"gamma": 0.95},
+    "sac": {"gamma": 0.95},
+    "qr-dqn": {"gamma": 0.95},
+    "slateq": {"gamma": 0.98},
+    "pl-ppo": {"gamma": 0.99},
+    "reinforce": {"gamma": 0.95},
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained.
+
+    Attributes
+    ----------
+    name
+        Folder below runs/.
+    envs, agents, seeds
+        Which; agents by their names in `AGENTS`.
+    steps
+        Slates of each training, whatever `AGENTS` says; None for those.
+    eval_users
+        Validation users.
+    scores
+        Fitted models in ENV/scores that our own agents are given.
+    """
+
+    name: str
+    envs: Sequence[str]
+    agents: Sequence[str]
+    seeds: int
+    steps: int | None
+    eval_users: int
+    scores: Sequence[str]
+
+    def config(self, env: str, agent: str, seed: int) -> RunConfig:
+        """One training of an agent."""
+        changes = {"agent": agent, "action": ""} | AGENTS[agent]
+        setting = setting_of(env)
+        preset = configured(changes["agent"], changes["action"], setting.env, DEFAULT)
+        options = {**preset.options, **changes.pop("options", {})}
+        if changes["agent"] in OWN:
+            changes["scores"] = tuple(str(run_name(self.name) / env / "scores" / score) for score in self.scores)
+        if self.steps is not None:
+            changes["steps"] = self.steps
+        own = {"setting": setting, "seed": seed, "eval_users": self.eval_users, "options": options}
+        return replace(preset, **{**own, **changes})
+
+    def jobs(self) -> dict[tuple[str, str, int], Job]:
+        """All trainings by scenario, label and seed, in the order in which they are to be done."""
+        found = {}
+        for seed in range(self.seeds):
+            for agent in self.agents:
+                for env in (*self.envs, *([CONTROL] if seed == 0 else [])):
+                    config = self.config(env, agent, seed)
+                    twins = {agent: config}
+                    if config.gamma > 0 and env != CONTROL:
+                        twins[agent + TWIN] = replace(config, gamma=0.0)
+                    for label, one in twins.items():
+                        found[env, label, seed] = Job(f"{self.name}/{env}/trained/{label}-{seed}", one)
+        return found
+
+
+def title_of(config: RunConfig, label: str) -> str:
+    """Of a method in tables: what runs call it, less the scores that all have; with its name if that is a variant's."""
+    title, agent = replace(config, scores=()).label, label.removesuffix(TWIN)
+    changes = AGENTS[agent]
+    return f"{title} ({agent})" if "agent" in changes and "action" not in changes else title
+
+
+def learned(
+    env: str, jobs: Mapping[tuple[str, str, int], Job]
+) -> tuple[list[Contestant], dict[str, str], dict[str, Mapping[str, float]]]:
+    """The agents of a scenario and their twins, the agents' titles by name, and by title what a training took."""
+    contestants, titles = [], {}
+    spent: dict[str, Mapping[str, float]] = {}
+    labels = [label for other, label, seed in jobs if other == env and seed == 0]
+    for label in labels:
+        runs = [job for (other, known, _), job in jobs.items() if (other, known) == (env, label)]
+        config, twin = runs[0].config, label + TWIN
+        title = title_of(config, label)
+        second = title_of(jobs[env, twin, 0].config, twin) if twin in labels else ""
+        contestants.append(Contestant(title, "learned", (), f"{config.steps:,} steps", second))
+        spent[title] = {"slates": float(config.steps), **costs([run_name(run.name) for run in runs])}
+        if not label.endswith(TWIN):
+            titles[label] = title
+    return contestants, titles, spent
+
+
+def costs(folders: Sequence[Path]) -> dict[str, float]:
+    """Mean CPU and wall seconds of some trainings, as far as they are known."""
+    found = [json.loads((f / COST).read_text(encoding="utf-8")) for f in folders if (f / COST).is_file()]
+    return {key: sum(one[key] for one in found) / len(found) for key in ("cpu", "wall")} if found else {}

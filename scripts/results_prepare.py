@@ -1,0 +1,126 @@
+"""What the study needs of each scenario beside trainings: fitted models, tuned rules, the linear oracle's weights."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from longplay.agents.base import Agent
+from longplay.agents.cross_entropy import Search
+from longplay.agents.evaluate import Evaluator, held_out_users
+from longplay.agents.linear_oracle import LinearOracle
+from longplay.agents.predicted import LOGGED_STEPS, PredictedMinutes, Trees
+from longplay.agents.rules import LOG_RANDOM, LOG_USERS, RULES, Context
+from longplay.agents.scores import ENCODER, TREES
+from longplay.agents.setup import Setting
+from longplay.agents.training import VALIDATION_LUCK
+from longplay.agents.tuning import FILE, Tuned, read, save, tuned_rule
+from longplay.encoders.registry import load_encoder
+
+Say = Callable[[str, float], None]
+LINEAR = "linear.json"
+SCORES = ("minutes", "als")  # rules whose fitted models give further features of candidates
+POLICY_OF_LOGS = (
+    f"Predicted minutes were fitted on {LOGGED_STEPS} slates each of 256 training users, chosen by random weights of "
+    f"the scoring features; encoders on the interactions of {LOG_USERS:,} training users, {LOG_RANDOM:.0%} of whose "
+    "slates were random and the others those of greedy similarity."
+)
+SEARCH = Search(users=100, population=24, elites=6, iterations=8)  # of the linear oracle's weights
+
+
+@functools.cache
+def setting_of(env: str) -> Setting:
+    """The setting of an environment by its short name, such as Video; its world is built once in each process."""
+    return Setting(f"longplay/{env}-v0")
+
+
+def context_of(setting: Setting, folder: Path, say: Say = lambda what, share: None) -> Context:
+    """What the rules of a scenario share, with the models fitted before where there are any in the folder."""
+    context = Context(setting, lambda what: say(what, 0.0), LOGGED_STEPS, LOG_USERS)
+    context.scorer = setting.scorer
+    if (folder / "minutes" / FILE).is_file():
+        read(folder / "minutes", setting)
+        context.minutes = PredictedMinutes(context.scorer, Trees.load(folder / "minutes" / TREES))
+    if (folder / "als" / FILE).is_file():
+        read(folder / "als", setting)
+        context.encoders["als"] = load_encoder(folder / "als" / ENCODER, setting.items)
+    return context
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a scenario needs beside its trainings: plain data, which another process can be given.
+
+    Attributes
+    ----------
+    folder
+        Of the scenario.
+    rules
+        To tune, in so many ``trials`` on so many validation ``users``.
+    linear
+        Whether the linear oracle's weights are searched, too.
+    """
+
+    env: str
+    folder: Path
+    rules: tuple[str, ...]
+    users: int
+    trials: int
+    linear: bool
+
+    def __str__(self) -> str:
+        return self.env
+
+    @property
+    def scored(self) -> bool:
+        """Whether the models are there whose scores agents are given."""
+        return all((self.folder / "scores" / name / FILE).is_file() for name in SCORES)
+
+    @property
+    def tuned(self) -> bool:
+        """Whether rules and weights are there."""
+        files = [self.folder / "rules" / name / FILE for name in self.rules]
+        return all(file.is_file() for file in [*files, *([self.folder / LINEAR] if self.linear else [])])
+
+
+def fit_scores(asked: Preparation) -> None:
+    """Fit the models whose scores agents are given: predicted minutes and matrix factorisation."""
+    setting, folder = setting_of(asked.env), asked.folder / "scores"
+    context = context_of(setting, folder)
+    for name in SCORES:
+        if not (folder / name / FILE).is_file():
+            save(Tuned(name, RULES[name].options()), folder / name, context)
+
+
+def tune(asked: Preparation) -> None:
+    """Tune the rules, and search the linear oracle's weights."""
+    rules_of(asked)
+    if asked.linear:
+        linear_of(asked)
+
+
+def rules_of(asked: Preparation, say: Say = lambda what, share: None) -> dict[str, tuple[Tuned, Agent]]:
+    """The rules by name, tuned on validation users; those kept in ``rules`` are not tuned again."""
+    setting = setting_of(asked.env)
+    context = context_of(setting, asked.folder / "scores", say)
+    people = held_out_users(setting.world, "validation", asked.users)
+    evaluator = Evaluator(setting.world, setting.item_vectors, people, VALIDATION_LUCK)
+    return {name: tuned_rule(name, context, evaluator, asked.trials, asked.folder / "rules") for name in asked.rules}
+
+
+def linear_of(asked: Preparation, say: Say = lambda what, share: None) -> LinearOracle:
+    """The linear oracle, its weights searched once."""
+    setting, file = setting_of(asked.env), asked.folder / LINEAR
+    if not file.is_file():
+        LinearOracle.fit(setting.world, setting.item_vectors, SEARCH, say).save(file)
+    return LinearOracle.load(file, setting.world)
+
+
+def check_same_items(home: Setting, away: Setting) -> None:
+    """Refuse a shifted world of other items: what was fitted on the plain one would not fit."""
+    ours, theirs = home.world.catalog.digest, away.world.catalog.digest
+    if ours != theirs:
+        raise ValueError(
+            f"{away.env} has other items than {home.env} "
+            f"(digest {theirs[:12]}, not {ours[:12]}); policies cannot move there"
+        )

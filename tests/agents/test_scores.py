@@ -1,0 +1,130 @@
+"""Scores of fitted models as features: what they say, where they are read from, what is refused."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+
+from longplay.agents.own import build
+from longplay.agents.predicted import fit_minutes
+from longplay.agents.scores import TREES, check_scores, encoder_score, load_scores
+from longplay.agents.setup import RunConfig, load_agent
+from longplay.agents.training import train
+from longplay.encoders.registry import ENCODERS
+from longplay.envs.scoring import FEATURES, Scorer
+from longplay.envs.wrappers import WeightMap
+from longplay.tests.agents.small import phases, tiny_run
+
+TINY = {"segment": 16, "epochs": 1, "batch": 32, "hidden": 16, "match": 4}
+
+
+@pytest.fixture(scope="module")
+def observation(world, item_vectors):
+    return {key: value for key, value in phases(world, item_vectors)[0].items() if key != "latent"}
+
+
+@pytest.fixture(scope="module")
+def folders(setting, tmp_path_factory):
+    """An encoder, boosted trees and a run, each in a folder of its own."""
+    whole = tmp_path_factory.mktemp("scores")
+    ENCODERS["pooled"].make(setting.items).save(whole / "pooled")
+    env = setting.vector_env(16, "items", autoreset_mode=AutoresetMode.SAME_STEP)
+    (whole / "minutes").mkdir()
+    fit_minutes(setting.scorer, env, 12).model.save(whole / "minutes" / TREES)
+    train(tiny_run(setting, agent="slateq", options=TINY, gamma=0.0), whole / "run", False, lambda row: None)
+    return whole
+
+
+def test_an_encoders_score_is_its_own_for_the_candidates(setting, observation):
+    for name in ("pooled", "mean"):
+        encoder = ENCODERS[name].make(setting.items)
+        found = encoder_score(encoder)(observation, np.zeros((0,), np.float32))
+        ids = observation["candidates"].astype(int)
+        expected = np.take_along_axis(encoder.score(observation), ids, axis=1)
+        np.testing.assert_allclose(found[ids > 0], expected[ids > 0], rtol=1e-5, atol=1e-6)
+
+
+def test_they_come_after_the_features_in_the_order_given(setting, folders, observation):
+    names = [str(folders / name) for name in ("minutes", "pooled", "run")]
+    scorer = setting.scorer_with(names)
+    assert scorer.names == (*FEATURES, "minutes", "pooled", "run")
+    assert scorer.weights[-2:] == ("run", "variety")
+    features = scorer.features(observation)
+    np.testing.assert_array_equal(features[:, :, : len(FEATURES)], setting.scorer.features(observation))
+    for column, score in enumerate(load_scores(names, setting).values()):
+        found = score(observation, features[:, :, : len(FEATURES)])
+        np.testing.assert_array_equal(features[:, :, len(FEATURES) + column], found)
+        assert np.isfinite(found).all()
+        assert found.std() > 0
+
+
+def test_a_weight_on_a_score_ranks_by_it(setting, folders, observation):
+    scorer = setting.scorer_with([str(folders / "minutes")])
+    weights = np.zeros((len(observation["candidates"]), len(scorer.weights)), np.float32)
+    weights[:, scorer.weights.index("minutes")] = 1.0
+    slates = WeightMap(scorer)(observation, weights)
+    minutes = scorer.features(observation)[:, :, -1]
+    expected = scorer.fill(observation, minutes, np.zeros(len(slates)), cap=scorer.slots)
+    np.testing.assert_array_equal(slates, expected)
+
+
+@pytest.mark.parametrize(("agent", "changes"), [("ppo", {}), ("slateq", {"options": TINY})])
+def test_agents_learn_with_them_and_are_loaded_with_them(setting, folders, tmp_path, agent, changes):
+    config = tiny_run(setting, agent=agent, scores=(str(folders / "minutes"),), steps=256, evals=1, **changes)
+    assert config.label.endswith("+minutes")
+    curve = train(config, tmp_path, False, lambda row: None)
+    assert (curve["minutes"] > 0).all()
+    without = tiny_run(setting, agent=agent, steps=256, evals=1, **changes)
+    assert load_agent(tmp_path, config, setting).name == config.label
+    with pytest.raises(ValueError, match="train again"):
+        load_agent(tmp_path, without, setting)
+
+
+def test_ppo_sets_out_from_the_first_score_alone(setting, folders, observation, tmp_path):
+    names = tuple(str(folders / name) for name in ("minutes", "pooled"))
+    config = tiny_run(setting, scores=names, steps=128, evals=1)
+    stop = KeyboardInterrupt()
+
+    def at_once(row):
+        raise stop
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path, False, at_once)
+    scorer = setting.scorer_with(names)
+    minutes = scorer.features(observation)[:, :, scorer.names.index("minutes")]
+    expected = scorer.fill(observation, minutes, np.zeros(len(minutes)), cap=scorer.slots)
+    slates = load_agent(tmp_path, config, setting).act(observation)
+    # The other weights are what a network that knows nothing says: almost 0.
+    assert (slates[:, 0] == expected[:, 0]).mean() > 0.8
+
+
+def test_scores_survive_the_configurations_file(setting, folders, tmp_path):
+    config = RunConfig(scores=(str(folders / "minutes"),))
+    (tmp_path / "config.json").write_text(config.to_json())
+    assert RunConfig.from_json(tmp_path / "config.json") == config
+
+
+class TestRefusals:
+    def test_a_folder_without_a_score(self, tmp_path):
+        with pytest.raises(ValueError, match="holds no fitted encoder"):
+            check_scores([str(tmp_path)])
+
+    def test_two_of_one_name(self, folders):
+        with pytest.raises(ValueError, match="'minutes' is the name of two features"):
+            check_scores([str(folders / "minutes"), str(folders / "minutes")])
+
+    def test_a_run_of_another_setting(self, setting, folders):
+        other = dataclasses.replace(setting, world_seed=9)
+        with pytest.raises(ValueError, match=r"was trained on .*, the run is on"):
+            load_scores([str(folders / "run")], other)
+
+    def test_an_agent_that_rates_nothing(self, setting, observation):
+        config = RunConfig(setting=setting, agent="wolpertinger")
+        agent = build(config, setting)
+        with pytest.raises(ValueError, match="rates no candidates"):
+            agent.rate(agent.inputs(observation))
+
+
+def test_the_scorer_without_scores_is_the_plain_one(world, item_vectors):
+    assert Scorer(world, item_vectors).names == FEATURES

@@ -1,0 +1,72 @@
+"""Trainings side by side: when one is finished, and what it cost."""
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from longplay.agents.setup import RunConfig
+from longplay.scripts import jobs
+from longplay.scripts.jobs import Job, add_cost, finished
+
+CONFIG = RunConfig(steps=100)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Of a training ``x`` that has come to its end."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("runs/x")
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(CONFIG.to_json())
+    pd.DataFrame({"step": [0.0, 104.0], "minutes": [1.0, 2.0]}).to_csv(folder / "curve.csv", index=False)
+    return folder
+
+
+class TestFinished:
+    def test_one_that_has_come_to_its_end(self, folder):
+        assert finished(Job("x", CONFIG))
+
+    def test_no_other(self, folder):
+        assert not finished(Job("y", CONFIG))
+        assert not finished(Job("x", RunConfig(steps=100, gamma=0.5)))
+        pd.DataFrame({"step": [0.0, 96.0], "minutes": [1.0, 2.0]}).to_csv(folder / "curve.csv", index=False)
+        assert not finished(Job("x", CONFIG))
+
+    def test_one_that_begins_anew_is_not_taken_for_the_last(self, folder, monkeypatch):
+        monkeypatch.setattr(jobs.subprocess, "Popen", lambda command, **more: None)
+        add_cost(folder, 1.0, 1.0)
+        jobs.start(Job("x", CONFIG), "off")
+        assert not finished(Job("x", CONFIG))
+        assert not (folder / jobs.COST).exists()
+
+
+class TestCost:
+    def test_costs_add_up(self, folder):
+        add_cost(folder, 1.5, 2.0)
+        add_cost(folder, 1.0, 4.0)
+        assert json.loads((folder / "cost.json").read_text()) == {"cpu": 2.5, "wall": 6.0}
+
+    def started(self, monkeypatch, code):
+        whole = jobs.subprocess.Popen
+        begin = "import sys; sys.stdout.write('best: 1 minute; kept'); sys.stdout.flush(); "
+        monkeypatch.setattr(
+            jobs.subprocess, "Popen", lambda command, **more: whole([sys.executable, "-c", begin + code], **more)
+        )
+
+    def test_a_training_is_charged_with_its_own_seconds(self, folder, monkeypatch):
+        self.started(monkeypatch, "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass")
+        jobs.train_all([Job("x", CONFIG), Job("y", CONFIG)], 2, "off")
+        for name in ("x", "y"):
+            cost = json.loads(Path(f"runs/{name}/cost.json").read_text())
+            assert 0.3 <= cost["cpu"] < 0.6
+            assert cost["wall"] >= 0.3
+
+    def test_one_that_fails_ends_the_others_and_all_are_charged(self, folder, monkeypatch):
+        self.started(monkeypatch, "raise SystemExit(3)")
+        with pytest.raises(ValueError, match=r"training x failed; its output is in runs/x/log\.txt"):
+            jobs.train_all([Job("x", CONFIG), Job("y", CONFIG)], 2, "off")
+        assert Path("runs/x/cost.json").exists()
+        assert Path("runs/y/cost.json").exists()
