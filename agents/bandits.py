@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from ..encoders.cache import replace_file
 from ..envs.engine import Observation
+from ..envs.files import write_whole
 from ..envs.scoring import FEATURES, Scorer
 from ..envs.world import World
 from .bandit_models import Design, Floats, Posterior, attention, seen
@@ -187,7 +187,7 @@ class LinearBandit:
         content = save({name: np.ascontiguousarray(value) for name, value in zip(_ARRAYS, values, strict=True)})
         digest = hashlib.sha256(content).hexdigest()
         file = f"bandit-{digest[:12]}.safetensors"
-        replace_file(folder / file, content)
+        write_whole(folder / file, content)
         about = {
             "format": _FORMAT,
             "options": dataclasses.asdict(self.options),
@@ -198,7 +198,7 @@ class LinearBandit:
             "file": file,
             "sha256": digest,
         }
-        replace_file(folder / BANDIT_FILE, json.dumps(about, indent=1).encode())
+        write_whole(folder / BANDIT_FILE, json.dumps(about, indent=1))
         for other in folder.glob("bandit-*.safetensors"):
             if other.name != file:
                 other.unlink()

@@ -125,6 +125,3 @@ class Course:
         text = content["curve"]
         self.curve = pd.read_csv(io.StringIO(text)) if text.strip() else pd.DataFrame()
         self._next = content["next"]
-
-
-write_text = write_whole

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..envs.engine import Observation
+from ..envs.files import replacing, write_whole
 from .inputs import Inputs, SlateInputs
 from .players import Players
 
@@ -60,13 +61,10 @@ class SlateAgent(ABC):
 
     def save(self, folder: Path, about: Mapping[str, Any]) -> None:
         """Write the weights (safetensors) and what they belong to (JSON), each whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
         weights = {key: value.detach().clone().contiguous() for key, value in self.network.state_dict().items()}
-        temporary = folder / "policy.tmp"
-        save_file(weights, temporary)
-        temporary.replace(folder / WEIGHTS_FILE)
-        temporary.write_text(json.dumps({**about, "inputs": self.inputs.identity}, indent=1), encoding="utf-8")
-        temporary.replace(folder / ABOUT_FILE)
+        with replacing(folder / WEIGHTS_FILE) as temporary:
+            save_file(weights, temporary)
+        write_whole(folder / ABOUT_FILE, json.dumps({**about, "inputs": self.inputs.identity}, indent=1))
 
     def load(self, folder: Path) -> None:
         """Read the weights of `save`.

@@ -234,6 +234,3 @@ def _generators(space: Any) -> Any:
 
 def _set_generators(space: Any, state: Any) -> None:
     space.np_random.bit_generator.state = state
-
-
-write_text = write_whole

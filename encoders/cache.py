@@ -102,6 +102,3 @@ def _checksum(arrays: Iterable[NDArray[np.generic]]) -> str:
     for array in arrays:
         crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
     return f"{crc:08x}"
-
-
-replace_file = write_whole

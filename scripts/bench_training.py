@@ -28,10 +28,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from longplay.agents.own import make_learner
 from longplay.agents.setup import RunConfig, Setting, states_of, training_env
-from longplay.agents.training import write_text
 from longplay.agents.vec_env import REWARD_SCALE, SlateVecEnv, state_space
 from longplay.encoders.state import StateEncoder
 from longplay.envs.engine import Observation
+from longplay.envs.files import write_whole
 from longplay.scripts.common import command_line, console, prepare, set_threads
 from longplay.scripts.speed_tables import show
 
@@ -235,7 +235,7 @@ def main(args: Arguments) -> None:
     console.print(", ".join(f"{name} {version}" for name, version in versions.items()), markup=False)
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        write_text(args.json, json.dumps({"training": figures, "versions": versions}, indent=1))
+        write_whole(args.json, json.dumps({"training": figures, "versions": versions}, indent=1))
 
 
 if __name__ == "__main__":

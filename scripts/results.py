@@ -68,7 +68,7 @@ class Arguments:
     trials: int = 6
     """Options tried of each rule."""
     scores: tuple[str, ...] = SCORES
-    """Fitted models whose scores our own agents are given as features of candidates, or none."""
+    """Fitted models whose scores all agents are given as features of candidates, or none."""
     planner_users: int = 0
     """Test users, the first, whom the planner by rollouts plays, at seconds a user; 0 for none."""
     workers: int = 2

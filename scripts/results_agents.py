@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from longplay.agents.compare import Contestant
-from longplay.agents.own import OWN
 from longplay.agents.settings_files import DEFAULT, configured
 from longplay.agents.setup import RunConfig
 from longplay.scripts.common import run_name
@@ -18,15 +17,17 @@ CONTROL, TWIN = "Control", "-myopic"
 # What a run of each agent differs in from its preset, where it has one, and else from the defaults. "agent" names it
 # where a row is a variant of another one.
 AGENTS: dict[str, dict[str, Any]] = {
-    "ppo": {"gamma": 0.95},
-    "ppo-candidates": {"agent": "ppo", "action": "candidates", "gamma": 0.95},
-    "a2c": {"gamma": 0.95},
-    "recurrent-ppo": {"gamma": 0.95},
+    "ppo": {"gamma": 0.98, "options": {"gae_lambda": 0.9}},
+    "ppo-candidates": {"agent": "ppo", "action": "candidates", "gamma": 0.98},
+    "a2c": {"gamma": 0.98},
+    "recurrent-ppo": {"gamma": 0.98},
     "sac": {"gamma": 0.95},
+    "tqc": {"gamma": 0.95},
     "qr-dqn": {"gamma": 0.95},
-    "slateq": {"gamma": 0.98},
-    "pl-ppo": {"gamma": 0.99},
+    "slateq": {"gamma": 0.99, "steps": 150_000},
+    "pl-ppo": {"gamma": 0.99, "steps": 150_000},
     "reinforce": {"gamma": 0.95},
+    "wolpertinger": {"gamma": 0.98, "steps": 150_000},
 }
 
 
@@ -45,7 +46,7 @@ class Plan:
     eval_users
         Validation users.
     scores
-        Fitted models in ENV/scores that our own agents are given.
+        Fitted models in ENV/scores that all agents are given.
     """
 
     name: str
@@ -62,8 +63,7 @@ class Plan:
         setting = setting_of(env)
         preset = configured(changes["agent"], changes["action"], setting.env, DEFAULT)
         options = {**preset.options, **changes.pop("options", {})}
-        if changes["agent"] in OWN:
-            changes["scores"] = tuple(str(run_name(self.name) / env / "scores" / score) for score in self.scores)
+        changes["scores"] = tuple(str(run_name(self.name) / env / "scores" / score) for score in self.scores)
         if self.steps is not None:
             changes["steps"] = self.steps
         own = {"setting": setting, "seed": seed, "eval_users": self.eval_users, "options": options}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from longplay.agents.compare import ORACLE, SIMILARITY, Contestant, minutes_of, summary
 from longplay.agents.stats import Interval, bootstrap_difference
-from longplay.agents.training import write_text
+from longplay.envs.files import write_whole
 from longplay.scripts import encoder_tables
 from longplay.scripts.encoder_tables import titled, told
 
@@ -245,4 +245,4 @@ def control_table(env: str, home: pd.DataFrame, world: World) -> pd.DataFrame:
 def write(frames: Sequence[pd.DataFrame], head: str, path: Path) -> None:
     """The tables as Markdown, below a head."""
     encoder_tables.write(frames, path)
-    write_text(path, f"{head}\n\n{path.read_text(encoding='utf-8')}")
+    write_whole(path, f"{head}\n\n{path.read_text(encoding='utf-8')}")

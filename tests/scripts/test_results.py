@@ -10,11 +10,11 @@ import tyro
 
 from longplay.agents import compare as comparison
 from longplay.agents.compare import Contestant
-from longplay.agents.course import write_text
 from longplay.agents.cross_entropy import Search
 from longplay.agents.setup import RunConfig, Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.agents.training import train
+from longplay.envs.files import write_whole
 from longplay.scripts import jobs, results, results_agents, results_play, results_prepare, results_tables
 from longplay.scripts.common import run_name
 from longplay.scripts.results_pool import side_by_side
@@ -125,7 +125,7 @@ class TestStudy:
 
         # A policy that was trained anew is played again; nothing else is.
         again = written(folder)
-        write_text(folder / "Video/trained/ppo-0/config.json", "{}")
+        write_whole(folder / "Video/trained/ppo-0/config.json", "{}")
         with pytest.raises(ValueError, match="not a run's configuration"):
             jobs.finished(jobs.Job("r/Video/trained/ppo-0", config))
         (folder / "Video/trained/ppo-0/config.json").unlink()

@@ -76,7 +76,7 @@ def test_a_study_is_kept_and_goes_on(here, call, monkeypatch):
             low, high = base.ranges[key]
             assert low <= row[key] <= high
     assert worlds.loc[0, "repeat_penalty"] == base.number("repeat_penalty")
-    assert worlds["τ"][0] == 1.0
+    assert worlds["τ"][0] == pytest.approx(1.0)
 
     monkeypatch.setattr(sensitivity, "play_world", None)  # nothing is left to play
     assert call(sensitivity, "--name", "s", *ARGUMENTS, folder=here)[1].split("Does")[1] == output.split("Does")[1]
