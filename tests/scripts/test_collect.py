@@ -149,9 +149,9 @@ class TestCollect:
     def test_other_users_and_a_policy_with_candidates(self, call, place, environment, monkeypatch):
         monkeypatch.setenv("LONGPLAY_CACHE", environment["LONGPLAY_CACHE"])
         arguments = ("--policy", "similarity", "--epsilon", "0.2", "--split", "test", "--users", "6")
-        code, output = call(collect, "--name", "similar", *SMALL, *arguments, folder=place)
+        code, output = call(collect, "--name", "nearest", *SMALL, *arguments, folder=place)
         assert code == 0, output
-        run = place / "runs" / "similar"
+        run = place / "runs" / "nearest"
         assert pd.read_parquet(run / "users.parquet")["user"].tolist() == list(range(180, 186))
         assert Catalog.from_table(run / "items.parquet").digest == Catalog.from_table(place / "items.csv").digest
         dataset = read_minari(run / "minari")
