@@ -57,4 +57,5 @@ class Foresight:
     def coefficients(self) -> Tensor:
         """(F + 1,): what a click changes, and what each feature of the item adds."""
         penalty = self.ridge * torch.eye(len(self.moment), dtype=torch.float64)
-        return torch.linalg.solve(self.gram + penalty, self.moment).float()
+        solved: Tensor = torch.linalg.solve(self.gram + penalty, self.moment)
+        return solved.float()

@@ -154,10 +154,11 @@ def train_own(config: "RunConfig", folder: Path, resume: bool, report: Report, s
         (folder / CHECKPOINT).unlink(missing_ok=True)
         write_whole(folder / "config.json", config.to_json())
     note: dict[str, float] = {}
-    if learner.steps < config.steps:
-        while learner.steps < config.steps:
-            course.between(learner.steps, learner.players.finished, note)
-            note = {f"loss/{key}": value for key, value in learner.iterate().items()}
+    begun = learner.steps
+    while learner.steps < config.steps:
+        course.between(learner.steps, learner.players.finished, note)
+        note = {f"loss/{key}": value for key, value in learner.iterate().items()}
+    if learner.steps > begun or course.curve.empty:
         course.finish(learner.steps, learner.players.finished, note)
     env.close()
     return course.curve

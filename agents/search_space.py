@@ -42,7 +42,7 @@ def around(low: float, high: float) -> FloatDistribution:
     return FloatDistribution(low, high, log=True)
 
 
-def one(*choices: float) -> CategoricalDistribution:
+def one(*choices: float | str) -> CategoricalDistribution:
     """Any of these."""
     return CategoricalDistribution(choices)
 

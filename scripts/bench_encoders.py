@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import gymnasium as gym
 import numpy as np
 import torch
 import tyro
@@ -67,7 +68,8 @@ class Timed:
     """
 
     def __init__(self, encoder: StateEncoder) -> None:
-        self.encoder, self.width, self.seconds = encoder, encoder.width, 0.0
+        self.encoder, self.seconds = encoder, 0.0
+        self.space = gym.spaces.Box(-np.inf, np.inf, (encoder.width,), np.float32)
 
     def __call__(self, observation: Mapping[str, Any]) -> Vectors:
         """Encode, and count the processor time."""

@@ -1,4 +1,4 @@
-"""The whole story on two cores: encode real films, train PPO and its γ = 0 twin with three seeds each, compare.
+"""The whole story on two cores: encode real films, train PPO, SlateQ and their γ = 0 twins, compare.
 
     make demo            (or: python scripts/demo.py)
 
@@ -20,6 +20,7 @@ from longplay.scripts.common import command_line, console, prepare, run_name
 from longplay.scripts.jobs import SCRIPTS, Job, environment, train_all
 
 COMPARED = "compare.txt"
+SLATEQ_SHARE = 3  # it learns from a third of PPO's slates: what is chosen from each tells it more
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Arguments:
     seeds: int = 3
     """Training seeds of each method."""
     steps: int = RunConfig.steps
-    """Slates that each training learns from."""
+    """Slates that each training of PPO learns from; SlateQ takes a third."""
     users: int = 500
     """Test users of the comparison."""
     workers: int = 2
@@ -50,13 +51,16 @@ def main(args: Arguments) -> None:
     started = time.monotonic()
     console.rule("1. Real films through a real BERT")
     prepare(Setting(), counts=True)
-    console.rule("2. PPO, and the same PPO that does not look ahead (γ = 0)")
-    ahead, myopic = RunConfig(steps=args.steps), RunConfig(steps=args.steps, gamma=0.0)
+    console.rule("2. PPO and SlateQ, and the same agents not looking ahead (γ = 0)")
+    ahead = RunConfig(steps=args.steps)
+    slateq = RunConfig(agent="slateq", gamma=0.99, steps=max(args.steps // SLATEQ_SHARE, 1))
+    kinds = {"ppo": ahead, "myopic": replace(ahead, gamma=0.0)}
+    kinds |= {"slateq": slateq, "slateq-myopic": replace(slateq, gamma=0.0)}
     control = RunConfig(Setting(env="longplay/Control-v0"), steps=args.steps)
     jobs = [
         Job(f"{args.name}/{kind}-{seed}", replace(config, seed=seed))
         for seed in range(args.seeds)
-        for kind, config in (("ppo", ahead), ("myopic", myopic))
+        for kind, config in kinds.items()
     ]
     train_all([*jobs, Job(f"{args.name}/control/ppo-0", control)], args.workers, args.track)
     console.rule("3. Everyone on the same test users with the same luck")

@@ -159,3 +159,10 @@ class TestOptions:
                 shown = slate[slate > 0]
                 assert set(shown) <= set(candidates.astype(int))
                 assert len(np.unique(shown)) == len(shown)
+
+
+def test_a_run_shorter_than_the_first_random_slates_keeps_a_policy(setting, tmp_path):
+    config = own_run(setting, "slateq", steps=8)
+    curve = train(config, tmp_path, False, lambda row: None)
+    assert len(curve) == 1
+    assert load_agent(tmp_path, config, setting).name == config.label

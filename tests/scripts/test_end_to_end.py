@@ -215,7 +215,7 @@ class TestDemo:
         monkeypatch.setattr(FakeProcess, "compared", [])
         return FakeProcess.started, FakeProcess.compared
 
-    def test_it_trains_every_seed_of_both_and_compares_them(self, started, call):
+    def test_it_trains_every_seed_of_all_and_compares_them(self, started, call):
         trainings, compared = started
         code, output = call(demo, "--name", "d", "--seeds", "2", "--steps", "64", "--track", "off")
         assert code == 0, output
@@ -224,12 +224,16 @@ class TestDemo:
         gammas = {n: float(c[c.index("--gamma") + 1]) for n, c in zip(names, trainings, strict=True)}
         assert gammas["d/myopic-1"] == 0.0
         assert gammas["d/ppo-1"] == RunConfig.gamma
-        assert all(command[command.index("--steps") + 1] == "64" for command in trainings)
+        steps = {n: c[c.index("--steps") + 1] for n, c in zip(names, trainings, strict=True)}
+        assert steps["d/ppo-1"] == steps["d/control/ppo-0"] == "64"
+        assert steps["d/slateq-1"] == steps["d/slateq-myopic-0"] == "21"
+        assert gammas["d/slateq-myopic-1"] == 0.0
+        assert gammas["d/slateq-1"] > 0.0
         assert "d/ppo-0: best: 12.3 validation minutes at step 64" in output
         control, last = compared
         assert control[control.index("--runs") + 1 :] == ["d/control/ppo-0"]
         runs = last[last.index("--runs") + 1 :]
-        assert {"d/ppo-0", "d/ppo-1", "d/myopic-0", "d/myopic-1"} <= set(runs)
+        assert {"d/ppo-0", "d/myopic-1", "d/slateq-0", "d/slateq-myopic-1"} <= set(runs)
 
     def test_what_was_begun_is_taken_up_again(self, started, call, tmp_path):
         trainings, _ = started
