@@ -8,10 +8,12 @@ class Foresight:
     """Regression of what followed a slate on what was chosen from it, both less what was to be expected.
 
     What follows depends on the user far more than on one choice. But which item is chosen from a given slate is chance
-    with probabilities that the choice model knows, so the choice less its expectation has nothing to do with the state:
-    regressed on it, errors in the value of the state do no harm (Robinson, Econometrica 1988; Nie and Wager, 2021, the
-    R-learner). With one coefficient a feature, effects of a hundredth of the spread show within some ten thousand
-    slates, where a network's gradients would still follow the noise.
+    with probabilities that the choice model estimates from what is visible, so the choice less its expectation has
+    nothing to do with the visible state: regressed on it, errors in the value of that state do no harm (Robinson,
+    Econometrica 1988; Nie and Wager, 2021, the R-learner). Hidden traits that move both the choice and what follows,
+    such as a taste that the history does not show, are still taken for effects of the choice. With one coefficient a
+    feature, effects of a hundredth of the spread show within some ten thousand slates, where a network's gradients
+    would still follow the noise.
 
     Parameters
     ----------

@@ -98,7 +98,7 @@ class Learner(ABC):
     """An algorithm: collects slates from its players and learns from them.
 
     A subclass makes its network from ``players.now`` (widths, calibration), draws chance from `self.chance` (NumPy) and
-    `self.dice` (torch) alone, lists in `parts` everything else that moves, and learns in `iterate`.
+    `self.dice` (torch) alone, lists in `tensors` everything else that moves, and learns in `iterate`.
 
     Parameters
     ----------
@@ -135,6 +135,7 @@ class Learner(ABC):
         """Everything that moves, as `torch.save` takes it and ``weights_only`` reads it."""
         return {
             "steps": self.steps,
+            "inputs": self.agent.inputs.identity,
             "modules": {name: module.state_dict() for name, module in self.modules().items()},
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "tensors": {name: getattr(self, name) for name in self.tensors},
@@ -145,6 +146,8 @@ class Learner(ABC):
 
     def restore(self, content: Mapping[str, Any]) -> None:
         """Put everything back as `capture` found it; KeyError, RuntimeError or ValueError where it does not fit."""
+        if content["inputs"] != self.agent.inputs.identity:
+            raise ValueError(f"it was learnt from other inputs ({content['inputs']!r})")
         self.steps = content["steps"]
         for name, module in self.modules().items():
             module.load_state_dict(content["modules"][name])

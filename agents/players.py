@@ -11,6 +11,7 @@ from ..envs.engine import CONTEXT
 from .inputs import Inputs
 
 DAY = CONTEXT.index("day")
+SPREAD = 1 << 20  # between the lucks of two training seeds: more than there are slots
 MOST_DAYS = 1e3
 
 
@@ -29,7 +30,7 @@ class Outcome:
     left
         (B,) bool: the session ended here.
     days
-        (B,) float32 days until the next slate; 0 where the life ended.
+        (B,) float32 days until the next slate, or until the horizon.
     ended
         (E,) int64 rows whose episode ended.
     last
@@ -59,6 +60,11 @@ class Outcome:
         return np.where(self.terminated, 0.0, kept).astype(np.float32)
 
 
+def training_luck(seed: int) -> int:
+    """Luck of the first slot for a training seed: no two seeds meet the same lives in another slot."""
+    return seed * SPREAD
+
+
 class Players:
     """Users of a vector environment (SAME_STEP, action ``"items"``, with candidates), as `Inputs` and `Outcome`.
 
@@ -71,14 +77,14 @@ class Players:
     scale
         Reward a minute.
     seed
-        Slot i has luck ``seed + i``.
+        Slot i has luck ``training_luck(seed) + i``.
     """
 
     def __init__(self, env: Any, inputs: Callable[[Any], Inputs], scale: float, seed: int) -> None:
         self.env, self.inputs, self.scale = env, inputs, scale
         self.minutes = np.zeros(env.num_envs)  # of the running lives
         self.finished: list[float] = []  # minutes of the latest lives that ended
-        self.observation, _ = env.reset(seed=seed)
+        self.observation, _ = env.reset(seed=training_luck(seed))
         self.now: Inputs = inputs(self.observation)
 
     def step(self, columns: NDArray[np.int64]) -> Outcome:
@@ -91,7 +97,7 @@ class Players:
         ended, last = np.flatnonzero(terminated | truncated), None
         if len(ended):
             final, over = info["final_info"], info["_final_info"]
-            choice[over], left[over], next_day[over] = final["choice"][over], True, day[over]
+            choice[over], left[over], next_day[over] = final["choice"][over], final["left"][over], final["day"][over]
             rows = [info["final_obs"][b] for b in ended]
             last = self.inputs({key: np.stack([row[key] for row in rows]) for key in rows[0]})
         self.minutes += reward

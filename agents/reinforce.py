@@ -137,6 +137,8 @@ class TopKReinforce(Learner):
         for _ in range(options.epochs):
             order = torch.randperm(len(latest["returns"]), generator=self.dice)
             for rows in torch.split(order, options.minibatch):
+                if len(rows) < 2:
+                    continue  # a lone advantage has no spread to be measured by
                 seen.append(self._step({key: value[rows] for key, value in latest.items()}))
         return mean_of(seen)
 

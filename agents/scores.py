@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..encoders.base import ENCODER_FILE, Encoder
 from ..encoders.registry import load_encoder
 from ..envs.engine import Observation
-from ..envs.scoring import FEATURES, Score
+from ..envs.scoring import FEATURES, WEIGHTS, Score
 from .learner import SlateAgent
 from .predicted import INPUTS, Trees
 
@@ -70,7 +70,7 @@ def check_scores(folders: Sequence[str]) -> None:
             )
     names = [Path(folder).name for folder in folders]
     for name in names:
-        if names.count(name) > 1 or name in FEATURES:
+        if names.count(name) > 1 or name in (*WEIGHTS, "repeated"):
             raise ValueError(f"scores: {name!r} is the name of two features; rename a folder")
 
 

@@ -98,7 +98,7 @@ class SlateQOptions:
             ("epsilon", 0.0, 1.0),
             ("priority", 0.0, 1.0),
             ("memory", 1.0, 1e12),
-            ("ridge", 0.0, 1e12),
+            ("ridge", 1.0, 1e12),
             ("future_weight", 0.0, 1e6),
             ("clip", 1e-6, 1e6),
         )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import CensoredData, ecdf
+from scipy.stats import t as student
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,29 @@ class Interval:
         return self.low > 0 or self.high < 0
 
 
+def spread_seeds(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values (S, U) whose means over users lie further from their mean over seeds, for a bootstrap of few seeds.
+
+    Resampled, S seeds vary by ``√((S − 1)/S)`` of what they should, and a percentile interval takes for normal what
+    has Student's tails with S − 1 degrees of freedom. Where only seeds vary, 95 % intervals of 3 and 5 seeds would
+    otherwise cover 75 % and 84 %. Values that are NaN stay so.
+    """
+    seeds = len(values)
+    if seeds < 2:
+        return values
+    factor = np.sqrt(seeds / (seeds - 1)) * student.ppf(0.975, seeds - 1) / student.ppf(0.975, np.inf)
+    means = np.nanmean(values, axis=1, keepdims=True)
+    return np.asarray(values + (factor - 1.0) * (means - means.mean()))
+
+
 def bootstrap_difference(
     a: NDArray[np.float64], b: NDArray[np.float64] | None = None, resamples: int = 10_000, seed: int = 0
 ) -> Interval:
     """Mean of ``a − b`` over seeds and users, with a 95 % percentile interval of a two-way bootstrap.
 
     Each resample draws users with replacement, the same for both sides (they are paired: same users, same luck), and
-    training seeds with replacement, for each side on its own (their trainings are independent).
+    training seeds with replacement, for each side on its own (their trainings are independent); for few seeds, see
+    `spread_seeds`.
 
     Parameters
     ----------
@@ -54,7 +71,7 @@ def bootstrap_difference(
     values = np.zeros(resamples)
     for sign, side in zip((1.0, -1.0), sides, strict=False):
         seeds = rng.multinomial(len(side), np.full(len(side), 1 / len(side)), resamples) / len(side)
-        values += sign * ((seeds @ side) * weights).sum(axis=1)
+        values += sign * ((seeds @ spread_seeds(side)) * weights).sum(axis=1)
     mean = sides[0].mean() - (sides[1].mean() if len(sides) > 1 else 0.0)
     low, high = np.quantile(values, [0.025, 0.975])
     return Interval(float(mean), float(low), float(high))
@@ -77,7 +94,7 @@ def bootstrap_incomplete(values: NDArray[np.float64], resamples: int = 2000, see
     rng, (seeds, users) = np.random.default_rng(seed), values.shape
     drawn = rng.multinomial(users, np.full(users, 1 / users), resamples).astype(np.float64)
     counts = drawn @ known.T
-    means = drawn @ np.where(known, values, 0.0).T / np.maximum(counts, 1.0)  # (resamples, S)
+    means = drawn @ np.where(known, spread_seeds(values), 0.0).T / np.maximum(counts, 1.0)  # (resamples, S)
     weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) * (counts > 0)
     estimates = (weights * means).sum(axis=1) / np.maximum(weights.sum(axis=1), 1.0)
     low, high = np.quantile(estimates, [0.025, 0.975])

@@ -20,6 +20,7 @@ from ..envs.scoring import FEATURES
 from .course import CHECKPOINT, Course, Report
 from .evaluate import Evaluator, held_out_users
 from .own import OWN, train_own
+from .players import training_luck
 from .sb3 import SB3Agent, SlateVecEnv, agent_of, algorithm_named, check_encoder, policy_for, save_policy
 from .setup import RunConfig, states_of, training_env
 from .slate_policy import SlatePolicy, calibrate
@@ -76,11 +77,11 @@ def train(config: RunConfig, folder: Path, resume: bool, report: Report, seconds
         write_whole(folder / "config.json", config.to_json())
         if isinstance(model.policy, SlatePolicy):
             calibrate(model.policy, env, config.seed)
-            env.seed(config.seed)
         elif config.scores and config.action == "weights" and isinstance(model, OnPolicyAlgorithm):
             # Rank by the first score at first: there is no need to find out again what was fitted.
             with torch.no_grad():
                 cast(Any, model.policy).action_net.bias[len(FEATURES)] = 1.0
+        env.seed(training_luck(config.seed))
     left = config.steps - model.num_timesteps
     if left > 0:
         # A run resumed at step 0 has begun: its users are met already.

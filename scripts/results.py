@@ -41,6 +41,10 @@ from longplay.scripts.results_pool import side_by_side
 from longplay.scripts.results_prepare import LINEAR, SCORES, Preparation, Say, setting_of
 from longplay.scripts.results_tables import AWAY, HOME, World
 
+GIVEN = (
+    "All learning agents read the scores of boosted trees and of ALS, fitted once on logs of training users beside "
+    "their own training slates; on weights PPO, A2C and RecurrentPPO begin as greedy on the first of them. "
+)
 SCENARIOS = ("Video", "News", "Shop", "Social")
 ENCODER_RULES = tuple(name for name, rule in RULES.items() if rule.fitted in ENCODERS)
 
@@ -241,7 +245,8 @@ def head(args: Arguments) -> str:
         f"    python scripts/results.py {shlex.join(sys.argv[1:])}\n\n"
         f"{args.users} test users, the same luck for every policy; rules tuned in {args.trials} trials and policies "
         f"chosen on {args.validation_users} validation users. Intervals: 95 %, bootstrap over users (paired) and "
-        f"training seeds. {ready.POLICY_OF_LOGS} CPU and wall seconds are of one training on one thread, the start of "
+        f"training seeds, for whose number they allow. {GIVEN if args.scores else ''}"
+        f"{ready.POLICY_OF_LOGS} CPU and wall seconds are of one training on one thread, the start of "
         f"its process and its evaluations included, with {args.workers} side by side."
     )
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from longplay.agents.compare import ORACLE, SIMILARITY, Contestant, minutes_of, summary
-from longplay.agents.stats import Interval, bootstrap_difference
+from longplay.agents.stats import Interval, bootstrap_difference, spread_seeds
 from longplay.envs.files import write_whole
 from longplay.scripts import encoder_tables
 from longplay.scripts.encoder_tables import titled, told
@@ -66,7 +66,7 @@ def bootstrap_ratio(
     rng = np.random.default_rng(seed)
     who = rng.multinomial(users, np.full(users, 1 / users), resamples) / users
     which = rng.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) / seeds
-    over, under = (((which @ side) * who).sum(axis=1) for side in (top, bottom))
+    over, under = (((which @ spread_seeds(side)) * who).sum(axis=1) for side in (top, bottom))
     if bottom.mean() <= 0 or (under <= 0).mean() >= 0.025:
         return None
     low, high = np.quantile(over[under > 0] / under[under > 0], [0.025, 0.975])

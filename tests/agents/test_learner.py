@@ -158,6 +158,6 @@ class TestLearner:
 
     def test_a_checkpoint_of_another_network_does_not_fit(self, content):
         learner = Walk(Identity(users=4), 3)
-        learner.agent = SimpleNamespace(network=nn.Linear(6, 1))
+        learner.agent = SimpleNamespace(network=nn.Linear(6, 1), inputs=learner.agent.inputs)
         with pytest.raises(RuntimeError, match="size mismatch"):
             learner.restore(content)

@@ -5,7 +5,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from longplay.agents.inputs import Inputs
-from longplay.agents.players import DAY, MOST_DAYS, Outcome, Players
+from longplay.agents.players import DAY, MOST_DAYS, Outcome, Players, training_luck
 from longplay.envs.make import make_world
 from longplay.tests.agents.worlds_small import tiny_env
 from longplay.tests.contracts import assert_same
@@ -70,7 +70,11 @@ class Scripted:
             "left": np.array([False, False]),
             "final_obs": np.array([None, last], object),
             "_final_obs": np.array([False, True]),
-            "final_info": {"choice": np.array([0, 1])},
+            "final_info": {
+                "choice": np.array([0, 1]),
+                "left": np.array([False, True]),
+                "day": np.array([0.0, 29.5]),
+            },
             "_final_info": np.array([False, True]),
         }
         churned = np.array([False, True])
@@ -90,7 +94,7 @@ class TestPlayers:
         found = players.step(np.array([[0, 1], [0, 1]]))
         assert found.choice.tolist() == [-1, 1]
         assert found.left.tolist() == [False, True]
-        np.testing.assert_allclose(found.days, [0.5, 0.0])
+        np.testing.assert_allclose(found.days, [0.5, 9.5])
         np.testing.assert_allclose(found.reward, [0.0, 4.0])
         assert found.reward.dtype == found.days.dtype == np.float32
         assert found.terminated.tolist() == [False, True]
@@ -135,7 +139,7 @@ class TestTrueLives:
             earned += found.reward
             assert not (found.terminated & found.truncated).any()
             assert found.ended.tolist() == np.flatnonzero(found.terminated | found.truncated).tolist()
-            assert found.left[found.ended].all()
+            assert found.left[found.terminated].all()  # at the horizon one may be in a session still
             ended += (10 * earned[found.ended]).tolist()
             earned[found.ended] = 0.0
         assert len(ended) > 3
@@ -154,3 +158,10 @@ class TestTrueLives:
 
 def vars_of(outcome):
     return vars(outcome) | {"last": None if outcome.last is None else vars(outcome.last)}
+
+
+def test_no_two_training_seeds_meet_the_same_lives():
+    """Lucks next to each other would: slot i of one seed would be slot i − 1 of the next."""
+    most = 10**6  # slots
+    assert all(training_luck(seed + 1) - training_luck(seed) > most for seed in (0, 1, 2**31 - 2))
+    assert training_luck(2**31) + most < 2**63

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_incomplete, retention
+from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_incomplete, retention, spread_seeds
 
 
 class TestInterval:
@@ -176,7 +176,8 @@ class TestBootstrapIncomplete:
         values[0, :100], values[1, 100:] = 0.0, 3.0
         found = bootstrap_incomplete(values)
         assert found.mean == 1.5
-        assert (found.low, found.high) == (0.0, 3.0)
+        reach = 1.5 * np.sqrt(2) * 12.7062 / 1.95996  # two seeds: Student's t of one degree of freedom
+        assert (found.low, found.high) == pytest.approx((1.5 - reach, 1.5 + reach), rel=1e-4)
 
     def test_where_all_users_are_known_it_is_the_two_way_bootstrap(self):
         rng = np.random.default_rng(0)
@@ -193,8 +194,27 @@ class TestBootstrapIncomplete:
             values[rng.random(values.shape) > 0.7] = np.nan
             found = bootstrap_incomplete(values, 500, seed=trial)
             held += found.low <= 0.0 <= found.high
-        assert 180 <= held <= 198
+        assert held >= 180  # the allowance for few seeds is generous where they met other users
 
     def test_a_seed_without_values_is_refused(self):
         with pytest.raises(ValueError, match="a seed has no value of any user"):
             bootstrap_incomplete(np.array([[1.0, 2.0], [np.nan, np.nan]]))
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_intervals_of_few_seeds_cover_what_they_say(seeds):
+    """Where only seeds vary; without the allowance for their number 95 % intervals would cover 51, 75 and 84 %."""
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(300):
+        values = rng.normal(size=(seeds, 1)) + np.zeros((seeds, 20))
+        found = bootstrap_difference(values, resamples=1000)
+        covered += found.low <= 0.0 <= found.high
+    assert covered >= 270
+
+
+def test_one_seed_is_left_as_it_is_and_means_are_kept():
+    values = np.random.default_rng(0).normal(size=(4, 7))
+    np.testing.assert_array_equal(spread_seeds(values[:1]), values[:1])
+    spread = spread_seeds(values)
+    assert spread.mean() == pytest.approx(values.mean())
+    np.testing.assert_allclose(spread - spread.mean(axis=1, keepdims=True), values - values.mean(axis=1, keepdims=True))
