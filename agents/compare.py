@@ -15,7 +15,6 @@ from .linear_oracle import LinearOracle
 from .names import one_of
 from .predicted import LOGGED_STEPS as LOGGED_STEPS  # part of this module's interface
 from .references import MyopicOracle, TasteOracle
-from .rollout_planner import RolloutPlanner, Rollouts
 from .rules import QUICK, RULES, Context
 from .setup import RunConfig, Setting, load_agent
 from .stats import Interval, bootstrap_difference
@@ -115,18 +114,13 @@ def _check_seeds(config: RunConfig, folder: Path, other: RunConfig, where: Path)
     )
 
 
-def references(
-    setting: Setting, linear: LinearOracle | None = None, rollouts: Rollouts | None = None
-) -> list[Contestant]:
+def references(setting: Setting, linear: LinearOracle | None = None) -> list[Contestant]:
     """What hidden state would make possible; in `Control` the taste oracle is exactly optimal.
 
     Parameters
     ----------
     linear
         The best linear oracle, from `LinearOracle.fit` or `LinearOracle.load`; takes part if given.
-    rollouts
-        Options of the planner that improves on the linear oracle (on the myopic one where there is none) by trying
-        slates in the true user model; takes part if given, at seconds a user.
     """
     world = setting.world
     found = [
@@ -135,9 +129,6 @@ def references(
     ]
     if linear is not None:
         found.append(Contestant(linear.name, "reference", [linear], "true state, candidates, looks ahead by weights"))
-    if rollouts is not None:
-        planner = RolloutPlanner.around(linear or LinearOracle(world), setting.item_vectors, rollouts)
-        found.append(Contestant(planner.name, "reference", [planner], "true state and laws, tries slates"))
     return found
 
 

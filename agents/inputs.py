@@ -47,7 +47,7 @@ class UserStates(StateEncoder):
     encoder
         Of the history.
     scorer
-        For the visible attributes and topics of items.
+        For the visible attributes and topics of items; its scores count for the identity.
     """
 
     def __init__(self, encoder: Encoder, scorer: Scorer) -> None:
@@ -57,6 +57,12 @@ class UserStates(StateEncoder):
         spread = scorer.static[1:].std(axis=0)
         self._described = (scorer.static - scorer.static[1:].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
         self._topics = scorer.topics
+        self._scores = [f"{name} {getattr(score, 'identity', '')}" for name, score in scorer.scores.items()]
+
+    @property
+    def identity(self) -> str:
+        """Of the encoder, and of the fitted models whose scores are beside the states: a policy belongs to them."""
+        return "|".join((super().identity, *self._scores))
 
     def rest(self, observation: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Everything beside the encoded history: (B, ·) float32."""

@@ -15,7 +15,7 @@ from ..envs.make import CATALOGS, as_scenario
 from ..envs.named import ENVIRONMENTS
 from ..envs.scoring import Scorer
 from ..envs.world import World
-from .base import Agent, rows
+from .base import Agent, Memory, Remembering, rows
 from .baselines import GreedySimilarity, Popularity, RandomCandidates
 from .logs import FrontPage
 from .names import one_of
@@ -30,7 +30,8 @@ class Exploring:
     """A policy some of whose slates are drawn at random from the whole catalogue; without one, all are.
 
     Which slates, and what is in them, is a function of the seed and of what is visible, so a user's slates do not
-    depend on who else is played. Items that have not appeared yet are not drawn.
+    depend on who else is played. Items that have not appeared yet are not drawn. An agent that remembers its users
+    goes on doing so: it meets every observation, those that a random slate answers too.
 
     Parameters
     ----------
@@ -57,7 +58,15 @@ class Exploring:
         self._ages = self.world.scenario.params.items_life > 0
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
-        """Slates, random or the agent's."""
+        """Slates, random or the agent's, for users of whom nothing is remembered."""
+        return self.follow(observation, self.start(len(observation["context"])))[0]
+
+    def start(self, users: int) -> Memory:
+        """The agent's memory of users not met before; empty if it has none."""
+        return self.agent.start(users) if isinstance(self.agent, Remembering) else {}
+
+    def follow(self, observation: Observation, memory: Memory) -> tuple[NDArray[np.int64], Memory]:
+        """Slates, random or the agent's, and what the agent remembers from here on."""
         slates = np.zeros((len(observation["context"]), self.world.scenario.shape.slate), np.int64)
         random = np.zeros(len(slates), bool)
         for b, (context, history) in enumerate(zip(observation["context"], observation["history_ids"], strict=True)):
@@ -66,9 +75,13 @@ class Exploring:
             if random[b]:
                 drawn = self._draw(rng, float(context[5]))
                 slates[b, : len(drawn)] = drawn
-        if self.agent is not None and not random.all():
+        agent: object = self.agent
+        if isinstance(agent, Remembering):
+            chosen, memory = agent.follow(observation, memory)
+            slates[~random] = chosen[~random]
+        elif self.agent is not None and not random.all():
             slates[~random] = self.agent.act(rows(observation, ~random))
-        return slates
+        return slates, memory
 
     def _draw(self, rng: np.random.Generator, day: float) -> NDArray[np.int64]:
         size = self.world.scenario.shape.slate

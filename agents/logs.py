@@ -15,7 +15,7 @@ from ..envs.env import SlateVectorEnv
 from ..envs.retriever import Retriever
 from ..envs.scoring import Scorer
 from ..envs.world import World, text_factors
-from .base import Agent, rows
+from .base import Agent, Following, rows
 from .options import check_ranges
 from .propensities import gumbel
 
@@ -259,13 +259,13 @@ def lives(env: Any, policy: Agent, ids: NDArray[np.int64], luck: int) -> Iterato
     env
         A `SlateVectorEnv` of as many users in autoreset mode DISABLED, or a wrapper of one.
     policy
-        Sees the users who are still there, and nothing hidden.
+        Sees the users who are still there, and nothing hidden; it may remember them.
     """
     observation, info = env.reset(seed=luck, options={"users": ids})
-    active = np.ones(len(ids), bool)
+    active, following = np.ones(len(ids), bool), Following(policy, len(ids))
     while active.any():
         slates = np.zeros(env.action_space.shape, np.int64)
-        slates[active] = policy.act(rows(observation, active))
+        slates[active] = following.act(rows(observation, active), active)
         before, clock = observation, info["day"]
         observation, reward, terminated, truncated, info = env.step(slates)
         churned, horizon = active & terminated, active & truncated

@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from ..envs.files import write_whole
 from .course import CURVE
@@ -116,20 +117,34 @@ def difference_figure(frame: pd.DataFrame) -> Figure:
 
 
 def retention_figure(results: pd.DataFrame) -> Figure:
-    """Kaplan–Meier curves of the users not yet churned."""
+    """Kaplan–Meier curves of the users not yet churned, those of learned policies with a band."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     grid = np.linspace(0, float(results["days"].max()), 121)
     for place, (policy, rows) in enumerate(results.groupby("policy", sort=False)):
-        share, low, high = retention(rows["days"].to_numpy(), rows["churned"].to_numpy(), grid)
+        share, _, _ = retention(rows["days"].to_numpy(), rows["churned"].to_numpy(), grid)
         colour = COLOURS[place % len(COLOURS)]
         axes.step(grid, share, where="post", label=str(policy), color=colour, lw=1.6)
         if rows["kind"].iloc[0] == "learned":
+            low, high = retention_band(rows, grid)
             axes.fill_between(grid, low, high, step="post", color=colour, alpha=0.15)
     axes.set(xlabel="day", ylabel="share of users not churned", ylim=(0, 1.02))
     axes.legend(fontsize=8, ncols=2, loc="lower left")
     axes.grid(alpha=0.3)
     return figure
+
+
+def retention_band(rows: pd.DataFrame, grid: NDArray[np.float64], resamples: int = 1000) -> NDArray[np.float64]:
+    """(2, T) 95 % band of a policy's share of users not churned on the days of `grid` (T,).
+
+    A bootstrap resamples users, each with all its seeds: the seeds' curves are averaged, and a user played under S
+    seeds counts once. Nobody is lost from sight before the horizon, so a share is a plain mean.
+    """
+    gone = np.where(rows["churned"], rows["days"], np.inf)
+    kept = pd.DataFrame(gone[:, None] > grid).groupby(rows["user"].to_numpy()).mean().to_numpy()
+    users = len(kept)
+    weights = np.random.default_rng(0).multinomial(users, np.full(users, 1 / users), resamples) / users
+    return np.asarray(np.percentile(weights @ kept, (2.5, 97.5), axis=0))
 
 
 def curve_figure(trained: Sequence[Path]) -> Figure:
@@ -150,7 +165,7 @@ def curve_figure(trained: Sequence[Path]) -> Figure:
 
 def retention_picture(results: pd.DataFrame, path: Path) -> Path:
     """The retention curves as a PNG file."""
-    path.write_bytes(base64.b64decode(_png(retention_figure(results))))
+    write_whole(path, base64.b64decode(_png(retention_figure(results))))
     return path
 
 

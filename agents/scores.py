@@ -1,6 +1,8 @@
 """Scores of fitted models as features of candidates, beside those of `longplay.envs.scoring.FEATURES`."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from ..encoders.base import ENCODER_FILE, Encoder
 from ..encoders.registry import load_encoder
 from ..envs.engine import Observation
 from ..envs.scoring import FEATURES, WEIGHTS, Score
-from .learner import SlateAgent
+from .learner import WEIGHTS_FILE, SlateAgent
 from .predicted import INPUTS, Trees
 
 if TYPE_CHECKING:
@@ -20,6 +22,26 @@ if TYPE_CHECKING:
 TREES = "minutes.safetensors"
 ENCODER = "encoder"
 RUN = "config.json"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A score that a fitted model gives.
+
+    Attributes
+    ----------
+    score
+        From observations and features to (B, M).
+    identity
+        Of the model: a policy that reads its scores belongs to it.
+    """
+
+    score: Score
+    identity: str
+
+    def __call__(self, observation: Observation, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The score (B, M)."""
+        return self.score(observation, features)
 
 
 def encoder_score(encoder: Encoder) -> Score:
@@ -65,8 +87,9 @@ def check_scores(folders: Sequence[str]) -> None:
     for folder in folders:
         if not any((Path(folder) / name).is_file() for name in (ENCODER_FILE, TREES, f"{ENCODER}/{ENCODER_FILE}", RUN)):
             raise ValueError(
-                f"scores: {folder!r} holds no fitted encoder (scripts/encode.py), no fitted rule (scripts/play.py "
-                "--save) and no run of an agent that rates items (scripts/train.py); name such a folder"
+                f"scores: {folder!r} holds no fitted encoder (scripts/encode.py), no rule fitted with trees or "
+                "an encoder (scripts/play.py --save) and no run of an agent that rates items "
+                "(scripts/train.py); name such a folder"
             )
     names = [Path(folder).name for folder in folders]
     for name in names:
@@ -74,19 +97,33 @@ def check_scores(folders: Sequence[str]) -> None:
             raise ValueError(f"scores: {name!r} is the name of two features; rename a folder")
 
 
-def load_scores(folders: Sequence[str], setting: "Setting") -> Mapping[str, Score]:
+def load_scores(folders: Sequence[str], setting: "Setting") -> Mapping[str, Fitted]:
     """Scores by the name of the folder that each was saved in."""
     check_scores(folders)
     found = {}
     for folder in map(Path, folders):
+        _check_rule(folder, setting)
         if (folder / TREES).is_file():
-            found[folder.name] = minutes_score(Trees.load(folder / TREES))
+            found[folder.name] = Fitted(minutes_score(Trees.load(folder / TREES)), _digest(folder / TREES))
         elif (folder / RUN).is_file():
-            found[folder.name] = agent_score(_trained(folder, setting))
+            found[folder.name] = Fitted(agent_score(_trained(folder, setting)), _digest(folder / WEIGHTS_FILE))
         else:
             where = folder if (folder / ENCODER_FILE).is_file() else folder / ENCODER
-            found[folder.name] = encoder_score(load_encoder(where, setting.items))
+            encoder = load_encoder(where, setting.items)
+            found[folder.name] = Fitted(encoder_score(encoder), encoder.identity)
     return found
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _check_rule(folder: Path, setting: "Setting") -> None:
+    """Refuse what was saved with a rule of another setting; trees alone do not say where they were fitted."""
+    from . import tuning  # which imports this module
+
+    if (folder / tuning.FILE).is_file():
+        tuning.read(folder, setting)
 
 
 def _trained(folder: Path, setting: "Setting") -> SlateAgent:

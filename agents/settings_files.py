@@ -161,7 +161,11 @@ def configured(agent: str, action: str, env: str, preset: str, shipped: Path = S
     if agent in ALGORITHMS:
         algorithm_named(agent, action)
     found = find_preset(preset, agent, action, shipped)
-    settings = found.settings(ENVIRONMENTS[env].scenario) if found else {}
+    scenario = ENVIRONMENTS[env].scenario
+    if found and preset != DEFAULT and not {EVERYWHERE, scenario} & set(found.tables):
+        there = ", ".join(f"[{table}]" for table in found.tables) or "no table"
+        raise ValueError(f"preset = {preset!r} has {there}, and nothing for {env}; add [{EVERYWHERE}] or [{scenario}]")
+    settings = found.settings(scenario) if found else {}
     return RunConfig(agent=agent, action=action, **settings)
 
 

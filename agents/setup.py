@@ -109,21 +109,28 @@ class Setting:
         """The features of candidates, and those that fitted models add; see `longplay.agents.scores`."""
         if not scores:
             return self.scorer
-        return Scorer(self.world, self.item_vectors, load_scores(scores, self))
+        made: dict[tuple[str, ...], Scorer] = self.__dict__.setdefault("_scorers", {})
+        key = tuple(scores)
+        if key not in made:
+            made[key] = Scorer(self.world, self.item_vectors, load_scores(scores, self))
+        return made[key]
 
-    def state_encoder(self, state: str) -> StateEncoder:
-        """Observations to states, by the name of an encoder that needs no fit, or the folder of a fitted one."""
+    def state_encoder(self, state: str, scores: Sequence[str] = ()) -> StateEncoder:
+        """Observations to states, by the name of an encoder that needs no fit, or the folder of a fitted one.
+
+        `scores`, as of `scorer_with`, are what a policy reads beside them; they are part of the identity.
+        """
         encoder = ENCODERS[state].make(self.items) if state in STATES else load_encoder(state, self.items)
-        return UserStates(encoder, self.scorer)
+        return UserStates(encoder, self.scorer_with(scores))
 
-    def states(self, state: str, fine_tune: bool = False) -> StateEncoder | OpenState:
+    def states(self, state: str, fine_tune: bool = False, scores: Sequence[str] = ()) -> StateEncoder | OpenState:
         """What a policy is given: states, or what its copy of the encoder's network makes states of."""
-        states = self.state_encoder(state)
+        states = self.state_encoder(state, scores)
         return OpenState(states, self.world.scenario.shape.history) if fine_tune else states
 
     def inputs(self, state: str, scores: Sequence[str] = ()) -> SlateInputs:
         """What slate networks read; `state` as of `state_encoder`, `scores` as of `scorer_with`."""
-        return SlateInputs(self.scorer_with(scores), self.state_encoder(state))
+        return SlateInputs(self.scorer_with(scores), self.state_encoder(state, scores))
 
 
 @dataclass(frozen=True)
@@ -230,7 +237,7 @@ def states_of(config: RunConfig, setting: Setting) -> States:
     """What the policy of a run is given in a setting."""
     if draws_slates(config.agent, config.action):
         return SlateStates(setting.inputs(config.state, config.scores), candidate_count(setting.world))
-    return setting.states(config.state, config.fine_tune)
+    return setting.states(config.state, config.fine_tune, config.scores)
 
 
 def load_agent(folder: Path, config: RunConfig, setting: Setting) -> Agent:

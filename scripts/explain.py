@@ -17,6 +17,7 @@ import numpy as np
 import tyro
 from rich.table import Table
 
+from longplay.agents.base import Following
 from longplay.agents.collect import make_env
 from longplay.agents.logging_policy import make_policy
 from longplay.agents.names import one_of
@@ -143,10 +144,10 @@ def _from_log(log: Interactions, user: int) -> Histories:
 def _play(setting: Setting, args: Arguments, user: int) -> Histories:
     """What a user has consumed after some slates."""
     env = make_env(setting.world, 1, setting.item_vectors)
-    policy = make_policy(args.policy, setting)
+    following = Following(make_policy(args.policy, setting), 1)
     observation: Any = env.reset(seed=args.luck, options={"users": [user]})[0]
     for _ in range(args.slates):
-        observation, _, terminated, truncated, _ = env.step(policy.act(observation))
+        observation, _, terminated, truncated, _ = env.step(following.act(observation, np.ones(1, bool)))
         if terminated[0] or truncated[0]:
             break
     return {name: array.copy() for name, array in observation.items() if name.startswith("history_")}

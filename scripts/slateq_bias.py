@@ -87,7 +87,7 @@ def differences(
         autoreset_mode=AutoresetMode.DISABLED,
     )
     scorer = Scorer(env.unwrapped.world, setting.item_vectors)
-    observation, _ = env.reset(seed=args.seed)
+    observation, _ = env.reset(seed=np.random.default_rng([args.seed, moment]).integers(2**31).item())
     active = np.ones(args.users, bool)
     for _ in range(moment):
         observation, _, terminated, truncated, _ = env.step(slates_of(scorer, observation))

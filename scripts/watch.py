@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from longplay.agents import compare
 from longplay.agents.animation import ffmpeg, write_gif, write_mp4
-from longplay.agents.base import Agent
+from longplay.agents.base import Agent, Following
 from longplay.agents.baselines import (
     MMR,
     GreedySimilarity,
@@ -153,9 +153,10 @@ def play(
     observation, info = env.reset(seed=luck, options={"users": [user]})
     life.begin(users[0])
     moments = [Moment(users[0].copy(), copy.deepcopy(life))]
-    over = False
+    over, following = False, Following(agent, 1)
     while not over:
-        slates = agent.act({**observation, "latent": info["latent"]} if agent.privileged else observation)
+        visible = {**observation, "latent": info["latent"]} if agent.privileged else observation
+        slates = following.act(visible, np.ones(1, bool))
         observation, _, terminated, truncated, info = env.step(slates)
         life.read(users[0])
         moments.append(Moment(users[0].copy(), copy.deepcopy(life)))

@@ -83,3 +83,28 @@ def join(observations):
         else np.concatenate([o[key] for o in observations])
         for key, value in observations[0].items()
     }
+
+
+class Counts:
+    """Shows how many slates it has been asked for in a life: item 101 in the first, 102 in the second.
+
+    It notes that number less one for the first of the users, each time.
+    """
+
+    name, privileged = "counts", False
+
+    def __init__(self):
+        self.met = []
+
+    def act(self, observation):
+        return self.follow(observation, self.start(len(observation["context"])))[0]
+
+    def start(self, users):
+        return {"met": np.zeros(users, np.int64)}
+
+    def follow(self, observation, memory):
+        self.met.append(memory["met"][0])
+        met = memory["met"] + 1
+        slates = np.tile(np.arange(1, 11), (len(met), 1))
+        slates[:, 0] = 100 + met
+        return slates, {"met": met}

@@ -26,13 +26,14 @@ from longplay.agents.collect import (
 from longplay.agents.episodes import read_minari, write_minari
 from longplay.agents.evaluate import Evaluator
 from longplay.agents.logging_policy import POLICIES, Exploring, make_policy
+from longplay.agents.logs import lives
 from longplay.agents.setup import Setting
 from longplay.agents.training import train
 from longplay.encoders.sentences import NO_PROFILE
 from longplay.envs.catalog import Catalog
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.world import build_world
-from longplay.tests.agents.small import tiny_run
+from longplay.tests.agents.small import Counts, tiny_run
 from longplay.tests.envs.worlds import small
 
 USERS = np.arange(3, 33)
@@ -340,6 +341,19 @@ class TestExploring:
         early["context"][:, 5] = 1.0
         born = world.born[Exploring(world).act(early)]
         assert born.max() <= 1.0 < world.born.max()
+
+    def test_what_an_agent_remembers_lasts_through_a_life(self, world):
+        """Also where the slate that follows is random, and users leave at different times."""
+        for policy in (Counts(), Exploring(world, Counts(), 0.5)):
+            counted, expected = [], []
+            met = np.zeros(len(USERS), int)
+            for step in lives(make_env(world, len(USERS)), policy, USERS, LUCK):
+                met += step.active
+                its = step.active & (step.slates[:, 1:] == np.arange(2, 11)).all(axis=1)
+                counted += step.slates[its, 0].tolist()
+                expected += (100 + met[its]).tolist()
+            assert max(counted) > 103
+            assert counted == expected
 
     def test_slates_to_choose_need_an_agent(self, world):
         with pytest.raises(ValueError, match=r"share = 0\.5 leaves slates to choose; give an agent"):

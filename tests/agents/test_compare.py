@@ -12,7 +12,7 @@ from longplay.agents import compare
 from longplay.agents.base import Agent
 from longplay.agents.compare import Contestant, flat, learned, minutes_of, play, references, rules, summary
 from longplay.agents.evaluate import Evaluator, held_out_users
-from longplay.agents.report import retention_picture, write_report
+from longplay.agents.report import retention_band, retention_picture, write_report
 from longplay.agents.rules import Context
 from longplay.agents.setup import RunConfig, Setting
 from longplay.agents.stats import Interval, bootstrap_difference
@@ -306,6 +306,32 @@ class TestReport:
         with pytest.raises(OSError, match="no space left"):
             write_report(tmp_path, frame, results, [], {})
         assert (tmp_path / "report.html").read_text() == "old"
+
+    def test_a_failing_writer_leaves_the_old_picture(self, results, tmp_path, monkeypatch):
+        path = retention_picture(results, tmp_path / "retention.png")
+        before = path.read_bytes()
+
+        def full_disk(self, content):
+            with self.open("wb") as file:
+                file.write(content[:20])
+            raise OSError("no space left")
+
+        monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
+        with pytest.raises(OSError, match="no space left"):
+            retention_picture(results, path)
+        assert path.read_bytes() == before
+
+    def test_a_user_counts_once_in_the_retention_band_however_many_seeds(self):
+        rng, users = np.random.default_rng(3), 400
+        one = pd.DataFrame({"user": np.arange(users), "days": rng.uniform(0, 60, users)})
+        one["churned"] = one["days"] < 30
+        one["days"] = one["days"].clip(upper=30)
+        grid = np.array([0.0, 15.0, 29.0])
+        band = retention_band(one, grid)
+        np.testing.assert_allclose(retention_band(pd.concat([one] * 5), grid), band)
+        share = (one["days"].to_numpy() > grid[:, None]).mean(axis=1)
+        half = 1.96 * np.sqrt(share * (1 - share) / users)
+        np.testing.assert_allclose(band, [share - half, share + half], atol=0.006)
 
     def test_retention_picture_is_a_png(self, results, tmp_path):
         path = retention_picture(results, tmp_path / "retention.png")

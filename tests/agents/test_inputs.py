@@ -12,7 +12,9 @@ MINUTE = 1 / 1440  # [days]
 SESSION = CONTEXT.index("session_minutes")
 # Two items: one topic each, and one visible attribute, which is −1 and 1 in standard deviations.
 ITEMS = SimpleNamespace(
-    topics=np.array([[0, 0], [1, 0], [0, 1]], np.float32), static=np.array([[0.0], [10.0], [14.0]], np.float32)
+    scores={},
+    topics=np.array([[0, 0], [1, 0], [0, 1]], np.float32),
+    static=np.array([[0.0], [10.0], [14.0]], np.float32),
 )
 
 
@@ -88,7 +90,7 @@ class TestUserStates:
             assert not part[1].any(), name
 
     def test_an_attribute_that_never_varies_is_zero(self, observation):
-        same = SimpleNamespace(topics=ITEMS.topics, static=np.array([[0.0], [7.0], [7.0]], np.float32))
+        same = SimpleNamespace(scores={}, topics=ITEMS.topics, static=np.array([[0.0], [7.0], [7.0]], np.float32))
         assert not UserStates(Nothing(), same)(observation)[:, [12, 14, 16]].any()
 
     def test_it_belongs_to_its_encoder(self, states):

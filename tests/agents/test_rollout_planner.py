@@ -295,14 +295,17 @@ def test_neighbours_of_a_linear_oracle(world):
     assert not near[0].weights.any()  # the myopic oracle is among them
 
 
-def test_references_take_them_in_when_asked(setting, world):
+def test_references_take_a_linear_oracle_in_when_given(setting, world):
     assert [c.name for c in references(setting)] == ["myopic oracle", "taste oracle"]
     oracle = LinearOracle(world, shortlist=24)
-    found = references(setting, oracle, Rollouts(count=2))
-    assert [c.name for c in found] == ["myopic oracle", "taste oracle", "linear oracle", "rollout planner"]
-    planner = found[-1].agents[0]
+    found = references(setting, oracle)
+    assert [c.name for c in found] == ["myopic oracle", "taste oracle", "linear oracle"]
+    assert found[-1].agents[0] is oracle
+
+
+def test_a_planner_around_an_oracle_has_it_as_base_and_learns_what_follows_if_asked(world, item_vectors):
+    oracle = LinearOracle(world, shortlist=24)
+    planner = RolloutPlanner.around(oracle, item_vectors, Rollouts(count=2))
     assert planner.base is oracle
     assert planner.continuation is not None
-    alone = references(setting, rollouts=Rollouts(count=2, sessions=None))[-1].agents[0]
-    assert not alone.base.weights.any()
-    assert alone.continuation is None
+    assert RolloutPlanner.around(oracle, item_vectors, Rollouts(count=2, sessions=None)).continuation is None

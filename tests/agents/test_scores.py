@@ -1,11 +1,14 @@
 """Scores of fitted models as features: what they say, where they are read from, what is refused."""
 
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
+from longplay.agents import tuning
 from longplay.agents.own import build
 from longplay.agents.predicted import fit_minutes
 from longplay.agents.scores import TREES, check_scores, encoder_score, load_scores
@@ -14,7 +17,7 @@ from longplay.agents.training import train
 from longplay.encoders.registry import ENCODERS
 from longplay.envs.scoring import FEATURES, Scorer
 from longplay.envs.wrappers import WeightMap
-from longplay.tests.agents.small import phases, tiny_run
+from longplay.tests.agents.small import make_setting, phases, tiny_run
 
 TINY = {"segment": 16, "epochs": 1, "batch": 32, "hidden": 16, "match": 4}
 
@@ -107,7 +110,7 @@ def test_scores_survive_the_configurations_file(setting, folders, tmp_path):
 
 class TestRefusals:
     def test_a_folder_without_a_score(self, tmp_path):
-        with pytest.raises(ValueError, match="holds no fitted encoder"):
+        with pytest.raises(ValueError, match=r"holds no fitted encoder .*, no rule fitted with trees or an encoder"):
             check_scores([str(tmp_path)])
 
     def test_two_of_one_name(self, folders):
@@ -119,6 +122,16 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"was trained on .*, the run is on"):
             load_scores([str(folders / "run")], other)
 
+    def test_a_rule_of_another_setting(self, setting, folders, tmp_path):
+        shutil.copy(folders / "minutes" / TREES, tmp_path)
+        content = {"format": 1, "rule": "minutes", "options": {}, "setting": tuning.identity(setting)}
+        (tmp_path / tuning.FILE).write_text(json.dumps(content | {"search": {}, "trials": []}))
+        assert list(load_scores([str(tmp_path)], setting)) == [tmp_path.name]
+        other = dataclasses.replace(setting, world_seed=9)
+        other.__dict__.update(world=setting.world, item_vectors=setting.item_vectors)
+        with pytest.raises(ValueError, match="was tuned on another world_seed"):
+            load_scores([str(tmp_path)], other)
+
     def test_an_agent_that_rates_nothing(self, setting, observation):
         config = RunConfig(setting=setting, agent="wolpertinger")
         agent = build(config, setting)
@@ -128,3 +141,18 @@ class TestRefusals:
 
 def test_the_scorer_without_scores_is_the_plain_one(world, item_vectors):
     assert Scorer(world, item_vectors).names == FEATURES
+
+
+@pytest.mark.parametrize(("agent", "changes"), [("ppo", {}), ("slateq", {"options": TINY})])
+def test_a_policy_belongs_to_the_models_whose_scores_it_read(setting, folders, tmp_path, agent, changes):
+    """Fitted anew under the same name, a model says other things."""
+    score = tmp_path / "minutes"
+    score.mkdir()
+    (score / TREES).write_bytes((folders / "minutes" / TREES).read_bytes())
+    config = tiny_run(setting, agent=agent, scores=(str(score),), steps=256, evals=1, **changes)
+    train(config, tmp_path / "run", False, lambda row: None)
+    env = setting.vector_env(16, "items", autoreset_mode=AutoresetMode.SAME_STEP)
+    fit_minutes(setting.scorer, env, 12, seed=1).model.save(score / TREES)
+    again = make_setting(setting.world)
+    with pytest.raises(ValueError, match="train again"):
+        load_agent(tmp_path / "run", config, again)

@@ -125,6 +125,14 @@ class TestFinding:
         assert (news.gamma, news.options, news.num_envs) == (0.5, {"polyak": 0.5, "epochs": 2}, 64)
         assert configured("slateq", "", "longplay/Video-v0", "none", tmp_path) == RunConfig(agent="slateq")
 
+    def test_a_named_file_without_a_table_for_the_environment_is_refused(self, write, tmp_path):
+        path = write('agent = "slateq"\n[shop]\ngamma = 0.7\n[news]\ngamma = 0.6\n')
+        said = r"has \[shop\], \[news\], and nothing for longplay/Video-v0; add \[all\] or \[video\]"
+        with pytest.raises(ValueError, match=said):
+            configured("slateq", "", "longplay/Video-v0", str(path))
+        assert configured("slateq", "", "longplay/News-v0", str(path)).gamma == 0.6
+        assert configured("slateq", "", "longplay/Video-v0", "default", tmp_path) == RunConfig(agent="slateq")
+
     def test_every_environment_has_a_table_of_its_own(self):
         for kind in ENVIRONMENTS.values():
             assert Preset("slateq", "items", {kind.scenario: {"gamma": 0.5}}).settings(kind.scenario)["gamma"] == 0.5

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from longplay.scripts import collect, explain
+from longplay.tests.agents.small import Counts, short_setting
 
 SMALL = ("--catalog", "items.csv", "--scenario", "small.toml")
 
@@ -49,6 +50,14 @@ def test_a_user_who_is_played(call, ready):
     longer, _ = call(explain, "--name", "longer", *SMALL, "--slates", 40, folder=ready)
     assert longer == 0
     assert read(ready, "longer")[0]["history"] != found[0]["history"]
+
+
+def test_a_policy_with_a_memory_keeps_it_through_the_life(monkeypatch):
+    policy = Counts()
+    monkeypatch.setattr(explain, "make_policy", lambda name, setting: policy)
+    explain._play(short_setting(), explain.Arguments(name="any", slates=4), 3)
+    assert policy.met == list(range(len(policy.met)))
+    assert len(policy.met) > 1
 
 
 def test_a_user_of_a_log_and_an_encoder_that_learns_from_it(call, ready):

@@ -43,6 +43,22 @@ def test_lives_differ_only_where_what_is_seen_tires(setting):
         assert whole.shape == other.shape
 
 
+def test_each_moment_is_of_other_lives(setting, monkeypatch):
+    firsts, seen = [], slateq_bias.slates_of
+
+    def noted(scorer, observation):
+        firsts[-1].append(observation["history_ids"].copy())
+        return seen(scorer, observation)
+
+    monkeypatch.setattr(slateq_bias, "slates_of", noted)
+    args = slateq_bias.Arguments(users=60)
+    for moment in (0, 0, 1):
+        firsts.append([])
+        slateq_bias.differences(setting, args, 0.0, False, moment)
+    assert np.array_equal(firsts[0][0], firsts[1][0])
+    assert not np.array_equal(firsts[0][0], firsts[2][0])
+
+
 def test_a_replaced_slate_keeps_what_was_taken_at_its_place(setting):
     scorer = Scorer(setting.world, setting.item_vectors)
     candidates = np.tile(np.arange(1.0, 61.0, dtype=np.float32), (3, 1))

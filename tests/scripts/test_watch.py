@@ -9,6 +9,7 @@ from PIL import Image
 from longplay.agents import animation
 from longplay.agents import compare as comparison
 from longplay.scripts import train, watch
+from longplay.tests.agents.small import Counts, short_setting
 
 SMALL = ("--catalog", "items.csv", "--scenario", "small.toml")
 
@@ -123,6 +124,13 @@ class TestPolicies:
         code, words, path = film("--policy", "tiny/pqo")
         assert code == 2
         assert "policy = 'tiny/pqo' is unknown (did you mean 'tiny/ppo'?); allowed: 'random'" in words
+
+
+def test_an_agent_with_a_memory_keeps_it_through_the_life():
+    setting, agent = short_setting(), Counts()
+    moments = watch.play(setting, agent, 3, 0, None, lambda: None)
+    assert len(moments) > 2
+    assert agent.met == list(range(len(moments) - 1))
 
 
 class TestMp4:
