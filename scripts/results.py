@@ -29,7 +29,6 @@ from longplay.agents.evaluate import held_out_users
 from longplay.agents.names import one_of
 from longplay.agents.rules import QUICK, RULES
 from longplay.agents.tracking import MODES
-from longplay.encoders.registry import ENCODERS
 from longplay.scripts import encoder_tables, results_tables
 from longplay.scripts import results_play as parts
 from longplay.scripts import results_prepare as ready
@@ -46,7 +45,7 @@ GIVEN = (
     "their own training slates; on weights PPO, A2C and RecurrentPPO begin as greedy on the first of them. "
 )
 SCENARIOS = ("Video", "News", "Shop", "Social")
-ENCODER_RULES = tuple(name for name, rule in RULES.items() if rule.fitted in ENCODERS)
+MORE_RULES = tuple(name for name in RULES if name not in QUICK)
 
 
 @dataclass
@@ -67,8 +66,8 @@ class Arguments:
     """Test users who are played."""
     validation_users: int = 200
     """Validation users on whom rules are tuned and policies are chosen."""
-    encoder_rules: tuple[str, ...] = ("als", "item-knn", "user-knn")
-    """Rules that rank by a fitted encoder, beside all others."""
+    more_rules: tuple[str, ...] = ("als", "item-knn", "user-knn", "linucb", "personal-lints")
+    """Rules beside the quick ones: those that rank by a fitted encoder, and bandits."""
     trials: int = 6
     """Options tried of each rule."""
     scores: tuple[str, ...] = SCORES
@@ -138,7 +137,7 @@ def check(args: Arguments) -> None:
     for field, names in (
         ("envs", SCENARIOS),
         ("agents", AGENTS),
-        ("encoder_rules", ENCODER_RULES),
+        ("more_rules", MORE_RULES),
         ("scores", (*SCORES, "none")),
     ):
         given = getattr(args, field)
@@ -183,7 +182,7 @@ def train(jobs: list[Job], args: Arguments) -> None:
 def preparation(args: Arguments, env: str) -> Preparation:
     """What a scenario needs beside its trainings; the control only a rule to compare with."""
     home = env != CONTROL
-    rules = (*QUICK, *args.encoder_rules) if home else ("similarity",)
+    rules = (*QUICK, *args.more_rules) if home else ("similarity",)
     return Preparation(env, run_name(args.name) / env, rules, args.validation_users, args.trials, linear=home)
 
 

@@ -96,7 +96,7 @@ class TestHelp:
             ("compare", ["--rules", "--rule-trials", "--rules-folder", "--linear"]),
             ("play", ["--agent", "--run", "--users", "--split", "--trials", "--save", "--linear", "--env"]),
             ("offline", ["log", "estimate", "learn"]),
-            ("results", ["--name", "--envs", "--agents", "--seeds", "--encoder-rules", "--trials", "--workers"]),
+            ("results", ["--name", "--envs", "--agents", "--seeds", "--more-rules", "--trials", "--workers"]),
             ("slateq_bias", ["--env", "--users", "--seen", "--moments", "--seed"]),
             ("bench_training", ["--users", "--rounds", "--only", "--json"]),
             ("demo", ["--seeds", "--steps", "--workers", "--track"]),
@@ -153,7 +153,7 @@ class TestRefusals:
             (tune, "--agent slatq", "agent = 'slatq' is unknown (did you mean 'slateq'?)"),
             (results, "--envs Vido", "'Vido' is unknown"),
             (results, "--agents poo", "agents = 'poo' is unknown (did you mean 'ppo'?)"),
-            (results, "--encoder-rules als als", "names something twice; name each once"),
+            (results, "--more-rules als als", "names something twice; name each once"),
             (slateq_bias, "--env Vido", "env = 'Vido' is unknown"),
             (bench_training, "--only PPOO", "only = 'PPOO' is unknown; allowed:"),
             # numbers out of range

@@ -23,7 +23,7 @@ from longplay.scripts.results_tables import World, bootstrap_ratio, gap_closed
 TINY = {"ppo": {"gamma": 0.9, "num_envs": 8, "evals": 1, "options": {"n_steps": 4, "batch_size": 32, "n_epochs": 1}}}
 TINY["variant"] = {**TINY["ppo"], "agent": "ppo"}
 TINY["slateq"] = {"gamma": 0.9, "num_envs": 2, "evals": 1, "options": {"segment": 2, "epochs": 1, "batch": 16}}
-SMALL = "--name r --envs Video --seeds 1 --steps 96 --users 6 --validation-users 4 --trials 1 --encoder-rules als"
+SMALL = "--name r --envs Video --seeds 1 --steps 96 --users 6 --validation-users 4 --trials 1 --more-rules als"
 SMALL += " --workers 1"
 AWAY = 'base = "video-shifted"\n[shape]\nusers = 200\ncandidates = 40\n[horizon]\ndays = 4.0\n'
 
@@ -173,7 +173,7 @@ class TestStudy:
             "seeds",
             "steps",
             "users",
-            "encoder-rules",
+            "more-rules",
             "scores",
             "planner-users",
             "workers",
@@ -187,7 +187,7 @@ class TestStudy:
             ("--envs Video Video", "envs = ['Video', 'Video'] names something twice; name each once"),
             ("--envs", "envs is empty; name at least one"),
             ("--agents slatq", "agents = 'slatq' is unknown (did you mean 'slateq'?)"),
-            ("--encoder-rules alss", "encoder_rules = 'alss' is unknown (did you mean 'als'?)"),
+            ("--more-rules alss", "more_rules = 'alss' is unknown (did you mean 'als'?)"),
             ("--scores gru", "scores = 'gru' is unknown"),
             ("--scores none als", "scores = ['none', 'als'] is none and something; give one of them"),
             ("--seeds 0", "seeds = 0 must be at least 1"),
