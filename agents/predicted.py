@@ -149,6 +149,14 @@ def _predict(
         out[i] = total
 
 
+def predicted_minutes(model: Any, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Minutes (B, M) of each candidate in the first slot, from its features (B, M, F); F as in `FEATURES`."""
+    inputs = np.zeros((features[..., 0].size, len(INPUTS)))
+    inputs[:, :-1] = features.reshape(-1, len(FEATURES))
+    minutes: NDArray[np.float32] = model.predict(inputs).reshape(features.shape[:2]).astype(np.float32)
+    return minutes
+
+
 @dataclass
 class PredictedMinutes:
     """Greedy on predicted minutes: gradient boosting of dwell on the scoring features, fitted on logged steps."""
@@ -160,11 +168,7 @@ class PredictedMinutes:
 
     def score(self, observation: Observation) -> NDArray[np.float32]:
         """Predicted minutes (B, M) of each candidate in the first slot."""
-        features = self.scorer.features(observation)
-        flat = np.zeros((features[..., 0].size, len(INPUTS)))
-        flat[:, :-1] = features.reshape(-1, len(FEATURES))
-        predicted: NDArray[np.float64] = self.model.predict(flat)
-        return predicted.reshape(features.shape[:2]).astype(np.float32)
+        return predicted_minutes(self.model, self.scorer.features(observation))
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Score by predicted minutes."""

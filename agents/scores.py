@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ..encoders.base import ENCODER_FILE, Encoder
 from ..encoders.registry import load_encoder
 from ..envs.engine import Observation
-from ..envs.scoring import FEATURES, WEIGHTS, Score
+from ..envs.scoring import WEIGHTS, Score
 from .learner import WEIGHTS_FILE, SlateAgent
-from .predicted import INPUTS, Trees
+from .predicted import Trees, predicted_minutes
 
 if TYPE_CHECKING:
     from .setup import Setting
@@ -63,13 +63,7 @@ def encoder_score(encoder: Encoder) -> Score:
 
 def minutes_score(trees: Trees) -> Score:
     """Predicted minutes of each candidate in the first slot."""
-
-    def score(observation: Observation, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        inputs = np.zeros((features[..., 0].size, len(INPUTS)))
-        inputs[:, :-1] = features.reshape(-1, len(FEATURES))
-        return trees.predict(inputs).reshape(features.shape[:2]).astype(np.float32)
-
-    return score
+    return lambda observation, features: predicted_minutes(trees, features)
 
 
 def agent_score(agent: SlateAgent) -> Score:

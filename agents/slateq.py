@@ -20,16 +20,14 @@ from torch import Tensor, nn
 
 from .foresight import Foresight
 from .inputs import Inputs
-from .learner import Learner
-from .players import Outcome, Players
+from .item_values import ItemValueLearner
+from .players import Players
 from .replay import Replay
 from .slateq_agent import SlateQAgent, SlateQOptions, make_agent
 from .slateq_losses import choice_log_probabilities, choice_loss, chosen, lambda_futures, slate_value, squared_error
 from .slateq_network import Judged
 
 __all__ = ["SlateQ", "SlateQAgent", "SlateQOptions", "make_agent"]
-
-RANDOM_STEPS = 16  # slates at random for each user at first, for the scales of inputs and values
 
 
 class Plan(NamedTuple):
@@ -45,7 +43,7 @@ class Plan(NamedTuple):
     best: NDArray[np.int64]
 
 
-class SlateQ(Learner):
+class SlateQ(ItemValueLearner):
     """Learns on policy from short segments and a small replay of them.
 
     Parameters
@@ -122,45 +120,12 @@ class SlateQ(Learner):
         done = min(self.steps / self.options.anneal, 1.0)
         return (1.0 - done) * self.options.temperature + done * self.options.last_temperature
 
-    def _calibrate(self) -> None:
-        """Show random slates for the scales of inputs and values; they count, too."""
-        seen, choices, rewards, discounts = [], [], [], []
-        for _ in range(RANDOM_STEPS):
-            seen.append(self.players.now)
-            outcome = self.players.step(self._random(seen[-1], self.agent.slots))
-            choices.append(outcome.choice >= 0)
-            rewards.append(outcome.reward)
-            discounts.append(self._discounts(outcome))
-            self.steps += len(outcome.choice)
-        clicked = np.concatenate(choices)
-        sample = Inputs(*(np.concatenate([getattr(s, part) for s in seen]) for part in ("state", "items", "ids")))
-        self.agent.network.calibrate(
-            sample,
-            float(clicked.mean()),
-            float(np.concatenate(rewards).sum() / max(clicked.sum(), 1)),
-            float(np.mean(discounts)),
-        )
-
-    def _random(self, inputs: Inputs, slots: int) -> NDArray[np.int64]:
-        """Columns (B, K) at random."""
-        order = np.where(inputs.ids > 0, self.chance.random(inputs.ids.shape), 2.0).argsort(axis=1)[:, :slots]
-        real = np.take_along_axis(inputs.ids, order, axis=1) > 0
-        if not self.options.fill:
-            real &= self.chance.random(real.shape) < 0.8
-        columns = np.full((len(order), slots), -1, np.int64)
-        columns[:, : order.shape[1]] = np.where(real, order, -1)
-        return columns
-
-    def _discounts(self, outcome: Outcome) -> NDArray[np.float32]:
-        kept = outcome.discounts(self.gamma, self.options.by_time)
-        return np.where(outcome.truncated, np.float32(0.0), kept) if self.options.horizon_ends else kept
-
     def _plan(self, inputs: Inputs) -> Plan:
         appeal, gain = self.agent.judge(self.online, inputs)
         noise = self.temperature * self.chance.gumbel(size=appeal.shape)
         shown = self.agent.best(inputs, appeal + noise, gain)
         strange = self.chance.random(len(shown)) < self.options.epsilon
-        shown = np.where(strange[:, None], self._random(inputs, self.agent.slots), shown)
+        shown = np.where(strange[:, None], self._random(inputs), shown)
         bootstraps = self.gamma > 0 and self.options.target == "best"
         return Plan(shown, self.agent.best(inputs, appeal, gain) if bootstraps else shown)
 

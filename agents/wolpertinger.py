@@ -18,18 +18,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .inputs import Inputs
-from .learner import Learner
-from .players import Outcome, Players
+from .item_values import ItemValueLearner
+from .players import Players
 from .replay import Replay
 from .slateq_losses import choice_log_probabilities, choice_loss, chosen, slate_value, squared_error
 from .wolpertinger_agent import WolpertingerAgent, WolpertingerOptions, columns_of, make_agent
 from .wolpertinger_losses import future_target, tether, value_alone
 
-RANDOM_STEPS = 16  # slates at random for each user at first, for the scales of inputs and values
 KEPT = torch.float16  # of states and points in the replay, which are standard deviations up to 5
 
 
-class Wolpertinger(Learner):
+class Wolpertinger(ItemValueLearner):
     """Learns from a replay of states, slates, and the candidates that were nearest where they were shown.
 
     For each slate the replay holds the state and mean candidate, the points of the slate and of the k nearest
@@ -115,37 +114,6 @@ class Wolpertinger(Learner):
                 logs.setdefault(key, []).append(float(value.detach()))
         losses = {key: float(np.mean(values)) for key, values in logs.items()}
         return {**losses, "clicks": clicks, "exploration": self.exploration}
-
-    def _calibrate(self) -> None:
-        """Show random slates for the scales of inputs and values; they count, too."""
-        seen, outcomes = [], []
-        for _ in range(RANDOM_STEPS):
-            seen.append(self.players.now)
-            outcomes.append(self.players.step(self._random(seen[-1])))
-            self.steps += len(outcomes[-1].choice)
-        clicked = np.concatenate([outcome.choice >= 0 for outcome in outcomes])
-        rewards = np.concatenate([outcome.reward for outcome in outcomes])
-        self.agent.network.calibrate(
-            Inputs(*(np.concatenate([getattr(s, part) for s in seen]) for part in ("state", "items", "ids"))),
-            float(clicked.mean()),
-            float(rewards.sum() / max(clicked.sum(), 1)),
-            float(np.mean([self._discounts(outcome) for outcome in outcomes])),
-        )
-
-    def _random(self, inputs: Inputs) -> NDArray[np.int64]:
-        """Columns (B, K) at random."""
-        slots = self.agent.slots
-        order = np.where(inputs.ids > 0, self.chance.random(inputs.ids.shape), 2.0).argsort(axis=1)[:, :slots]
-        real = np.take_along_axis(inputs.ids, order, axis=1) > 0
-        if not self.options.fill:
-            real &= self.chance.random(real.shape) < 0.8
-        columns = np.full((len(order), slots), -1, np.int64)
-        columns[:, : order.shape[1]] = np.where(real, order, -1)
-        return columns
-
-    def _discounts(self, outcome: Outcome) -> NDArray[np.float32]:
-        kept = outcome.discounts(self.gamma, self.options.by_time)
-        return np.where(outcome.truncated, np.float32(0.0), kept) if self.options.horizon_ends else kept
 
     def _explore(self, inputs: Inputs, whole: Tensor, points: Tensor, proto: Tensor) -> NDArray[np.int64]:
         """Columns (B, K) to show in training: noise on the proto item and on pulls, and some slates at random."""

@@ -1,8 +1,10 @@
 """Small settings, runs and agents that the tests of agents and scripts share."""
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode
 
 from longplay.agents.base import rows
@@ -108,3 +110,18 @@ class Counts:
         slates = np.tile(np.arange(1, 11), (len(met), 1))
         slates[:, 0] = 100 + met
         return slates, {"met": met}
+
+
+def copied(content):
+    """Through a file, as a checkpoint goes."""
+    file = io.BytesIO()
+    torch.save(content, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def same_weights(one, other):
+    """Two learners have the same weights, to the bit."""
+    for name, module in one.modules().items():
+        for key, value in module.state_dict().items():
+            assert torch.equal(value, other.modules()[name].state_dict()[key]), (name, key)

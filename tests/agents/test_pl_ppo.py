@@ -1,6 +1,5 @@
 """Plackett–Luce PPO: small worlds that it must solve, Tiny against the exact optimum, repeats and resumes."""
 
-import io
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +18,7 @@ from longplay.agents.players import Players
 from longplay.agents.rollouts import collect
 from longplay.envs.make import make_world
 from longplay.envs.scoring import Scorer
-from longplay.tests.agents.small import make_setting
+from longplay.tests.agents.small import copied, make_setting, same_weights
 from longplay.tests.agents.worlds_small import Alternate, Identity, Trust, tiny_env, tiny_minutes
 from longplay.tests.contracts import AgentContract
 
@@ -119,20 +118,6 @@ def learned(real):
     while learner.steps < 2000:
         learner.iterate()
     return learner
-
-
-def copied(content):
-    """Through a file, as a checkpoint goes."""
-    file = io.BytesIO()
-    torch.save(content, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
-
-
-def same_weights(one, other):
-    for name, module in one.modules().items():
-        for key, value in module.state_dict().items():
-            assert torch.equal(value, other.modules()[name].state_dict()[key]), (name, key)
 
 
 class TestTraining:

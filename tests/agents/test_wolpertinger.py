@@ -1,6 +1,5 @@
 """Wolpertinger: its steps worked out by hand, small worlds that it must solve, and trainings that repeat and resume."""
 
-import io
 import math
 from dataclasses import replace
 
@@ -17,6 +16,7 @@ from longplay.agents.wolpertinger import Wolpertinger
 from longplay.agents.wolpertinger_agent import WolpertingerOptions, make_agent
 from longplay.agents.wolpertinger_losses import LATE, REAL, future_target, nearest, tether, value_alone
 from longplay.agents.wolpertinger_network import ItemSpace, principal_components
+from longplay.tests.agents.small import copied, same_weights
 from longplay.tests.agents.worlds_small import Alternate, Identity, Trust
 from longplay.tests.contracts import AgentContract
 
@@ -263,20 +263,6 @@ def learned(real):
     while learner.steps < 2000:
         learner.iterate()
     return learner
-
-
-def copied(content):
-    """Through a file, as a checkpoint goes."""
-    file = io.BytesIO()
-    torch.save(content, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
-
-
-def same_weights(one, other):
-    for name, module in one.modules().items():
-        for key, value in module.state_dict().items():
-            assert torch.equal(value, other.modules()[name].state_dict()[key]), (name, key)
 
 
 class TestTraining:
