@@ -4,13 +4,14 @@ This is the form of production rankers: a handful of scores for each candidate, 
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from .compiled import loop
-from .engine import Observation
+from .engine import CONTEXT, Observation
 from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, pool_row
 from .world import World
 
@@ -19,7 +20,7 @@ FEATURES = (
     "popularity",  # how much the item is talked about
     "rating",  # what critics make of it
     "length",  # minutes
-    "novelty",  # how recently it was published
+    "novelty",  # how recently it was published: in hours, −log(1 + hours), where items age, else its date
     "favourite",  # topics that the user named at sign-up
     "familiar",  # topics of the history
     "exposed",  # topics consumed in the last hours
@@ -29,6 +30,7 @@ WEIGHTS = (*FEATURES, "variety")  # the last weight takes points off an item for
 # Another feature: from observations and the features (B, M, 9) of `FEATURES` to (B, M), whatever made it.
 Score = Callable[[Observation, NDArray[np.float32]], NDArray[np.float32]]
 BLOCK = 512  # users whose pooled histories stay in the processor's cache
+DAY = CONTEXT.index("day")
 EXPOSURE_DAYS = 0.25  # the decay that the feature "exposed" assumes; the users' own is hidden and differs
 
 
@@ -65,7 +67,10 @@ class Scorer:
         self.topics = world.topics.astype(np.float32)
         self.main_topic = self.topics.argmax(axis=1).astype(np.int32)
         static = np.zeros((len(catalog) + 1, 4), np.float32)
-        static[1:] = np.stack([catalog.popularity, catalog.rating, np.log(catalog.minutes), catalog.published], axis=1)
+        # Where items age it matters how long they have been out by now, and a date alone would mean less every day.
+        self.aging = bool(world.scenario.params.items_life > 0.0)
+        date = world.items["born"][1:] if self.aging else catalog.published
+        static[1:] = np.stack([catalog.popularity, catalog.rating, np.log(catalog.minutes), date], axis=1)
         self.static = static
 
     def features(self, observation: Observation) -> NDArray[np.float32]:
@@ -76,14 +81,14 @@ class Scorer:
         more = [score(observation, out)[:, :, None] for score in self.scores.values()]
         return np.concatenate([out, *more], axis=2, dtype=np.float32) if more else out
 
-    def _visible(self, observation: Observation) -> tuple[NDArray[np.float32], ...]:
+    def _visible(self, observation: Observation) -> tuple[Any, ...]:
         """What features are made of: tables of the items, what is known of the users, similarity of the candidates."""
         ids, completion, age = (observation[f"history_{name}"] for name in ("ids", "completion", "age"))
         candidates = observation["candidates"]
         similarity = np.empty(candidates.shape, np.float32)
         _similarity_all(self.vectors, ids, completion, age, candidates, similarity)
         users = (ids, completion, age, observation["context"], observation["profile"], candidates, similarity)
-        return self.topics, self.static, *users
+        return self.topics, self.static, self.aging, *users
 
     def weighted(self, observation: Observation, weights: NDArray[np.floating]) -> NDArray[np.int64]:
         """Slates (B, K) of the best candidates by ``Σ_f w_f·z_f``, features standardised over the user's candidates.
@@ -191,13 +196,21 @@ def _places_of_items(candidates: np.ndarray, items: int) -> tuple[np.ndarray, np
 
 @njit(nogil=True, fastmath=True)
 def _describe(
-    static: np.ndarray, topics: np.ndarray, known: np.ndarray, candidates: np.ndarray, out: np.ndarray
+    static: np.ndarray,
+    topics: np.ndarray,
+    known: np.ndarray,
+    candidates: np.ndarray,
+    aging: bool,
+    clock: float,
+    out: np.ndarray,
 ) -> None:
     """The visible attributes, and inner products of the topics with the rows of `known` (4, G), into `out` (M, F)."""
     for m in range(len(candidates)):
         item = int(candidates[m])
         for s in range(4):
             out[m, 1 + s] = static[item, s]
+        if aging and item > 0:
+            out[m, 4] = -np.log1p(max(24.0 * (clock - static[item, 3]), 0.0))
         for k in range(4):
             total = np.float32(0.0)
             for g in range(known.shape[1]):
@@ -209,6 +222,7 @@ def _describe(
 def _features_row(
     topics: np.ndarray,
     static: np.ndarray,
+    aging: bool,
     history: np.ndarray,
     completion: np.ndarray,
     age: np.ndarray,
@@ -232,13 +246,14 @@ def _features_row(
     if age[0] * 1440.0 < context[1]:
         known[3] = topics[int(history[0])]
     out[:, 0] = similarity
-    _describe(static, topics, known, candidates, out)
+    _describe(static, topics, known, candidates, aging, context[DAY], out)
 
 
 @loop
 def _features_all(
     topics: np.ndarray,
     static: np.ndarray,
+    aging: bool,
     history: np.ndarray,
     completion: np.ndarray,
     age: np.ndarray,
@@ -250,7 +265,7 @@ def _features_all(
 ) -> None:
     for b in range(len(candidates)):
         user = (history[b], completion[b], age[b], context[b], profile[b], candidates[b], similarity[b])
-        _features_row(topics, static, *user, out[b])
+        _features_row(topics, static, aging, *user, out[b])
 
 
 @loop
@@ -351,6 +366,7 @@ def _fill_all(
 def _weighted_all(
     topics: np.ndarray,
     static: np.ndarray,
+    aging: bool,
     history: np.ndarray,
     completion: np.ndarray,
     age: np.ndarray,
@@ -370,7 +386,7 @@ def _weighted_all(
     seen = np.zeros(len(main_topic), np.int16)
     for b in range(len(candidates)):
         user = (history[b], completion[b], age[b], context[b], profile[b], candidates[b], similarity[b])
-        _features_row(topics, static, *user, features)
+        _features_row(topics, static, aging, *user, features)
         scores[:] = 0.0
         _score_row(features, candidates[b], weights[b], scores)
         _fill_row(candidates[b], history[b], main_topic, scores, penalty[b], cap, topics.shape[1], seen, out[b])

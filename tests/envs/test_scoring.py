@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longplay.envs.engine import CONTEXT
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
 from longplay.envs.retriever import Retriever
@@ -109,6 +110,19 @@ def test_one_weight_ranks_by_its_feature(seen, scorer, feature):
         assert shown == sorted(shown, reverse=True)
         fresh = ~np.isin(seen["candidates"][b], seen["history_ids"][b])
         assert shown[0] == values[b][fresh].max()
+
+
+def test_novelty_is_how_long_an_item_has_been_out_where_items_age(catalog):
+    """A date alone would say less every day; the candidates of a later day must look as fresh as those of the first."""
+    world = build_world(catalog, small(items__life=2.0))
+    seen = observe(world, steps=60)
+    day, ids = seen["context"][:, CONTEXT.index("day")], seen["candidates"].astype(int)
+    hours = 24.0 * (day[:, None] - world.items["born"][ids])
+    novelty = Scorer(world, vectors(catalog)).features(seen)[:, :, FEATURES.index("novelty")]
+    assert day.max() > 2.0
+    assert (hours >= 0.0)[ids > 0].all()
+    np.testing.assert_allclose(novelty[ids > 0], -np.log1p(hours)[ids > 0], rtol=1e-4, atol=1e-4)
+    assert not novelty[ids == 0].any()
 
 
 def test_dates_in_seconds_weigh_as_much_as_dates_in_years(catalog):
