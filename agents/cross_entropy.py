@@ -42,13 +42,54 @@ class Search:
         )
 
 
+class CrossEntropy:
+    """A search that is asked for trials and told what they brought.
+
+    Trials come from a normal distribution with independent components, which is fitted to the best of them, with some
+    spread added that shrinks to 0 with the rounds, against settling too soon (Szita and Lőrincz, 2006).
+
+    Parameters
+    ----------
+    start
+        (F,) the first mean.
+    spread
+        Standard deviation of the first trials.
+    elites
+        Trials that give the next mean and spread.
+    rounds
+        After which no spread is added any more.
+
+    Attributes
+    ----------
+    mean, spread
+        (F,) of the next trials.
+    done
+        Rounds that it was told of.
+    """
+
+    def __init__(self, start: NDArray[np.float64], spread: float, elites: int, rounds: int) -> None:
+        self.first, self.elites, self.rounds, self.done = spread, elites, rounds, 0
+        self.mean = np.asarray(start, np.float64)
+        self.spread = np.full(len(start), spread)
+
+    def trials(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(P, F) what to try next; the first is the mean itself."""
+        found = self.mean + self.spread * rng.standard_normal((count, len(self.mean)))
+        found[0] = self.mean
+        return found
+
+    def tell(self, trials: NDArray[np.float64], values: NDArray[np.float64]) -> None:
+        """Move to the best of some trials (P, F) by their values (P,), more being better."""
+        best = trials[np.argsort(-values, kind="stable")[: self.elites]]
+        self.done += 1
+        self.mean = best.mean(axis=0)
+        self.spread = np.sqrt(best.var(axis=0) + (0.3 * self.first * max(1 - self.done / self.rounds, 0.0)) ** 2)
+
+
 def cross_entropy(
     score: Callable[[int, NDArray[np.float64]], NDArray[np.float64]], start: NDArray[np.float64], search: Search
 ) -> list[NDArray[np.float64]]:
     """Means of all iterations of the cross-entropy method, the start first.
-
-    Draws come from a normal distribution with independent components, which is fitted to the best of them, with some
-    spread added that shrinks to 0 with the iterations, against settling too soon (Szita and Lőrincz, 2006).
 
     Parameters
     ----------
@@ -58,12 +99,10 @@ def cross_entropy(
         (F,) the first mean.
     """
     rng = np.random.default_rng(search.seed)
-    means, spread = [np.asarray(start, np.float64)], np.full(len(start), search.spread)
+    found = CrossEntropy(start, search.spread, search.elites, search.iterations)
+    means = [found.mean]
     for iteration in range(search.iterations):
-        trials = means[-1] + spread * rng.standard_normal((search.population, len(start)))
-        trials[0] = means[-1]
-        best = trials[np.argsort(-score(iteration, trials), kind="stable")[: search.elites]]
-        means.append(best.mean(axis=0))
-        extra = 0.3 * search.spread * (1 - (iteration + 1) / search.iterations)
-        spread = np.sqrt(best.var(axis=0) + extra**2)
+        trials = found.trials(search.population, rng)
+        found.tell(trials, score(iteration, trials))
+        means.append(found.mean)
     return means

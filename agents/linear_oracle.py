@@ -13,20 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from ..envs.arithmetic import dot
 from ..envs.compiled import loop
 from ..envs.constants import LINEAR
-from ..envs.env import SlateVectorEnv
 from ..envs.files import write_whole
 from ..envs.retriever import Retriever
 from ..envs.world import World
 from .base import rows
 from .cross_entropy import Search, cross_entropy
 from .evaluate import held_out_users
+from .lives import lived_minutes, lives_env
 from .myopic import BEST
 from .references import NODE_WEIGHTS, NODES
 
@@ -274,27 +273,6 @@ class LinearOracle:
         self.centre, spread = x.mean(axis=0), x.std(axis=0)
         self.scale = np.where(spread > 1e-9, spread, 1.0)
         self.centre[0] = 0.0  # a click is not the same as none
-
-
-def lives_env(world: World, item_vectors: NDArray[np.float32], num_envs: int) -> Retriever:
-    """Lives with candidates and hidden state that pay minutes."""
-    bare = SlateVectorEnv(world, num_envs, autoreset_mode=AutoresetMode.DISABLED, privileged=True, reward="minutes")
-    return Retriever(bare, item_vectors)
-
-
-def lived_minutes(
-    env: Retriever, users: NDArray[np.int64], luck: int, act: Callable[[Any, NDArray[np.bool_]], NDArray[np.int64]]
-) -> NDArray[np.float64]:
-    """(B,) minutes of whole lives; `act` is given the rows of the observation of the users of a mask, and the mask."""
-    observation, info = env.reset(seed=luck, options={"users": users})
-    minutes, active = np.zeros(len(users)), np.ones(len(users), bool)
-    slates = np.zeros((len(users), env.unwrapped.world.scenario.shape.slate), np.int64)  # type: ignore[attr-defined]
-    while active.any():
-        slates[active] = act(rows({**observation, "latent": info["latent"]}, active), active)
-        observation, reward, terminated, truncated, info = env.step(slates)
-        minutes += reward
-        active = ~(terminated | truncated)
-    return minutes
 
 
 def trial_minutes(

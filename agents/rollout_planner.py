@@ -19,7 +19,8 @@ from ..envs.retriever import Retriever
 from ..envs.world import World
 from .base import Agent, Remembering, rows
 from .evaluate import held_out_users
-from .linear_oracle import FEATURES, LUCK, LinearOracle, lived_minutes, lives_env
+from .linear_oracle import FEATURES, LUCK, LinearOracle
+from .lives import lived_minutes, lives_env
 from .options import check_ranges
 
 DREAMS = 2**62  # seeds of rollouts are from here on, where no world's are

@@ -44,7 +44,7 @@ from .rule_options import (
 from .setup import Setting
 
 LOGGERS = 256  # training users whose steps predicted minutes are fitted on, and bandits learn from
-LOG_USERS = 2000  # training users whose interactions the encoders are fitted on
+LOG_USERS = 8000  # training users whose interactions the encoders are fitted on
 LOG_LUCK = 3_000_001
 LOG_RANDOM = 0.5  # share of their slates that is random; greedy similarity chooses the others
 PLAYERS = 250  # who play together while the log is collected

@@ -56,8 +56,8 @@ class SB3Options:
 class OnPolicyOptions(SB3Options):
     """Of the algorithms that learn from what they have just collected."""
 
-    n_steps: int = 16
-    """Slates for each user between two updates; short, so that there are many updates."""
+    n_steps: int = 32
+    """Slates for each user between two updates."""
     gae_lambda: float = 0.8
     """From 0, values of the next state, to 1, whole returns; below 1, for the minutes of single slates are noisy."""
     ent_coef: float = 0.0
@@ -72,9 +72,9 @@ class OnPolicyOptions(SB3Options):
 class StockPPOOptions(OnPolicyOptions):
     """Of PPO as stable-baselines3 has it."""
 
-    batch_size: int = 1024
+    batch_size: int = 2048
     """Slates in a gradient step."""
-    n_epochs: int = 10
+    n_epochs: int = 4
     """Passes over what was collected."""
     clip_range: float = 0.2
     """ε of the clipped surrogate."""
@@ -94,8 +94,6 @@ class PPOOptions(StockPPOOptions):
 class SlatePPOOptions(StockPPOOptions):
     """Of PPO with a policy of slates: its probabilities are products over items, and move as much faster."""
 
-    n_epochs: int = 4
-    """Passes over what was collected."""
     clip_range: float = 0.4
     """ε of the clipped surrogate."""
 

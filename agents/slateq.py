@@ -6,7 +6,8 @@ of nothing, is learned from a slate. Here items that are only seen tire, too, a 
 values are biased by as much: `scripts/slateq_bias.py` measures it.
 
 ``Q̄(s, i)`` is the reward of a click, learned by regression, and the discounted value of what follows, learned from
-λ-returns on the latest slates. With γ = 0 the second part is gone, and what remains is greedy on expected minutes.
+λ-returns on the latest slates, or what a search over whole lives says a click is worth later. With γ = 0 the second
+part is gone, and what remains is greedy on expected minutes.
 """
 
 import copy
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from .foresight import Foresight
 from .inputs import Inputs
 from .item_values import ItemValueLearner
+from .later_search import LaterSearch
 from .players import Players
 from .replay import Replay
 from .slateq_agent import SlateQAgent, SlateQOptions, make_agent
@@ -84,6 +86,8 @@ class SlateQ(ItemValueLearner):
         users = len(players.now.ids)
         self.replay = Replay(options.replay, options.segment, users, options.priority)
         self.foresight = Foresight(inputs.item_width, options.memory, options.ridge)
+        self.bootstraps = gamma > 0 and options.later != "search"
+        self.later = LaterSearch(self.agent, players.env, options, seed) if options.later == "search" else None
 
     def modules(self) -> Mapping[str, nn.Module]:
         """The agent's network, which is the slower one, and the one that explores and learns."""
@@ -92,19 +96,26 @@ class SlateQ(ItemValueLearner):
     @property
     def memory(self) -> dict[str, Tensor]:
         """What `capture` keeps of the replay and of the least squares."""
-        return {**self.replay.save_state(), "gram": self.foresight.gram, "moment": self.foresight.moment}
+        searched = self.later.save_state() if self.later else {}
+        least = {"gram": self.foresight.gram, "moment": self.foresight.moment}
+        return {**self.replay.save_state(), **least, **searched}
 
     @memory.setter
     def memory(self, state: Mapping[str, Tensor]) -> None:
         self.foresight.gram, self.foresight.moment = state["gram"], state["moment"]
-        self.replay.load_state({name: part for name, part in state.items() if name not in ("gram", "moment")})
+        if self.later:
+            self.later.load_state(state)
+        others = ("gram", "moment", *(self.later.save_state() if self.later else ()))
+        self.replay.load_state({name: part for name, part in state.items() if name not in others})
 
     def iterate(self) -> dict[str, float]:
-        """Collect a segment, work out what followed each slate, learn from minibatches."""
-        clicks = self._collect()
+        """Collect a segment, work out what followed each slate, learn from minibatches; or a round of the search."""
         options = self.options
-        futures = self._futures().flatten() if self.gamma > 0 else None
-        if futures is not None and options.plain:
+        if self.later and self.gamma > 0 and self.steps >= options.search_after:
+            return self._search(self.later)
+        clicks = self._collect()
+        futures = self._futures().flatten() if self.bootstraps else None
+        if futures is not None and options.later == "regression":
             self._foresee(futures)
         size = options.segment * self.replay.shape[2]
         logs = []
@@ -126,8 +137,8 @@ class SlateQ(ItemValueLearner):
         shown = self.agent.best(inputs, appeal + noise, gain)
         strange = self.chance.random(len(shown)) < self.options.epsilon
         shown = np.where(strange[:, None], self._random(inputs), shown)
-        bootstraps = self.gamma > 0 and self.options.target == "best"
-        return Plan(shown, self.agent.best(inputs, appeal, gain) if bootstraps else shown)
+        wanted = self.bootstraps and self.options.target == "best"
+        return Plan(shown, self.agent.best(inputs, appeal, gain) if wanted else shown)
 
     def _view(self, inputs: Inputs, plan: Plan) -> dict[str, Tensor]:
         """What learning needs of a state: itself, the mean candidate, and the items of the two slates."""
@@ -135,7 +146,7 @@ class SlateQ(ItemValueLearner):
         mean = self.agent.network.base.mean_candidate(items, ids)
         view = {"state": torch.from_numpy(inputs.state), "mean": mean}
         for name, columns in zip(Plan._fields, plan, strict=True):
-            if name == "shown" or self.gamma > 0:
+            if name == "shown" or self.bootstraps:
                 at = np.maximum(columns, 0)
                 view[f"{name}_ids"] = torch.from_numpy(np.where(columns >= 0, np.take_along_axis(inputs.ids, at, 1), 0))
                 view[f"{name}_items"] = torch.from_numpy(np.take_along_axis(inputs.items, at[:, :, None], 1))
@@ -150,7 +161,7 @@ class SlateQ(ItemValueLearner):
             views.append(self._view(self.players.now, plan))
             outcome = self.players.step(plan.shown)
             beyond = torch.zeros(len(outcome.reward))
-            if outcome.last is not None and self.gamma > 0:
+            if outcome.last is not None and self.bootstraps:
                 last = self._view(outcome.last, self._plan(outcome.last))
                 beyond[torch.from_numpy(outcome.ended)] = self._values(last)
             ended = np.zeros(len(outcome.reward), bool)
@@ -207,7 +218,15 @@ class SlateQ(ItemValueLearner):
         surprise = Foresight.surprise(network.base.scaled(items, ids), chances.exp(), choice)
         self.foresight.add(surprise, futures[torch.from_numpy(places)] - expected)
         for other in (network, self.online):
-            other.later.copy_(self.foresight.coefficients)
+            other.later[:-1] = self.foresight.coefficients  # without the appeal, from which chances are made
+
+    def _search(self, later: LaterSearch) -> dict[str, float]:
+        """A round of the search: the agent's weighting moves on."""
+        played, logs = later.round()
+        self.steps += played
+        for network in (self.agent.network, self.online):
+            network.later.copy_(torch.from_numpy(later.weights))
+        return logs
 
     def _learn(self, places: NDArray[np.int64], weights: Tensor, futures: Tensor | None) -> dict[str, float]:
         """One step of the optimiser."""

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..envs.engine import Observation
 from .inputs import Inputs, SlateInputs
 from .learner import SlateAgent
 from .names import one_of
@@ -66,9 +67,21 @@ class SlateQOptions:
     """How much the error of a slate's value decides whether it is drawn: 0 to 1."""
     future_weight: float = 1.0
     """Of the loss of future values."""
-    plain: bool = True
-    """Whether what a choice changes later is one weighting of the item's features for all states, found by least
-    squares (`longplay.agents.foresight`); otherwise the network learns it by gradients, noise included."""
+    later: str = "regression"
+    """How it is learned what a choice changes later. As one weighting of the item's features for all states: by least
+    squares (regression: `longplay.agents.foresight`), or by a search over whole lives once the rest is learned (search:
+    `longplay.agents.later_search`; γ > 0 stands for all minutes of the month then, and nothing is discounted). Or by
+    the gradients of the network, noise included (network)."""
+    search_after: int = 150_000
+    """Slates before the search begins."""
+    search_rounds: int = 8
+    """Rounds until the search has settled."""
+    search_users: int = 64
+    """Users whose lives each trial of a round plays, all trials with the same luck."""
+    search_population: int = 24
+    """Trials of a round; a quarter of them lead on."""
+    search_spread: float = 0.1
+    """Standard deviation of the first trials' weights, as a share of what a click pays."""
     memory: float = 200_000.0
     """Slates after which one counts for 37 % in those least squares."""
     ridge: float = 1000.0
@@ -80,6 +93,7 @@ class SlateQOptions:
         """Refuse what cannot be meant."""
         one_of("optimiser", self.optimiser, OPTIMISERS)
         one_of("target", self.target, ("best", "shown"))
+        one_of("later", self.later, ("regression", "search", "network"))
         check_ranges(
             self,
             ("learning_rate", 1e-8, 1.0),
@@ -101,6 +115,11 @@ class SlateQOptions:
             ("ridge", 1.0, 1e12),
             ("future_weight", 0.0, 1e6),
             ("clip", 1e-6, 1e6),
+            ("search_after", 0, 10**12),
+            ("search_rounds", 1, 10**4),
+            ("search_users", 1, 10**6),
+            ("search_population", 8, 10**4),
+            ("search_spread", 1e-6, 1e3),
         )
 
 
@@ -135,9 +154,18 @@ class SlateQAgent(SlateAgent):
         with torch.no_grad():
             return self.best(inputs, *self.judge(self.network, inputs))
 
-    def judge(self, network: SlateQNetwork, inputs: Inputs) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    @torch.no_grad()
+    def slates(self, observation: Observation, later: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Slates (B, K) of item numbers, with a weighting (B, F + 2) of what follows of each user's own."""
+        inputs = self.inputs(observation)
+        weights = torch.from_numpy(later.astype(np.float32))
+        return self.numbers(inputs, self.best(inputs, *self.judge(self.network, inputs, weights)))
+
+    def judge(
+        self, network: SlateQNetwork, inputs: Inputs, later: torch.Tensor | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Appeals and gains (B, M) by a network."""
-        judged = network.run(inputs)
+        judged = network.run(inputs, later)
         return judged.appeal.double().numpy(), judged.gain.double().numpy()
 
     def best(self, inputs: Inputs, appeal: NDArray[np.float64], gain: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -160,7 +188,9 @@ def make_agent(
     inputs: SlateInputs, vectors: NDArray[np.float32], slots: int, options: SlateQOptions, gamma: float, name: str
 ) -> SlateQAgent:
     """An agent whose network knows nothing, for a learner or for `SlateAgent.load`."""
+    # A search needs no values of states: until it begins, the agent is its own twin with γ = 0.
+    ahead, plain = gamma > 0 and options.later != "search", options.later != "network"
     network = SlateQNetwork(
-        inputs, vectors, slots, ahead=gamma > 0, plain=options.plain, hidden=options.hidden, match=options.match
+        inputs, vectors, slots, ahead=ahead, plain=plain, hidden=options.hidden, match=options.match
     )
     return SlateQAgent(network, inputs, slots, name, options)

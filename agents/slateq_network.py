@@ -64,8 +64,8 @@ class SlateQNetwork(nn.Module):
     ahead
         Whether there is a future; without it, it is worth 0.
     plain
-        Whether a choice changes the future by a weighting of the item's features that is the same in all states, set
-        from outside (`longplay.agents.foresight`); otherwise two more outputs learn it.
+        Whether a choice changes the future by a weighting of the item's traits that is the same in all states, set from
+        outside (`longplay.agents.foresight`, `longplay.agents.later_search`); otherwise two more outputs learn it.
     hidden, match
         Of the `SlateNetwork`.
     """
@@ -89,7 +89,7 @@ class SlateQNetwork(nn.Module):
         widths = inputs.state_width, inputs.item_width
         heads, values = (2, 1) if plain else (3, 2)
         self.base = SlateNetwork(*widths, vectors, heads=heads, values=values, hidden=hidden, match=match)
-        self.register_buffer("later", torch.zeros(1 + inputs.item_width))  # what a click changes, and each feature
+        self.register_buffer("later", torch.zeros(inputs.item_width + 2))  # weights of `traits`
         self.fall = nn.Parameter(torch.full((slots - 1,), -2.0))  # of log p, slot by slot, before softplus
         self.register_buffer("units", torch.tensor([0.0, 1.0, 1.0, 1.0]))  # appeal, minutes, future, its mean
 
@@ -123,22 +123,30 @@ class SlateQNetwork(nn.Module):
         found = [np.log(clicked / (1.0 - clicked) / looked_at), minutes, whole, discount * whole]
         self.units.copy_(torch.tensor(found))
 
-    def forward(self, state: Tensor, items: Tensor, ids: Tensor, mean: Tensor | None = None) -> Judged:
-        """What is known of items, as of `SlateNetwork.forward`."""
+    def forward(
+        self, state: Tensor, items: Tensor, ids: Tensor, mean: Tensor | None = None, later: Tensor | None = None
+    ) -> Judged:
+        """What is known of items, as of `SlateNetwork.forward`; `later` (B, F + 2) replaces the weighting."""
         scores, values = self.base(state, items, ids, mean)
         real = ids > 0
         appeal, minutes, future, level = self.units
         minutes = torch.where(real, minutes * softplus(scores[MINUTES] + ONE), 0.0)
-        if not self.ahead:
-            return Judged(scores[APPEAL] + appeal, minutes, torch.zeros_like(minutes), torch.zeros_like(values[BASE]))
-        base = level + future * values[BASE]
+        base = level + future * values[BASE] if self.ahead else torch.zeros_like(values[BASE])
         if self.plain:
-            change, none = self.later[0] + self.base.scaled(items, ids) @ self.later[1:], base
+            weights = (self.later if later is None else later).expand(len(items), -1)
+            change, none = torch.einsum("bml,bl->bm", self.traits(scores[APPEAL], items, ids), weights), base
         else:
             change, none = future * scores[FUTURE], base + future * values[NONE]
         return Judged(scores[APPEAL] + appeal, minutes, torch.where(real, base[:, None] + change, 0.0), none)
 
-    def run(self, inputs: Inputs) -> Judged:
+    def traits(self, appeal: Tensor, items: Tensor, ids: Tensor) -> Tensor:
+        """What may tell how an item changes what follows: (B, M, F + 2), a 1, its features and its appeal."""
+        real = (ids > 0)[:, :, None]
+        known = torch.where(real, appeal[:, :, None], 0.0)
+        return torch.cat([real.to(items.dtype), self.base.scaled(items, ids), known], dim=2)
+
+    def run(self, inputs: Inputs, later: Tensor | None = None) -> Judged:
         """`forward` of NumPy arrays."""
-        found: Judged = self(*(torch.from_numpy(part) for part in (inputs.state, inputs.items, inputs.ids)))
+        parts = (torch.from_numpy(part) for part in (inputs.state, inputs.items, inputs.ids))
+        found: Judged = self(*parts, later=later)
         return found

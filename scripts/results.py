@@ -60,6 +60,8 @@ class Arguments:
     """Agents, by their names in `AGENTS`."""
     seeds: int = 5
     """Training seeds of each agent and of its twin."""
+    one_seed: tuple[str, ...] = ()
+    """Of the agents, those trained with seed 0 alone: their intervals hold for users, not for other trainings."""
     steps: int | None = None
     """Slates of each training; by default as many as the agent is given in `AGENTS`, and else by a run's default."""
     users: int = 500
@@ -90,7 +92,8 @@ def main(args: Arguments) -> None:
     needs = {env: preparation(args, env) for env in worlds}
     if args.scores:
         do("fitting scores", ready.fit_scores, [one for one in needs.values() if not one.scored], args.workers)
-    plan = Plan(args.name, args.envs, args.agents, args.seeds, args.steps, args.validation_users, args.scores)
+    many = args.seeds, args.steps, args.validation_users
+    plan = Plan(args.name, args.envs, args.agents, *many, args.scores, args.one_seed)
     jobs = plan.jobs()
     train(list(jobs.values()), args)
     do("tuning rules", ready.tune, [one for one in needs.values() if not one.tuned], args.workers)
@@ -137,6 +140,7 @@ def check(args: Arguments) -> None:
     for field, names in (
         ("envs", SCENARIOS),
         ("agents", AGENTS),
+        ("one_seed", args.agents),
         ("more_rules", MORE_RULES),
         ("scores", (*SCORES, "none")),
     ):
@@ -244,7 +248,7 @@ def head(args: Arguments) -> str:
         f"    python scripts/results.py {shlex.join(sys.argv[1:])}\n\n"
         f"{args.users} test users, the same luck for every policy; rules tuned in {args.trials} trials and policies "
         f"chosen on {args.validation_users} validation users. Intervals: 95 %, bootstrap over users (paired) and "
-        f"training seeds, for whose number they allow. {GIVEN if args.scores else ''}"
+        f"training seeds, for whose number they allow; with one seed, over users alone. {GIVEN if args.scores else ''}"
         f"{ready.POLICY_OF_LOGS} CPU and wall seconds are of one training on one thread, the start of "
         f"its process and its evaluations included, with {args.workers} side by side."
     )

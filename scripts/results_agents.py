@@ -15,16 +15,23 @@ from longplay.scripts.results_prepare import setting_of
 
 CONTROL, TWIN = "Control", "-myopic"
 # What a run of each agent differs in from its preset, where it has one, and else from the defaults. "agent" names it
-# where a row is a variant of another one.
+# where a row is a variant of another one; "twin" what its γ = 0 twin differs in, beside γ: SlateQ's search begins after
+# as many slates as its twin learns from, which has nothing to search for.
 AGENTS: dict[str, dict[str, Any]] = {
-    "ppo": {"gamma": 0.98, "options": {"gae_lambda": 0.9}},
+    "ppo": {"gamma": 0.98, "steps": 600_000, "options": {"gae_lambda": 0.9}},
     "ppo-candidates": {"agent": "ppo", "action": "candidates", "gamma": 0.98},
     "a2c": {"gamma": 0.98},
     "recurrent-ppo": {"gamma": 0.98},
     "sac": {"gamma": 0.95},
     "tqc": {"gamma": 0.95},
     "qr-dqn": {"gamma": 0.95},
-    "slateq": {"gamma": 0.99, "steps": 150_000},
+    "slateq": {
+        "gamma": 1.0,
+        "steps": 900_000,
+        "options": {"later": "search", "polyak": 0.005},
+        "twin": {"steps": 150_000},
+    },
+    "slateq-regression": {"agent": "slateq", "gamma": 0.99, "steps": 150_000},
     "pl-ppo": {"gamma": 0.99, "steps": 150_000},
     "reinforce": {"gamma": 0.95},
     "wolpertinger": {"gamma": 0.98, "steps": 150_000},
@@ -47,6 +54,8 @@ class Plan:
         Validation users.
     scores
         Fitted models in ENV/scores that all agents are given.
+    one_seed
+        Agents that are trained with seed 0 alone.
     """
 
     name: str
@@ -56,6 +65,7 @@ class Plan:
     steps: int | None
     eval_users: int
     scores: Sequence[str]
+    one_seed: Sequence[str] = ()
 
     def config(self, env: str, agent: str, seed: int) -> RunConfig:
         """One training of an agent."""
@@ -63,6 +73,7 @@ class Plan:
         setting = setting_of(env)
         preset = configured(changes["agent"], changes["action"], setting.env, DEFAULT)
         options = {**preset.options, **changes.pop("options", {})}
+        changes.pop("twin", None)
         changes["scores"] = tuple(str(run_name(self.name) / env / "scores" / score) for score in self.scores)
         if self.steps is not None:
             changes["steps"] = self.steps
@@ -73,12 +84,13 @@ class Plan:
         """All trainings by scenario, label and seed, in the order in which they are to be done."""
         found = {}
         for seed in range(self.seeds):
-            for agent in self.agents:
+            for agent in self.agents if seed == 0 else [one for one in self.agents if one not in self.one_seed]:
                 for env in (*self.envs, *([CONTROL] if seed == 0 else [])):
                     config = self.config(env, agent, seed)
                     twins = {agent: config}
                     if config.gamma > 0 and env != CONTROL:
-                        twins[agent + TWIN] = replace(config, gamma=0.0)
+                        less = {"steps": self.steps} if self.steps else AGENTS[agent].get("twin", {})
+                        twins[agent + TWIN] = replace(config, gamma=0.0, **less)
                     for label, one in twins.items():
                         found[env, label, seed] = Job(f"{self.name}/{env}/trained/{label}-{seed}", one)
         return found
@@ -103,11 +115,16 @@ def learned(
         config, twin = runs[0].config, label + TWIN
         title = title_of(config, label)
         second = title_of(jobs[env, twin, 0].config, twin) if twin in labels else ""
-        contestants.append(Contestant(title, "learned", (), f"{config.steps:,} steps", second))
+        contestants.append(Contestant(title, "learned", (), f"{config.steps:,} steps, {counted(len(runs))}", second))
         spent[title] = {"slates": float(config.steps), **costs([run_name(run.name) for run in runs])}
         if not label.endswith(TWIN):
             titles[label] = title
     return contestants, titles, spent
+
+
+def counted(seeds: int) -> str:
+    """In words."""
+    return f"{seeds} seed{'s' if seeds > 1 else ''}"
 
 
 def costs(folders: Sequence[Path]) -> dict[str, float]:

@@ -9,7 +9,8 @@ import pytest
 
 from longplay.agents.cross_entropy import Search, cross_entropy
 from longplay.agents.evaluate import Evaluator, held_out_users
-from longplay.agents.linear_oracle import FEATURES, LinearOracle, lives_env, trial_minutes
+from longplay.agents.linear_oracle import FEATURES, LinearOracle, trial_minutes
+from longplay.agents.lives import lives_env
 from longplay.agents.references import MyopicOracle
 from longplay.envs.world import build_world
 from longplay.tests.agents.small import phases

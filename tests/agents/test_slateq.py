@@ -73,7 +73,7 @@ class TestSmallWorlds:
 
     def test_values_are_those_of_the_best_slates_whatever_is_shown(self):
         # B for ever: 4/5 of slates click, so that a state is worth 2.4 = 0.48/(1 − γ). A loses a third of its users.
-        learner = solve(Trust, 0.8, 8000, replace(SMALL, plain=False, epsilon=1.0, mix=0.0, polyak=0.1))
+        learner = solve(Trust, 0.8, 8000, replace(SMALL, later="network", epsilon=1.0, mix=0.0, polyak=0.1))
         with torch.no_grad():
             judged = learner.agent.network.run(learner.players.look(np.zeros((1, 4), np.float32)))
         expected = torch.tensor([2 / 3 * 0.8 * 2.4, 0.8 * 2.4])
