@@ -173,7 +173,7 @@ def summary(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.Data
                 "interval": bootstrap_difference(own),
                 "vs similarity": _against(results, c.name, SIMILARITY),
                 "vs best rule": _against(results, c.name, str(best)),
-                "vs γ=0 twin": _against(results, c.name, c.twin) if c.twin else None,
+                "vs γ=0 twin": _against(results, c.name, c.twin, alike=True) if c.twin else None,
                 "vs taste oracle": _against(results, c.name, ORACLE) if c.kind == "learned" else None,
                 "first session": rows["first_session_minutes"].mean(),
                 "sessions": rows["sessions"].mean(),
@@ -192,10 +192,14 @@ def summary(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.Data
     )
 
 
-def _against(results: pd.DataFrame, policy: str, other: str) -> Interval | None:
+def _against(results: pd.DataFrame, policy: str, other: str, alike: bool = False) -> Interval | None:
+    """Less another policy; `alike` if seed by seed: twins of one seed set out alike and meet the same users."""
     if policy == other:
         return None
-    return bootstrap_difference(minutes_of(results, policy), minutes_of(results, other))
+    own, theirs = minutes_of(results, policy), minutes_of(results, other)
+    if alike and len(own) == len(theirs):
+        return bootstrap_difference(own - theirs)
+    return bootstrap_difference(own, theirs)
 
 
 def flat(frame: pd.DataFrame) -> Mapping[str, Any]:

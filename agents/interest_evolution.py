@@ -1,4 +1,4 @@
-"""Rules for the simulated users of SlateQ (`longplay.envs.interest_evolution`), and how they are compared.
+"""Policies on the simulated users of SlateQ (`longplay.envs.interest_evolution`), and how they are compared.
 
 A policy is a function from observations (B, ·) to columns (B, K) of the candidates, such as the ``act`` of an agent.
 Published (Ie et al., 2019) are 159.2 minutes for random slates, 166.3 for myopic ones and 174.6 for SlateQ; the tests
@@ -7,10 +7,15 @@ hold the first two here. The other two rules say how much more there is to gain 
 
 from collections.abc import Callable
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..envs.interest_evolution import Columns, Floats, InterestEvolutionVectorEnv, Observation, Setting
+from .inputs import Inputs
+from .players import Outcome, training_luck
+from .vec_env import REWARD_SCALE
 
 Policy = Callable[[Observation], Columns]
 
@@ -59,6 +64,61 @@ def engagement(policy: Policy, sessions: int, seed: int = 0, setting: Setting | 
         total += minutes * playing
         playing &= ~terminated
     return total
+
+
+class EvolutionInputs:
+    """Observations to `Inputs`, as `longplay.agents.inputs.SlateInputs` makes them of the other environments.
+
+    The state is the interests; of a candidate there are its topic and its quality, and that it is no repetition: all
+    documents are new. Its number is that of its topic.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        topics = tuple(f"topic {t}" for t in range(setting.topics))
+        self.item_features = (*topics, "quality", "repeated")
+        self.state_width, self.item_width = setting.topics, len(self.item_features)
+        self.scorer = SimpleNamespace(main_topic=np.arange(setting.topics + 1))
+        self.identity = "interest evolution"
+
+    def __call__(self, observation: Observation) -> Inputs:
+        """Inputs of observations (B, ·); row b depends on row b alone."""
+        found = InterestEvolutionVectorEnv.inputs(observation)
+        return Inputs(found.state, np.pad(found.items, ((0, 0), (0, 0), (0, 1))), found.ids)
+
+
+class EvolutionPlayers:
+    """Sessions in front of a learner: what `longplay.agents.players.Players` is for the other environments.
+
+    Parameters
+    ----------
+    num_envs
+        B.
+    seed
+        Slot i has luck ``training_luck(seed + 1) + i``, so that seed 0 does not meet the first test sessions.
+    setting
+        The constants.
+    """
+
+    def __init__(self, num_envs: int, seed: int, setting: Setting | None = None) -> None:
+        self.env = InterestEvolutionVectorEnv(num_envs, setting)
+        self.inputs = EvolutionInputs(self.env.setting)
+        self.minutes, self.finished = np.zeros(num_envs), list[float]()
+        observation, _ = self.env.reset(seed=training_luck(seed + 1))
+        self.now = self.inputs(observation)
+
+    def step(self, columns: NDArray[np.int64]) -> Outcome:
+        """Show each user the candidates at `columns` (B, K), −1 for an empty slot; `now` moves on."""
+        observation, minutes, terminated, truncated, info = self.env.step(columns)
+        ended, last = np.flatnonzero(terminated), None
+        if len(ended):
+            rows = [info["final_obs"][b] for b in ended]
+            last = self.inputs({key: np.stack([row[key] for row in rows]) for key in rows[0]})
+        self.minutes += minutes
+        self.finished = [*self.finished, *self.minutes[ended].tolist()][-100:]
+        self.minutes[ended] = 0.0
+        self.now = self.inputs(observation)
+        reward, days = (REWARD_SCALE * minutes).astype(np.float32), np.zeros(len(minutes), np.float32)
+        return Outcome(info["choice"], reward, terminated, truncated, terminated.copy(), days, ended, last)
 
 
 def _interest(observation: Observation) -> Floats:

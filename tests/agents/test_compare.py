@@ -237,6 +237,17 @@ class TestSummary:
         assert twins["PPO weights γ=0.95"] == expected
         assert twins.drop("PPO weights γ=0.95").isna().all()
 
+    def test_twins_are_compared_seed_by_seed(self, contestants, results):
+        """Seeds that differ by far from one another say nothing against a gain that each of them shows."""
+        ahead, now = "PPO weights γ=0.95", "PPO weights γ=0"
+        rows = results[results["policy"] == ahead]
+        moved = results[~results["policy"].isin([ahead, now])]
+        rows = rows.assign(minutes=rows["minutes"] + 1000.0 * rows["seed"])
+        whole = pd.concat([moved, rows, rows.assign(policy=now, minutes=rows["minutes"] - 1.0)])
+        found = summary(whole, contestants).set_index("policy").loc[ahead]
+        assert (found["vs γ=0 twin"].low, found["vs γ=0 twin"].high) == pytest.approx((1.0, 1.0))
+        assert found["vs similarity"].high - found["vs similarity"].low > 100.0
+
     def test_equal_agents_under_two_names_differ_by_exactly_nothing(self, setting, contestants):
         similarity = next(c for c in contestants if c.name == "greedy similarity")
         again = dataclasses.replace(similarity, name="again")

@@ -20,6 +20,7 @@ from longplay.scripts import (
     bench_training,
     compare,
     demo,
+    interest_evolution,
     jobs,
     offline,
     play,
@@ -49,6 +50,7 @@ COMMANDS = {
     "offline": "python scripts/offline.py estimate --name ope --log soft",
     "results": "python scripts/results.py --name results --agents ppo slateq --seeds 5 --workers 2",
     "slateq_bias": "python scripts/slateq_bias.py --env longplay/Video-v0 --users 2000",
+    "interest_evolution": "python scripts/interest_evolution.py --seeds 5",
     "bench_training": "python scripts/bench_training.py",
     "signatures": "python scripts/signatures.py --name news-log --env longplay/News-v0 --reference signatures.json",
 }
@@ -96,8 +98,12 @@ class TestHelp:
             ("compare", ["--rules", "--rule-trials", "--rules-folder", "--linear"]),
             ("play", ["--agent", "--run", "--users", "--split", "--trials", "--save", "--linear", "--env"]),
             ("offline", ["log", "estimate", "learn"]),
-            ("results", ["--name", "--envs", "--agents", "--seeds", "--more-rules", "--trials", "--workers"]),
+            (
+                "results",
+                ["--name", "--envs", "--agents", "--seeds", "--one-seed", "--more-rules", "--trials", "--workers"],
+            ),
             ("slateq_bias", ["--env", "--users", "--seen", "--moments", "--seed"]),
+            ("interest_evolution", ["--seeds", "--steps", "--num-envs", "--gamma", "--sessions"]),
             ("bench_training", ["--users", "--rounds", "--only", "--json"]),
             ("demo", ["--seeds", "--steps", "--workers", "--track"]),
             ("bench", ["--batches", "--seconds", "--rounds", "--items", "--no-peers", "--json"]),
@@ -118,7 +124,7 @@ class TestHelp:
         assert not (place / "runs" / "x").exists()
 
 
-NAMELESS = (bench, bench_training, play, slateq_bias)
+NAMELESS = (bench, bench_training, interest_evolution, play, slateq_bias)
 SMALL = "--catalog items.csv --scenario small.toml"
 NEAR = "(did you mean 'longplay/Video-v0'?)"
 
@@ -182,6 +188,8 @@ class TestRefusals:
             (results, "--planner-users 501", "planner_users = 501 is out of range; allowed: 0 to users = 500"),
             (slateq_bias, "--users 1", "users = 1 is out of range; allowed: from 2"),
             (slateq_bias, "--seen -0.1", "seen = -0.1 is out of range; allowed: from 0.0"),
+            (interest_evolution, "--sessions 1", "sessions = 1 is out of range; allowed: from 2"),
+            (interest_evolution, "--gamma 0", "gamma = 0.0 is out of range; allowed: above 0, to 1"),
             (slateq_bias, "--moments -1", "moments = -1 is out of range; allowed: from 0"),
             (bench_training, "--rounds 0", "rounds = 0 must be at least 1"),
             # what rules and references are given
