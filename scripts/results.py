@@ -16,7 +16,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -25,16 +25,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from longplay.agents.base import Agent
 from longplay.agents.compare import Contestant, references
 from longplay.agents.course import CHECKPOINT
-from longplay.agents.evaluate import held_out_users
-from longplay.agents.names import one_of
 from longplay.agents.rules import QUICK, RULES
-from longplay.agents.tracking import MODES
 from longplay.scripts import encoder_tables, results_tables
 from longplay.scripts import results_play as parts
 from longplay.scripts import results_prepare as ready
 from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, write_table
 from longplay.scripts.jobs import Job, finished, train_all
 from longplay.scripts.results_agents import AGENTS, CONTROL, Plan, learned, title_of
+from longplay.scripts.results_check import SCENARIOS, check
 from longplay.scripts.results_play import Arena, Cell, Trained, arena_of
 from longplay.scripts.results_pool import side_by_side
 from longplay.scripts.results_prepare import LINEAR, SCORES, Preparation, Say, setting_of
@@ -44,8 +42,6 @@ GIVEN = (
     "All learning agents read the scores of boosted trees and of ALS, fitted once on logs of training users beside "
     "their own training slates; on weights PPO, A2C and RecurrentPPO begin as greedy on the first of them. "
 )
-SCENARIOS = ("Video", "News", "Shop", "Social")
-MORE_RULES = tuple(name for name in RULES if name not in QUICK)
 
 
 @dataclass
@@ -60,8 +56,8 @@ class Arguments:
     """Agents, by their names in `AGENTS`."""
     seeds: int = 5
     """Training seeds of each agent and of its twin."""
-    one_seed: tuple[str, ...] = ()
-    """Of the agents, those trained with seed 0 alone: their intervals hold for users, not for other trainings."""
+    seeds_of: dict[str, int] = field(default_factory=dict)
+    """Another number of seeds for some agents, such as: ppo 3 sac 1. With 1, intervals hold for users alone."""
     steps: int | None = None
     """Slates of each training; by default as many as the agent is given in `AGENTS`, and else by a run's default."""
     users: int = 500
@@ -93,7 +89,7 @@ def main(args: Arguments) -> None:
     if args.scores:
         do("fitting scores", ready.fit_scores, [one for one in needs.values() if not one.scored], args.workers)
     many = args.seeds, args.steps, args.validation_users
-    plan = Plan(args.name, args.envs, args.agents, *many, args.scores, args.one_seed)
+    plan = Plan(args.name, args.envs, args.agents, *many, args.scores, args.seeds_of)
     jobs = plan.jobs()
     train(list(jobs.values()), args)
     do("tuning rules", ready.tune, [one for one in needs.values() if not one.tuned], args.workers)
@@ -132,43 +128,6 @@ def do(what: str, work: Callable[[Any], object], asked: Sequence[Any], workers: 
 def said_in(env: str, say: Say) -> Say:
     """Say it of a scenario."""
     return lambda what, share: say(f"{env}: {what}", share)
-
-
-def check(args: Arguments) -> None:
-    """Refuse what could not run, before anything slow happens."""
-    one_of("track", args.track, MODES)
-    for field, names in (
-        ("envs", SCENARIOS),
-        ("agents", AGENTS),
-        ("one_seed", args.agents),
-        ("more_rules", MORE_RULES),
-        ("scores", (*SCORES, "none")),
-    ):
-        given = getattr(args, field)
-        for name in given:
-            one_of(field, name, names)
-        if len(set(given)) < len(given):
-            raise ValueError(f"{field} = {list(given)} names something twice; name each once")
-    if "none" in args.scores:
-        if len(args.scores) > 1:
-            raise ValueError(f"scores = {list(args.scores)} is none and something; give one of them")
-        args.scores = ()
-    for field in ("envs", "agents"):
-        if not getattr(args, field):
-            raise ValueError(f"{field} is empty; name at least one")
-    for field in ("seeds", "users", "validation_users", "trials", "workers"):
-        if getattr(args, field) < 1:
-            raise ValueError(f"{field} = {getattr(args, field)} must be at least 1")
-    if args.steps is not None and args.steps < 1:
-        raise ValueError(f"steps = {args.steps} must be at least 1")
-    if not 0 <= args.planner_users <= args.users:
-        raise ValueError(f"planner_users = {args.planner_users} is out of range; allowed: 0 to users = {args.users}")
-    run_name(args.name)
-    for env in (*args.envs, CONTROL):
-        held_out_users(setting_of(env).world, "test", args.users)
-        held_out_users(setting_of(env).world, "validation", args.validation_users, field="validation_users")
-    for env in args.envs:
-        ready.check_same_items(setting_of(env), setting_of(f"{env}Shifted"))
 
 
 def train(jobs: list[Job], args: Arguments) -> None:

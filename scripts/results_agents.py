@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ CONTROL, TWIN = "Control", "-myopic"
 # where a row is a variant of another one; "twin" what its γ = 0 twin differs in, beside γ: SlateQ's search begins after
 # as many slates as its twin learns from, which has nothing to search for.
 AGENTS: dict[str, dict[str, Any]] = {
-    "ppo": {"gamma": 0.98, "steps": 600_000, "options": {"gae_lambda": 0.9}},
+    "ppo": {"gamma": 0.98, "options": {"gae_lambda": 0.9}},
+    "ppo-stock": {"gamma": 0.98},
     "ppo-candidates": {"agent": "ppo", "action": "candidates", "gamma": 0.98},
     "a2c": {"gamma": 0.98},
     "recurrent-ppo": {"gamma": 0.98},
@@ -54,8 +55,8 @@ class Plan:
         Validation users.
     scores
         Fitted models in ENV/scores that all agents are given.
-    one_seed
-        Agents that are trained with seed 0 alone.
+    seeds_of
+        How many seeds some agents are trained with instead.
     """
 
     name: str
@@ -65,7 +66,7 @@ class Plan:
     steps: int | None
     eval_users: int
     scores: Sequence[str]
-    one_seed: Sequence[str] = ()
+    seeds_of: Mapping[str, int] = field(default_factory=dict)
 
     def config(self, env: str, agent: str, seed: int) -> RunConfig:
         """One training of an agent."""
@@ -83,8 +84,9 @@ class Plan:
     def jobs(self) -> dict[tuple[str, str, int], Job]:
         """All trainings by scenario, label and seed, in the order in which they are to be done."""
         found = {}
-        for seed in range(self.seeds):
-            for agent in self.agents if seed == 0 else [one for one in self.agents if one not in self.one_seed]:
+        counts = {agent: self.seeds_of.get(agent, self.seeds) for agent in self.agents}
+        for seed in range(max(counts.values())):
+            for agent in (one for one in self.agents if seed < counts[one]):
                 for env in (*self.envs, *([CONTROL] if seed == 0 else [])):
                     config = self.config(env, agent, seed)
                     twins = {agent: config}

@@ -100,7 +100,7 @@ class TestHelp:
             ("offline", ["log", "estimate", "learn"]),
             (
                 "results",
-                ["--name", "--envs", "--agents", "--seeds", "--one-seed", "--more-rules", "--trials", "--workers"],
+                ["--name", "--envs", "--agents", "--seeds", "--seeds-of", "--more-rules", "--trials", "--workers"],
             ),
             ("slateq_bias", ["--env", "--users", "--seen", "--moments", "--seed"]),
             ("interest_evolution", ["--seeds", "--steps", "--num-envs", "--gamma", "--sessions"]),

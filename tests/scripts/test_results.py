@@ -12,10 +12,11 @@ from longplay.agents import compare as comparison
 from longplay.agents.compare import Contestant
 from longplay.agents.cross_entropy import Search
 from longplay.agents.setup import RunConfig, Setting
+from longplay.agents.slateq_agent import SlateQOptions
 from longplay.agents.stats import bootstrap_difference
 from longplay.agents.training import train
 from longplay.envs.files import write_whole
-from longplay.scripts import jobs, results, results_agents, results_play, results_prepare, results_tables
+from longplay.scripts import jobs, results, results_agents, results_check, results_play, results_prepare, results_tables
 from longplay.scripts.common import run_name
 from longplay.scripts.results_pool import side_by_side
 from longplay.scripts.results_tables import World, bootstrap_ratio, gap_closed
@@ -39,7 +40,7 @@ def here(place, environment, monkeypatch):
         file = "away.toml" if env.endswith("Shifted") else "small.toml"
         return Setting(f"longplay/{env}-v0", catalog="items.csv", scenario=file)
 
-    for module in (results, results_agents, results_play, results_prepare):
+    for module in (results, results_agents, results_check, results_play, results_prepare):
         monkeypatch.setattr(module, "setting_of", setting_of)
     monkeypatch.setattr(results_prepare, "LOGGED_STEPS", 2)
     monkeypatch.setattr(results_prepare, "LOG_USERS", 60)
@@ -47,8 +48,7 @@ def here(place, environment, monkeypatch):
     for module in (comparison, results_tables):  # intervals are tested elsewhere
         monkeypatch.setattr(module, "bootstrap_difference", functools.partial(bootstrap_difference, resamples=50))
     monkeypatch.setattr(results, "QUICK", ("random", "similarity", "minutes"))
-    for module in (results, results_agents):
-        monkeypatch.setattr(module, "AGENTS", TINY)
+    monkeypatch.setattr(results_agents, "AGENTS", TINY)
     results_play.arena_of.cache_clear()
     started = []
 
@@ -190,6 +190,8 @@ class TestStudy:
             ("--more-rules alss", "more_rules = 'alss' is unknown (did you mean 'als'?)"),
             ("--scores gru", "scores = 'gru' is unknown"),
             ("--scores none als", "scores = ['none', 'als'] is none and something; give one of them"),
+            ("--seeds-of sac 2", "seeds_of = 'sac' is unknown"),
+            ("--seeds-of ppo 0", "seeds_of ppo = 0 must be at least 1"),
             ("--seeds 0", "seeds = 0 must be at least 1"),
             ("--steps 0", "steps = 0 must be at least 1"),
             ("--users 5 --planner-users 6", "planner_users = 6 is out of range; allowed: 0 to users = 5"),
@@ -240,6 +242,17 @@ class TestPlan:
             "longplay/News-v0",
         )
         assert results_agents.title_of(found["News", "now", 0].config, "now") == "PPO weights γ=0 (now)"
+
+    def test_some_agents_may_have_other_numbers_of_seeds(self):
+        plan = results_agents.Plan("x", ("Video",), ("ppo", "slateq"), 2, None, 7, (), {"ppo": 1})
+        seeds = {agent: [seed for _, label, seed in plan.jobs() if label == agent] for agent in ("ppo", "slateq")}
+        assert seeds == {"ppo": [0, 0], "slateq": [0, 0, 1]}  # the control has seed 0 alone
+
+    def test_the_twin_of_a_search_stops_where_the_search_begins(self):
+        plan = results_agents.Plan("x", ("Video",), ("slateq",), 1, None, 7, ())
+        ahead, twin = (plan.jobs()["Video", label, 0].config for label in ("slateq", "slateq-myopic"))
+        assert twin.steps == SlateQOptions(**ahead.options).search_after < ahead.steps
+        assert twin.options == ahead.options
 
     def test_every_agent_of_the_table_can_be_trained(self):
         plan = results_agents.Plan("x", ("Video",), tuple(results_agents.AGENTS), 1, None, 7, ())
