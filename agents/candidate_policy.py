@@ -113,9 +113,11 @@ class CandidateNetwork(nn.Module):
 
     def respond(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(B, K) logits of choosing what ``batch["columns"]`` show, and logarithms of the minutes it would hold."""
-        heads, _ = self.slate(batch["state"], batch["items"], batch["ids"])
-        choice, minutes = (head.gather(1, batch["columns"]) for head in heads[1:])
-        return choice + self.position, minutes
+        items, ids, columns = (batch[name] for name in ("items", "ids", "columns"))
+        mean = self.slate.mean_candidate(items, ids)
+        shown = items.gather(1, columns[:, :, None].expand(-1, -1, items.shape[2]))
+        heads, _ = self.slate(batch["state"], shown, ids.gather(1, columns), mean)  # of a slate, not all candidates
+        return heads[1] + self.position, heads[2]
 
     def held_back(self, batch: Batch) -> Tensor:
         """(B, M) taken off the scores of the history's items, unless they are weighed against the rest."""
