@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -95,6 +96,7 @@ def main(args: Arguments) -> None:
     do("tuning rules", ready.tune, [one for one in needs.values() if not one.tuned], args.workers)
     lives = [asked(args, where, *key, job) for key, job in jobs.items() for where in arenas(args, key[0])]
     do("playing policies", parts.play_trained, parts.missing_of(lives), args.workers)
+    do("playing rules and references", partial(play_untrained, args), list(needs.values()), args.workers)
     with saying() as say:
         played = {env: play_world(args, needs[env], jobs, said_in(env, say)) for env in worlds}
         results = pd.concat([lives for lives, _ in played.values()], ignore_index=True)
@@ -199,6 +201,11 @@ def play_world(
             world.planner, table = parts.planner_lives(setting_of(env), args.planner_users, folder, linear, say)
             lives.append(table.assign(world=HOME))
     return pd.concat(lives, ignore_index=True).assign(scenario=env), world
+
+
+def play_untrained(args: Arguments, need: Preparation) -> None:
+    """Play what needs no training, for `play_world` to find."""
+    play_world(args, need, {}, lambda what, share: None)
 
 
 def head(args: Arguments) -> str:
