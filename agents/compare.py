@@ -24,6 +24,7 @@ from .tuning import TRIALS, tuned_rule
 TEST_LUCK = 2_000_003
 SIMILARITY = "greedy similarity"
 ORACLE = "taste oracle"
+MYOPIC = MyopicOracle.name
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Contestant:
     kind: str  # "rule", "learned" or "reference"
     agents: Sequence[Agent]
     note: str = ""
-    twin: str = ""  # name of the same method with γ = 0, if that takes part
+    twin: str = ""  # name of the same method with γ = 0, if that takes part; the linear oracle's is the myopic one
 
 
 def rules(
@@ -124,11 +125,12 @@ def references(setting: Setting, linear: LinearOracle | None = None) -> list[Con
     """
     world = setting.world
     found = [
-        Contestant("myopic oracle", "reference", [MyopicOracle(world)], "true state, candidates, looks at one slate"),
+        Contestant(MYOPIC, "reference", [MyopicOracle(world)], "true state, candidates, looks at one slate"),
         Contestant(ORACLE, "reference", [TasteOracle(world)], "true taste, whole catalogue"),
     ]
     if linear is not None:
-        found.append(Contestant(linear.name, "reference", [linear], "true state, candidates, looks ahead by weights"))
+        note = "true state, candidates, looks ahead by weights"  # with weights of 0 it is the myopic oracle
+        found.append(Contestant(linear.name, "reference", [linear], note, MYOPIC))
     return found
 
 

@@ -16,6 +16,7 @@ from longplay.scripts import encoder_tables
 from longplay.scripts.encoder_tables import titled, told
 
 HOME, AWAY = "home", "shifted"
+TWIN = "vs γ=0 twin"
 DIFFERENCE, LEVEL, SHARE = "{:+.1f}", "{:.1f}", "{:.0%}"
 
 
@@ -104,7 +105,11 @@ def tables(results: pd.DataFrame, worlds: Mapping[str, World], control: str) -> 
     found = [scenario_table(env, homes[env], summaries[env], world) for env, world in plain.items()]
     found.append(overview(summaries, plain))
     for column, title, digits in (
-        ("vs γ=0 twin", "Minutes of each agent − those of its γ=0 twin", DIFFERENCE),
+        (
+            TWIN,
+            "Minutes of each agent − those of its γ=0 twin; of the linear oracle − those of the myopic one",
+            DIFFERENCE,
+        ),
         ("gap", "Share of the gap from greedy similarity to the linear oracle that each agent closes", SHARE),
     ):
         found.append(across(summaries, plain, column, title, digits))
@@ -143,7 +148,7 @@ def scenario_table(env: str, home: pd.DataFrame, frame: pd.DataFrame, world: Wor
         for title, key in (
             ("− greedy similarity", "vs similarity"),
             ("− best rule", "vs best rule"),
-            ("− γ=0 twin", "vs γ=0 twin"),
+            ("− γ=0 twin", TWIN),
         ):
             row[title] = cell(found[key], DIFFERENCE)
         row["gap closed"] = cell(found["gap"], SHARE)
@@ -190,12 +195,15 @@ def across(
 ) -> pd.DataFrame:
     """Agents by scenario: a column of their summaries, after their minutes if wished."""
     rows = []
-    for agent in dict.fromkeys(agent for world in worlds.values() for agent in world.titles):
+    # The linear oracle says what looking ahead is worth to who sees everything.
+    ceilings = {world.ceiling: world.ceiling for world in worlds.values() if world.ceiling and column == TWIN}
+    for agent in dict.fromkeys([*(agent for world in worlds.values() for agent in world.titles), *ceilings]):
         row = {"agent": agent}
         for env, world in worlds.items():
-            if agent in world.titles:
-                found = summaries[env].set_index("policy")[column][world.titles[agent]]
-                before = f"{minutes_in(summaries[env], world.titles[agent])}; " if minutes else ""
+            name = (world.titles | ceilings).get(agent)
+            if name:
+                found = summaries[env].set_index("policy")[column][name]
+                before = f"{minutes_in(summaries[env], name)}; " if minutes else ""
                 row[env] = before + cell(found, digits)
         rows.append(row)
     return titled(rows, title)
@@ -208,24 +216,20 @@ def minutes_in(frame: pd.DataFrame, policy: str) -> str:
 
 def shifted_table(env: str, home: pd.DataFrame, away: pd.DataFrame, world: World) -> pd.DataFrame:
     """What policies of a scenario earn from users of another kind, and what of their minutes that loses."""
-    rows = []
-    for one in world.contestants:
-        if one.name not in set(away["policy"]):
-            continue
+    rows, there = [], set(away["policy"])
+    for one in (one for one in world.contestants if one.name in there):
         before, after = minutes_of(home, one.name), minutes_of(away, one.name)
         row = {"policy": one.name, "kind": one.kind}
         row["minutes at home"] = told(bootstrap_difference(before), LEVEL)
         row["minutes shifted"] = told(bootstrap_difference(after), LEVEL)
         row["loss"] = cell(bootstrap_ratio(before - after, before), SHARE)
-        row["shifted − greedy similarity"] = (
-            told(bootstrap_difference(after, minutes_of(away, SIMILARITY)), DIFFERENCE)
-            if one.name != SIMILARITY
-            else ""
-        )
+        gap = None if one.name == SIMILARITY else bootstrap_difference(after, minutes_of(away, SIMILARITY))
+        row["shifted − greedy similarity"] = cell(gap, DIFFERENCE)
         rows.append((after.mean(), row))
     ordered = [row for _, row in sorted(rows, key=lambda pair: -pair[0])]
-    title = f"{env}Shifted: policies trained and rules tuned in {env}; the oracles know the shifted users"
-    return titled(ordered, title)
+    return titled(
+        ordered, f"{env}Shifted: policies trained and rules tuned in {env}; the oracles know the shifted users"
+    )
 
 
 def control_table(env: str, home: pd.DataFrame, world: World) -> pd.DataFrame:
