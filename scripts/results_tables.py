@@ -145,11 +145,7 @@ def scenario_table(env: str, home: pd.DataFrame, frame: pd.DataFrame, world: Wor
     for found in frame.to_dict("records"):
         name = found["policy"]
         row = {"policy": name, "kind": found["kind"], "minutes": cell(found["interval"], LEVEL)}
-        for title, key in (
-            ("− greedy similarity", "vs similarity"),
-            ("− best rule", "vs best rule"),
-            ("− γ=0 twin", TWIN),
-        ):
+        for title, key in (("− " + SIMILARITY, "vs similarity"), ("− best rule", "vs best rule"), ("− γ=0 twin", TWIN)):
             row[title] = cell(found[key], DIFFERENCE)
         row["gap closed"] = cell(found["gap"], SHARE)
         if world.planner is not None:
