@@ -33,7 +33,7 @@ from .names import one_of
 BANDIT_FILE = "bandit.json"
 MOST_COMPONENTS = 14  # with the features and the intercept 24 inputs, and 5 kB a user
 WARM_UP = 8  # steps of random slates: features of what was consumed have no spread before anything was
-_FORMAT = 1
+_FORMAT = 2  # 2: novelty in hours where items age
 _ARRAYS = ("precision", "moment", "centre", "spread", "projection")
 
 

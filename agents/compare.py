@@ -1,5 +1,6 @@
 """A comparison: rules tuned on validation users, trained policies, references, all on the same test users and luck."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ class Contestant:
     agents: Sequence[Agent]
     note: str = ""
     twin: str = ""  # name of the same method with γ = 0, if that takes part; the linear oracle's is the myopic one
+    seeds: Sequence[int] = ()  # of the trainings, in the order of the agents; by default 0, 1, …
 
 
 def rules(
@@ -92,13 +94,15 @@ def learned(setting: Setting, folders: Sequence[Path]) -> list[Contestant]:
     groups = grouped(setting, folders)
     found = []
     for label, members in groups.items():
-        first = members[0][0]
+        members = sorted(members, key=lambda one: one[0].seed)
+        first, seeds = members[0][0], [config.seed for config, _ in members]
         twin = label.replace(f"γ={first.gamma:g}", "γ=0")
         if twin in groups and replace(groups[twin][0][0], seed=0) != replace(first, seed=0, gamma=0.0):
             twin = label  # of another budget, so no twin
         agents = [load_agent(folder, config, setting) for config, folder in members]
         note = f"{len(agents)} seed{'s' if len(agents) > 1 else ''}, {first.steps:,} steps"
-        found.append(Contestant(label, "learned", agents, note, twin if twin != label and twin in groups else ""))
+        twin = twin if twin != label and twin in groups else ""
+        found.append(Contestant(label, "learned", agents, note, twin, seeds))
     return found
 
 
@@ -142,7 +146,7 @@ def play(
     evaluator = Evaluator(setting.world, setting.item_vectors, people, TEST_LUCK)
     tables = []
     for contestant in contestants:
-        for seed, agent in enumerate(contestant.agents):
+        for seed, agent in zip(contestant.seeds or itertools.count(), contestant.agents, strict=False):
             table = evaluator.play(agent, lambda share, name=contestant.name: progress(name, share))  # type: ignore[misc]
             coverage = table.attrs["coverage"]
             table.attrs = {}  # pandas compares attrs when it concatenates
@@ -199,9 +203,13 @@ def _against(results: pd.DataFrame, policy: str, other: str, alike: bool = False
     if policy == other:
         return None
     own, theirs = minutes_of(results, policy), minutes_of(results, other)
-    if alike and len(own) == len(theirs):
+    if alike and _seeds(results, policy) == _seeds(results, other):
         return bootstrap_difference(own - theirs)
     return bootstrap_difference(own, theirs)
+
+
+def _seeds(results: pd.DataFrame, policy: str) -> list[int]:
+    return sorted(results.loc[results["policy"] == policy, "seed"].unique().tolist())
 
 
 def flat(frame: pd.DataFrame) -> Mapping[str, Any]:

@@ -38,7 +38,7 @@ class UserStates(StateEncoder):
     """What agents know of a user: the history through an encoder, context, profile, and what the history amounts to.
 
     That is, of the items consumed in this session, of the last five and of all: the mean completion, popularity,
-    rating, length and novelty; the topics consumed, and those consumed lately; how much of this session was consumed.
+    rating, length and date; the topics consumed, and those consumed lately; how much of this session was consumed.
     Satisfaction, trust and satiation are hidden and follow from these, so a value that foresees leaving needs them,
     and a pooled text vector does not show them.
 
@@ -57,12 +57,13 @@ class UserStates(StateEncoder):
         spread = scorer.static[1:].std(axis=0)
         self._described = (scorer.static - scorer.static[1:].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
         self._topics = scorer.topics
+        self._novelty = ["novelty in hours"] if getattr(scorer, "aging", False) else []
         self._scores = [f"{name} {getattr(score, 'identity', '')}" for name, score in scorer.scores.items()]
 
     @property
     def identity(self) -> str:
         """Of the encoder, and of the fitted models whose scores are beside the states: a policy belongs to them."""
-        return "|".join((super().identity, *self._scores))
+        return "|".join((super().identity, *self._novelty, *self._scores))
 
     def rest(self, observation: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Everything beside the encoded history: (B, ·) float32."""

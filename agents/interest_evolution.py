@@ -2,7 +2,7 @@
 
 A policy is a function from observations (B, ·) to columns (B, K) of the candidates, such as the ``act`` of an agent.
 Published (Ie et al., 2019) are 159.2 minutes for random slates, 166.3 for myopic ones and 174.6 for SlateQ; the tests
-hold the first two here. The other two rules say how much more there is to gain where quality can be seen.
+hold the first two here, and the order. Two more rules say how much there is to gain where quality can be seen.
 """
 
 from collections.abc import Callable

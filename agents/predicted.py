@@ -23,7 +23,7 @@ INPUTS = (*FEATURES, "slot")
 LEAVES = 15  # of a tree; its leaves are bits of 16
 LOGGED_STEPS = 60  # of 256 users: about 150 thousand shown items
 _LOWEST = np.array([16] + [(v & -v).bit_length() - 1 for v in range(1, 2**16)], np.uint8)  # place of the lowest bit
-_FORMAT = "longplay trees 1"
+_FORMAT = "longplay trees 2"  # 2: novelty in hours where items age
 
 
 @dataclass(frozen=True, eq=False)

@@ -224,7 +224,7 @@ class RunConfig:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             return cls(**{**content, "setting": Setting(**content["setting"])})
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is not a run's configuration: {error}; train again") from error
 
     @property

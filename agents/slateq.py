@@ -95,7 +95,7 @@ class SlateQ(ItemValueLearner):
 
     @property
     def memory(self) -> dict[str, Tensor]:
-        """What `capture` keeps of the replay and of the least squares."""
+        """What `capture` keeps of the replay, the least squares and the search."""
         searched = self.later.save_state() if self.later else {}
         least = {"gram": self.foresight.gram, "moment": self.foresight.moment}
         return {**self.replay.save_state(), **least, **searched}

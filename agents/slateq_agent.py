@@ -83,9 +83,9 @@ class SlateQOptions:
     search_spread: float = 0.1
     """Standard deviation of the first trials' weights, as a share of what a click pays."""
     memory: float = 200_000.0
-    """Slates after which one counts for 37 % in those least squares."""
+    """Slates after which one counts for 37 % in the least squares."""
     ridge: float = 1000.0
-    """Slates' worth of belief there that nothing changes."""
+    """Slates' worth of belief in the least squares that nothing changes."""
     clip: float = 1.0
     """Largest norm of a gradient."""
 

@@ -132,7 +132,7 @@ class SlateQNetwork(nn.Module):
         appeal, minutes, future, level = self.units
         minutes = torch.where(real, minutes * softplus(scores[MINUTES] + ONE), 0.0)
         base = level + future * values[BASE] if self.ahead else torch.zeros_like(values[BASE])
-        if self.plain:
+        if self.plain or not self.ahead:
             weights = (self.later if later is None else later).expand(len(items), -1)
             change, none = torch.einsum("bml,bl->bm", self.traits(scores[APPEAL], items, ids), weights), base
         else:

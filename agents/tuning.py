@@ -30,7 +30,7 @@ from .setup import Setting
 FILE, TREES, ENCODER, BANDIT = "rule.json", "minutes.safetensors", "encoder", "bandit"
 TRIALS = 6  # of each rule, by default
 PROPOSALS = 20  # at most, for each trial: in a small space the estimator repeats itself
-_FORMAT = 1
+_FORMAT = 2  # 2: novelty in hours where items age
 
 
 @dataclass(frozen=True)

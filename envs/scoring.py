@@ -40,7 +40,7 @@ class Scorer:
     Parameters
     ----------
     world
-        For the visible attributes: topics, popularity, rating, length, year of publication.
+        For the visible attributes: topics, popularity, rating, length, publication.
     item_vectors
         (N, E) from a text encoder.
     scores

@@ -118,7 +118,8 @@ def check_rules(args: Arguments) -> None:
 
 def tables(frame: pd.DataFrame, users: int, days: float) -> list[Table]:
     """The summary as two terminal tables that fit 80 columns."""
-    last = "γ=0 twin" if frame["vs γ=0 twin"].notna().any() else "taste oracle"
+    learned = frame[frame["kind"] == "learned"]
+    last = "γ=0 twin" if learned["vs γ=0 twin"].notna().any() else "taste oracle"
     differences = ("similarity", "best rule", last)
     first = _table(f"Minutes in {days:g} days, {users} test users, same luck (95 % intervals)")
     second = _table(f"How they earn it (best rule: {frame.attrs['best rule']})")

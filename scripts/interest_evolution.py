@@ -96,7 +96,7 @@ def table_of(lived: dict[str, NDArray[np.float64]]) -> Table:
     for name, minutes in sorted(lived.items(), key=lambda pair: pair[1].mean()):
         cells = [name, f"{minutes.mean():.1f}"]
         for other in ("random", MYOPIC):
-            # Learners of one seed set out alike and meet the same users: what is compared is seed by seed.
+            # Learners of one seed meet the same users: what is compared is seed by seed.
             difference = bootstrap_difference(minutes - lived[other])
             cells.append("" if name == other else str(difference))
         table.add_row(*cells)

@@ -3,9 +3,10 @@
     python scripts/results.py --name results --agents ppo slateq --seeds 5 --workers 2
 
 In each scenario the rules are tuned on validation users, and every agent is trained with γ as in `AGENTS` and with
-γ = 0, all else the same; all play the month of the same test users with the same luck. The trained policies and the
-tuned rules then play the shifted variant of the scenario, and one seed of each agent plays the control, where nothing
-shown now changes anything later. All seeds 0 are trained first, so that an interrupted study is balanced.
+γ = 0, all else the same (but for the slates of a search, which γ = 0 has none of); all play the month of the same test
+users with the same luck. The trained policies and tuned rules then play the shifted variant of the scenario, and one
+seed of each agent plays the control, where nothing shown now changes anything later. All seeds 0 are trained first, so
+that an interrupted study is balanced.
 
 Writes runs/NAME: results.md (the tables), results.parquet (one row a scenario, policy, seed and user), and for each
 scenario the fitted models, rules, trainings and lives. What is there is not done again, so the same command goes on

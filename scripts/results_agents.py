@@ -32,7 +32,7 @@ AGENTS: dict[str, dict[str, Any]] = {
         "options": {"later": "search", "polyak": 0.005},
         "twin": {"steps": 150_000},
     },
-    "slateq-regression": {"agent": "slateq", "gamma": 0.99, "steps": 150_000},
+    "slateq-regression": {"agent": "slateq", "gamma": 0.99, "steps": 150_000, "options": {"polyak": 0.005}},
     "pl-ppo": {"gamma": 0.99, "steps": 150_000},
     "reinforce": {"gamma": 0.95},
     "wolpertinger": {"gamma": 0.98, "steps": 150_000},

@@ -310,7 +310,7 @@ class TestSaved:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"format": 0}, "format = 0, here it must be 1; learn again"),
+            ({"format": 0}, "format = 0, here it must be 2; learn again"),
             ({"features": ["length"]}, r"features = \['length'\], here they are"),
             ({"slots": 3}, "slots = 3, slates here have 10"),
             ({"options": {"alpha": -1.0}}, "alpha = -1.0 is out of range"),

@@ -50,7 +50,7 @@ def test_seeds_meet_other_users():
     assert not (first == test_users["interest"]).any()
 
 
-def test_random_then_myopic_then_slateq_as_published(players):
+def test_random_then_myopic_then_slateq_as_published():
     """Ie et al. (2019): 159.2, 166.3 and 174.6 minutes."""
     players = EvolutionPlayers(256, seed=0)
     options = SlateQOptions(repeats=True)

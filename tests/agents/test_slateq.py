@@ -148,6 +148,14 @@ class TestTraining:
         assert "future_loss" not in log
         assert np.isfinite(list(log.values())).all()
 
+    @pytest.mark.parametrize("later", ["regression", "search", "network"])
+    def test_without_discount_there_is_no_future(self, real, later):
+        learner = real(gamma=0.0, later=later)
+        learner.iterate()
+        judged = learner.agent.network.run(learner.players.now)
+        assert not judged.future.any()
+        assert not judged.none.any()
+
     def test_a_slate_judged_alone_is_judged_as_among_all(self, learned):
         """What learning sees of a slate is what acting saw."""
         inputs = learned.players.now

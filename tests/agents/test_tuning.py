@@ -145,7 +145,7 @@ class TestSaved:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            ({"format": 2}, "its format is 2, here it is 1"),
+            ({"format": 1}, "its format is 1, here it is 2"),
             ({"rule": "mnr"}, "rule = 'mnr' is unknown"),
             ({"options": {"trade_off": 7.0}}, "trade_off = 7.0 is out of range"),
             ({"options": {"color": 7.0}}, "color"),
