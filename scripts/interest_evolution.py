@@ -32,9 +32,9 @@ from longplay.scripts.common import command_line, console, set_threads
 
 RULES: dict[str, Policy] = {
     "random": random_slate,
-    "myopic: most interesting": myopic,
+    "most interesting": myopic,
     "quality first": quality_first,
-    "thrifty: knows the user model": thrifty,
+    "thrifty": thrifty,
 }
 TEST_LUCK = 0  # players have training_luck(seed + 1) and more
 MYOPIC = "SlateQ γ=0"
@@ -68,7 +68,7 @@ def main(args: Arguments) -> None:
     learners = {
         MYOPIC: (0.0, SlateQOptions(repeats=True)),
         f"SlateQ γ={args.gamma:g}": (args.gamma, SlateQOptions(repeats=True)),
-        f"SlateQ γ={args.gamma:g}, all by gradients": (args.gamma, SlateQOptions(repeats=True, later="network")),
+        f"SlateQ γ={args.gamma:g}, by gradients": (args.gamma, SlateQOptions(repeats=True, later="network")),
     }
     todo = [(name, seed) for seed in range(args.seeds) for name in learners]
     found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in learners}
