@@ -92,7 +92,7 @@ def table_of(lived: dict[str, NDArray[np.float64]]) -> Table:
     """Minutes a session of each policy (S, sessions), and the differences from random slates and from the twin."""
     table = Table(title="Minutes of a session", title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("policy", "minutes", "− random", f"− {MYOPIC}"):
-        table.add_column(column, justify="left" if column == "policy" else "right")
+        table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=column == "policy")
     for name, minutes in sorted(lived.items(), key=lambda pair: pair[1].mean()):
         cells = [name, f"{minutes.mean():.1f}"]
         for other in ("random", MYOPIC):
