@@ -100,10 +100,15 @@ def learned(setting: Setting, folders: Sequence[Path]) -> list[Contestant]:
         if twin in groups and replace(groups[twin][0][0], seed=0) != replace(first, seed=0, gamma=0.0):
             twin = label  # of another budget, so no twin
         agents = [load_agent(folder, config, setting) for config, folder in members]
-        note = f"{len(agents)} seed{'s' if len(agents) > 1 else ''}, {first.steps:,} steps"
+        note = f"{counted(len(agents))}, {first.steps:,} steps"
         twin = twin if twin != label and twin in groups else ""
         found.append(Contestant(label, "learned", agents, note, twin, seeds))
     return found
+
+
+def counted(seeds: int) -> str:
+    """How many seeds, in words."""
+    return f"{seeds} seed{'s' if seeds > 1 else ''}"
 
 
 def _check_seeds(config: RunConfig, folder: Path, other: RunConfig, where: Path) -> None:

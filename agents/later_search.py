@@ -1,8 +1,8 @@
 """What a choice changes in what follows, by a search over whole lives.
 
 Once it is learned what is chosen and what it pays, planning is a matter of few numbers: how much more than it pays now
-a click of an item with certain traits is worth. Of a slate's consequences a value function sees a hundredth of the
-returns' noise; a whole month played with another weighting, by the same users with the same luck, shows them all.
+a click of an item with certain traits is worth. A slate's consequences drown in the noise of
+returns; a whole month played with another weighting, by the same users with the same luck, shows them all.
 """
 
 from __future__ import annotations

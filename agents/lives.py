@@ -1,7 +1,7 @@
 """Whole lives of named users under given luck: what a search scores its trials by, all on the same lives.
 
-Trials that play the same users with the same luck differ by what they show alone, so that their difference shows in a
-twentieth of the lives (common random numbers; policies searched so: Ng and Jordan, 2000, PEGASUS).
+Trials that play the same users with the same luck differ by what they show alone, so that their difference shows in
+far fewer lives (common random numbers; policies searched so: Ng and Jordan, 2000, PEGASUS).
 """
 
 from collections.abc import Callable

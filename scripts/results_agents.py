@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from longplay.agents.compare import Contestant
+from longplay.agents.compare import Contestant, counted
 from longplay.agents.settings_files import DEFAULT, configured
 from longplay.agents.setup import RunConfig
 from longplay.scripts.common import run_name
@@ -122,11 +122,6 @@ def learned(
         if not label.endswith(TWIN):
             titles[label] = title
     return contestants, titles, spent
-
-
-def counted(seeds: int) -> str:
-    """In words."""
-    return f"{seeds} seed{'s' if seeds > 1 else ''}"
 
 
 def costs(folders: Sequence[Path]) -> dict[str, float]:

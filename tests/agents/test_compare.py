@@ -76,6 +76,13 @@ def edited(folder, target, **changes):
     return target
 
 
+def full_disk(path, content):
+    """In place of `Path.write_bytes`."""
+    with path.open("wb") as file:
+        file.write(content[:20])
+    raise OSError("no space left")
+
+
 class TestLearned:
     def test_seeds_of_a_method_are_one_contestant_and_its_twin_is_found(self, contestants):
         found = {c.name: c for c in contestants if c.kind == "learned"}
@@ -313,11 +320,6 @@ class TestReport:
     def test_a_failing_writer_leaves_the_old_page(self, frame, results, tmp_path, monkeypatch):
         (tmp_path / "report.html").write_text("old")
 
-        def full_disk(self, content):
-            with self.open("wb") as file:
-                file.write(content[:20])
-            raise OSError("no space left")
-
         monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
         with pytest.raises(OSError, match="no space left"):
             write_report(tmp_path, frame, results, [], {})
@@ -326,11 +328,6 @@ class TestReport:
     def test_a_failing_writer_leaves_the_old_picture(self, results, tmp_path, monkeypatch):
         path = retention_picture(results, tmp_path / "retention.png")
         before = path.read_bytes()
-
-        def full_disk(self, content):
-            with self.open("wb") as file:
-                file.write(content[:20])
-            raise OSError("no space left")
 
         monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
         with pytest.raises(OSError, match="no space left"):
