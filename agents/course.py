@@ -1,6 +1,7 @@
 """The course of a training: evaluations on the way, the best policy kept, checkpoints that it goes on from."""
 
 import io
+import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from .evaluate import Evaluator
 
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.csv"
+FINISHED = "finished.json"
 Report = Callable[[dict[str, float]], None]
 
 
@@ -25,7 +27,7 @@ class Course:
     Parameters
     ----------
     folder
-        Gets ``curve.csv``, ``checkpoint.pt`` and, through `keep`, the policy.
+        Gets ``curve.csv``, ``checkpoint.pt``, in the end ``finished.json`` and, through `keep`, the policy.
     agent
         That is evaluated.
     evaluator
@@ -59,7 +61,9 @@ class Course:
         self._saved = -np.inf  # when the last checkpoint was written: the first is due at once
         self._next = 0.0  # step of the next evaluation
 
-    def between(self, step: int, finished: list[float], note: Mapping[str, float] | None = None) -> None:
+    def between(
+        self, step: int, finished: list[float], note: Mapping[str, float] | None = None, *, due: bool = False
+    ) -> None:
         """Before a round of learning: evaluate if it is time, tell how far it is, write a checkpoint if it is time.
 
         Parameters
@@ -70,8 +74,10 @@ class Course:
             Minutes of the latest training lives that ended.
         note
             What the learner says of its last round.
+        due
+            Evaluate, whatever the interval.
         """
-        if step >= self._next:
+        if due or step >= self._next:
             self.evaluate(step, finished, note)
         else:
             self.report({"step": float(step)})
@@ -102,6 +108,7 @@ class Course:
         """The last point of the curve, and the last checkpoint: resuming a finished run finds nothing left to do."""
         self.evaluate(step, finished, note)
         self.save()
+        write_whole(self.folder / FINISHED, json.dumps({"step": step}))
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from ..encoders.base import Encoder
 from ..encoders.state import StateEncoder
 from ..envs.engine import CONTEXT, Observation
-from ..envs.scoring import EXPOSURE_DAYS, Scorer
+from ..envs.scoring import DAY, EXPOSURE_DAYS, FEATURES, Scorer
 
 WINDOWS = (5, None)  # how many of the latest items are summed up, beside those of this session
 MINUTES_A_DAY = 1440.0
+NOVELTY = FEATURES.index("novelty") - 1  # among the visible attributes of items
+HOURS_SPREAD = 2.0  # about the standard deviation of log(1 + hours)
 
 
 @dataclass
@@ -38,7 +40,8 @@ class UserStates(StateEncoder):
     """What agents know of a user: the history through an encoder, context, profile, and what the history amounts to.
 
     That is, of the items consumed in this session, of the last five and of all: the mean completion, popularity,
-    rating, length and date; the topics consumed, and those consumed lately; how much of this session was consumed.
+    rating, length and novelty (their date; where items age, how new they were when consumed); the topics consumed, and
+    those consumed lately; how much of this session was consumed.
     Satisfaction, trust and satiation are hidden and follow from these, so a value that foresees leaving needs them,
     and a pooled text vector does not show them.
 
@@ -57,7 +60,9 @@ class UserStates(StateEncoder):
         spread = scorer.static[1:].std(axis=0)
         self._described = (scorer.static - scorer.static[1:].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
         self._topics = scorer.topics
-        self._novelty = ["novelty in hours"] if getattr(scorer, "aging", False) else []
+        self._aging = getattr(scorer, "aging", False)
+        self._static = scorer.static
+        self._novelty = ["novelty in hours, of the history too"] if self._aging else []
         self._scores = [f"{name} {getattr(score, 'identity', '')}" for name, score in scorer.scores.items()]
 
     @property
@@ -71,6 +76,9 @@ class UserStates(StateEncoder):
         completion, age, context = observation["history_completion"], observation["history_age"], observation["context"]
         present = ids > 0
         described = np.concatenate([completion[:, :, None], self._described[ids]], axis=2)
+        if self._aging:
+            hours = 24.0 * (context[:, DAY, None] - age - self._static[ids, NOVELTY])
+            described[:, :, 1 + NOVELTY] = -np.log1p(np.maximum(hours, 0.0)) / HOURS_SPREAD
         session = present & (age * MINUTES_A_DAY < context[:, 1:2])
         windows = [session] + [present & (np.arange(ids.shape[1]) < (n or ids.shape[1])) for n in WINDOWS]
         parts = [super().rest(observation)]

@@ -2,7 +2,8 @@
 
 Once it is learned what is chosen and what it pays, planning is a matter of few numbers: how much more than it pays now
 a click of an item with certain traits is worth. A slate's consequences drown in the noise of
-returns; a whole month played with another weighting, by the same users with the same luck, shows them all.
+returns; a whole month played with another weighting, by the same users with the same luck, shows them all. With γ = 0
+the same search asks what a slate pays, so that mending what was learned does not pass for foresight.
 """
 
 from __future__ import annotations
@@ -15,13 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .cross_entropy import CrossEntropy
-from .lives import lived_minutes, lives_env
-from .players import SPREAD, training_luck
+from .lives import Trials
 
 if TYPE_CHECKING:
     from .slateq_agent import SlateQAgent, SlateQOptions
-
-BEHIND = SPREAD // 2  # luck of the first round, behind that of the players
 
 
 class LaterSearch:
@@ -35,17 +33,21 @@ class LaterSearch:
         Of the training users, for its world and the items' vectors.
     options
         ``search_…``.
-    seed
-        Of the trials, the users and their luck.
+    gamma, seed
+        As of `longplay.agents.lives.Trials`.
     """
 
-    def __init__(self, agent: SlateQAgent, env: Any, options: SlateQOptions, seed: int) -> None:
-        self.agent, self.options, self.seed = agent, options, seed
-        self.env: Any = None  # made when it is needed, for it holds many users
-        self._source = env
+    def __init__(self, agent: SlateQAgent, env: Any, options: SlateQOptions, gamma: float, seed: int) -> None:
+        self.agent, self.rounds = agent, options.search_rounds
+        self.trials = Trials(env, options.search_population, options.search_users, gamma, seed)
         elites = max(options.search_population // 4, 2)
         start = np.zeros(len(agent.network.later))
         self.search = CrossEntropy(start, options.search_spread, elites, options.search_rounds)
+
+    @property
+    def done(self) -> bool:
+        """Whether all rounds are played."""
+        return self.search.done >= self.rounds
 
     @property
     def weights(self) -> NDArray[np.float32]:
@@ -57,28 +59,13 @@ class LaterSearch:
         return float(self.agent.network.scale[0])
 
     def round(self) -> tuple[int, dict[str, float]]:
-        """Play all trials, and move on; returns how many slates were shown, and mean and best minutes of the trials."""
-        options = self.options
-        users, trials = options.search_users, options.search_population
-        if self.env is None:
-            world = self._source.unwrapped.world
-            self.env = lives_env(world, self._source.vectors[1:], users * trials, privileged=False)
-            self._people = world.split("train")
-        rng = np.random.default_rng((self.seed, self.search.done))
-        tried = self.search.trials(trials, rng)
-        people = rng.choice(np.arange(self._people.start, self._people.stop), users, replace=len(self._people) < users)
-        weights = self._unit * np.repeat(tried, users, axis=0)
-        played = 0
-
-        def act(observation: Any, which: NDArray[np.bool_]) -> NDArray[np.int64]:
-            nonlocal played
-            played += int(which.sum())
-            return self.agent.slates(observation, weights[which])
-
-        luck = training_luck(self.seed) + BEHIND + self.search.done
-        minutes = lived_minutes(self.env, np.tile(people, trials), luck, act).reshape(trials, users).mean(axis=1)
-        self.search.tell(tried, minutes)
-        return played, {"trial_minutes": float(minutes.mean()), "best_trial": float(minutes.max())}
+        """Play all trials, and move on; returns how many slates were shown, and mean and best value of the trials."""
+        number = self.search.done
+        tried = self.search.trials(self.trials.count, np.random.default_rng((self.trials.seed, number)))
+        weights = self._unit * np.repeat(tried, self.trials.users, axis=0)
+        values, shown = self.trials.play(number, lambda seen, which: self.agent.slates(seen, weights[which]))
+        self.search.tell(tried, values)
+        return shown, {"trial_value": float(values.mean()), "best_trial": float(values.max())}
 
     def save_state(self) -> dict[str, Tensor]:
         """Everything that moves."""

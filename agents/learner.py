@@ -127,6 +127,11 @@ class Learner(ABC):
         self.dice = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)  # first weights
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether it has a last stage that it goes through however many slates that takes."""
+        return False
+
     @abstractmethod
     def iterate(self) -> dict[str, float]:
         """Collect some slates, learn from them, count them in `steps`; returns losses and the like for the log."""

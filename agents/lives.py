@@ -15,6 +15,9 @@ from ..envs.env import SlateVectorEnv
 from ..envs.retriever import Retriever
 from ..envs.world import World
 from .base import rows
+from .players import SPREAD, training_luck
+
+BEHIND = SPREAD // 2  # luck of the first round of trials, behind that of the players
 
 
 def lives_env(world: World, item_vectors: NDArray[np.float32], num_envs: int, *, privileged: bool = True) -> Retriever:
@@ -41,3 +44,81 @@ def lived_minutes(
         minutes += reward
         active = ~(terminated | truncated)
     return minutes
+
+
+def slate_minutes(
+    env: Retriever,
+    users: NDArray[np.int64],
+    count: int,
+    luck: int,
+    act: Callable[[Any, NDArray[np.bool_]], NDArray[np.int64]],
+) -> NDArray[np.float64]:
+    """(B,) minutes of the slates of `count` trials in the same states: those that the first trial comes to.
+
+    Everybody lives as the first trial has it. At each of its slates time stands still while every trial shows its own
+    and is paid for it: nothing that follows counts. `users` and `act` as of `lived_minutes`, trial after trial.
+    """
+    observation, _ = env.reset(seed=luck, options={"users": users})
+    minutes, active = np.zeros(len(users)), np.ones(len(users), bool)
+    slates = np.zeros((len(users), env.unwrapped.world.scenario.shape.slate), np.int64)  # type: ignore[attr-defined]
+    while active.any():
+        slates[active] = act(rows(observation, active), active)
+        before = env.save_state()
+        minutes += env.step(slates)[1]
+        env.load_state(before)
+        first = slates[: len(users) // count]
+        observation, _, terminated, truncated, _ = env.step(np.tile(first, (count, 1)))
+        active = ~(terminated | truncated)
+    return minutes
+
+
+class Trials:
+    """Trials of a search over whole lives: each plays the same training users with the same luck.
+
+    Parameters
+    ----------
+    env
+        A `Retriever` of the training users, for its world and the items' vectors.
+    count, users
+        Trials P, and users U whom each of them plays.
+    gamma
+        With 0 a trial is worth the minutes of a slate, in states that all trials share, otherwise those of a month.
+    seed
+        Of who is played and of their luck.
+    """
+
+    def __init__(self, env: Any, count: int, users: int, gamma: float, seed: int) -> None:
+        self.count, self.users, self.gamma, self.seed = count, users, gamma, seed
+        self._source = env
+        self._env: Any = None  # made when it is needed, for it holds many users
+
+    def play(
+        self, number: int, act: Callable[[Any, NDArray[np.bool_]], NDArray[np.int64]]
+    ) -> tuple[NDArray[np.float64], int]:
+        """Play a round: values (P,) of its trials, and how many slates were shown.
+
+        Parameters
+        ----------
+        number
+            Of the round: other users, with other luck.
+        act
+            As of `lived_minutes`; row ``p·U + u`` is trial p.
+        """
+        world = self._source.unwrapped.world
+        if self._env is None:
+            self._env = lives_env(world, self._source.vectors[1:], self.users * self.count, privileged=False)
+        people, rng = world.split("train"), np.random.default_rng((self.seed, number))
+        met = rng.choice(np.arange(people.start, people.stop), self.users, replace=len(people) < self.users)
+        shown = np.zeros(self.count * self.users, np.int64)
+
+        def counted(observation: Any, which: NDArray[np.bool_]) -> NDArray[np.int64]:
+            shown[which] += 1
+            return act(observation, which)
+
+        everybody, luck = np.tile(met, self.count), training_luck(self.seed) + BEHIND + number
+        if self.gamma > 0:
+            minutes, each = lived_minutes(self._env, everybody, luck, counted), float(self.users)
+        else:
+            minutes = slate_minutes(self._env, everybody, self.count, luck, counted)
+            each = float(shown[: self.users].sum())
+        return minutes.reshape(self.count, -1).sum(axis=1) / each, int(shown.sum())

@@ -155,8 +155,10 @@ def train_own(config: "RunConfig", folder: Path, resume: bool, report: Report, s
         write_whole(folder / "config.json", config.to_json())
     note: dict[str, float] = {}
     begun = learner.steps
-    while learner.steps < config.steps:
-        course.between(learner.steps, learner.players.finished, note)
+    while learner.steps < config.steps or learner.unfinished:
+        # Each round of a last stage counts: what to keep of it is to be seen.
+        last = learner.steps >= config.steps
+        course.between(learner.steps, learner.players.finished, note, due=last)
         note = {f"loss/{key}": value for key, value in learner.iterate().items()}
     if learner.steps > begun or course.curve.empty:
         course.finish(learner.steps, learner.players.finished, note)

@@ -19,7 +19,7 @@ from ..envs.scoring import Scorer
 from .bandits import WARM_UP, BanditOptions, LinearBandit, PersonalBandit
 from .base import Agent
 from .baselines import GreedyEncoder, GreedySimilarity, Popularity, RandomCandidates, RandomSlate, Softmax
-from .collect import collect, make_env
+from .collect import PAST, collect, make_env
 from .diversity import DPP, MMR, RoundRobin, StaticCap
 from .evaluate import held_out_users
 from .fatigue import FatigueAware
@@ -45,9 +45,12 @@ from .setup import Setting
 
 LOGGERS = 256  # training users whose steps predicted minutes are fitted on, and bandits learn from
 LOG_USERS = 8000  # training users whose interactions the encoders are fitted on
+LOG_LIVES = 4  # months of each of them, one after the other, with other luck
 LOG_LUCK = 3_000_001
 LOG_RANDOM = 0.5  # share of their slates that is random; greedy similarity chooses the others
 PLAYERS = 250  # who play together while the log is collected
+# Settings of encoders fitted on that log, where others than their defaults rank validation users' candidates better.
+FITTED: dict[str, dict[str, Any]] = {"als": {"width": 32, "alpha": 60.0, "regularisation": 0.2}}
 
 
 def _linear(setting: Setting, file: Path | None = None) -> Agent:
@@ -74,6 +77,8 @@ class Context:
         Steps of `LOGGERS` training users that predicted minutes are fitted on, and as many that bandits learn from.
     log_users
         Training users whose interactions the encoders are fitted on; all of them where there are fewer.
+    log_lives
+        Months of each of them.
     seed
         Of the fits.
     """
@@ -84,17 +89,19 @@ class Context:
         say: Callable[[str], object] = lambda what: None,
         logged_steps: int = LOGGED_STEPS,
         log_users: int = LOG_USERS,
+        log_lives: int = LOG_LIVES,
         seed: int = 0,
     ) -> None:
         self.setting, self.say = setting, say
-        self.logged_steps, self.log_users, self.seed = logged_steps, log_users, seed
+        self.logged_steps, self.log_users, self.log_lives, self.seed = logged_steps, log_users, log_lives, seed
         self.encoders: dict[str, Encoder] = {}
         self.bandits: dict[tuple[str, float], LinearBandit] = {}
 
     @property
     def budget(self) -> dict[str, int]:
         """What the fits may use."""
-        return {"logged_steps": self.logged_steps, "log_users": self.log_users, "fit_seed": self.seed}
+        log = {"log_users": self.log_users, "log_lives": self.log_lives}
+        return {"logged_steps": self.logged_steps, **log, "fit_seed": self.seed}
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -113,13 +120,17 @@ class Context:
         """Interactions of training users, half of whose slates are random."""
         world = self.setting.world
         users = held_out_users(world, "train", min(self.log_users, len(world.split("train"))))
-        policy = Exploring(world, GreedySimilarity(self.scorer), LOG_RANDOM, self.seed)
         tables = []
         for start in range(0, len(users), PLAYERS):
             self.say(f"collecting interactions: {start:,} of {len(users):,} users")
             some = users[start : start + PLAYERS]
-            part = collect(make_env(world, len(some), self.setting.item_vectors), policy, some, LOG_LUCK)
-            tables.append(part.log.drop(columns="item").merge(part.users[["user", "profile"]], on="user"))
+            env = make_env(world, len(some), self.setting.item_vectors)
+            for life in range(self.log_lives):
+                policy = Exploring(world, GreedySimilarity(self.scorer), LOG_RANDOM, self.seed + life)
+                part = collect(env, policy, some, LOG_LUCK + life)
+                lived = part.log.drop(columns="item").merge(part.users[["user", "profile"]], on="user")
+                lived["time"] += life * world.scenario.params.horizon_days
+                tables.append(lived if life == 0 else lived[lived["session"] != PAST])  # the past is the same
         return clean(pd.concat(tables, ignore_index=True), world.catalog.ids, item="item_id")
 
     def encoder(self, name: str) -> Encoder:
@@ -127,7 +138,7 @@ class Context:
         if name not in self.encoders:
             train, validation = hold_back(self.log)
             self.say(f"fitting {name} on {len(train):,} rows")
-            made = ENCODERS[name].make(self.setting.items)
+            made = ENCODERS[name].make(self.setting.items, **FITTED.get(name, {}))
             self.encoders[name] = made.fit(train, validation, seed=self.seed)
         return self.encoders[name]
 

@@ -20,6 +20,7 @@ from ..envs.files import replacing, write_whole
 from ..envs.wrappers import ActionMap
 from .base import Memory
 from .names import one_of
+from .random_search import ConstantPolicy, LivesARS
 from .slate_policy import SlatePolicy, SlateStates
 from .vec_env import REWARD_SCALE, SlateVecEnv, States, state_space
 
@@ -52,6 +53,7 @@ ALGORITHMS: dict[str, tuple[type[BaseAlgorithm], tuple[str, ...]]] = {
     "ddpg": (DDPG, BOXES),
     "dqn": (DQN, ("presets",)),
     "qr-dqn": (QRDQN, ("presets",)),
+    "ars": (LivesARS, ("weights",)),
 }
 
 
@@ -74,6 +76,8 @@ def draws_slates(name: str, action: str) -> bool:
 
 def policy_for(name: str, states: States, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The policy that an algorithm trains on states, and the algorithm's settings with what the policy needs."""
+    if ALGORITHMS[name][0] is LivesARS:
+        return ConstantPolicy, dict(settings)
     lstm = "Lstm" if ALGORITHMS[name][0] is RecurrentPPO else ""
     if isinstance(states, StateEncoder):
         return f"Mlp{lstm}Policy", dict(settings)

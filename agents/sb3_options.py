@@ -40,6 +40,11 @@ RANGES = (
     ("exploration_fraction", 0.0, 1.0),
     ("exploration_final_eps", 0.0, 1.0),
     ("n_quantiles", 1, 1000),
+    ("n_delta", 2, 10**4),
+    ("n_top", 1, 10**4),
+    ("users", 1, 10**6),
+    ("delta_std", 1e-6, 1.0),
+    ("step", 1e-6, 10.0),
 )
 
 
@@ -186,6 +191,22 @@ class QRDQNOptions(DQNOptions):
     """Of the return's distribution."""
 
 
+@dataclass(frozen=True)
+class ARSOptions(SB3Options):
+    """Of ARS, whose learning rate is `step`, not the run's."""
+
+    n_delta: int = 8
+    """Pairs of trials of a round, to one side and to the other."""
+    n_top: int = 8
+    """Best pairs that lead on."""
+    users: int = 64
+    """Users whose lives each trial plays, all trials with the same luck."""
+    delta_std: float = 0.1
+    """Standard deviation of the trials' weights."""
+    step: float = 0.1
+    """How far a round moves, in standard deviations of the trials' values."""
+
+
 SB3_OPTIONS: dict[str, type[SB3Options]] = {
     "ppo": PPOOptions,
     "a2c": A2COptions,
@@ -197,6 +218,7 @@ SB3_OPTIONS: dict[str, type[SB3Options]] = {
     "ddpg": OffPolicyOptions,
     "dqn": DQNOptions,
     "qr-dqn": QRDQNOptions,
+    "ars": ARSOptions,
 }
 
 
@@ -222,5 +244,6 @@ def sb3_settings(config: RunConfig) -> dict[str, Any]:
         if name in options and options[name] is None:
             options[name] = each * config.num_envs
     policy = {name: options.pop(name) for name in POLICY if name in options}
-    common = {"gamma": config.gamma, "seed": config.seed, "learning_rate": config.learning_rate}
+    rate = options.pop("step", config.learning_rate)
+    common = {"gamma": config.gamma, "seed": config.seed, "learning_rate": rate}
     return common | options | ({"policy_kwargs": policy} if policy else {})

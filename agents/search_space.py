@@ -91,6 +91,12 @@ SPACES: dict[str, Space] = {
     "ddpg": OFF_POLICY,
     "dqn": DQN,
     "qr-dqn": DQN,
+    "ars": {
+        "n_delta": one(4, 8, 16),
+        "users": one(32, 64, 128),
+        "delta_std": around(0.02, 0.3),
+        "step": around(0.02, 0.5),
+    },
     "wolpertinger": {
         "learning_rate": RATE,
         "actor_rate": RATE,

@@ -87,7 +87,7 @@ class SlateQ(ItemValueLearner):
         self.replay = Replay(options.replay, options.segment, users, options.priority)
         self.foresight = Foresight(inputs.item_width, options.memory, options.ridge)
         self.bootstraps = gamma > 0 and options.later != "search"
-        self.later = LaterSearch(self.agent, players.env, options, seed) if options.later == "search" else None
+        self.later = LaterSearch(self.agent, players.env, options, gamma, seed) if options.later == "search" else None
 
     def modules(self) -> Mapping[str, nn.Module]:
         """The agent's network, which is the slower one, and the one that explores and learns."""
@@ -108,10 +108,15 @@ class SlateQ(ItemValueLearner):
         others = ("gram", "moment", *(self.later.save_state() if self.later else ()))
         self.replay.load_state({name: part for name, part in state.items() if name not in others})
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether there are rounds of the search to play."""
+        return self.later is not None and not self.later.done
+
     def iterate(self) -> dict[str, float]:
         """Collect a segment, work out what followed each slate, learn from minibatches; or a round of the search."""
         options = self.options
-        if self.later and self.gamma > 0 and self.steps >= options.search_after:
+        if self.later and self.unfinished and self.steps >= options.search_after:
             return self._search(self.later)
         clicks = self._collect()
         futures = self._futures().flatten() if self.bootstraps else None

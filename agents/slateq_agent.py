@@ -70,12 +70,12 @@ class SlateQOptions:
     later: str = "regression"
     """How it is learned what a choice changes later. As one weighting of the item's features for all states: by least
     squares (regression: `longplay.agents.foresight`), or by a search over whole lives once the rest is learned (search:
-    `longplay.agents.later_search`; γ > 0 stands for all minutes of the month then, and nothing is discounted). Or by
-    the gradients of the network, noise included (network)."""
+    `longplay.agents.later_search`; γ > 0 stands for all minutes of the month then, and nothing is discounted, γ = 0 for
+    those of the slate). Or by the gradients of the network, noise included (network)."""
     search_after: int = 150_000
     """Slates before the search begins."""
     search_rounds: int = 8
-    """Rounds until the search has settled."""
+    """Rounds of the search, played however many slates a run is given."""
     search_users: int = 64
     """Users whose lives each trial of a round plays, all trials with the same luck."""
     search_population: int = 24

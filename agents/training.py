@@ -21,6 +21,7 @@ from .course import CHECKPOINT, Course, Report
 from .evaluate import Evaluator, held_out_users
 from .own import OWN, train_own
 from .players import training_luck
+from .random_search import LivesARS
 from .sb3 import SB3Agent, SlateVecEnv, agent_of, algorithm_named, check_encoder, policy_for, save_policy
 from .setup import RunConfig, states_of, training_env
 from .slate_policy import SlatePolicy, calibrate
@@ -28,6 +29,7 @@ from .slate_policy import SlatePolicy, calibrate
 VALIDATION_LUCK = 1_000_003  # the luck of the validation users, the same in every run
 # Numbers of a model that move; the last two are those of DQN and QR-DQN.
 COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_n_calls", "exploration_rate")
+FIRST = 0.5  # weight that a search sets out from: half-way to the largest
 EXPLORATION = 0.2  # standard deviation of the noise on actions in [−1, 1]
 
 
@@ -81,6 +83,10 @@ def train(config: RunConfig, folder: Path, resume: bool, report: Report, seconds
             # Rank by the first score at first: there is no need to find out again what was fitted.
             with torch.no_grad():
                 cast(Any, model.policy).action_net.bias[len(FEATURES)] = 1.0
+        elif isinstance(model, LivesARS):
+            first = torch.zeros(env.action_space.shape or ())
+            first[len(FEATURES) if config.scores else 0] = FIRST
+            model.set_parameters({"policy": {"action_net.0.weight": first[:, None]}})
         env.seed(training_luck(config.seed))
     left = config.steps - model.num_timesteps
     if left > 0:

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from longplay.agents.course import CHECKPOINT, CURVE
+from longplay.agents.course import CHECKPOINT, FINISHED
 from longplay.agents.settings_files import NONE
 from longplay.agents.setup import RunConfig
 from longplay.envs.files import write_whole
@@ -65,10 +64,10 @@ def train_all(jobs: Sequence[Job], workers: int, track: str) -> None:
 def finished(job: Job) -> bool:
     """Whether a training of this very configuration has come to its end."""
     folder = run_name(job.name)
-    config, curve = folder / "config.json", folder / CURVE
-    if not config.is_file() or not curve.is_file() or RunConfig.from_json(config) != job.config:
+    config, end = folder / "config.json", folder / FINISHED
+    if not config.is_file() or not end.is_file() or RunConfig.from_json(config) != job.config:
         return False
-    return bool(pd.read_csv(curve)["step"].iloc[-1] >= job.config.steps)
+    return bool(json.loads(end.read_text(encoding="utf-8"))["step"] >= job.config.steps)
 
 
 def _spent() -> float:
@@ -92,7 +91,7 @@ def start(job: Job, track: str) -> subprocess.Popen[bytes]:
     if begun.exists() and (folder / CHECKPOINT).exists() and RunConfig.from_json(begun) == config:
         command += ["--resume"]
     else:
-        for name in (COST, CURVE):  # of another run: a curve that has come to its end says that a run has
+        for name in (COST, FINISHED):  # of another run
             (folder / name).unlink(missing_ok=True)
         settings = {key: value for key, value in asdict(config).items() if key != "setting"} | asdict(config.setting)
         # Nothing but the configuration counts, so no preset.

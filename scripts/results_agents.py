@@ -6,7 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from longplay.agents.compare import Contestant, counted
+from longplay.agents.course import CURVE
 from longplay.agents.settings_files import DEFAULT, configured
 from longplay.agents.setup import RunConfig
 from longplay.scripts.common import run_name
@@ -15,8 +19,7 @@ from longplay.scripts.results_prepare import setting_of
 
 CONTROL, TWIN = "Control", "-myopic"
 # What a run of each agent differs in from its preset, where it has one, and else from the defaults. "agent" names it
-# where a row is a variant of another one; "twin" what its γ = 0 twin differs in, beside γ: SlateQ's search begins after
-# as many slates as its twin learns from, which has nothing to search for.
+# where a row is a variant of another one. SlateQ's search comes after its steps.
 AGENTS: dict[str, dict[str, Any]] = {
     "ppo": {"gamma": 0.98, "options": {"gae_lambda": 0.9}},
     "ppo-stock": {"gamma": 0.98},
@@ -26,12 +29,8 @@ AGENTS: dict[str, dict[str, Any]] = {
     "sac": {"gamma": 0.95},
     "tqc": {"gamma": 0.95},
     "qr-dqn": {"gamma": 0.95},
-    "slateq": {
-        "gamma": 1.0,
-        "steps": 900_000,
-        "options": {"later": "search", "polyak": 0.005},
-        "twin": {"steps": 150_000},
-    },
+    "ars": {"gamma": 1.0, "steps": 600_000},
+    "slateq": {"gamma": 1.0, "steps": 150_000, "options": {"later": "search", "polyak": 0.005}},
     "slateq-regression": {"agent": "slateq", "gamma": 0.99, "steps": 150_000, "options": {"polyak": 0.005}},
     "pl-ppo": {"gamma": 0.99, "steps": 150_000},
     "reinforce": {"gamma": 0.95},
@@ -74,7 +73,6 @@ class Plan:
         setting = setting_of(env)
         preset = configured(changes["agent"], changes["action"], setting.env, DEFAULT)
         options = {**preset.options, **changes.pop("options", {})}
-        changes.pop("twin", None)
         changes["scores"] = tuple(str(run_name(self.name) / env / "scores" / score) for score in self.scores)
         if self.steps is not None:
             changes["steps"] = self.steps
@@ -91,8 +89,7 @@ class Plan:
                     config = self.config(env, agent, seed)
                     twins = {agent: config}
                     if config.gamma > 0 and env != CONTROL:
-                        less = {"steps": self.steps} if self.steps else AGENTS[agent].get("twin", {})
-                        twins[agent + TWIN] = replace(config, gamma=0.0, **less)
+                        twins[agent + TWIN] = replace(config, gamma=0.0)
                     for label, one in twins.items():
                         found[env, label, seed] = Job(f"{self.name}/{env}/trained/{label}-{seed}", one)
         return found
@@ -118,13 +115,15 @@ def learned(
         title = title_of(config, label)
         second = title_of(jobs[env, twin, 0].config, twin) if twin in labels else ""
         contestants.append(Contestant(title, "learned", (), f"{config.steps:,} steps, {counted(len(runs))}", second))
-        spent[title] = {"slates": float(config.steps), **costs([run_name(run.name) for run in runs])}
+        spent[title] = costs([run_name(run.name) for run in runs])
         if not label.endswith(TWIN):
             titles[label] = title
     return contestants, titles, spent
 
 
 def costs(folders: Sequence[Path]) -> dict[str, float]:
-    """Mean CPU and wall seconds of some trainings, as far as they are known."""
+    """Mean slates of some trainings, and mean CPU and wall seconds as far as they are known."""
+    slates = [pd.read_csv(folder / CURVE)["step"].iloc[-1] for folder in folders]
     found = [json.loads((f / COST).read_text(encoding="utf-8")) for f in folders if (f / COST).is_file()]
-    return {key: sum(one[key] for one in found) / len(found) for key in ("cpu", "wall")} if found else {}
+    seconds = {key: sum(one[key] for one in found) / len(found) for key in ("cpu", "wall")} if found else {}
+    return {"slates": float(np.mean(slates)), **seconds}

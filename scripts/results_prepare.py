@@ -10,7 +10,7 @@ from longplay.agents.cross_entropy import Search
 from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.linear_oracle import LinearOracle
 from longplay.agents.predicted import LOGGED_STEPS, PredictedMinutes, Trees
-from longplay.agents.rules import LOG_RANDOM, LOG_USERS, RULES, Context
+from longplay.agents.rules import LOG_LIVES, LOG_RANDOM, LOG_USERS, RULES, Context
 from longplay.agents.scores import ENCODER, TREES
 from longplay.agents.setup import Setting
 from longplay.agents.training import VALIDATION_LUCK
@@ -22,8 +22,8 @@ LINEAR = "linear.json"
 SCORES = ("minutes", "als")  # rules whose fitted models give further features of candidates
 POLICY_OF_LOGS = (
     f"Predicted minutes were fitted on {LOGGED_STEPS} slates each of 256 training users, chosen by random weights of "
-    f"the scoring features; encoders on the interactions of {LOG_USERS:,} training users, {LOG_RANDOM:.0%} of whose "
-    "slates were random and the others those of greedy similarity."
+    f"the scoring features; encoders on {LOG_LIVES} months each of {LOG_USERS:,} training users, {LOG_RANDOM:.0%} of "
+    "whose slates were random and the others those of greedy similarity."
 )
 SEARCH = Search(users=100, population=24, elites=6, iterations=8)  # of the linear oracle's weights
 
@@ -36,15 +36,18 @@ def setting_of(env: str) -> Setting:
 
 def context_of(setting: Setting, folder: Path, say: Say = lambda what, share: None) -> Context:
     """What the rules of a scenario share, with the models fitted before where there are any in the folder."""
-    context = Context(setting, lambda what: say(what, 0.0), LOGGED_STEPS, LOG_USERS)
+    context = Context(setting, lambda what: say(what, 0.0), LOGGED_STEPS, LOG_USERS, LOG_LIVES)
     context.scorer = setting.scorer
-    if (folder / "minutes" / FILE).is_file():
-        read(folder / "minutes", setting)
+    if fitted(folder / "minutes", context):
         context.minutes = PredictedMinutes(context.scorer, Trees.load(folder / "minutes" / TREES))
-    if (folder / "als" / FILE).is_file():
-        read(folder / "als", setting)
+    if fitted(folder / "als", context):
         context.encoders["als"] = load_encoder(folder / "als" / ENCODER, setting.items)
     return context
+
+
+def fitted(folder: Path, context: Context) -> bool:
+    """Whether a folder holds a rule's model that was fitted on as much as the context would give it."""
+    return (folder / FILE).is_file() and read(folder, context.setting).search == context.budget
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,9 @@ class Preparation:
     @property
     def scored(self) -> bool:
         """Whether the models are there whose scores agents are given."""
-        return all((self.folder / "scores" / name / FILE).is_file() for name in SCORES)
+        folder = self.folder / "scores"
+        context = context_of(setting_of(self.env), folder)
+        return all(fitted(folder / name, context) for name in SCORES)
 
     @property
     def tuned(self) -> bool:
@@ -88,8 +93,8 @@ def fit_scores(asked: Preparation) -> None:
     setting, folder = setting_of(asked.env), asked.folder / "scores"
     context = context_of(setting, folder)
     for name in SCORES:
-        if not (folder / name / FILE).is_file():
-            save(Tuned(name, RULES[name].options()), folder / name, context)
+        if not fitted(folder / name, context):
+            save(Tuned(name, RULES[name].options(), search=context.budget), folder / name, context)
 
 
 def tune(asked: Preparation) -> None:

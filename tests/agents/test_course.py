@@ -1,11 +1,13 @@
 """The course of a training: when it evaluates, what it keeps, and what its checkpoints hold."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from longplay.agents.course import CHECKPOINT, CURVE, Course
+from longplay.agents.course import CHECKPOINT, CURVE, FINISHED, Course
 
 
 class Played:
@@ -42,6 +44,13 @@ class TestBetween:
             course.between(step, [])
         assert list(course.curve["step"]) == [0.0, 120.0, 220.0]
         assert [("minutes" in row) for row in course.seen] == [True, False, True, False, True]
+
+    def test_evaluates_when_told_to(self, begin):
+        course = begin(1.0, 2.0, 3.0, every=100.0)
+        course.between(0, [])
+        course.between(10, [], due=True)
+        course.between(20, [])
+        assert list(course.curve["step"]) == [0.0, 10.0]
 
     def test_rows_are_means_and_shares(self, begin):
         course = begin(7.0)
@@ -102,6 +111,7 @@ class TestCheckpoint:
         course.finish(30, [])
         assert list(course.read()["curve"].splitlines()) == list(course.curve.to_csv(index=False).splitlines())
         assert list(course.curve["step"]) == [0.0, 30.0]
+        assert json.loads((tmp_path / FINISHED).read_text()) == {"step": 30}
 
     def test_nothing_to_resume_is_said(self, begin):
         with pytest.raises(ValueError, match=r"checkpoint\.pt does not exist; there is nothing to resume"):

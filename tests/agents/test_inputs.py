@@ -10,6 +10,7 @@ from longplay.envs.engine import CONTEXT
 
 MINUTE = 1 / 1440  # [days]
 SESSION = CONTEXT.index("session_minutes")
+DAY = CONTEXT.index("day")
 # Two items: one topic each, and one visible attribute, which is −1 and 1 in standard deviations.
 ITEMS = SimpleNamespace(
     scores={},
@@ -92,6 +93,21 @@ class TestUserStates:
     def test_an_attribute_that_never_varies_is_zero(self, observation):
         same = SimpleNamespace(scores={}, topics=ITEMS.topics, static=np.array([[0.0], [7.0], [7.0]], np.float32))
         assert not UserStates(Nothing(), same)(observation)[:, [12, 14, 16]].any()
+
+    def test_where_items_age_it_counts_how_new_they_were_when_consumed(self, observation):
+        static = np.zeros((3, 4), np.float32)
+        static[1:, 3] = [1.0, 4.0]  # when they appeared [days]
+        aging = UserStates(Nothing(), SimpleNamespace(scores={}, topics=ITEMS.topics, static=static, aging=True))
+        observation["context"][0, DAY] = 6.0
+        plain = UserStates(Nothing(), SimpleNamespace(scores={}, topics=ITEMS.topics, static=static))
+        ends = np.array([5, 10, 15]) + 10  # after encoder, context and profile, the last attribute of each window
+        hours = 24 * np.maximum(6.0 - observation["history_age"][0, :6] - [4.0, 1.0, 1.0, 4.0, 1.0, 1.0], 0)
+        new = -np.log1p(hours) / 2
+        expected = [new[:2].mean(), new[:5].mean(), new.mean()]
+        np.testing.assert_allclose(aging(observation)[0, ends], expected, rtol=1e-5)
+        others = np.setdiff1d(np.arange(plain.width), ends)
+        np.testing.assert_array_equal(aging(observation)[:, others], plain(observation)[:, others])
+        assert aging.identity != plain.identity
 
     def test_it_belongs_to_its_encoder(self, states):
         assert states.identity == "nothing"

@@ -71,10 +71,28 @@ def test_until_the_search_begins_it_is_its_own_twin(begin):
     assert not ahead.agent.network.later.any()
 
 
-def test_the_twin_never_searches(begin):
-    twin = until(begin(gamma=0.0, search_after=2000), 4000)
-    assert not twin.agent.network.later.any()
-    assert twin.later.search.done == 0
+def test_it_ends_after_its_rounds_whatever_they_take_and_then_learns_on(begin):
+    learner = until(begin(search_after=2000, search_rounds=2, search_users=4, search_population=8), 2000)
+    for done in (0, 1):
+        assert learner.later.search.done == done
+        assert learner.unfinished
+        learner.iterate()
+    assert not learner.unfinished
+    weights = learner.agent.network.later.clone()
+    assert "choice_loss" in learner.iterate()
+    assert torch.equal(learner.agent.network.later, weights)
+
+
+def test_without_a_search_nothing_is_left_unfinished(begin):
+    assert not begin(later="regression").unfinished
+
+
+def test_the_twin_searches_for_what_a_slate_pays(begin):
+    changes = {"search_after": 2000, "search_users": 4, "search_population": 8}
+    ahead, twin = (until(begin(gamma=gamma, **changes), 2000) for gamma in (1.0, 0.0))
+    logs = ahead.iterate(), twin.iterate()
+    assert logs[0]["trial_value"] > 5 * logs[1]["trial_value"] > 0  # of a month, and of a slate
+    assert twin.agent.network.later.any()
 
 
 def test_looking_ahead_pays_where_trust_decides(begin, strong):
@@ -82,7 +100,7 @@ def test_looking_ahead_pays_where_trust_decides(begin, strong):
     evaluator = Evaluator(strong.world, strong.item_vectors, held_out_users(strong.world, "test", 60), 9)
     now = evaluator.play(learner.agent)["minutes"]
     logs = [learner.iterate() for _ in range(OPTIONS.search_rounds)]
-    assert all(log["best_trial"] >= log["trial_minutes"] for log in logs)
+    assert all(log["best_trial"] >= log["trial_value"] for log in logs)
     paired = evaluator.play(learner.agent)["minutes"] - now
     assert paired.mean() > 2 * paired.std() / np.sqrt(len(paired))
     rating = 1 + learner.agent.inputs.item_features.index("rating")
@@ -112,20 +130,17 @@ def test_it_resumes_to_the_bit(begin):
 def test_seeds_play_other_users_with_other_luck(begin, monkeypatch):
     met = []
 
-    def lived(env, users, luck, act):
-        met.append((tuple(users), luck))
-        return np.zeros(len(users))
+    def play(self, number, act):
+        met.append((self.seed, number))
+        return np.zeros(self.count), 1
 
-    monkeypatch.setattr("longplay.agents.later_search.lived_minutes", lived)
+    monkeypatch.setattr("longplay.agents.lives.Trials.play", play)
     learner = begin()
     for seed in (0, 1):
-        search = LaterSearch(learner.agent, learner.players.env, OPTIONS, seed)
+        search = LaterSearch(learner.agent, learner.players.env, OPTIONS, 1.0, seed)
         for _ in range(3):
             search.round()
-    assert len({users for users, _ in met}) == len({luck for _, luck in met}) == 6
-    for users, _ in met:
-        trials = np.reshape(users, (OPTIONS.search_population, -1))
-        assert (trials == trials[0]).all()  # all trials play the same people
+    assert met == [(seed, number) for seed in (0, 1) for number in range(3)]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from stable_baselines3 import PPO, SAC
 
 from longplay.agents.base import Remembering
 from longplay.agents.evaluate import Evaluator, held_out_users
+from longplay.agents.random_search import LivesARS
 from longplay.agents.sb3 import (
     ALGORITHMS,
     RecurrentAgent,
@@ -35,6 +36,7 @@ class TestAlgorithmNamed:
         assert algorithm_named("sac", "query") is SAC
         assert algorithm_named("recurrent-ppo", "presets") is RecurrentPPO
         assert algorithm_named("qr-dqn", "presets") is QRDQN
+        assert algorithm_named("ars", "weights") is LivesARS
 
     def test_unknown_name_is_named_with_the_closest_one(self):
         with pytest.raises(
@@ -55,7 +57,7 @@ class TestAlgorithmNamed:
             (
                 "dqn",
                 "weights",
-                "'presets'; 'weights' is for 'ppo', 'a2c', 'recurrent-ppo', 'sac', 'tqc', 'td3', 'ddpg'",
+                "'presets'; 'weights' is for 'ppo', 'a2c', 'recurrent-ppo', 'sac', 'tqc', 'td3', 'ddpg', 'ars'",
             ),
         ],
     )

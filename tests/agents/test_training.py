@@ -83,7 +83,7 @@ class TestResumption:
     @pytest.mark.parametrize(
         ("algorithm", "at", "evaluation", "seconds"),
         [(algorithm, *cut) for algorithm in ("ppo", "sac") for cut in CUTS]
-        + [(algorithm, *CUTS[1]) for algorithm in ("a2c", "recurrent-ppo", "qr-dqn")],
+        + [(algorithm, *CUTS[1]) for algorithm in ("a2c", "recurrent-ppo", "qr-dqn", "ars")],
     )
     def test_resumed_run_is_the_straight_run(self, straight, tmp_path, algorithm, at, evaluation, seconds):
         config, folder, curve, _ = straight[algorithm]

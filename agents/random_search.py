@@ -1,0 +1,76 @@
+"""Augmented random search over whole lives: the algorithm of sb3-contrib, with trials on the same users and luck."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from sb3_contrib import ARS
+from sb3_contrib.ars.policies import ARSLinearPolicy
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
+
+from .lives import Trials
+
+
+class One(BaseFeaturesExtractor):
+    """A 1 whatever is seen."""
+
+    def __init__(self, observation_space: gym.Space[Any]) -> None:
+        super().__init__(observation_space, features_dim=1)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """(B, 1) ones."""
+        return torch.ones(len(observations), 1)
+
+
+class ConstantPolicy(ARSLinearPolicy):
+    """The same action in all states, such as one weighting of the scoring features: as many numbers as it has parts."""
+
+    action_net: nn.Sequential
+
+    def make_features_extractor(self) -> BaseFeaturesExtractor:
+        """What the linear layer reads: a bias is all that is left of it."""
+        return One(self.observation_space)
+
+
+class LivesARS(ARS):
+    """Augmented random search (Mania et al., 2018) whose trials play the same users for a month with the same luck.
+
+    sb3-contrib's own plays each trial in turn, with luck of its own, which drowns what differs between them. Here all
+    are played side by side, and the environment given is only asked for its world.
+
+    Parameters
+    ----------
+    policy, env, settings
+        As of `sb3_contrib.ARS`; the policy is a `ConstantPolicy`.
+    gamma
+        As of `longplay.agents.lives.Trials`.
+    users
+        Whom each trial plays.
+    """
+
+    def __init__(self, policy: Any, env: Any, *, gamma: float = 1.0, users: int = 64, **settings: Any) -> None:
+        self.gamma, self.users = gamma, users
+        self._trials: Trials | None = None
+        super().__init__(policy, env, **settings)
+
+    def set_parameters(self, *given: Any, **how: Any) -> None:
+        """Also of the mean of the next trials, which is the policy."""
+        super().set_parameters(*given, **how)
+        self.weights = parameters_to_vector(self.policy.parameters()).detach()
+
+    def evaluate_candidates(self, candidate_weights: Tensor, callback: BaseCallback, async_eval: Any) -> Tensor:
+        """Values (P,) of trials (P, A)."""
+        callback.on_rollout_start()
+        mapped: Any = self.env.env  # type: ignore[union-attr]
+        if self._trials is None:
+            self._trials = Trials(mapped.env, self.pop_size, self.users, self.gamma, int(self.seed or 0))
+        actions = np.repeat(candidate_weights.numpy(), self.users, axis=0)
+        act = lambda seen, which: mapped.map(seen, actions[which])  # noqa: E731
+        values, shown = self._trials.play(self._n_updates, act)
+        self.num_timesteps += shown
+        callback.on_rollout_end()
+        return torch.as_tensor(values, dtype=torch.float32)
