@@ -40,7 +40,7 @@ class LaterSearch:
     def __init__(self, agent: SlateQAgent, env: Any, options: SlateQOptions, gamma: float, seed: int) -> None:
         self.agent, self.rounds = agent, options.search_rounds
         self.trials = Trials(env, options.search_population, options.search_users, gamma, seed)
-        elites = max(options.search_population // 4, 2)
+        elites = max(options.search_population // 3, 2)
         start = np.zeros(len(agent.network.later))
         self.search = CrossEntropy(start, options.search_spread, elites, options.search_rounds)
 

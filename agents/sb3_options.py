@@ -199,11 +199,11 @@ class ARSOptions(SB3Options):
     """Pairs of trials of a round, to one side and to the other."""
     n_top: int = 8
     """Best pairs that lead on."""
-    users: int = 64
+    users: int = 32
     """Users whose lives each trial plays, all trials with the same luck."""
     delta_std: float = 0.1
     """Standard deviation of the trials' weights."""
-    step: float = 0.1
+    step: float = 0.15
     """How far a round moves, in standard deviations of the trials' values."""
 
 

@@ -74,13 +74,13 @@ class SlateQOptions:
     those of the slate). Or by the gradients of the network, noise included (network)."""
     search_after: int = 150_000
     """Slates before the search begins."""
-    search_rounds: int = 8
+    search_rounds: int = 6
     """Rounds of the search, played however many slates a run is given."""
-    search_users: int = 64
+    search_users: int = 48
     """Users whose lives each trial of a round plays, all trials with the same luck."""
-    search_population: int = 24
-    """Trials of a round; a quarter of them lead on."""
-    search_spread: float = 0.1
+    search_population: int = 16
+    """Trials of a round; a third of them lead on."""
+    search_spread: float = 0.04
     """Standard deviation of the first trials' weights, as a share of what a click pays."""
     memory: float = 200_000.0
     """Slates after which one counts for 37 % in the least squares."""

@@ -29,7 +29,7 @@ from .slate_policy import SlatePolicy, calibrate
 VALIDATION_LUCK = 1_000_003  # the luck of the validation users, the same in every run
 # Numbers of a model that move; the last two are those of DQN and QR-DQN.
 COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_n_calls", "exploration_rate")
-FIRST = 0.5  # weight that a search sets out from: half-way to the largest
+FIRST = 0.5  # weight of the first score at first: half-way to the largest, so that others can outweigh it
 EXPLORATION = 0.2  # standard deviation of the noise on actions in [−1, 1]
 
 
@@ -82,7 +82,7 @@ def train(config: RunConfig, folder: Path, resume: bool, report: Report, seconds
         elif config.scores and config.action == "weights" and isinstance(model, OnPolicyAlgorithm):
             # Rank by the first score at first: there is no need to find out again what was fitted.
             with torch.no_grad():
-                cast(Any, model.policy).action_net.bias[len(FEATURES)] = 1.0
+                cast(Any, model.policy).action_net.bias[len(FEATURES)] = FIRST
         elif isinstance(model, LivesARS):
             first = torch.zeros(env.action_space.shape or ())
             first[len(FEATURES) if config.scores else 0] = FIRST
