@@ -22,9 +22,9 @@ from .baselines import GreedyEncoder, GreedySimilarity, Popularity, RandomCandid
 from .collect import PAST, collect, make_env
 from .diversity import DPP, MMR, RoundRobin, StaticCap
 from .evaluate import held_out_users
+from .exploring import Exploring
 from .fatigue import FatigueAware
 from .linear_oracle import LinearOracle
-from .logging_policy import Exploring
 from .predicted import LOGGED_STEPS, PredictedMinutes, fit_minutes
 from .ranking import Score, similarity_score
 from .references import MyopicOracle, TasteOracle
@@ -130,7 +130,9 @@ class Context:
                 part = collect(env, policy, some, LOG_LUCK + life)
                 lived = part.log.drop(columns="item").merge(part.users[["user", "profile"]], on="user")
                 lived["time"] += life * world.scenario.params.horizon_days
-                tables.append(lived if life == 0 else lived[lived["session"] != PAST])  # the past is the same
+                # The past is the same in all lives; and what was shown in vain, most rows by far, is kept of one.
+                new = (lived["session"] != PAST) & lived["consumed"]
+                tables.append(lived if life == 0 else lived[new])
         return clean(pd.concat(tables, ignore_index=True), world.catalog.ids, item="item_id")
 
     def encoder(self, name: str) -> Encoder:

@@ -22,27 +22,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from longplay.agents import compare
 from longplay.agents.animation import ffmpeg, write_gif, write_mp4
 from longplay.agents.base import Agent, Following
-from longplay.agents.baselines import (
-    MMR,
-    GreedySimilarity,
-    Popularity,
-    RandomCandidates,
-    RandomSlate,
-    StaticCap,
-    fit_minutes,
-)
 from longplay.agents.names import one_of
-from longplay.agents.references import MyopicOracle, TasteOracle
+from longplay.agents.rules import REFERENCES, RULES, Context
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.pictures import SIZE, draw_life
 from longplay.envs.records import CHURNED, HORIZON
 from longplay.envs.retriever import Retriever
-from longplay.envs.scoring import Scorer
 from longplay.envs.viewer import LifeRecorder, clock_text
 from longplay.scripts.common import RUNS, command_line, console, prepare, run_name
 
 FORMATS = ("gif", "mp4")
+NAMES = (*RULES, *(name for name in REFERENCES if name != "linear"))  # whose weights would have to be searched first
 
 
 @dataclass
@@ -52,7 +43,8 @@ class Arguments:
     name: str
     """File below runs/, without its ending."""
     policy: str = "static-cap"
-    """A rule, a reference, or the name of a training run."""
+    """A rule (scripts/play.py lists them), with its options as shipped; a reference: myopic or taste; or the name of a
+    training run."""
     user: int | None = None
     """Whose life; by default the first test user."""
     days: float | None = None
@@ -67,10 +59,6 @@ class Arguments:
     """Of the film, in pixels."""
     luck: int = compare.TEST_LUCK
     """Seed of what happens; by default the luck of scripts/compare.py."""
-    cap: int = 2
-    """Of static-cap: items per topic in a slate, on predicted minutes. Not tuned here, as it is in a comparison."""
-    trade_off: float = 0.7
-    """Of mmr: weight of similarity against novelty. Not tuned here either."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
 
 
@@ -79,25 +67,6 @@ class Moment(NamedTuple):
 
     user: Any
     life: LifeRecorder
-
-
-def _minutes(scorer: Scorer, args: Arguments) -> Any:
-    with console.status("fitting predicted minutes on logged steps"):
-        env = args.setting.vector_env(256, "items", autoreset_mode=AutoresetMode.SAME_STEP)
-        return fit_minutes(scorer, env, compare.LOGGED_STEPS)
-
-
-POLICIES: dict[str, Callable[[Scorer, Arguments], Agent]] = {
-    "random": lambda scorer, args: RandomSlate(args.setting.world),
-    "random-candidates": lambda scorer, args: RandomCandidates(scorer),
-    "popularity": lambda scorer, args: Popularity(scorer),
-    "greedy-similarity": lambda scorer, args: GreedySimilarity(scorer),
-    "greedy-minutes": _minutes,
-    "mmr": lambda scorer, args: MMR(scorer, args.trade_off),
-    "static-cap": lambda scorer, args: StaticCap(scorer, _minutes(scorer, args).score, args.cap),
-    "myopic-oracle": lambda scorer, args: MyopicOracle(args.setting.world),
-    "taste-oracle": lambda scorer, args: TasteOracle(args.setting.world),
-}
 
 
 def main(args: Arguments) -> None:
@@ -116,11 +85,7 @@ def main(args: Arguments) -> None:
     _within("user", user, 0, len(world.people) - 1)
     _within("days", horizon if args.days is None else args.days, 0.01, horizon)
     prepare(args.setting)
-    agent = (
-        load_agent(run_name(args.policy), run, args.setting)
-        if run
-        else POLICIES[args.policy](Scorer(world, args.setting.item_vectors), args)
-    )
+    agent = load_agent(run_name(args.policy), run, args.setting) if run else _untrained(args.policy, args.setting)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("slates", total=None)
@@ -166,9 +131,8 @@ def play(
 
 
 def _check(args: Arguments) -> None:
-    for name, low, high in (("frames", 2, 2000), ("fps", 0.1, 60), ("width", 320, 3840), ("cap", 1, 1000)):
+    for name, low, high in (("frames", 2, 2000), ("fps", 0.1, 60), ("width", 320, 3840)):
         _within(name, getattr(args, name), low, high)
-    _within("trade_off", args.trade_off, 0, 1)
     _within("luck", args.luck, 0, 2**62)
 
 
@@ -177,15 +141,25 @@ def _within(name: str, value: float, low: float, high: float) -> None:
         raise ValueError(f"{name} = {value:g} is out of range; allowed: {low:g} to {high:g}")
 
 
+def _untrained(policy: str, setting: Setting) -> Agent:
+    """A rule, or a reference."""
+    if policy in REFERENCES:
+        reference: Agent = REFERENCES[policy](setting)
+        return reference
+    rule = RULES[policy]
+    with console.status(f"preparing {rule.title}") as status:
+        return rule.build(Context(setting, status.update), rule.options())
+
+
 def _run(args: Arguments) -> RunConfig | None:
     """The configuration of the training run that the policy names, or None for a rule."""
-    if args.policy in POLICIES:
+    if args.policy in NAMES:
         return None
     config = run_name(args.policy) / "config.json"
     if not config.is_file():
         runs = sorted(str(found.parent.relative_to(RUNS)) for found in RUNS.rglob("policy.json"))
         there = f"runs: {', '.join(runs[:20])}" if runs else "there are no runs below runs/ yet"
-        one_of("policy", args.policy, [*POLICIES, *runs])
+        one_of("policy", args.policy, [*NAMES, *runs])
         raise ValueError(f"policy = {args.policy!r} is unknown; {there}")
     return RunConfig.from_json(config)
 

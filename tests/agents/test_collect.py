@@ -1,7 +1,6 @@
 """Logs under a policy: what is recorded is what happened, and nothing hidden."""
 
 import dataclasses
-import json
 
 import gymnasium
 import numpy as np
@@ -9,9 +8,7 @@ import pandas as pd
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents import logging_policy
-from longplay.agents.base import Agent, rows
-from longplay.agents.baselines import GreedySimilarity, RandomSlate
+from longplay.agents.baselines import RandomSlate
 from longplay.agents.collect import (
     collect,
     draw_items,
@@ -25,15 +22,11 @@ from longplay.agents.collect import (
 )
 from longplay.agents.episodes import read_minari, write_minari
 from longplay.agents.evaluate import Evaluator
-from longplay.agents.logging_policy import POLICIES, Exploring, make_policy
-from longplay.agents.logs import lives
-from longplay.agents.setup import Setting
-from longplay.agents.training import train
+from longplay.agents.exploring import Exploring
 from longplay.encoders.sentences import NO_PROFILE
 from longplay.envs.catalog import Catalog
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.world import build_world
-from longplay.tests.agents.small import Counts, tiny_run
 from longplay.tests.envs.worlds import small
 
 USERS = np.arange(3, 33)
@@ -309,99 +302,3 @@ class TestItems:
     def test_too_few_or_many_are_refused(self, catalog, count):
         with pytest.raises(ValueError, match=f"items = {count} is out of range; catalogue 'small' allows 2 to 300"):
             draw_items(catalog, count, seed=0)
-
-
-class TestExploring:
-    def test_random_slates_hold_any_item_once(self, world, visible):
-        policy = Exploring(world)
-        assert isinstance(policy, Agent)
-        slates = np.concatenate([Exploring(world, seed=seed).act(visible) for seed in range(20)])
-        assert all(len(set(slate)) == len(slate) for slate in slates)
-        counts = np.bincount(slates.ravel(), minlength=len(world.catalog) + 1)
-        assert counts[0] == 0
-        expected = slates.size / len(world.catalog)
-        assert ((counts[1:] - expected) ** 2 / expected).sum() < 1.5 * len(world.catalog)  # χ² of equal chances
-
-    def test_a_slate_depends_on_its_own_row_alone(self, world, scorer, visible):
-        policy = Exploring(world, GreedySimilarity(scorer), 0.4)
-        some = np.arange(len(visible["context"])) % 3 == 1
-        assert np.array_equal(policy.act(rows(visible, some)), policy.act(visible)[some])
-
-    @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-    def test_the_share_of_slates_is_random(self, world, scorer, visible, share):
-        agent = GreedySimilarity(scorer)
-        same = [
-            (Exploring(world, agent, share, seed).act(visible) == agent.act(visible)).all(axis=1) for seed in range(30)
-        ]
-        assert np.mean(same) == pytest.approx(1 - share, abs=0.04 * (0 < share < 1))
-
-    def test_items_that_have_not_appeared_are_not_drawn(self, catalog, visible):
-        world = build_world(catalog, small(horizon__days=6, items__life=0.5))
-        early = {**visible, "context": visible["context"].copy()}
-        early["context"][:, 5] = 1.0
-        born = world.born[Exploring(world).act(early)]
-        assert born.max() <= 1.0 < world.born.max()
-
-    def test_what_an_agent_remembers_lasts_through_a_life(self, world):
-        """Also where the slate that follows is random, and users leave at different times."""
-        for policy in (Counts(), Exploring(world, Counts(), 0.5)):
-            counted, expected = [], []
-            met = np.zeros(len(USERS), int)
-            for step in lives(make_env(world, len(USERS)), policy, USERS, LUCK):
-                met += step.active
-                its = step.active & (step.slates[:, 1:] == np.arange(2, 11)).all(axis=1)
-                counted += step.slates[its, 0].tolist()
-                expected += (100 + met[its]).tolist()
-            assert max(counted) > 103
-            assert counted == expected
-
-    def test_slates_to_choose_need_an_agent(self, world):
-        with pytest.raises(ValueError, match=r"share = 0\.5 leaves slates to choose; give an agent"):
-            Exploring(world, share=0.5)
-
-
-class TestPolicies:
-    @pytest.mark.parametrize("name", POLICIES)
-    def test_each_name_is_a_policy(self, setting, visible, name, monkeypatch):
-        monkeypatch.setattr(logging_policy, "LOGGED_STEPS", 5)
-        policy = make_policy(name, setting, seed=2)
-        assert isinstance(policy, Agent)
-        assert not policy.privileged
-        assert policy.act(visible).shape == (len(visible["context"]), 10)
-
-    def test_a_random_policy_needs_no_vectors(self, world, visible):
-        bare = Setting()
-        bare.__dict__["world"] = world
-        policy = make_policy("random", bare)
-        assert policy.act({key: value for key, value in visible.items() if key != "candidates"}).min() >= 1
-        assert "item_vectors" not in bare.__dict__
-
-    def test_exploration_is_named(self, setting):
-        assert make_policy("similarity", setting, epsilon=0.25).name == "greedy similarity, 25% random"
-
-    def test_a_trained_run_chooses(self, setting, visible, tmp_path):
-        config = tiny_run(setting, steps=64, evals=1)
-        train(config, tmp_path / "run", False, lambda row: None)
-        policy = make_policy(str(tmp_path / "run"), setting)
-        assert policy.name == config.label
-        assert policy.act(visible).shape == (len(visible["context"]), 10)
-        content = json.loads((tmp_path / "run" / "config.json").read_text())
-        content["setting"]["world_seed"] = 5
-        (tmp_path / "run" / "config.json").write_text(json.dumps(content))
-        with pytest.raises(
-            ValueError, match=r"was trained on .*world_seed=5.*, the log is of .*; collect in its world"
-        ):
-            make_policy(str(tmp_path / "run"), setting)
-
-    @pytest.mark.parametrize(
-        ("name", "epsilon", "said"),
-        [
-            ("simlarity", 0.0, r"policy = 'simlarity' is unknown \(did you mean 'similarity'\?\); allowed: 'random'"),
-            ("nobody", 0.0, r"or the folder of a run that scripts/train\.py wrote"),
-            ("popularity", 1.5, r"epsilon = 1\.5 is out of range; allowed: 0 to 1"),
-            ("random", 0.1, r"the policy 'random' is random already; leave epsilon out"),
-        ],
-    )
-    def test_refusals_name_what_is_allowed(self, setting, name, epsilon, said):
-        with pytest.raises(ValueError, match=said):
-            make_policy(name, setting, epsilon)

@@ -28,6 +28,7 @@ OPTIONS = SlateQOptions(
     search_rounds=4,
     search_users=40,
     search_population=16,
+    search_spread=0.1,
 )
 
 

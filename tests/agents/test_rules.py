@@ -174,6 +174,16 @@ class TestContext:
         train = setting.world.split("train")
         assert Context(setting, log_users=10**6).log.users == len(train)
 
+    def test_lives_follow_one_another_and_the_past_is_told_once(self, setting):
+        one, two = (Context(setting, log_users=20, log_lives=lives).log for lives in (1, 2))
+        horizon = setting.world.scenario.params.horizon_days
+        first = two.time < horizon
+        np.testing.assert_array_equal(np.sort(two.time[first]), np.sort(one.time))
+        assert (one.time < 0).any()
+        second = two.time[~first] - horizon
+        assert (second >= 0).all()
+        assert not np.array_equal(np.sort(second), np.sort(one.time[one.time >= 0]))  # other luck
+
     def test_equal_contexts_fit_equal_encoders(self, setting, context, states):
         again = Context(setting, logged_steps=3, log_users=40)
         assert again.log.digest == context.log.digest
