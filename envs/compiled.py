@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from numba import config, njit
 from numba.core import event
 
@@ -52,9 +53,29 @@ def loop(function: Callable[..., Any]) -> Any:
     before = config.CACHE_DIR
     config.CACHE_DIR = str(folder)
     try:
-        return njit(nogil=True, cache=True)(function)
+        made = njit(nogil=True, cache=True)(function)
     finally:
         config.CACHE_DIR = before
+    _guard(made._cache, folder)
+    return made
+
+
+def _guard(cache: Any, folder: Path) -> None:
+    """Let one process at a time read or write a cache.
+
+    Numba numbers the loops that it keeps of a function. Two processes that keep one at the same time, each for records
+    of its own scenario, take the same number: one of them would later be given machine code that reads other records.
+    """
+    lock = FileLock(folder / "lock", is_singleton=True)  # one in a process: a loop may be made while another one is
+
+    def locked(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any) -> Any:
+            with lock:
+                return method(*given)
+
+        return call
+
+    cache.load_overload, cache.save_overload = locked(cache.load_overload), locked(cache.save_overload)
 
 
 class _Notice(event.Listener):  # type: ignore[misc]  # Numba ships no types that fit

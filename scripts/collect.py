@@ -56,8 +56,8 @@ class Arguments:
     """Folder below runs/ that the log is written to."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
     policy: str = "random"
-    """random (the whole catalogue; needs no text encoder), front-page, any other rule of scripts/play.py with its options
-    as shipped, or the name of a training run."""
+    """random (the whole catalogue; needs no text encoder), front-page, any other rule of scripts/play.py with its
+    options as shipped, or the name of a training run."""
     epsilon: float = 0.0
     """Share of the policy's slates that are replaced by random ones."""
     users: int = 3000

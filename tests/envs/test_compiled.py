@@ -1,16 +1,19 @@
 """Compiled loops on disk: any change of the sources starts anew, and no folder is no failure."""
 
+import multiprocessing
 import os
 import re
 import shutil
 import tempfile
 import threading
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 from numba import config, njit
 
 from longplay.envs import chance, compiled
+from longplay.tests.envs.kept_loops import keep_slowly, records, width
 
 FOLDER = Path(compiled.__file__).parent
 
@@ -67,6 +70,19 @@ def test_a_loop_is_kept_there_and_nowhere_else(tmp_path, monkeypatch):
     again = compiled.loop(triple)
     assert again(4) == 12
     assert sum(again.stats.cache_hits.values()) == 1
+
+
+def test_processes_that_keep_loops_at_the_same_time_do_not_mix_them_up(tmp_path, monkeypatch):
+    """Numba alone gives both the same name on disk, and then one process the code that was made for the other."""
+    monkeypatch.setenv("LONGPLAY_CACHE", str(tmp_path))
+    sizes = (3, 50)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        assert list(pool.map(keep_slowly, sizes)) == [4, 51]
+    assert len(list(compiled.cache_folder().rglob("*width*.nbc"))) == 2
+    for size in sizes:
+        again = compiled.loop(width)
+        assert again(records(size)[0]) == size + 1
+        assert sum(again.stats.cache_hits.values()) == 1
 
 
 def fallen_back(function):
