@@ -61,6 +61,11 @@ class Course:
         self._saved = -np.inf  # when the last checkpoint was written: the first is due at once
         self._next = 0.0  # step of the next evaluation
 
+    def begin(self) -> None:
+        """Forget an earlier run of this folder."""
+        for name in (CHECKPOINT, FINISHED):
+            (self.folder / name).unlink(missing_ok=True)
+
     def between(
         self, step: int, finished: list[float], note: Mapping[str, float] | None = None, *, due: bool = False
     ) -> None:
@@ -75,9 +80,10 @@ class Course:
         note
             What the learner says of its last round.
         due
-            Evaluate, whatever the interval.
+            Evaluate, whatever the interval; but not twice, as a resumed run would.
         """
-        if due or step >= self._next:
+        done = not self.curve.empty and self.curve["step"].iloc[-1] == step
+        if (due and not done) or step >= self._next:
             self.evaluate(step, finished, note)
         else:
             self.report({"step": float(step)})
@@ -107,8 +113,8 @@ class Course:
     def finish(self, step: int, finished: list[float], note: Mapping[str, float] | None = None) -> None:
         """The last point of the curve, and the last checkpoint: resuming a finished run finds nothing left to do."""
         self.evaluate(step, finished, note)
-        self.save()
         write_whole(self.folder / FINISHED, json.dumps({"step": step}))
+        self.save()
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""

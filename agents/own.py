@@ -10,7 +10,7 @@ import pandas as pd
 from gymnasium.vector import AutoresetMode
 
 from ..envs.files import write_whole
-from .course import CHECKPOINT, Course, Report
+from .course import Course, Report
 from .evaluate import Evaluator, held_out_users
 from .learner import Learner, SlateAgent
 from .options import make_options
@@ -151,14 +151,13 @@ def train_own(config: "RunConfig", folder: Path, resume: bool, report: Report, s
             ) from error
         course.go_on(content)
     else:
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+        course.begin()
         write_whole(folder / "config.json", config.to_json())
     note: dict[str, float] = {}
     begun = learner.steps
     while learner.steps < config.steps or learner.unfinished:
-        # Each round of a last stage counts: what to keep of it is to be seen.
-        last = learner.steps >= config.steps
-        course.between(learner.steps, learner.players.finished, note, due=last)
+        # Each round of a last stage counts: which of its policies to keep is to be seen.
+        course.between(learner.steps, learner.players.finished, note, due=learner.steps >= config.steps)
         note = {f"loss/{key}": value for key, value in learner.iterate().items()}
     if learner.steps > begun or course.curve.empty:
         course.finish(learner.steps, learner.players.finished, note)

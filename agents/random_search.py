@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from .lives import Trials
+from .players import SPREAD
 
 
 class One(BaseFeaturesExtractor):
@@ -61,6 +62,11 @@ class LivesARS(ARS):
         """Also of the mean of the next trials, which is the policy."""
         super().set_parameters(*given, **how)
         self.weights = parameters_to_vector(self.policy.parameters()).detach()
+
+    def _do_one_update(self, callback: BaseCallback, async_eval: Any) -> None:
+        """A round whose trials follow from the seed and its number, so that a resumed search is the same one."""
+        torch.manual_seed(int(self.seed or 0) * SPREAD + self._n_updates)
+        super()._do_one_update(callback, async_eval)
 
     def evaluate_candidates(self, candidate_weights: Tensor, callback: BaseCallback, async_eval: Any) -> Tensor:
         """Values (P,) of trials (P, A)."""

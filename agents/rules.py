@@ -117,7 +117,7 @@ class Context:
 
     @cached_property
     def log(self) -> Interactions:
-        """Interactions of training users, half of whose slates are random."""
+        """What training users consumed, half of whose slates are random."""
         world = self.setting.world
         users = held_out_users(world, "train", min(self.log_users, len(world.split("train"))))
         tables = []
@@ -130,9 +130,9 @@ class Context:
                 part = collect(env, policy, some, LOG_LUCK + life)
                 lived = part.log.drop(columns="item").merge(part.users[["user", "profile"]], on="user")
                 lived["time"] += life * world.scenario.params.horizon_days
-                # The past is the same in all lives; and what was shown in vain, most rows by far, is kept of one.
-                new = (lived["session"] != PAST) & lived["consumed"]
-                tables.append(lived if life == 0 else lived[new])
+                # No rule's encoder learns from what was shown in vain, most rows by far; the past is the same in all lives.
+                new = lived["consumed"] & ((lived["session"] != PAST) | (life == 0))
+                tables.append(lived[new])
         return clean(pd.concat(tables, ignore_index=True), world.catalog.ids, item="item_id")
 
     def encoder(self, name: str) -> Encoder:

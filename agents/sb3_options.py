@@ -197,14 +197,20 @@ class ARSOptions(SB3Options):
 
     n_delta: int = 8
     """Pairs of trials of a round, to one side and to the other."""
-    n_top: int = 8
-    """Best pairs that lead on."""
+    n_top: int | None = None
+    """Best pairs that lead on; by default all."""
     users: int = 32
     """Users whose lives each trial plays, all trials with the same luck."""
     delta_std: float = 0.1
     """Standard deviation of the trials' weights."""
     step: float = 0.15
     """How far a round moves, in standard deviations of the trials' values."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not run."""
+        super().__post_init__()
+        if self.n_top is not None and self.n_top > self.n_delta:
+            raise ValueError(f"n_top = {self.n_top} is out of range; allowed: 1 to n_delta = {self.n_delta}")
 
 
 SB3_OPTIONS: dict[str, type[SB3Options]] = {

@@ -157,8 +157,9 @@ def space_of(config: RunConfig, lookahead: bool = True) -> Space:
     own = {name: where for name, where in SPACES.get(config.agent, {}).items() if name in has}
     if "learning_rate" in has:
         own = {"learning_rate": RATE, **own}
-    space: Space = {LOOKAHEAD: around(SHORTEST, LONGEST)} if lookahead else {}
-    if config.agent not in OWN:
+    searches = config.agent == "ars"  # which knows the month or the slate, nothing between, and steps of its own
+    space: Space = {LOOKAHEAD: around(SHORTEST, LONGEST)} if lookahead and not searches else {}
+    if config.agent not in OWN and not searches:
         space["learning_rate"] = RATE
     space |= {f"options.{name}": where for name, where in own.items()}
     # What it sets out from is always part of the space.

@@ -177,14 +177,19 @@ class RunConfig:
         if not self.action:
             object.__setattr__(self, "action", "items" if self.agent in OWN else ALGORITHMS[self.agent][1][0])
         if self.agent in OWN:
-            options_of(self.agent, self.options)
+            options = options_of(self.agent, self.options)
+            if getattr(options, "later", "") == "search" and options.search_after > self.steps:
+                raise ValueError(
+                    f"search_after = {options.search_after} is out of range; allowed: 0 to steps = {self.steps}, the "
+                    "slates that a run learns from before it searches"
+                )
             if self.action != "items" or self.fine_tune:
                 raise ValueError(f"{self.agent!r} chooses slates of items; leave out --action and --fine-tune")
         else:
             algorithm_named(self.agent, self.action)
             sb3_settings(self)
         check_scores(self.scores)
-        if self.fine_tune and draws_slates(self.agent, self.action):
+        if self.fine_tune and (self.agent == "ars" or draws_slates(self.agent, self.action)):
             raise ValueError(
                 f"fine_tune = True is not possible for {self.agent!r} with the action {self.action!r}; take another "
                 "action, or the agent 'ppo-stock'"

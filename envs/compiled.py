@@ -19,6 +19,7 @@ from numba.core import event
 SOURCES = (
     "arithmetic.py",
     "chance.py",
+    "compiled.py",
     "constants.py",
     "dynamics.py",
     "engine.py",

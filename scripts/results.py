@@ -3,7 +3,7 @@
     python scripts/results.py --name results --agents ppo slateq --seeds 5 --workers 2
 
 In each scenario the rules are tuned on validation users, and every agent is trained with γ as in `AGENTS` and with
-γ = 0, all else the same (but for the slates of a search, which γ = 0 has none of); all play the month of the same test
+γ = 0, all else the same; all play the month of the same test
 users with the same luck. The trained policies and tuned rules then play the shifted variant of the scenario, and one
 seed of each agent plays the control, where nothing shown now changes anything later. All seeds 0 are trained first, so
 that an interrupted study is balanced.
@@ -42,7 +42,7 @@ from longplay.scripts.results_tables import AWAY, HOME, World
 
 GIVEN = (
     "All learning agents read the scores of boosted trees and of ALS, fitted once on logs of training users beside "
-    "their own training slates; on weights PPO, A2C and RecurrentPPO begin as greedy on the first of them. "
+    "their own training slates; on weights PPO, A2C, RecurrentPPO and ARS begin as greedy on the first of them. "
 )
 
 

@@ -86,6 +86,7 @@ class Plan:
         changes["scores"] = tuple(str(run_name(self.name) / env / "scores" / score) for score in self.scores)
         if self.steps is not None:
             changes["steps"] = self.steps
+            options |= {"search_after": self.steps} if "search_after" in options else {}
         own = {"setting": setting, "seed": seed, "eval_users": self.eval_users, "options": options}
         return replace(preset, **{**own, **changes})
 
@@ -124,7 +125,8 @@ def learned(
         config, twin = runs[0].config, label + TWIN
         title = title_of(config, label)
         second = title_of(jobs[env, twin, 0].config, twin) if twin in labels else ""
-        contestants.append(Contestant(title, "learned", (), f"{config.steps:,} steps, {counted(len(runs))}", second))
+        steps = f"{config.steps:,} steps" + (" and a search" if config.options.get("later") == "search" else "")
+        contestants.append(Contestant(title, "learned", (), f"{steps}, {counted(len(runs))}", second))
         spent[title] = costs([run_name(run.name) for run in runs])
         if not label.endswith(TWIN):
             titles[label] = title
