@@ -130,7 +130,7 @@ class Context:
                 part = collect(env, policy, some, LOG_LUCK + life)
                 lived = part.log.drop(columns="item").merge(part.users[["user", "profile"]], on="user")
                 lived["time"] += life * world.scenario.params.horizon_days
-                # No rule's encoder learns from what was shown in vain, most rows by far; the past is the same in all lives.
+                # No rule's encoder learns from what was shown in vain, most rows by far. All lives have the same past.
                 new = lived["consumed"] & ((lived["session"] != PAST) | (life == 0))
                 tables.append(lived[new])
         return clean(pd.concat(tables, ignore_index=True), world.catalog.ids, item="item_id")

@@ -140,8 +140,8 @@ class RunConfig:
     setting: Setting = dataclasses.field(default_factory=Setting)
     """What is recommended to whom."""
     agent: str = "ppo"
-    """Of stable-baselines3 ppo, a2c, recurrent-ppo, sac, tqc, td3, ddpg, dqn, qr-dqn, or ppo-stock (PPO without the
-    policy of slates); or one of our own, such as slateq or pl-ppo."""
+    """Of stable-baselines3 ppo, a2c, recurrent-ppo, sac, tqc, td3, ddpg, dqn, qr-dqn, ars, or ppo-stock (PPO without
+    the policy of slates); or one of our own, such as slateq or pl-ppo."""
     action: str = ""
     """weights, query, presets or candidates; by default weights, or presets where the agent takes only those. Our own
     agents choose slates of items."""
@@ -150,7 +150,7 @@ class RunConfig:
     that scripts/encode.py fitted."""
     scores: tuple[str, ...] = ()
     """Folders of fitted encoders, rules or agents of ours whose scores are further features of candidates. With the
-    action weights, PPO and A2C set out from the first of them alone."""
+    action weights, PPO, A2C, RecurrentPPO and ARS set out from the first of them alone."""
     fine_tune: bool = False
     """Train the encoder's network along with the policy; for gru, lstm, transformer and attention."""
     gamma: float = 0.95
@@ -192,7 +192,7 @@ class RunConfig:
         if self.fine_tune and (self.agent == "ars" or draws_slates(self.agent, self.action)):
             raise ValueError(
                 f"fine_tune = True is not possible for {self.agent!r} with the action {self.action!r}; take another "
-                "action, or the agent 'ppo-stock'"
+                "action or agent, such as 'ppo-stock'"
             )
         if not (Path(self.state) / ENCODER_FILE).is_file():
             one_of("state", self.state, (*STATES, "a folder with a fitted encoder"))

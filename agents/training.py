@@ -41,7 +41,7 @@ def train(config: RunConfig, folder: Path, resume: bool, report: Report, seconds
     config
         The run.
     folder
-        Gets ``config.json``, ``policy.*``, ``curve.csv`` and, while the run is on, ``checkpoint.pt``.
+        Gets ``config.json``, ``policy.*``, ``curve.csv``, ``checkpoint.pt`` and, in the end, ``finished.json``.
     resume
         Continue from the checkpoint in `folder`.
     report
@@ -75,18 +75,9 @@ def train(config: RunConfig, folder: Path, resume: bool, report: Report, seconds
     if resume:
         keeper.restore(env)
     else:
-        (folder / CHECKPOINT).unlink(missing_ok=True)
+        keeper.course.begin()
         write_whole(folder / "config.json", config.to_json())
-        if isinstance(model.policy, SlatePolicy):
-            calibrate(model.policy, env, config.seed)
-        elif config.scores and config.action == "weights" and isinstance(model, OnPolicyAlgorithm):
-            # Rank by the first score at first: there is no need to find out again what was fitted.
-            with torch.no_grad():
-                cast(Any, model.policy).action_net.bias[len(FEATURES)] = FIRST
-        elif isinstance(model, LivesARS):
-            first = torch.zeros(env.action_space.shape or ())
-            first[len(FEATURES) if config.scores else 0] = FIRST
-            model.set_parameters({"policy": {"action_net.0.weight": first[:, None]}})
+        set_out(model, env, config)
         env.seed(training_luck(config.seed))
     left = config.steps - model.num_timesteps
     if left > 0:
@@ -95,6 +86,20 @@ def train(config: RunConfig, folder: Path, resume: bool, report: Report, seconds
         keeper.finish()
     env.close()
     return keeper.course.curve
+
+
+def set_out(model: Any, env: SlateVecEnv, config: RunConfig) -> None:
+    """What a policy shows at first, where that is not left to chance."""
+    score = len(FEATURES)  # the first of the scores: there is no need to find out again what was fitted
+    if isinstance(model.policy, SlatePolicy):
+        calibrate(model.policy, env, config.seed)
+    elif isinstance(model, LivesARS):
+        first = torch.zeros(env.action_space.shape or ())
+        first[score if config.scores else 0] = FIRST
+        model.set_parameters({"policy": {"action_net.0.weight": first[:, None]}})
+    elif config.scores and config.action == "weights" and isinstance(model, OnPolicyAlgorithm):
+        with torch.no_grad():
+            cast(Any, model.policy).action_net.bias[score] = FIRST
 
 
 class Keeper(BaseCallback):

@@ -9,7 +9,7 @@ action          space                     stable-baselines3 and sb3-contrib algo
 ``items``       MultiDiscrete([N+1] * K)  (too large to learn)
 ``candidates``  MultiDiscrete([M] * K)    PPO, A2C
 ``query``       Box(−1, 1, (E,))          PPO, A2C, RecurrentPPO, SAC, TQC, TD3, DDPG
-``weights``     Box(−1, 1, (10,))         PPO, A2C, RecurrentPPO, SAC, TQC, TD3, DDPG
+``weights``     Box(−1, 1, (10,))         PPO, A2C, RecurrentPPO, SAC, TQC, TD3, DDPG, ARS
 ``presets``     Discrete(16)              PPO, A2C, RecurrentPPO, DQN, QR-DQN
 ==============  ========================  =================================================
 """

@@ -7,7 +7,8 @@
 
 Defaults are those of the agent's preset, where it has one: settings that scripts/tune.py found. Flags override them.
 
-Writes runs/NAME: config.json, the best policy on the validation users (policy.safetensors), curve.csv, a checkpoint.
+Writes runs/NAME: config.json, the best policy on the validation users (policy.safetensors), curve.csv, a checkpoint,
+and in the end finished.json.
 """
 
 import argparse

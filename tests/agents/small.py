@@ -21,7 +21,7 @@ TINY = {
     "ppo-stock": PPO,
     "recurrent-ppo": PPO,
     "a2c": {"n_steps": 8},
-    "ars": {"n_delta": 2, "n_top": 2, "users": 4},
+    "ars": {"n_delta": 2, "n_top": 2, "users": 1},
     "off-policy": {"learning_starts": 64, "buffer_size": 400, "batch_size": 32, "gradient_steps": 1, "train_freq": 1},
 }
 

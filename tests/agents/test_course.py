@@ -49,8 +49,15 @@ class TestBetween:
         course = begin(1.0, 2.0, 3.0, every=100.0)
         course.between(0, [])
         course.between(10, [], due=True)
+        course.between(10, [], due=True)  # as a resumed run does
         course.between(20, [])
         assert list(course.curve["step"]) == [0.0, 10.0]
+
+    def test_an_earlier_run_is_forgotten(self, begin, tmp_path):
+        begin(1.0).finish(30, [])
+        begin().begin()
+        assert not (tmp_path / CHECKPOINT).exists()
+        assert not (tmp_path / FINISHED).exists()
 
     def test_rows_are_means_and_shares(self, begin):
         course = begin(7.0)

@@ -36,3 +36,10 @@ def test_it_is_kept_with_a_run_and_older_runs_still_load(tmp_path):
     assert content["setting"].pop("strength") == 1.5
     file.write_text(json.dumps(content))
     assert RunConfig.from_json(file) == RunConfig(Setting(), seed=3)
+
+
+def test_a_search_that_no_run_would_come_to_is_refused():
+    options = {"later": "search", "search_after": 300}
+    assert RunConfig(agent="slateq", steps=300, options=options).steps == 300
+    with pytest.raises(ValueError, match="search_after = 300 is out of range; allowed: 0 to steps = 299"):
+        RunConfig(agent="slateq", steps=299, options=options)

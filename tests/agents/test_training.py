@@ -26,6 +26,7 @@ ALGORITHMS = {  # by algorithm, the action
     "sac": "weights",
     "td3": "weights",
     "qr-dqn": "presets",
+    "ars": "weights",
 }
 CUTS = (  # where a run is interrupted: from which step on, at an evaluation or not, seconds between checkpoints
     (1, False, 0.0),  # at the start of the second rollout: the checkpoint is that of step 0

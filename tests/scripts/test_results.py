@@ -251,6 +251,8 @@ class TestPlan:
     def test_a_search_begins_after_the_steps_of_the_run(self):
         ahead = results_agents.Plan("x", ("Video",), ("slateq",), 1, None, 7, ()).config("Video", "slateq", 0)
         assert SlateQOptions(**ahead.options).search_after == ahead.steps
+        less = results_agents.Plan("x", ("Video",), ("slateq",), 1, 64, 7, ()).config("Video", "slateq", 0)
+        assert SlateQOptions(**less.options).search_after == less.steps == 64
 
     def test_every_agent_of_the_table_can_be_trained(self):
         plan = results_agents.Plan("x", ("Video",), tuple(results_agents.AGENTS), 1, None, 7, ())
