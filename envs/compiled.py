@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from numba import config, njit
+from numba import config, njit, types
 from numba.core import event
 
 SOURCES = (
@@ -77,6 +77,18 @@ def _guard(cache: Any, folder: Path) -> None:
         return call
 
     cache.load_overload, cache.save_overload = locked(cache.load_overload), locked(cache.save_overload)
+
+
+def _mangled(record: Any) -> tuple[str, tuple[int]]:
+    """What names a record type in the symbols of machine code: a digest of its layout.
+
+    Numba counts the types of a process instead. Code kept by one process and code of another one could then go by the
+    same name though their records differ, and where both are loaded one of them would be called in place of the other.
+    """
+    return type(record).__name__, (int(hashlib.sha256(record.name.encode()).hexdigest()[:12], 16),)
+
+
+types.Record.mangling_args = property(_mangled)
 
 
 class _Notice(event.Listener):  # type: ignore[misc]  # Numba ships no types that fit

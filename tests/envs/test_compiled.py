@@ -13,7 +13,7 @@ import pytest
 from numba import config, njit
 
 from longplay.envs import chance, compiled
-from longplay.tests.envs.kept_loops import keep_slowly, records, width
+from longplay.tests.envs.kept_loops import keep_in_turn, keep_slowly, records, width
 
 FOLDER = Path(compiled.__file__).parent
 
@@ -83,6 +83,15 @@ def test_processes_that_keep_loops_at_the_same_time_do_not_mix_them_up(tmp_path,
         again = compiled.loop(width)
         assert again(records(size)[0]) == size + 1
         assert sum(again.stats.cache_hits.values()) == 1
+
+
+@pytest.mark.parametrize("size", [3, 7])
+def test_kept_loops_are_not_taken_for_those_of_other_records(tmp_path, monkeypatch, size):
+    """Numba alone gives the first records of all processes one name, and may run code for 50 on a record of 3."""
+    monkeypatch.setenv("LONGPLAY_CACHE", str(tmp_path))
+    for sizes in ([size], [50, size]):
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            assert pool.submit(keep_in_turn, sizes).result() == [size + 1 for size in sizes]
 
 
 def fallen_back(function):
