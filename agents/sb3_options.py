@@ -44,7 +44,7 @@ RANGES = (
     ("n_top", 1, 10**4),
     ("users", 1, 10**6),
     ("delta_std", 1e-6, 1.0),
-    ("step", 1e-6, 10.0),
+    ("learning_rate", 1e-8, 10.0),
 )
 
 
@@ -193,7 +193,7 @@ class QRDQNOptions(DQNOptions):
 
 @dataclass(frozen=True)
 class ARSOptions(SB3Options):
-    """Of ARS, whose learning rate is `step`, not the run's."""
+    """Of ARS, which has a learning rate of its own, not the run's."""
 
     n_delta: int = 8
     """Pairs of trials of a round, to one side and to the other."""
@@ -203,7 +203,7 @@ class ARSOptions(SB3Options):
     """Users whose lives each trial plays, all trials with the same luck."""
     delta_std: float = 0.1
     """Standard deviation of the trials' weights."""
-    step: float = 0.15
+    learning_rate: float = 0.15
     """How far a round moves, in standard deviations of the trials' values."""
 
     def __post_init__(self) -> None:
@@ -250,6 +250,5 @@ def sb3_settings(config: RunConfig) -> dict[str, Any]:
         if name in options and options[name] is None:
             options[name] = each * config.num_envs
     policy = {name: options.pop(name) for name in POLICY if name in options}
-    rate = options.pop("step", config.learning_rate)
-    common = {"gamma": config.gamma, "seed": config.seed, "learning_rate": rate}
+    common = {"gamma": config.gamma, "seed": config.seed, "learning_rate": config.learning_rate}
     return common | options | ({"policy_kwargs": policy} if policy else {})

@@ -95,7 +95,7 @@ SPACES: dict[str, Space] = {
         "n_delta": one(4, 8, 16),
         "users": one(32, 64, 128),
         "delta_std": around(0.02, 0.3),
-        "step": around(0.02, 0.5),
+        "learning_rate": around(0.02, 0.5),
     },
     "wolpertinger": {
         "learning_rate": RATE,

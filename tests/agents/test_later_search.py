@@ -98,7 +98,7 @@ def test_the_twin_searches_for_what_a_slate_pays(begin):
 
 def test_looking_ahead_pays_where_trust_decides(begin, strong):
     learner = until(begin(), OPTIONS.search_after)
-    evaluator = Evaluator(strong.world, strong.item_vectors, held_out_users(strong.world, "test", 60), 9)
+    evaluator = Evaluator(strong.world, strong.item_vectors, held_out_users(strong.world, "train", 300), 9)
     now = evaluator.play(learner.agent)["minutes"]
     logs = [learner.iterate() for _ in range(OPTIONS.search_rounds)]
     assert all(log["best_trial"] >= log["trial_value"] for log in logs)

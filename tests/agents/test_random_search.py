@@ -11,7 +11,7 @@ from longplay.agents.sb3 import SlateVecEnv, agent_of, policy_for
 from longplay.agents.setup import RunConfig, states_of, training_env
 from longplay.agents.training import VALIDATION_LUCK, train
 
-OPTIONS = {"n_delta": 6, "n_top": 3, "users": 16, "delta_std": 0.2, "step": 0.3}
+OPTIONS = {"n_delta": 6, "n_top": 3, "users": 16, "delta_std": 0.2, "learning_rate": 0.3}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_a_run_sets_out_from_similarity(setting, tmp_path):
     assert len(curve) == 2
 
 
-@pytest.mark.parametrize("changes", [{"n_delta": 1}, {"n_top": 9}, {"users": 0}, {"delta_std": 0.0}, {"step": 0.0}])
+@pytest.mark.parametrize("changes", [{"n_delta": 1}, {"n_top": 9}, {"users": 0}, {"delta_std": 0.0}, {"learning_rate": 0.0}])
 def test_options_out_of_range_are_refused(setting, changes):
     with pytest.raises(ValueError, match=rf"{next(iter(changes))} = .* is out of range"):
         RunConfig(setting=setting, agent="ars", options=changes)

@@ -161,7 +161,7 @@ class TestOptions:
     def test_algorithms_take_all_their_options(self, agent, action):
         """Each option is a parameter of the algorithm's constructor, or of its policy's."""
         algorithm = ALGORITHMS[agent][0]
-        taken = set(inspect.signature(algorithm.__init__).parameters)
+        taken = {name for kind in algorithm.__mro__ for name in inspect.signature(kind.__init__).parameters}
         policies = {
             name
             for policy in algorithm.policy_aliases.values()
