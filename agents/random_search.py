@@ -53,6 +53,8 @@ class LivesARS(ARS):
         Whom each trial plays.
     """
 
+    weights: Any  # of which sb3-contrib only says that there are none at first
+
     def __init__(self, policy: Any, env: Any, *, gamma: float = 1.0, users: int = 64, **settings: Any) -> None:
         self.gamma, self.users = gamma, users
         self._trials: Trials | None = None

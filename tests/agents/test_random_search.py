@@ -80,7 +80,10 @@ def test_a_run_sets_out_from_similarity(setting, tmp_path):
     assert len(curve) == 2
 
 
-@pytest.mark.parametrize("changes", [{"n_delta": 1}, {"n_top": 9}, {"users": 0}, {"delta_std": 0.0}, {"learning_rate": 0.0}])
+WRONG = {"n_delta": 1, "n_top": 9, "users": 0, "delta_std": 0.0, "learning_rate": 0.0}
+
+
+@pytest.mark.parametrize("changes", [{name: value} for name, value in WRONG.items()])
 def test_options_out_of_range_are_refused(setting, changes):
     with pytest.raises(ValueError, match=rf"{next(iter(changes))} = .* is out of range"):
         RunConfig(setting=setting, agent="ars", options=changes)
