@@ -57,7 +57,8 @@ def loop(function: Callable[..., Any]) -> Any:
         made = njit(nogil=True, cache=True)(function)
     finally:
         config.CACHE_DIR = before
-    _guard(made._cache, folder)
+    if not config.DISABLE_JIT:  # otherwise it is the plain function
+        _guard(made._cache, folder)
     return made
 
 

@@ -50,7 +50,7 @@ class Arguments:
     """How many items to recommend; none that the history holds."""
     log: str | None = None
     """Folder below runs/ that scripts/collect.py wrote; by default the user is played."""
-    policy: str = "candidates"
+    policy: str = "random-candidates"
     """Who chooses the slates of a user who is played; see scripts/collect.py."""
     slates: int = 40
     """At most so many slates are played."""

@@ -59,7 +59,8 @@ class TestTrain:
     def test_run_is_written(self, trained):
         folder, _ = trained
         names = {path.name for path in folder.iterdir()}
-        assert names == {"checkpoint.pt", "config.json", "curve.csv", "policy.json", "policy.safetensors", "wandb"}
+        policy, course = {"policy.json", "policy.safetensors"}, {"checkpoint.pt", "curve.csv", "finished.json"}
+        assert names == {"config.json", "wandb"} | policy | course
         config = RunConfig.from_json(folder / "config.json")
         assert config.setting == Setting(catalog="items.csv", scenario="small.toml")
         assert (config.steps, config.num_envs, config.evals) == (2048, 64, 2)

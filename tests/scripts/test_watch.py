@@ -107,7 +107,7 @@ class TestPolicies:
         [
             ("similarity", "greedy similarity"),
             ("static-cap", "static cap"),
-            ("als", "als"),
+            ("als", "matrix factorisation"),
             ("personal-lints", "personal LinTS"),
             ("taste", "taste oracle"),
         ],
@@ -201,8 +201,6 @@ class TestMp4:
         ("--frames 1", "frames = 1 is out of range; allowed: 2 to 2000"),
         ("--fps 0", "fps = 0 is out of range; allowed: 0.1 to 60"),
         ("--width 100", "width = 100 is out of range; allowed: 320 to 3840"),
-        ("--cap 0", "cap = 0 is out of range; allowed: 1 to 1000"),
-        ("--trade-off 2", "trade_off = 2 is out of range; allowed: 0 to 1"),
         ("--luck -1", "luck = -1 is out of range; allowed: 0 to"),
         ("--polcy random", "--policy"),
         ("--catalog missing.csv", "missing.csv: no such file"),
