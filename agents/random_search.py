@@ -77,8 +77,8 @@ class LivesARS(ARS):
         if self._trials is None:
             self._trials = Trials(mapped.env, self.pop_size, self.users, self.gamma, int(self.seed or 0))
         actions = np.repeat(candidate_weights.numpy(), self.users, axis=0)
-        act = lambda seen, which: mapped.map(seen, actions[which])  # noqa: E731
-        values, shown = self._trials.play(self._n_updates, act)
+        number = self._n_updates
+        values, shown = self._trials.play(number, lambda seen, which: mapped.map(seen, actions[which]))
         self.num_timesteps += shown
         callback.on_rollout_end()
         return torch.as_tensor(values, dtype=torch.float32)
