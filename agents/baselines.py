@@ -9,7 +9,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..encoders.base import Encoder
 from ..envs.engine import Observation
 from ..envs.pooling import padded_vectors, pool_history
 from ..envs.scoring import Scorer
@@ -125,21 +124,3 @@ def _products(pooled: np.ndarray, vectors: np.ndarray, candidates: np.ndarray, o
             for e in range(len(vector)):
                 total += pooled[b, e] * vector[e]
             out[b, m] = total
-
-
-@dataclass
-class GreedyEncoder:
-    """The candidates that go best with the history by an encoder's scores, at most `cap` per main topic (0: no cap)."""
-
-    scorer: Scorer
-    encoder: Encoder
-    name: str
-    cap: int = 0
-    privileged: bool = False
-
-    def act(self, observation: Observation) -> NDArray[np.int64]:
-        """Score by the encoder."""
-        scores = self.encoder.score(observation)
-        scores[:, 0] = scores[:, 1:].min(axis=1)  # where there are too few candidates
-        candidates = observation["candidates"].astype(np.int64)
-        return ranked(self.scorer, observation, np.take_along_axis(scores, candidates, axis=1), self.cap)

@@ -82,7 +82,7 @@ def _mmr(
 
 @dataclass
 class StaticCap:
-    """At most `cap` items per main topic in a slate, best first by a scoring rule."""
+    """At most `cap` items per main topic in a slate (0: any), best first by a scoring rule."""
 
     scorer: Scorer
     score: Score

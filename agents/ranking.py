@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..encoders.base import Encoder
 from ..envs.engine import Observation
 from ..envs.scoring import FEATURES, Scorer
 
@@ -27,6 +28,23 @@ def column(scorer: Scorer, observation: Observation, feature: str) -> NDArray[np
 def similarity_score(scorer: Scorer) -> Score:
     """The score of greedy similarity."""
     return lambda observation: column(scorer, observation, "similarity")
+
+
+def encoder_score(encoder: Encoder) -> Score:
+    """How well each candidate goes with the history by a fitted encoder."""
+    by_product = type(encoder).score is Encoder.score
+    vectors = encoder.item_vectors if by_product else np.zeros((0, 0), np.float32)
+
+    def score(observation: Observation) -> NDArray[np.float32]:
+        ids = observation["candidates"].astype(np.int64)
+        if by_product:
+            # User by user: a batched product would sum in another order for another batch.
+            users = encoder.encode(observation)
+            return np.stack([vectors[row] @ user for row, user in zip(ids, users, strict=True)])
+        scores = np.take_along_axis(encoder.score(observation), ids, axis=1)
+        return np.where(ids > 0, scores, 0.0).astype(np.float32)
+
+    return score
 
 
 def standardised(scores: NDArray[np.floating], observation: Observation) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from ..encoders.splits import hold_back
 from ..envs.scoring import Scorer
 from .bandits import WARM_UP, BanditOptions, LinearBandit, PersonalBandit
 from .base import Agent
-from .baselines import GreedyEncoder, GreedySimilarity, Popularity, RandomCandidates, RandomSlate, Softmax
+from .baselines import GreedySimilarity, Popularity, RandomCandidates, RandomSlate, Softmax
 from .collect import PAST, collect, make_env
 from .diversity import DPP, MMR, RoundRobin, StaticCap
 from .evaluate import held_out_users
@@ -26,7 +26,7 @@ from .exploring import Exploring
 from .fatigue import FatigueAware
 from .linear_oracle import LinearOracle
 from .predicted import LOGGED_STEPS, PredictedMinutes, fit_minutes
-from .ranking import Score, similarity_score
+from .ranking import Score, encoder_score, similarity_score
 from .references import MyopicOracle, TasteOracle
 from .rule_options import (
     MINUTES,
@@ -200,7 +200,7 @@ class Rule:
 
 def _encoder_rule(name: str, title: str, about: str) -> Rule:
     def build(context: Context, options: EncoderOptions) -> Agent:
-        return GreedyEncoder(context.scorer, context.encoder(name), title, options.cap)
+        return StaticCap(context.scorer, encoder_score(context.encoder(name)), options.cap, title)
 
     return Rule(title, about, build, EncoderOptions, "at most {cap} per topic (0: any)", name)
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoders.base import ENCODER_FILE, Encoder
+from ..encoders.base import ENCODER_FILE
 from ..encoders.registry import load_encoder
 from ..envs.engine import Observation
 from ..envs.scoring import WEIGHTS, Score
 from .learner import WEIGHTS_FILE, SlateAgent
 from .predicted import Trees, predicted_minutes
+from .ranking import encoder_score
 
 if TYPE_CHECKING:
     from .setup import Setting
@@ -42,23 +43,6 @@ class Fitted:
     def __call__(self, observation: Observation, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """The score (B, M)."""
         return self.score(observation, features)
-
-
-def encoder_score(encoder: Encoder) -> Score:
-    """How well each candidate goes with the history by a fitted encoder."""
-    by_product = type(encoder).score is Encoder.score
-    vectors = encoder.item_vectors if by_product else np.zeros((0, 0), np.float32)
-
-    def score(observation: Observation, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        ids = observation["candidates"].astype(np.int64)
-        if by_product:
-            # User by user: a batched product would sum in another order for another batch.
-            users = encoder.encode(observation)
-            return np.stack([vectors[row] @ user for row, user in zip(ids, users, strict=True)])
-        scores = np.take_along_axis(encoder.score(observation), ids, axis=1)
-        return np.where(ids > 0, scores, 0.0).astype(np.float32)
-
-    return score
 
 
 def minutes_score(trees: Trees) -> Score:
@@ -104,7 +88,8 @@ def load_scores(folders: Sequence[str], setting: "Setting") -> Mapping[str, Fitt
         else:
             where = folder if (folder / ENCODER_FILE).is_file() else folder / ENCODER
             encoder = load_encoder(where, setting.items)
-            found[folder.name] = Fitted(encoder_score(encoder), encoder.identity)
+            score = encoder_score(encoder)
+            found[folder.name] = Fitted(lambda observation, features, score=score: score(observation), encoder.identity)
     return found
 
 

@@ -23,10 +23,11 @@ from typing import Any
 import pandas as pd
 from rich.progress import BarColumn, Progress, TextColumn
 
-from longplay.agents.baselines import GreedyEncoder, GreedySimilarity
+from longplay.agents.baselines import GreedySimilarity, StaticCap
 from longplay.agents.compare import Contestant, play
 from longplay.agents.evaluate import held_out_users
 from longplay.agents.names import one_of
+from longplay.agents.ranking import encoder_score
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.agents.tracking import MODES, Tracker
 from longplay.encoders.registry import ENCODERS
@@ -179,8 +180,8 @@ def engage(args: Arguments, folder: Path, setting: Setting, place: Place) -> pd.
     contestants = [Contestant("greedy similarity", "rule", [GreedySimilarity(scorer)])]
     for (name, tuned), jobs in runs.items():
         if not tuned:
-            encoders = [setting.state_encoder(job.config.state).encoder for job in jobs]
-            contestants.append(Contestant(name, "greedy", [GreedyEncoder(scorer, own, name) for own in encoders]))
+            scores = [encoder_score(setting.state_encoder(job.config.state).encoder) for job in jobs]
+            contestants.append(Contestant(name, "greedy", [StaticCap(scorer, score, 0, name) for score in scores]))
         learned = [load_agent(run_name(job.name), job.config, setting) for job in jobs]
         contestants.append(Contestant(f"{name}, fine-tuned" if tuned else name, "PPO", learned))
     with Progress(TextColumn("playing {task.description}"), BarColumn(), console=console) as progress:

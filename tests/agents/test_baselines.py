@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from longplay.agents.baselines import (
-    GreedyEncoder,
     GreedySimilarity,
     Popularity,
     RandomCandidates,
@@ -12,6 +11,7 @@ from longplay.agents.baselines import (
     Softmax,
     StaticCap,
 )
+from longplay.agents.ranking import encoder_score
 from longplay.encoders import Items, PooledHistory
 from longplay.envs.pooling import pool_history
 from longplay.tests.agents.rankings import SLOTS, cosines, greedy, usable
@@ -55,7 +55,7 @@ class TestGreedySimilarityContract(AgentContract):
         return GreedySimilarity(scorer)
 
 
-class TestGreedyEncoderContract(AgentContract):
+class TestEncoderScoreContract(AgentContract):
     @pytest.fixture
     def encoder(self, scorer):
         vectors = scorer.vectors[1:]
@@ -63,13 +63,13 @@ class TestGreedyEncoderContract(AgentContract):
 
     @pytest.fixture
     def subject(self, scorer, encoder):
-        return GreedyEncoder(scorer, encoder, "pooled")
+        return StaticCap(scorer, encoder_score(encoder), 0, "pooled")
 
     def test_scores_of_the_pooled_history_make_greedy_similarity(self, subject, scorer, observation):
         np.testing.assert_array_equal(subject.act(observation), GreedySimilarity(scorer).act(observation))
 
     def test_a_cap_on_it_is_the_static_cap_on_similarity(self, scorer, encoder, observation):
-        capped = GreedyEncoder(scorer, encoder, "pooled", cap=1).act(observation)
+        capped = StaticCap(scorer, encoder_score(encoder), 1).act(observation)
         expected = StaticCap(scorer, lambda observation: cosines(scorer, observation), 1).act(observation)
         np.testing.assert_array_equal(capped, expected)
 

@@ -11,7 +11,8 @@ from gymnasium.vector import AutoresetMode
 from longplay.agents import tuning
 from longplay.agents.own import build
 from longplay.agents.predicted import fit_minutes
-from longplay.agents.scores import TREES, check_scores, encoder_score, load_scores
+from longplay.agents.ranking import encoder_score
+from longplay.agents.scores import TREES, check_scores, load_scores
 from longplay.agents.setup import RunConfig, load_agent
 from longplay.agents.training import train
 from longplay.encoders.registry import ENCODERS
@@ -42,7 +43,7 @@ def folders(setting, tmp_path_factory):
 def test_an_encoders_score_is_its_own_for_the_candidates(setting, observation):
     for name in ("pooled", "mean"):
         encoder = ENCODERS[name].make(setting.items)
-        found = encoder_score(encoder)(observation, np.zeros((0,), np.float32))
+        found = encoder_score(encoder)(observation)
         ids = observation["candidates"].astype(int)
         expected = np.take_along_axis(encoder.score(observation), ids, axis=1)
         np.testing.assert_allclose(found[ids > 0], expected[ids > 0], rtol=1e-5, atol=1e-6)
