@@ -14,8 +14,8 @@ from longplay.agents.baselines import (
 from longplay.agents.ranking import encoder_score
 from longplay.encoders import Items, PooledHistory
 from longplay.envs.pooling import pool_history
+from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.rankings import SLOTS, cosines, greedy, usable
-from longplay.tests.contracts import AgentContract
 
 
 @pytest.fixture

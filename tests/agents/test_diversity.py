@@ -8,8 +8,8 @@ import pytest
 from longplay.agents.baselines import GreedySimilarity
 from longplay.agents.diversity import DPP, MMR, RoundRobin, StaticCap, topic_weights
 from longplay.agents.ranking import similarity_score, standardised
+from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.rankings import SLOTS, cosines, greedy, usable
-from longplay.tests.contracts import AgentContract
 
 
 @pytest.fixture

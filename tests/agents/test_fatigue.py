@@ -7,8 +7,8 @@ import pytest
 
 from longplay.agents.fatigue import FatigueAware
 from longplay.agents.ranking import similarity_score, standardised
+from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.rankings import SLOTS, greedy, usable
-from longplay.tests.contracts import AgentContract
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from longplay.agents.linear_oracle import FEATURES, LinearOracle, trial_minutes
 from longplay.agents.lives import lives_env
 from longplay.agents.references import MyopicOracle
 from longplay.envs.world import build_world
+from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.small import phases
-from longplay.tests.contracts import AgentContract
 from longplay.tests.envs.worlds import small
 
 # Trust decides who stays and substance makes trust, so what pays now and what keeps are far apart.

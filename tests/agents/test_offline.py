@@ -27,7 +27,7 @@ from longplay.agents.offline import (
 from longplay.agents.offline_data import Transitions, log_lives, read_log, write_log
 from longplay.agents.propensities import PlackettLuce, columns_of, weighted_scores
 from longplay.agents.slateq_losses import slate_value
-from longplay.tests.contracts import AgentContract
+from longplay.tests.agents.contracts import AgentContract
 
 TINY = {"batch": 64, "hidden": 16, "match": 2, "learning_rate": 5e-3, "updates": 300}
 

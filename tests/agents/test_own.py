@@ -15,7 +15,7 @@ from longplay.agents.setup import RunConfig, load_agent
 from longplay.agents.training import VALIDATION_LUCK, train
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.agents.test_training import another_process, checkpoint, interrupting, quiet
-from longplay.tests.contracts import assert_same
+from longplay.tests.same import assert_same
 
 OPTIONS = {
     "slateq": {"segment": 16, "epochs": 1, "batch": 32, "hidden": 16, "match": 4},

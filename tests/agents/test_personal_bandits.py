@@ -9,7 +9,8 @@ from gymnasium.vector import AutoresetMode
 from longplay.agents.bandit_models import Posterior
 from longplay.agents.bandits import WARM_UP, BanditOptions, LinearBandit, PersonalBandit
 from longplay.agents.base import Following, Remembering
-from longplay.tests.contracts import AgentContract, assert_same
+from longplay.tests.agents.contracts import AgentContract
+from longplay.tests.same import assert_same
 
 SLOTS = 10
 UCB = BanditOptions()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents import catalog_policy, pl_ppo
+from longplay.agents import pl_ppo
 from longplay.agents.catalog_policy import CatalogInputs, CatalogOptions, CatalogPPO
 from longplay.agents.gae import gae
 from longplay.agents.inputs import SlateInputs
@@ -18,9 +18,9 @@ from longplay.agents.players import Players
 from longplay.agents.rollouts import collect
 from longplay.envs.make import make_world
 from longplay.envs.scoring import Scorer
-from longplay.tests.agents.small import copied, make_setting, same_weights
+from longplay.tests.agents.contracts import AgentContract, LearnerContract
+from longplay.tests.agents.small import make_setting
 from longplay.tests.agents.worlds_small import Alternate, Identity, Trust, tiny_env, tiny_minutes
-from longplay.tests.contracts import AgentContract
 
 SMALL = PPOOptions(rollout=16, minibatch=256, learning_rate=5e-3, hidden=16, match=2, auxiliary=0)
 
@@ -120,25 +120,13 @@ def learned(real):
     return learner
 
 
-class TestTraining:
-    def test_the_same_seed_gives_the_same_weights(self, real, learned):
-        again = real()
-        while again.steps < 2000:
-            again.iterate()
-        same_weights(learned, again)
-        other = real(seed=1)
-        assert not torch.equal(*(next(iter(made.network.parameters())) for made in (learned, other)))
-
-    @pytest.mark.parametrize(("gamma", "auxiliary", "by_time"), [(0.0, 1, False), (0.9, 0, True)])
-    def test_it_resumes_to_the_bit(self, real, gamma, auxiliary, by_time):
-        changes = {"auxiliary": auxiliary, "by_time": by_time}
-        learner, other = real(gamma, **changes), real(gamma, seed=7, **changes)
-        learner.iterate()
-        other.restore(copied(learner.capture()))
-        for _ in range(2):
-            assert learner.iterate() == other.iterate()
-        assert other.steps == learner.steps == 3 * 8 * 32
-        same_weights(learner, other)
+class TestTraining(LearnerContract):
+    @pytest.fixture(
+        params=[{"gamma": 0.0, "auxiliary": 1, "by_time": False}, {"gamma": 0.9, "auxiliary": 0, "by_time": True}],
+        ids=str,
+    )
+    def changes(self, request):
+        return request.param
 
     def test_every_weight_is_learned(self, real):
         learner = real(target_kl=0.0)
@@ -149,14 +137,6 @@ class TestTraining:
         for name, value in learner.network.named_parameters():
             assert torch.isfinite(value).all(), name
             assert not torch.equal(value, before[name]), name
-
-    def test_saved_weights_act_alike(self, learned, real, tmp_path, states):
-        learned.agent.save(tmp_path, {"label": "PL-PPO"})
-        make_agent = (catalog_policy if real.catalogue else pl_ppo).make_agent
-        inputs = learned.players.inputs
-        other = make_agent(inputs, inputs.scorer.vectors, 10, learned.options, 0.9, "PL-PPO")
-        other.load(tmp_path)
-        np.testing.assert_array_equal(other.act(states[0]), learned.agent.act(states[0]))
 
     def test_an_update_stops_where_the_policy_has_moved_far(self, real):
         """No step is made after the first slates, whose divergence is that of rounding."""

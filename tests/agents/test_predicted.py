@@ -7,8 +7,8 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from longplay.agents.predicted import INPUTS, PredictedMinutes, Trees, fit_minutes, logged_minutes
 from longplay.envs.scoring import FEATURES
+from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.rankings import SLOTS, greedy
-from longplay.tests.contracts import AgentContract
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from longplay.envs.engine import Engine
 from longplay.envs.scoring import Scorer
 from longplay.envs.world import build_world
 from longplay.tests.agents.brute import all_slates, perturbed, unique, value
+from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.small import phases
-from longplay.tests.contracts import AgentContract
 from longplay.tests.envs.worlds import make_catalog, small
 
 SLOTS, COUNT = 3, 6

@@ -10,13 +10,13 @@ from gymnasium.vector import AutoresetMode
 from longplay.agents.inputs import SlateInputs
 from longplay.agents.planner import TinyPlanner
 from longplay.agents.players import Players
-from longplay.agents.reinforce import ReinforceOptions, TopKReinforce, credit_of, drawn_once, make_agent
+from longplay.agents.reinforce import ReinforceOptions, TopKReinforce, credit_of, drawn_once
 from longplay.envs.make import make_world
 from longplay.envs.scoring import Scorer
+from longplay.tests.agents.contracts import AgentContract, LearnerContract
 from longplay.tests.agents.small import make_setting
-from longplay.tests.agents.test_pl_ppo import copied, same_weights, shown
+from longplay.tests.agents.test_pl_ppo import shown
 from longplay.tests.agents.worlds_small import Alternate, Identity, Trust, tiny_env, tiny_minutes
-from longplay.tests.contracts import AgentContract
 
 SMALL = ReinforceOptions(rollout=8, memory=2, minibatch=256, learning_rate=5e-3, hidden=16, match=2)
 
@@ -121,24 +121,7 @@ def learned(real):
     return learner
 
 
-class TestTraining:
-    def test_the_same_seed_gives_the_same_weights(self, real, learned):
-        again = real()
-        while again.steps < 2000:
-            again.iterate()
-        same_weights(learned, again)
-
-    @pytest.mark.parametrize("gamma", [0.0, 0.9])
-    def test_it_resumes_to_the_bit(self, real, gamma):
-        learner, other = real(gamma), real(gamma, seed=7)
-        for _ in range(2):
-            learner.iterate()
-        other.restore(copied(learner.capture()))
-        for _ in range(2):
-            assert learner.iterate() == other.iterate()
-        assert other.steps == learner.steps == 4 * 8 * 32
-        same_weights(learner, other)
-
+class TestTraining(LearnerContract):
     @pytest.mark.parametrize("memory", [1, 3])
     def test_it_learns_from_the_latest_rollouts(self, real, memory):
         learner = real(memory=memory)
@@ -161,13 +144,6 @@ class TestTraining:
         learner.network.zero_grad()
         learner.losses({key: value[:64] for key, value in learner.replay.items()})["behaviour"].backward()
         assert all(p.grad is None or not p.grad.any() for p in learner.network.parameters())
-
-    def test_saved_weights_act_alike(self, learned, tmp_path, states):
-        learned.agent.save(tmp_path, {"label": "REINFORCE"})
-        inputs = learned.players.inputs
-        other = make_agent(inputs, inputs.scorer.vectors, 10, learned.options, 0.9, "REINFORCE")
-        other.load(tmp_path)
-        np.testing.assert_array_equal(other.act(states[0]), learned.agent.act(states[0]))
 
 
 @pytest.mark.parametrize("changes", [{"memory": 0}, {"cap": 0.0}, {"rollout": 0}])

@@ -19,9 +19,9 @@ from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world
 from longplay.envs.records import ACTIVE
 from longplay.envs.world import build_world
+from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.small import unit_vectors
 from longplay.tests.agents.test_linear_oracle import STRONG, with_weights
-from longplay.tests.contracts import AgentContract
 from longplay.tests.envs.worlds import small
 
 NOW = 9  # luck of the lives that are played

@@ -21,7 +21,7 @@ from longplay.agents.rule_options import (
 from longplay.agents.rules import QUICK, REFERENCES, RULES, Context
 from longplay.encoders.registry import ENCODERS
 from longplay.encoders.splits import hold_back
-from longplay.tests.contracts import AgentContract
+from longplay.tests.agents.contracts import AgentContract
 
 BANDITS = ("linucb", "lints", "personal-linucb", "personal-lints")
 WIDE = {"static-cap": {"cap": 8}}  # so that candidates never run out under it

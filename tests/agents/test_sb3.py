@@ -24,8 +24,8 @@ from longplay.agents.sb3 import (
 )
 from longplay.agents.setup import load_agent, states_of, training_env
 from longplay.envs.files import write_whole
+from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.small import tiny_run
-from longplay.tests.contracts import AgentContract
 
 PAIRS = [(name, action) for name, (_, actions) in ALGORITHMS.items() for action in actions]
 

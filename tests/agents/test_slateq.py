@@ -13,9 +13,9 @@ from longplay.agents.players import Players
 from longplay.agents.slateq import SlateQ, SlateQOptions, make_agent
 from longplay.envs.make import make_world
 from longplay.envs.scoring import Scorer
-from longplay.tests.agents.small import copied, make_setting, same_weights
+from longplay.tests.agents.contracts import AgentContract, LearnerContract
+from longplay.tests.agents.small import make_setting
 from longplay.tests.agents.worlds_small import Alternate, Identity, Trust, tiny_env, tiny_minutes
-from longplay.tests.contracts import AgentContract
 
 SMALL = SlateQOptions(
     mix=0.9,
@@ -117,36 +117,10 @@ def learned(real):
     return learner
 
 
-class TestTraining:
-    def test_the_same_seed_gives_the_same_weights(self, real, learned):
-        again = real(gamma=0.9)
-        while again.steps < 2000:
-            again.iterate()
-        same_weights(learned, again)
-        first = next(iter(learned.agent.network.parameters()))
-        assert not torch.equal(first, next(iter(real(gamma=0.9, seed=1).agent.network.parameters())))
-
-    @pytest.mark.parametrize("gamma", [0.0, 0.9])
-    def test_it_resumes_to_the_bit(self, real, gamma):
-        learner = real(gamma, priority=0.5)
-        for _ in range(3):
-            learner.iterate()
-        content = copied(learner.capture())
-        other = real(gamma, seed=7, priority=0.5)
-        other.restore(content)
-        for _ in range(2):
-            assert learner.iterate() == other.iterate()
-        assert other.steps == learner.steps
-        same_weights(learner, other)
-
-    def test_twins_begin_alike(self, real):
-        """The γ = 0 twin differs in the future alone."""
-        one, other = real(gamma=0.9), real(gamma=0.0)
-        for a, b in zip(one.agent.network.parameters(), other.agent.network.parameters(), strict=True):
-            assert torch.equal(a, b)
-        log = other.iterate()
-        assert "future_loss" not in log
-        assert np.isfinite(list(log.values())).all()
+class TestTraining(LearnerContract):
+    @pytest.fixture(params=[{"gamma": 0.0, "priority": 0.5}, {"gamma": 0.9, "priority": 0.5}], ids=str)
+    def changes(self, request):
+        return request.param
 
     @pytest.mark.parametrize("later", ["regression", "search", "network"])
     def test_without_discount_there_is_no_future(self, real, later):
@@ -183,13 +157,6 @@ class TestTraining:
         for name, value in learner.agent.network.named_parameters():
             assert torch.isfinite(value).all(), name
             assert not torch.equal(value, before[name]), name
-
-    def test_saved_weights_act_alike(self, learned, tmp_path, states):
-        learned.agent.save(tmp_path, {"label": "SlateQ"})
-        inputs = learned.players.inputs
-        other = make_agent(inputs, inputs.scorer.vectors, 10, learned.options, 0.9, "SlateQ")
-        other.load(tmp_path)
-        np.testing.assert_array_equal(other.act(states[0]), learned.agent.act(states[0]))
 
 
 class TestContract(AgentContract):

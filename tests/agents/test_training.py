@@ -17,7 +17,7 @@ from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.setup import load_agent
 from longplay.agents.training import VALIDATION_LUCK, train
 from longplay.tests.agents.small import tiny_run
-from longplay.tests.contracts import assert_same
+from longplay.tests.same import assert_same
 
 ALGORITHMS = {  # by algorithm, the action
     "ppo": "weights",

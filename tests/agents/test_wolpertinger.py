@@ -16,9 +16,8 @@ from longplay.agents.wolpertinger import Wolpertinger
 from longplay.agents.wolpertinger_agent import WolpertingerOptions, make_agent
 from longplay.agents.wolpertinger_losses import LATE, REAL, future_target, nearest, tether, value_alone
 from longplay.agents.wolpertinger_network import ItemSpace, principal_components
-from longplay.tests.agents.small import copied, same_weights
+from longplay.tests.agents.contracts import AgentContract, LearnerContract
 from longplay.tests.agents.worlds_small import Alternate, Identity, Trust
-from longplay.tests.contracts import AgentContract
 
 SMALL = WolpertingerOptions(
     neighbours=1,
@@ -265,36 +264,16 @@ def learned(real):
     return learner
 
 
-class TestTraining:
-    def test_the_same_seed_gives_the_same_weights(self, real, learned):
-        again = real()
-        while again.steps < 2000:
-            again.iterate()
-        same_weights(learned, again)
-        first = next(iter(learned.agent.network.parameters()))
-        assert not torch.equal(first, next(iter(real(seed=1).agent.network.parameters())))
+class TestTraining(LearnerContract):
+    @pytest.fixture(
+        params=[{"gamma": 0.0, "twins": False, "delay": 3}, {"gamma": 0.9, "twins": True, "delay": 3}], ids=str
+    )
+    def changes(self, request):
+        return request.param
 
-    @pytest.mark.parametrize(("gamma", "twins"), [(0.0, False), (0.9, True)])
-    def test_it_resumes_to_the_bit(self, real, gamma, twins):
-        learner = real(gamma, twins=twins, delay=3)
-        for _ in range(3):
-            learner.iterate()
-        content = copied(learner.capture())
-        other = real(gamma, seed=7, twins=twins, delay=3)
-        other.restore(content)
-        for _ in range(2):
-            assert learner.iterate() == other.iterate()
-        assert other.steps == learner.steps
-        same_weights(learner, other)
-
-    def test_twins_begin_alike(self, real):
-        """The γ = 0 twin differs in the future alone."""
-        one, other = real(gamma=0.9), real(gamma=0.0)
-        for a, b in zip(one.agent.network.parameters(), other.agent.network.parameters(), strict=True):
-            assert torch.equal(a, b)
-        log = other.iterate()
-        assert "future_loss" not in log
-        assert np.isfinite(list(log.values())).all()
+    def test_without_discount_there_is_no_future(self, real):
+        assert "future_loss" in real(gamma=0.9).iterate()
+        assert "future_loss" not in real(gamma=0.0).iterate()
 
     def test_every_weight_is_learned(self, real):
         learner = real(twins=True, plain=False)
@@ -305,13 +284,6 @@ class TestTraining:
             assert torch.isfinite(value).all(), name
             unused = name.endswith(".none")  # of plain critics
             assert torch.equal(value, before[name]) == unused, name
-
-    def test_saved_weights_act_alike(self, learned, tmp_path, states):
-        learned.agent.save(tmp_path, {"label": "Wolpertinger"})
-        inputs = learned.players.inputs
-        other = make_agent(inputs, inputs.scorer.vectors, 10, learned.options, 0.9, "Wolpertinger")
-        other.load(tmp_path)
-        np.testing.assert_array_equal(other.act(states[0]), learned.agent.act(states[0]))
 
 
 class TestContract(AgentContract):

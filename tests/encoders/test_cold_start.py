@@ -11,7 +11,7 @@ from longplay.encoders.base import Encoder
 from longplay.encoders.cold_start import KAPPAS, ColdStart, ColdStartSettings, choose
 from longplay.encoders.factors import SVD, SVDSettings
 from longplay.encoders.registry import Recipe
-from longplay.tests.contracts import EncoderContract
+from longplay.tests.encoders.contracts import EncoderContract
 from longplay.tests.encoders.small import make_items, make_log
 
 SMALL = {"width": 4}

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from longplay.encoders import EncoderError
 from longplay.encoders.factors import ALS, SVD, ALSSettings, SVDSettings
 from longplay.encoders.matrix import history_matrix, log_matrix
-from longplay.tests.contracts import EncoderContract, make_observation
+from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log
 
 

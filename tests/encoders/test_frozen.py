@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from longplay.encoders import EncoderError, Items, PooledHistory, TextEncoder, TextHistory, pool_history
 from longplay.encoders.base import Encoder
 from longplay.encoders.frozen import PooledSettings, TextSettings
-from longplay.tests.contracts import EncoderContract, make_observation
+from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items
 
 VECTORS = np.random.default_rng(7).normal(size=(12, 16)).astype(np.float32)

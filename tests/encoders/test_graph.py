@@ -12,7 +12,7 @@ from longplay.encoders.graph import Graph, GraphSettings
 from longplay.encoders.matrix import log_matrix
 from longplay.encoders.propagation import LAYERS, Propagation
 from longplay.envs.pooling import padded
-from longplay.tests.contracts import EncoderContract, make_observation
+from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log
 
 QUICK = {"size": 8, "epochs": 3, "batch_size": 256, "learning_rate": 0.1}

@@ -8,7 +8,7 @@ import torch
 
 from longplay.encoders import EncoderError, Items, PooledHistory
 from longplay.encoders.sequence import Sequence, SequenceSettings, Windows
-from longplay.tests.contracts import EncoderContract, make_observation
+from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log
 from longplay.tests.encoders.small_logs import log_of
 

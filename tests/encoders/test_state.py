@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from longplay.encoders import PooledHistory, StateEncoder
-from longplay.tests.contracts import make_observation
+from longplay.tests.encoders.contracts import make_observation
 from longplay.tests.encoders.small import make_items
 
 

@@ -15,7 +15,7 @@ from longplay.encoders.split_bert import SplitBert, read_items
 from longplay.encoders.text import TextEncoder
 from longplay.encoders.tower import Tower, TowerSettings
 from longplay.encoders.tower_network import Pairs, nearest
-from longplay.tests.contracts import EncoderContract
+from longplay.tests.encoders.contracts import EncoderContract
 from longplay.tests.encoders.small import make_items, make_log
 from longplay.tests.encoders.tiny_bert import tiny_bert
 

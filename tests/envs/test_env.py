@@ -17,8 +17,9 @@ from longplay.envs.env import REWARDS, SlateVectorEnv
 from longplay.envs.named import Video
 from longplay.envs.single import SlateEnv
 from longplay.envs.world import build_world
-from longplay.tests.contracts import EnvContract, assert_same
+from longplay.tests.envs.contracts import EnvContract
 from longplay.tests.envs.worlds import small, vectors
+from longplay.tests.same import assert_same
 
 IDS = ("longplay/Video-v0", "longplay/Control-v0")
 ACTIONS = ("items", "candidates", "query", "weights", "presets")

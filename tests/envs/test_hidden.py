@@ -8,8 +8,8 @@ import pytest
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.records import person_type, user_type
 from longplay.envs.retriever import Retriever
-from longplay.tests.contracts import assert_same
 from longplay.tests.envs.worlds import small, vectors
+from longplay.tests.same import assert_same
 
 # Fields of a user that no observation may depend on: who they are, how they are, their luck, and bookkeeping.
 HIDDEN = {"taste", "sensitivity", "recovery", "leave_logit", "visit_rate", "chronotype", "luck", "episode", "k0", "k1"}

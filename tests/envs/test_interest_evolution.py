@@ -14,7 +14,7 @@ from scipy.stats import chisquare
 from longplay.agents.interest_evolution import engagement, myopic, quality_first, random_slate, thrifty
 from longplay.envs import interest_evolution
 from longplay.envs.interest_evolution import InterestEvolutionVectorEnv, Setting, choice_probabilities, nudged
-from longplay.tests.contracts import assert_same
+from longplay.tests.same import assert_same
 
 SESSIONS = 1500
 POLICIES = {"random": random_slate, "myopic": myopic, "quality": quality_first, "thrifty": thrifty}

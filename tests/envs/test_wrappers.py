@@ -8,7 +8,7 @@ from longplay.envs.presets import PRESETS
 from longplay.envs.retriever import Retriever
 from longplay.envs.scoring import WEIGHTS, Scorer
 from longplay.envs.wrappers import MappedAction, check_action, make_action_map
-from longplay.tests.contracts import EnvContract
+from longplay.tests.envs.contracts import EnvContract
 from longplay.tests.envs.worlds import small, vectors
 
 WIDTH = 16
