@@ -14,7 +14,6 @@ from longplay.agents.compare import Contestant, flat, learned, minutes_of, play,
 from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.report import retention_band, retention_picture, write_report
 from longplay.agents.rules import Context
-from longplay.agents.setup import RunConfig, Setting
 from longplay.agents.stats import Interval, bootstrap_difference
 from longplay.agents.training import train
 from longplay.agents.tuning import tune
@@ -353,48 +352,6 @@ class TestReport:
     def test_results_with_everybody_gone_still_make_a_picture(self, results, tmp_path):
         gone = results.assign(churned=True)
         assert retention_picture(gone, tmp_path / "retention.png").stat().st_size > 1000
-
-
-class TestRunConfig:
-    def test_it_reads_what_it_wrote(self, setting, tmp_path):
-        config = RunConfig(setting=dataclasses.replace(setting, world_seed=3), agent="sac", gamma=0.5, seed=7)
-        (tmp_path / "config.json").write_text(config.to_json(), encoding="utf-8")
-        assert RunConfig.from_json(tmp_path / "config.json") == config
-
-    @pytest.mark.parametrize(
-        ("field", "value"),
-        [
-            ("gamma", 1.5),
-            ("gamma", -0.1),
-            ("gamma", float("nan")),
-            ("seed", -1),
-            ("steps", 0),
-            ("num_envs", -3),
-            ("learning_rate", 0.0),
-            ("eval_users", 0),
-            ("evals", -1),
-        ],
-    )
-    def test_numbers_out_of_range_are_named(self, field, value):
-        with pytest.raises(ValueError, match=f"{field} = {value!r} is out of range; allowed: "):
-            RunConfig(**{field: value})
-
-    @pytest.mark.parametrize(("field", "value", "close"), [("state", "pool", "pooled"), ("agent", "ppp", "ppo")])
-    def test_unknown_names_come_with_the_closest_one(self, field, value, close):
-        with pytest.raises(ValueError, match=rf"{field} = '{value}' is unknown \(did you mean '{close}'\?\); "):
-            RunConfig(**{field: value})
-
-    def test_unknown_environment_comes_with_the_closest_one(self):
-        with pytest.raises(ValueError, match=r"env = 'longplay/Vido-v0' is unknown \(did you mean 'longplay/Video-v0'"):
-            Setting(env="longplay/Vido-v0")
-
-    def test_labels_tell_methods_apart(self):
-        labels = {
-            RunConfig(**changes).label
-            for changes in ({}, {"gamma": 0.0}, {"agent": "sac"}, {"action": "query"}, {"state": "text"})
-        }
-        assert len(labels) == 5
-        assert RunConfig(seed=3).label == RunConfig().label
 
 
 def test_contestants_differ_by_name_in_the_table(contestants):

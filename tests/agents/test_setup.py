@@ -1,5 +1,6 @@
-"""The strength of the dynamics as part of a setting."""
+"""Settings and configurations of runs: what they refuse, how they are kept, what the strength of the dynamics does."""
 
+import dataclasses
 import json
 
 import pytest
@@ -43,3 +44,45 @@ def test_a_search_that_no_run_would_come_to_is_refused():
     assert RunConfig(agent="slateq", steps=300, options=options).steps == 300
     with pytest.raises(ValueError, match="search_after = 300 is out of range; allowed: 0 to steps = 299"):
         RunConfig(agent="slateq", steps=299, options=options)
+
+
+class TestRunConfig:
+    def test_it_reads_what_it_wrote(self, setting, tmp_path):
+        config = RunConfig(setting=dataclasses.replace(setting, world_seed=3), agent="sac", gamma=0.5, seed=7)
+        (tmp_path / "config.json").write_text(config.to_json(), encoding="utf-8")
+        assert RunConfig.from_json(tmp_path / "config.json") == config
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("gamma", 1.5),
+            ("gamma", -0.1),
+            ("gamma", float("nan")),
+            ("seed", -1),
+            ("steps", 0),
+            ("num_envs", -3),
+            ("learning_rate", 0.0),
+            ("eval_users", 0),
+            ("evals", -1),
+        ],
+    )
+    def test_numbers_out_of_range_are_named(self, field, value):
+        with pytest.raises(ValueError, match=f"{field} = {value!r} is out of range; allowed: "):
+            RunConfig(**{field: value})
+
+    @pytest.mark.parametrize(("field", "value", "close"), [("state", "pool", "pooled"), ("agent", "ppp", "ppo")])
+    def test_unknown_names_come_with_the_closest_one(self, field, value, close):
+        with pytest.raises(ValueError, match=rf"{field} = '{value}' is unknown \(did you mean '{close}'\?\); "):
+            RunConfig(**{field: value})
+
+    def test_unknown_environment_comes_with_the_closest_one(self):
+        with pytest.raises(ValueError, match=r"env = 'longplay/Vido-v0' is unknown \(did you mean 'longplay/Video-v0'"):
+            Setting(env="longplay/Vido-v0")
+
+    def test_labels_tell_methods_apart(self):
+        labels = {
+            RunConfig(**changes).label
+            for changes in ({}, {"gamma": 0.0}, {"agent": "sac"}, {"action": "query"}, {"state": "text"})
+        }
+        assert len(labels) == 5
+        assert RunConfig(seed=3).label == RunConfig().label
