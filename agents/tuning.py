@@ -15,6 +15,7 @@ import optuna
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
+from ..encoders.base import read_header
 from ..encoders.registry import load_encoder
 from ..envs.files import write_whole
 from ..envs.scoring import Scorer
@@ -24,7 +25,7 @@ from .evaluate import Evaluator
 from .names import one_of
 from .predicted import PredictedMinutes, Trees
 from .rule_options import MINUTES, BanditRuleOptions, Options
-from .rules import RULES, Context
+from .rules import FITTED, RULES, Context
 from .setup import Setting
 
 FILE, TREES, ENCODER, BANDIT = "rule.json", "minutes.safetensors", "encoder", "bandit"
@@ -240,6 +241,12 @@ def read(folder: Path, setting: Setting) -> Tuned:
     return Tuned(name, options, trials, search)
 
 
+def as_fitted_now(folder: Path, tuned: Tuned) -> bool:
+    """Whether the encoder kept with a rule, if any, has the settings that `FITTED` gives now."""
+    chosen = FITTED.get(RULES[tuned.rule].fitted, {})
+    return not chosen or chosen.items() <= read_header(folder / ENCODER)["settings"].items()
+
+
 def tuned_rule(
     name: str, context: Context, evaluator: Evaluator, trials: int = TRIALS, folder: Path | None = None, seed: int = 0
 ) -> tuple[Tuned, Agent]:
@@ -247,7 +254,7 @@ def tuned_rule(
     place = None if folder is None else folder / name
     if place is not None and (place / FILE).is_file():
         tuned = read(place, context.setting)
-        if tuned.search == searched(context, evaluator, trials, seed):
+        if tuned.search == searched(context, evaluator, trials, seed) and as_fitted_now(place, tuned):
             return load(place, context.setting, context.scorer)
     tuned = tune(name, context, evaluator, trials, seed)
     agent = tuned.agent(context)

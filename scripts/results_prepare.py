@@ -14,7 +14,7 @@ from longplay.agents.rules import LOG_LIVES, LOG_RANDOM, LOG_USERS, RULES, Conte
 from longplay.agents.scores import ENCODER, TREES
 from longplay.agents.setup import Setting
 from longplay.agents.training import VALIDATION_LUCK
-from longplay.agents.tuning import FILE, Tuned, read, save, tuned_rule
+from longplay.agents.tuning import FILE, Tuned, as_fitted_now, read, save, tuned_rule
 from longplay.encoders.registry import load_encoder
 
 Say = Callable[[str, float], None]
@@ -46,8 +46,11 @@ def context_of(setting: Setting, folder: Path, say: Say = lambda what, share: No
 
 
 def fitted(folder: Path, context: Context) -> bool:
-    """Whether a folder holds a rule's model that was fitted on as much as the context would give it."""
-    return (folder / FILE).is_file() and read(folder, context.setting).search == context.budget
+    """Whether a folder holds a rule's model as the context would fit it, by settings and budget."""
+    if not (folder / FILE).is_file():
+        return False
+    tuned = read(folder, context.setting)
+    return tuned.search == context.budget and as_fitted_now(folder, tuned)
 
 
 @dataclass(frozen=True)

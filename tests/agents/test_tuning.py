@@ -203,6 +203,14 @@ class TestTunedRule:
         tuned_rule("mmr", more, judge, trials=3, folder=tmp_path)
         assert len(judge.asked) == 8
 
+    def test_other_settings_of_the_fit_fit_and_tune_anew(self, setting, tmp_path, monkeypatch):
+        judge = Judge(lambda agent: agent.cap)
+        for width, asked in ((4, 2), (4, 2), (6, 4)):
+            monkeypatch.setitem(tuning.FITTED, "als", {"width": width})
+            context = Context(setting, logged_steps=2, log_users=40)
+            tuned_rule("als", context, judge, trials=2, folder=tmp_path)
+            assert len(judge.asked) == asked
+
     def test_without_a_folder_nothing_is_kept(self, context, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         tuned, agent = tuned_rule("static-cap", context, Judge(lambda agent: -agent.cap), trials=4)
