@@ -85,7 +85,7 @@ class CatalogNetwork(nn.Module):
     vectors
         (N + 1, E) text vectors of the items by number; neither these nor the attributes are saved with the weights.
     slots, options, gamma, guide
-        As of `longplay.agents.pl_ppo.CandidateNetwork`.
+        As of `longplay.agents.candidate_policy.CandidateNetwork`.
     """
 
     mean_state: Tensor

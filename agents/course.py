@@ -126,11 +126,15 @@ class Course:
         """The checkpoint's content; an error says what to do where there is none."""
         path = self.folder / CHECKPOINT
         if not path.is_file():
-            raise ValueError(f"{path} does not exist; there is nothing to resume: leave out --resume")
+            raise ValueError(
+                f"{path} does not exist; there is nothing to resume: give --overwrite in place of --resume"
+            )
         try:
             content: dict[str, Any] = torch.load(path, weights_only=True)
         except Exception as error:
-            raise ValueError(f"{path} cannot be read as a checkpoint: {error}; train again without --resume") from error
+            raise ValueError(
+                f"{path} cannot be read as a checkpoint: {error}; train again: give --overwrite in place of --resume"
+            ) from error
         return content
 
     def go_on(self, content: Mapping[str, Any]) -> None:

@@ -42,7 +42,7 @@ def make_policy(name: str, setting: Setting, epsilon: float = 0.0, seed: int = 0
     return Exploring(world, agent, epsilon, seed) if epsilon > 0 else agent
 
 
-def check_policy(name: str, epsilon: float) -> None:
+def check_policy(name: str, epsilon: float = 0.0) -> None:
     """Refuse what `make_policy` could not make, before anything slow happens."""
     if not (Path(name) / "config.json").is_file():
         try:

@@ -147,7 +147,8 @@ def train_own(config: "RunConfig", folder: Path, resume: bool, report: Report, s
             learner.restore(content)
         except (KeyError, RuntimeError, ValueError) as error:
             raise ValueError(
-                f"{folder} holds no checkpoint of {config.label} as configured: {error}; train again without --resume"
+                f"{folder} holds no checkpoint of {config.label} as configured: {error}; train again: give --overwrite "
+                "in place of --resume"
             ) from error
         course.go_on(content)
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoders.base import ENCODER_FILE
+from ..encoders.base import ENCODER_FILE, Encoder
 from ..encoders.registry import load_encoder
 from ..envs.engine import Observation
 from ..envs.scoring import WEIGHTS, Score
@@ -45,6 +45,11 @@ class Fitted:
         return self.score(observation, features)
 
 
+def _by_encoder(encoder: Encoder) -> Score:
+    score = encoder_score(encoder)
+    return lambda observation, features: score(observation)
+
+
 def minutes_score(trees: Trees) -> Score:
     """Predicted minutes of each candidate in the first slot."""
     return lambda observation, features: predicted_minutes(trees, features)
@@ -69,10 +74,22 @@ def check_scores(folders: Sequence[str]) -> None:
                 "an encoder (scripts/play.py --save) and no run of an agent that rates items "
                 "(scripts/train.py); name such a folder"
             )
+        _check_rates(Path(folder))
     names = [Path(folder).name for folder in folders]
     for name in names:
         if names.count(name) > 1 or name in (*WEIGHTS, "repeated"):
             raise ValueError(f"scores: {name!r} is the name of two features; rename a folder")
+
+
+def _check_rates(folder: Path) -> None:
+    """Refuse the run of an agent that rates no candidates on their own."""
+    from .setup import RunConfig  # which imports this module
+
+    if any((folder / name).is_file() for name in (ENCODER_FILE, TREES, f"{ENCODER}/{ENCODER_FILE}")):
+        return
+    agent = RunConfig.from_json(folder / RUN).agent
+    if agent != "slateq":
+        raise ValueError(f"scores: {str(folder)!r} is a run of {agent!r}, which rates no items; name a run of 'slateq'")
 
 
 def load_scores(folders: Sequence[str], setting: "Setting") -> Mapping[str, Fitted]:
@@ -88,8 +105,7 @@ def load_scores(folders: Sequence[str], setting: "Setting") -> Mapping[str, Fitt
         else:
             where = folder if (folder / ENCODER_FILE).is_file() else folder / ENCODER
             encoder = load_encoder(where, setting.items)
-            score = encoder_score(encoder)
-            found[folder.name] = Fitted(lambda observation, features, score=score: score(observation), encoder.identity)
+            found[folder.name] = Fitted(_by_encoder(encoder), encoder.identity)
     return found
 
 

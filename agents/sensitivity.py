@@ -37,7 +37,9 @@ def draw_constants(scenario: Scenario, worlds: int, seed: int) -> pd.DataFrame:
         if source.startswith(SWEPT) and key in scenario.ranges and scenario.ranges[key][0] < scenario.ranges[key][1]
     }
     if not swept:
-        raise ValueError(f"scenario {scenario.name!r} has no assumed constant with a range; nothing to sweep")
+        raise ValueError(
+            f"scenario {scenario.name!r} has no constant with a range that is no measurement; nothing to sweep"
+        )
     low, high = np.array(list(swept.values())).T
     points = qmc.scale(qmc.LatinHypercube(len(swept), rng=seed).random(worlds), low, high)
     drawn = pd.DataFrame(points, columns=list(swept))

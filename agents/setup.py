@@ -44,7 +44,7 @@ class Setting:
     env: str = "longplay/Video-v0"
     """Environment id."""
     catalog: str | None = None
-    """A table of items (CSV, Parquet or JSONL with id and text); by default the films."""
+    """A table of items (CSV, Parquet or JSONL with id and text); by default the environment's own."""
     scenario: str | None = None
     """A scenario TOML file; by default the environment's own."""
     world_seed: int = 0
@@ -149,8 +149,9 @@ class RunConfig:
     """pooled or mean (text vectors of the history), text (the history's text through BERT), or the folder of an encoder
     that scripts/encode.py fitted."""
     scores: tuple[str, ...] = ()
-    """Folders of fitted encoders, rules or agents of ours whose scores are further features of candidates. With the
-    action weights, PPO, A2C, RecurrentPPO and ARS set out from the first of them alone."""
+    """Folders of fitted encoders, of rules saved with trees or an encoder, and of runs of slateq, whose scores are
+    further features of candidates. With the action weights, PPO, A2C, RecurrentPPO and ARS set out from the first of
+    them alone. Not for agents that do not see features: ppo-stock, pl-ppo-catalog, and any with the action query."""
     fine_tune: bool = False
     """Train the encoder's network along with the policy; for gru, lstm, transformer and attention."""
     gamma: float = 0.95
@@ -162,7 +163,7 @@ class RunConfig:
     num_envs: int = 256
     """Users at a time."""
     learning_rate: float = 1e-3
-    """Of the optimiser of a stable-baselines3 agent; our own have it among their options."""
+    """Of the optimiser of a stable-baselines3 agent; ars and our own have it among their options."""
     eval_users: int = 200
     """Validation users that the policy is evaluated on during training."""
     evals: int = 8
@@ -189,6 +190,11 @@ class RunConfig:
             algorithm_named(self.agent, self.action)
             sb3_settings(self)
         check_scores(self.scores)
+        if self.scores and not self.reads_scores:
+            raise ValueError(
+                f"scores = {self.scores} would change nothing: {self.agent!r} with the action {self.action!r} sees no "
+                "features of candidates; leave out --scores"
+            )
         if self.fine_tune and (self.agent == "ars" or draws_slates(self.agent, self.action)):
             raise ValueError(
                 f"fine_tune = True is not possible for {self.agent!r} with the action {self.action!r}; take another "
@@ -208,6 +214,13 @@ class RunConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} = {value!r} is out of range; allowed: {low} to {high}")
+
+    @property
+    def reads_scores(self) -> bool:
+        """Whether scores of candidates reach the agent, or rank what it chooses."""
+        if self.agent in OWN:
+            return self.agent != "pl-ppo-catalog"
+        return self.action in ("weights", "presets") or draws_slates(self.agent, self.action)
 
     @property
     def label(self) -> str:

@@ -170,7 +170,8 @@ class Keeper(BaseCallback):
                     tensor.copy_(content["variables"][name])
         except (KeyError, RuntimeError, ValueError) as error:
             raise ValueError(
-                f"{path} does not fit {self.config.label} as configured: {error}; train again without --resume"
+                f"{path} does not fit {self.config.label} as configured: {error}; train again: give --overwrite in "
+                "place of --resume"
             ) from error
         for name, value in content["counters"].items():
             setattr(model, name, value)

@@ -31,14 +31,14 @@ from longplay.agents.collect import (
 )
 from longplay.agents.episodes import write_minari
 from longplay.agents.evaluate import held_out_users
-from longplay.agents.logging_policy import POLICIES, check_policy, load_catalog, make_policy
+from longplay.agents.logging_policy import check_policy, load_catalog, make_policy
 from longplay.agents.setup import Setting
 from longplay.envs.catalog import Catalog
 from longplay.scripts.common import (
-    RUNS,
     begin_study,
     command_line,
     console,
+    policy_name,
     prepare,
     run_name,
     set_threads,
@@ -75,7 +75,7 @@ class Arguments:
 def main(args: Arguments) -> None:
     """Play what is missing, join, write, summarise."""
     folder = run_name(args.name)
-    policy = args.policy if args.policy in POLICIES or not (RUNS / args.policy).is_dir() else str(RUNS / args.policy)
+    policy = policy_name(args.policy)
     check(args, policy)
     study = {key: value for key, value in asdict(args).items() if key != "name"}
     if (folder / "study.json").exists():

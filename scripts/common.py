@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from ..agents.setup import Setting
-from ..envs.files import replacing, write_whole
+from longplay.agents.logging_policy import POLICIES
+from longplay.agents.setup import Setting
+from longplay.envs.files import replacing, write_whole
 
 console = Console(highlight=False)
 RUNS = Path("runs")
@@ -50,6 +51,11 @@ def prepare(setting: Setting, counts: bool = False) -> None:
     vectors = setting.item_vectors
     set_threads(1)
     console.print(f"item vectors: {vectors.shape[0]:,} × {vectors.shape[1]}")
+
+
+def policy_name(name: str) -> str:
+    """A rule's name as it is, or the folder of the training run of that name."""
+    return name if name in POLICIES or not (RUNS / name).is_dir() else str(RUNS / name)
 
 
 def run_name(name: str) -> Path:

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from longplay.agents.base import Following
 from longplay.agents.collect import make_env
-from longplay.agents.logging_policy import make_policy
+from longplay.agents.logging_policy import check_policy, make_policy
 from longplay.agents.names import one_of
 from longplay.agents.setup import Setting
 from longplay.encoders import Encoder, Items, PooledHistory, TextHistory
@@ -31,7 +31,16 @@ from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.encoders.study import collected_source
 from longplay.envs.files import write_whole
 from longplay.envs.titles import title_of
-from longplay.scripts.common import RUNS, command_line, console, prepare, run_name, set_threads, write_figure
+from longplay.scripts.common import (
+    RUNS,
+    command_line,
+    console,
+    policy_name,
+    prepare,
+    run_name,
+    set_threads,
+    write_figure,
+)
 
 ATTRIBUTES = ("shared", "text", "none")
 
@@ -94,6 +103,7 @@ def recommend(encoder: Encoder, histories: Histories, count: int) -> list[int]:
 
 def _check(args: Arguments) -> None:
     one_of("attributes", args.attributes, ATTRIBUTES)
+    check_policy(policy_name(args.policy))
     for name, low, high in (("items", 1, 20), ("slates", 1, 10_000), ("luck", 0, 2**62)):
         if not low <= getattr(args, name) <= high:
             raise ValueError(f"{name} = {getattr(args, name)} is out of range; allowed: {low} to {high}")
@@ -144,7 +154,7 @@ def _from_log(log: Interactions, user: int) -> Histories:
 def _play(setting: Setting, args: Arguments, user: int) -> Histories:
     """What a user has consumed after some slates."""
     env = make_env(setting.world, 1, setting.item_vectors)
-    following = Following(make_policy(args.policy, setting), 1)
+    following = Following(make_policy(policy_name(args.policy), setting), 1)
     observation: Any = env.reset(seed=args.luck, options={"users": [user]})[0]
     for _ in range(args.slates):
         observation, _, terminated, truncated, _ = env.step(following.act(observation, np.ones(1, bool)))

@@ -3,15 +3,16 @@
     python scripts/play.py --agent mmr --trade-off 0.7
     python scripts/play.py --agent fatigue --trials 20 --save my-fatigue    # tuned on validation users first
     python scripts/play.py --agent run --run my-fatigue --users 500         # a rule that was saved, or a training run
-    python scripts/play.py --agent linear --linear weights.json             # a reference: myopic, taste or linear
+    python scripts/play.py --agent linear --linear runs/results/Video/linear.json  # a reference; weights by results.py
 
 ``--agent NAME --help`` lists the options of that rule. Prints minutes until the horizon with a 95 % interval over
 users, sessions and the share of users who left for good.
 """
 
 import argparse
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,11 +21,13 @@ import pandas as pd
 import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
+from longplay.agents import offline
 from longplay.agents.base import Agent
 from longplay.agents.compare import TEST_LUCK
 from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.linear_oracle import LinearOracle
 from longplay.agents.names import one_of
+from longplay.agents.offline_data import logged_setting
 from longplay.agents.rule_options import Options
 from longplay.agents.rules import REFERENCES, RULES, Context
 from longplay.agents.setup import RunConfig, Setting, load_agent
@@ -47,7 +50,8 @@ class Arguments:
     fatigue, linucb, lints, personal-linucb, personal-lints, user-knn, item-knn, als, tower-heads, lightgcn), a
     reference (myopic, taste, linear), or run."""
     run: str | None = None
-    """With --agent run: folder below runs/ of a training, or of a rule that --save wrote."""
+    """With --agent run: folder below runs/ of a training, of a policy that scripts/offline.py learned, or of a rule
+    that --save wrote."""
     users: int = 200
     """Users who are played."""
     split: str = "test"
@@ -153,10 +157,25 @@ def kept(args: Arguments) -> tuple[Agent, str]:
     if (folder / FILE).is_file():
         tuned, agent = load(folder, args.setting)
         return agent, tuned.note
-    config = RunConfig.from_json(folder / "config.json")
-    if config.setting != args.setting:
-        raise ValueError(f"{folder} was trained on {config.setting}, this is {args.setting}; give its --env and so on")
+    file = folder / "config.json"
+    job = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if "log" in job:
+        return from_log(folder, job, args.setting)
+    config = RunConfig.from_json(file)
+    check_same(folder, config.setting, args.setting)
     return load_agent(folder, config, args.setting), f"seed {config.seed}, {config.steps:,} steps"
+
+
+def from_log(folder: Path, job: Mapping[str, Any], setting: Setting) -> tuple[Agent, str]:
+    """A policy that a job of scripts/offline.py learned."""
+    check_same(folder, logged_setting(run_name(job["log"]))[0], setting)
+    return offline.load_agent(folder, setting.inputs(job["state"], ())), f"learned from the log {job['log']}"
+
+
+def check_same(folder: Path, theirs: Setting, ours: Setting) -> None:
+    """Refuse a policy of another setting."""
+    if theirs != ours:
+        raise ValueError(f"{folder} was trained on {theirs}, this is {ours}; give its --env and so on")
 
 
 def show(trials: pd.DataFrame) -> None:

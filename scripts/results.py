@@ -41,8 +41,9 @@ from longplay.scripts.results_prepare import LINEAR, SCORES, Preparation, Say, s
 from longplay.scripts.results_tables import AWAY, HOME, World
 
 GIVEN = (
-    "All learning agents read the scores of boosted trees and of ALS, fitted once on logs of training users beside "
-    "their own training slates; on weights PPO, A2C, RecurrentPPO and ARS begin as greedy on the first of them. "
+    "All learning agents but PPO with a softmax a slot read the scores of boosted trees and of ALS, fitted once on "
+    "logs of training users beside their own training slates; on weights PPO, A2C, RecurrentPPO and ARS begin as "
+    "greedy on the first of them. "
 )
 
 
@@ -71,7 +72,7 @@ class Arguments:
     trials: int = 6
     """Options tried of each rule."""
     scores: tuple[str, ...] = SCORES
-    """Fitted models whose scores all agents are given as features of candidates, or none."""
+    """Fitted models whose scores agents are given as features of candidates, or none."""
     planner_users: int = 0
     """Test users, the first, whom the planner by rollouts plays, at seconds a user; 0 for none."""
     workers: int = 2

@@ -63,7 +63,7 @@ class Plan:
     eval_users
         Validation users.
     scores
-        Fitted models in ENV/scores that all agents are given.
+        Fitted models in ENV/scores that all agents are given that can read them.
     seeds_of
         How many seeds some agents are trained with instead.
     """
@@ -83,12 +83,13 @@ class Plan:
         setting = setting_of(env)
         preset = configured(changes["agent"], changes["action"], setting.env, DEFAULT)
         options = {**preset.options, **changes.pop("options", {})}
-        changes["scores"] = tuple(str(run_name(self.name) / env / "scores" / score) for score in self.scores)
         if self.steps is not None:
             changes["steps"] = self.steps
             options |= {"search_after": self.steps} if "search_after" in options else {}
         own = {"setting": setting, "seed": seed, "eval_users": self.eval_users, "options": options}
-        return replace(preset, **{**own, **changes})
+        config = replace(preset, **{**own, **changes})
+        scores = tuple(str(run_name(self.name) / env / "scores" / score) for score in self.scores)
+        return replace(config, scores=scores) if config.reads_scores else config
 
     def jobs(self) -> dict[tuple[str, str, int], Job]:
         """All trainings by scenario, label and seed, in the order in which they are to be done."""

@@ -2,11 +2,11 @@
 
     python scripts/sensitivity.py --name sensitivity --worlds 32 --users 150 --env longplay/Video-v0
 
-Every constant whose source begins with "assumed" is swept over its range by a Latin hypercube; world 0 has the
-defaults. In each world the rules are tuned anew on its validation users, and everybody plays its test users with the
-same luck. Reported: for each pair of policies the share of worlds that rank them as the defaults do, Kendall's τ of
-each world's ranking with the default one, the constants that move differences most (Spearman's ρ), and the plain-sense
-checks.
+Every constant whose source begins with "assumed", "chosen" or "fitted" is swept over its range, if it has one, by a
+Latin hypercube; world 0 has the defaults. In each world the rules are tuned anew on its validation users, and everybody
+plays its test users with the same luck. Reported: for each pair of policies the share of worlds that rank them as the
+defaults do, Kendall's τ of each world's ranking with the default one, the constants that move differences most
+(Spearman's ρ), and the plain-sense checks.
 
 Writes runs/NAME: world-*.toml (each a scenario that the other scripts take), world-*.parquet, results.parquet,
 worlds.parquet, sensitivity.png. An interrupted study goes on with the worlds that are missing.

@@ -5,7 +5,8 @@
 
 The first trial has the defaults; further ones are proposed by a tree-structured Parzen estimator. A trial counts by the
 most minutes of validation users at any evaluation, and is pruned if its best so far is below the median of what others
-had at the same evaluation. How far the agent looks ahead is searched too, over 5 to 500 slates, or fixed by --gamma.
+had at the same evaluation. How far the agent looks ahead is searched too, over 5 to 500 slates, or fixed by --gamma;
+not for ars, which knows the month or the slate alone.
 
 Writes runs/NAME: journal.log (an Optuna study), trial-*/ (each a run, as scripts/train.py writes it), trials.csv,
 preset.toml. Interrupted, the same command goes on, with the trials that had begun first; more --trials may be added.
@@ -56,7 +57,7 @@ class Arguments:
     scores: tuple[str, ...] = ()
     """Folders of fitted encoders or rules whose scores are further features of candidates."""
     gamma: float | None = None
-    """Fix the discount; by default it is searched."""
+    """Fix the discount; by default it is searched (of ars it is not, but stays as it is)."""
     trials: int = 40
     """Trainings in all, with those of earlier calls."""
     steps: int = 150_000

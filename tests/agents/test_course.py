@@ -129,7 +129,7 @@ class TestCheckpoint:
         begin().save()
         whole = (tmp_path / CHECKPOINT).read_bytes()
         (tmp_path / CHECKPOINT).write_bytes(whole[: int(share * len(whole))])
-        with pytest.raises(ValueError, match=r"cannot be read as a checkpoint: .*without --resume"):
+        with pytest.raises(ValueError, match=r"cannot be read as a checkpoint: .*give --overwrite"):
             begin().read()
 
     def test_checkpoint_with_code_in_it_is_refused(self, begin, tmp_path):

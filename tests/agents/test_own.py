@@ -64,7 +64,7 @@ class TestResumption:
         _, folder, _, _ = straight[agent]
         (tmp_path / CHECKPOINT).write_bytes((folder / CHECKPOINT).read_bytes())
         wider = tiny_run(setting, agent=agent, options={**OPTIONS[agent], "hidden": 8})
-        with pytest.raises(ValueError, match=r"(?s)holds no checkpoint of .* as configured: .*again without --resume"):
+        with pytest.raises(ValueError, match=r"(?s)holds no checkpoint of .* as configured: .*again: give --overwrite"):
             train(wider, tmp_path, True, quiet)
 
 

@@ -133,6 +133,19 @@ class TestRefusals:
         with pytest.raises(ValueError, match="was tuned on another world_seed"):
             load_scores([str(tmp_path)], other)
 
+    def test_the_run_of_an_agent_that_rates_nothing(self, setting, tmp_path):
+        for agent in ("ppo", "wolpertinger"):
+            (tmp_path / "config.json").write_text(RunConfig(setting=setting, agent=agent).to_json())
+            with pytest.raises(ValueError, match=f"is a run of '{agent}', which rates no items; name a"):
+                check_scores([str(tmp_path)])
+
+    @pytest.mark.parametrize(
+        "changes", [{"agent": "ppo-stock"}, {"agent": "pl-ppo-catalog"}, {"agent": "sac", "action": "query"}]
+    )
+    def test_agents_that_would_not_see_them(self, setting, folders, changes):
+        with pytest.raises(ValueError, match=r"scores = .* would change nothing: .* leave out --scores"):
+            RunConfig(setting=setting, scores=(str(folders / "minutes"),), **changes)
+
     def test_an_agent_that_rates_nothing(self, setting, observation):
         config = RunConfig(setting=setting, agent="wolpertinger")
         agent = build(config, setting)

@@ -175,7 +175,7 @@ class TestCheckpoint:
         config, folder, _, _ = straight["ppo"]
         whole = (folder / CHECKPOINT).read_bytes()
         (tmp_path / CHECKPOINT).write_bytes(whole[: int(share * len(whole))])
-        with pytest.raises(ValueError, match=r"checkpoint\.pt cannot be read as a checkpoint: .*without --resume"):
+        with pytest.raises(ValueError, match=r"checkpoint\.pt cannot be read as a checkpoint: .*give --overwrite"):
             train(config, tmp_path, True, quiet)
 
     def test_checkpoint_with_code_in_it_is_refused(self, straight, tmp_path):

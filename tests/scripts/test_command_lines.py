@@ -287,7 +287,10 @@ class TestRefusals:
         (folder / "config.json").write_text(RunConfig(setting=Setting(**setting), eval_users=5).to_json())
         code, output = call(train, "--name", "bare", "--resume", "--track", "off", folder=place)
         assert code == 2
-        assert "runs/bare/checkpoint.pt does not exist; there is nothing to resume: leave out --resume" in output
+        assert (
+            "runs/bare/checkpoint.pt does not exist; there is nothing to resume: give --overwrite in place of --resume"
+            in output
+        )
 
 
 class TestAgents:

@@ -125,6 +125,19 @@ def test_summary_pairs_users_and_names_the_best_rule():
     assert [i.mean for i in frame["− best rule"]] == pytest.approx([2.0, -97.0])
 
 
+def test_summary_pairs_twins_by_seed():
+    rows = []
+    for place, policy in enumerate(dial.POLICIES):
+        for seed in range(5 if policy in (dial.AHEAD, dial.TWIN) else 1):
+            luck = 50.0 * seed if policy in (dial.AHEAD, dial.TWIN) else 0.0
+            for user in range(5):
+                minutes = 10.0 * user + place + luck
+                rows.append({"strength": 1.0, "policy": policy, "seed": seed, "user": user, "minutes": minutes})
+    (row,) = dial.summary(pd.DataFrame(rows)).to_dict("records")
+    assert (row["− twin"].low, row["− twin"].high) == pytest.approx((-1.0, -1.0))
+    assert row["− best rule"].high - row["− best rule"].low > 20.0
+
+
 def test_a_job_is_told_everything_that_its_configuration_says(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     asked = []

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from longplay.scripts import collect, explain
+from longplay.scripts.common import RUNS, policy_name
 from longplay.tests.agents.small import Counts, short_setting
 
 SMALL = ("--catalog", "items.csv", "--scenario", "small.toml")
@@ -74,6 +75,13 @@ def test_attributes_by_the_text_or_none(call, ready):
     assert all("read without it" in one["attribute_method"] for one in read(ready, "text"))
     assert call(explain, "--name", "none", "--log", "log", "--attributes", "none", folder=ready)[0] == 0
     assert {len(one["attributes"]) for one in read(ready, "none")} == {0}
+
+
+def test_a_policy_is_a_rule_or_a_run_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "random"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    assert [policy_name(name) for name in ("mine", "random", "nobody")] == [str(RUNS / "mine"), "random", "nobody"]
 
 
 @pytest.mark.parametrize(

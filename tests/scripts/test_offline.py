@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from longplay.agents.offline_data import read_log
-from longplay.scripts import collect, offline
+from longplay.scripts import collect, offline, play
 
 SMALL = ("--catalog", "items.csv", "--scenario", "small.toml")
 LOG = (*SMALL, "--users", "40", "--slates", "3")
@@ -73,6 +73,15 @@ class TestLearn:
         minutes = pd.read_parquet(run / "users.parquet")["minutes"]
         assert f"IQL γ=0: {minutes.mean():.1f} [" in output
         assert len(pd.read_parquet(run / "curve.parquet")) == 20
+        # Played again by name, the users of another comparison.
+        again = ("--agent", "run", "--run", "iql", "--users", "5", "--split", "validation")
+        code, output = call(play, *again, *SMALL, folder=logged)
+        assert code == 0, output
+        said = f"(learned from the log soft), 5 validation users of longplay/Video-v0: {minutes.mean():.1f} minutes"
+        assert said in " ".join(output.split())
+        code, output = call(play, *again, *SMALL, "--world-seed", "3", folder=logged)
+        assert code == 2
+        assert "was trained on" in output
 
     def test_takes_a_collected_log_with_candidates(self, call, logged):
         command = ("--name", "similar", *SMALL, "--policy", "similarity", "--users", "12", "--items", "60")

@@ -254,6 +254,12 @@ class TestPlan:
         less = results_agents.Plan("x", ("Video",), ("slateq",), 1, 64, 7, ()).config("Video", "slateq", 0)
         assert SlateQOptions(**less.options).search_after == less.steps == 64
 
+    def test_agents_that_see_no_features_are_given_no_scores(self, monkeypatch):
+        monkeypatch.setattr("longplay.agents.setup.check_scores", lambda folders: None)
+        plan = results_agents.Plan("x", ("Video",), ("ppo", "ppo-stock"), 1, None, 7, ("minutes",))
+        assert plan.config("Video", "ppo", 0).scores == ("runs/x/Video/scores/minutes",)
+        assert plan.config("Video", "ppo-stock", 0).scores == ()
+
     def test_every_agent_of_the_table_can_be_trained(self):
         plan = results_agents.Plan("x", ("Video",), tuple(results_agents.AGENTS), 1, None, 7, ())
         assert {label.removesuffix("-myopic") for _, label, _ in plan.jobs()} == set(results_agents.AGENTS)
