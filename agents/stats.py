@@ -77,6 +77,35 @@ def bootstrap_difference(
     return Interval(float(mean), float(low), float(high))
 
 
+def bootstrap_ratio(
+    above: NDArray[np.float64], below: NDArray[np.float64], resamples: int = 4000, seed: int = 0
+) -> Interval | None:
+    """Ratio of two means over seeds and users, with a 95 % percentile interval of a two-way bootstrap.
+
+    Each resample draws users and seeds with replacement, the same above and below.
+
+    Parameters
+    ----------
+    above, below
+        (S, U), or (1, U) where it is the same for all seeds.
+
+    Returns
+    -------
+    Interval or None
+        None where the mean below is not above 0, or 1 in 40 or more of its resamples are not: there is no ratio then.
+    """
+    top, bottom = np.broadcast_arrays(np.atleast_2d(above), np.atleast_2d(below))
+    seeds, users = top.shape
+    rng = np.random.default_rng(seed)
+    who = rng.multinomial(users, np.full(users, 1 / users), resamples) / users
+    which = rng.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) / seeds
+    over, under = (((which @ spread_seeds(side)) * who).sum(axis=1) for side in (top, bottom))
+    if bottom.mean() <= 0 or (under <= 0).mean() >= 0.025:
+        return None
+    low, high = np.quantile(over[under > 0] / under[under > 0], [0.025, 0.975])
+    return Interval(float(top.mean() / bottom.mean()), float(low), float(high))
+
+
 def bootstrap_incomplete(values: NDArray[np.float64], resamples: int = 2000, seed: int = 0) -> Interval:
     """Mean over seeds of the mean over users, where a seed has some of the users, with a 95 % percentile interval.
 

@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from longplay.agents.compare import ORACLE, SIMILARITY, Contestant, minutes_of, summary
-from longplay.agents.stats import Interval, bootstrap_difference, spread_seeds
+from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_ratio
 from longplay.envs.files import write_whole
 from longplay.scripts import encoder_tables
 from longplay.scripts.encoder_tables import titled, told
@@ -43,35 +41,6 @@ class World:
     ceiling: str = ""
     planner: Contestant | None = None
     spent: dict[str, Mapping[str, float]] = field(default_factory=dict)
-
-
-def bootstrap_ratio(
-    above: NDArray[np.float64], below: NDArray[np.float64], resamples: int = 4000, seed: int = 0
-) -> Interval | None:
-    """Ratio of two means over seeds and users, with a 95 % percentile interval of a two-way bootstrap.
-
-    Each resample draws users and seeds with replacement, the same above and below.
-
-    Parameters
-    ----------
-    above, below
-        (S, U), or (1, U) where it is the same for all seeds.
-
-    Returns
-    -------
-    Interval or None
-        None where the mean below is not above 0, or 1 in 40 or more of its resamples are not: there is no ratio then.
-    """
-    top, bottom = np.broadcast_arrays(np.atleast_2d(above), np.atleast_2d(below))
-    seeds, users = top.shape
-    rng = np.random.default_rng(seed)
-    who = rng.multinomial(users, np.full(users, 1 / users), resamples) / users
-    which = rng.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) / seeds
-    over, under = (((which @ spread_seeds(side)) * who).sum(axis=1) for side in (top, bottom))
-    if bottom.mean() <= 0 or (under <= 0).mean() >= 0.025:
-        return None
-    low, high = np.quantile(over[under > 0] / under[under > 0], [0.025, 0.975])
-    return Interval(float(top.mean() / bottom.mean()), float(low), float(high))
 
 
 def gap_closed(results: pd.DataFrame, policy: str, ceiling: str) -> Interval | None:
@@ -113,6 +82,8 @@ def tables(results: pd.DataFrame, worlds: Mapping[str, World], control: str) -> 
         ("gap", "Share of the gap from greedy similarity to the linear oracle that each agent closes", SHARE),
     ):
         found.append(across(summaries, plain, column, title, digits))
+    gains = seed_by_seed(homes, plain)
+    found += [gains] if len(gains) else []
     for env, world in plain.items():
         away = results[(results["scenario"] == env) & (results["world"] == AWAY)]
         found.append(shifted_table(env, homes[env], away, world))
@@ -203,6 +174,19 @@ def across(
                 row[env] = before + cell(found, digits)
         rows.append(row)
     return titled(rows, title)
+
+
+def seed_by_seed(homes: Mapping[str, pd.DataFrame], worlds: Mapping[str, World]) -> pd.DataFrame:
+    """What each training seed of an agent gains on the twin of that seed, for agents with several."""
+    found: dict[str, dict[str, str]] = {}
+    for env, world in worlds.items():
+        twins = {one.name: one.twin for one in world.contestants if one.twin}
+        for agent, name in world.titles.items():
+            if name in twins:
+                gains = (minutes_of(homes[env], name) - minutes_of(homes[env], twins[name])).mean(axis=1)
+                if len(gains) > 1:
+                    found.setdefault(agent, {"agent": agent})[env] = ", ".join(f"{gain:+.1f}" for gain in gains)
+    return titled(list(found.values()), "Minutes of each agent − those of its γ=0 twin, seed by seed")
 
 
 def minutes_in(frame: pd.DataFrame, policy: str) -> str:

@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_incomplete, retention, spread_seeds
+from longplay.agents.stats import (
+    Interval,
+    bootstrap_difference,
+    bootstrap_incomplete,
+    bootstrap_ratio,
+    retention,
+    spread_seeds,
+)
 
 
 class TestInterval:
@@ -218,3 +225,21 @@ def test_one_seed_is_left_as_it_is_and_means_are_kept():
     spread = spread_seeds(values)
     assert spread.mean() == pytest.approx(values.mean())
     np.testing.assert_allclose(spread - spread.mean(axis=1, keepdims=True), values - values.mean(axis=1, keepdims=True))
+
+
+def test_ratio_by_hand():
+    # Seeds and users alike: no resample differs.
+    found = bootstrap_ratio(np.full((3, 4), 2.0), np.full((1, 4), 8.0))
+    assert (found.mean, found.low, found.high) == pytest.approx((0.25, 0.25, 0.25))
+    # A ratio of means and no mean of ratios.
+    assert bootstrap_ratio(np.array([[1.0, 5.0]]), np.array([[10.0, 2.0]])).mean == pytest.approx(0.5)
+    # Users vary above and below together, so the ratio does not.
+    users = np.arange(1.0, 9.0)[None]
+    found = bootstrap_ratio(0.3 * users, users)
+    assert (found.low, found.high) == pytest.approx((0.3, 0.3))
+    # Two seeds, one closing nothing and the other all of it: Student's t of one degree of freedom, √2 wider.
+    found = bootstrap_ratio(np.array([[0.0] * 5, [4.0] * 5]), np.full((1, 5), 4.0))
+    reach = 0.5 * np.sqrt(2) * 12.7062 / 1.95996
+    assert (found.mean, found.low, found.high) == pytest.approx((0.5, 0.5 - reach, 0.5 + reach), rel=1e-4)
+    assert bootstrap_ratio(users, -users) is None
+    assert bootstrap_ratio(users, users - users.mean() + 0.01) is None

@@ -3,7 +3,6 @@
 import functools
 import json
 
-import numpy as np
 import pandas as pd
 import pytest
 import tyro
@@ -19,7 +18,7 @@ from longplay.envs.files import write_whole
 from longplay.scripts import jobs, results, results_agents, results_check, results_play, results_prepare, results_tables
 from longplay.scripts.common import run_name
 from longplay.scripts.results_pool import side_by_side
-from longplay.scripts.results_tables import World, bootstrap_ratio, gap_closed
+from longplay.scripts.results_tables import World, gap_closed
 
 TINY = {"ppo": {"gamma": 0.9, "num_envs": 8, "evals": 1, "options": {"n_steps": 4, "batch_size": 32, "n_epochs": 1}}}
 TINY["variant"] = {**TINY["ppo"], "agent": "ppo"}
@@ -280,23 +279,6 @@ class TestSideBySide:
 
 
 class TestTables:
-    def test_ratio_by_hand(self):
-        # Seeds and users alike: no resample differs.
-        found = bootstrap_ratio(np.full((3, 4), 2.0), np.full((1, 4), 8.0))
-        assert (found.mean, found.low, found.high) == pytest.approx((0.25, 0.25, 0.25))
-        # A ratio of means and no mean of ratios.
-        assert bootstrap_ratio(np.array([[1.0, 5.0]]), np.array([[10.0, 2.0]])).mean == pytest.approx(0.5)
-        # Users vary above and below together, so the ratio does not.
-        users = np.arange(1.0, 9.0)[None]
-        found = bootstrap_ratio(0.3 * users, users)
-        assert (found.low, found.high) == pytest.approx((0.3, 0.3))
-        # Two seeds, one closing nothing and the other all of it: Student's t of one degree of freedom, √2 wider.
-        found = bootstrap_ratio(np.array([[0.0] * 5, [4.0] * 5]), np.full((1, 5), 4.0))
-        reach = 0.5 * np.sqrt(2) * 12.7062 / 1.95996
-        assert (found.mean, found.low, found.high) == pytest.approx((0.5, 0.5 - reach, 0.5 + reach), rel=1e-4)
-        assert bootstrap_ratio(users, -users) is None
-        assert bootstrap_ratio(users, users - users.mean() + 0.01) is None
-
     @staticmethod
     def lives(**minutes):
         rows = [
@@ -314,6 +296,13 @@ class TestTables:
         assert gap_closed(table, "top", "top") is None
         assert gap_closed(table, "greedy similarity", "top") is None
         assert gap_closed(table, "mine", "greedy similarity") is None
+
+    def test_gains_seed_by_seed_by_hand(self):
+        table = self.lives(mine=[[20, 40], [25, 35]], twin=[[10, 10], [30, 36]], one=[[5, 5]], still=[[4, 5]])
+        named = (("mine", "twin"), ("twin", ""), ("one", "still"), ("still", ""))
+        world = World([Contestant(name, "learned", (), "", twin) for name, twin in named], {"a": "mine", "b": "one"})
+        found = results_tables.seed_by_seed({"Video": table}, {"Video": world})
+        assert found.to_dict("records") == [{"agent": "a", "Video": "+20.0, -3.0"}]
 
     def test_loss_and_control_by_hand(self):
         home = self.lives(greedy_similarity=[[10, 10]], mine=[[40, 40]], taste_oracle=[[50, 50]])
