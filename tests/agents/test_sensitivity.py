@@ -47,7 +47,7 @@ class TestDraw:
     def test_a_scenario_with_nothing_assumed_is_refused(self):
         plain = Scenario.load("video")
         bare = plain.with_overrides({key.replace("_", ".", 1): plain.values[key] for key in plain.ranges})
-        with pytest.raises(ValueError, match="has no assumed constant with a range"):
+        with pytest.raises(ValueError, match="has no constant with a range that is no measurement"):
             draw_constants(bare, 4, 0)
 
 

@@ -13,7 +13,7 @@ import pytest
 import longplay
 from longplay.agents.own import OWN
 from longplay.agents.sb3 import ALGORITHMS
-from longplay.agents.settings_files import agent_options
+from longplay.agents.settings_files import DEFAULT, agent_options, configured
 from longplay.agents.setup import RunConfig, Setting
 from longplay.scripts import (
     bench,
@@ -300,7 +300,8 @@ class TestAgents:
     def test_help_is_that_of_the_agent(self, call, agent):
         code, output = call(train, "--agent", agent, "--help")
         assert code == 0
-        for name, value in asdict(agent_options(RunConfig(agent=agent))).items():
+        shipped = configured(agent, "", Setting.env, DEFAULT)
+        for name, value in asdict(agent_options(shipped)).items():
             flag = f"--options.{name}".replace("_", "-")
             assert flag in output
             if not isinstance(value, bool):
