@@ -111,12 +111,16 @@ class CandidateNetwork(nn.Module):
             scores = scores + self.guide((heads[1] + heads[2]).masked_fill(batch["ids"] == 0, 0.0))
         return Judgement(scores - self.held_back(batch), values[0] * self.spread)
 
-    def respond(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(B, K) logits of choosing what ``batch["columns"]`` show, and logarithms of the minutes it would hold."""
+    def shown(self, batch: Batch) -> Batch:
+        """What `respond` needs of slates ``batch["columns"]`` (B, K): all candidates' mean, and what was shown."""
         items, ids, columns = (batch[name] for name in ("items", "ids", "columns"))
         mean = self.slate.mean_candidate(items, ids)
-        shown = items.gather(1, columns[:, :, None].expand(-1, -1, items.shape[2]))
-        heads, _ = self.slate(batch["state"], shown, ids.gather(1, columns), mean)  # of a slate, not all candidates
+        items = items.gather(1, columns[:, :, None].expand(-1, -1, items.shape[2]))
+        return {"state": batch["state"], "items": items, "ids": ids.gather(1, columns), "mean": mean}
+
+    def respond(self, shown: Batch) -> tuple[Tensor, Tensor]:
+        """(B, K) logits of choosing each item of slates, and logarithms of the minutes it would hold."""
+        heads, _ = self.slate(*(shown[name] for name in ("state", "items", "ids", "mean")))
         return heads[1] + self.position, heads[2]
 
     def held_back(self, batch: Batch) -> Tensor:

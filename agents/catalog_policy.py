@@ -157,12 +157,16 @@ class CatalogNetwork(nn.Module):
             scores = scores.scatter_add_(1, (history - 1).clamp(min=0), -LAST * (history > 0))
         return Judgement(scores, self.value(self.judge_trunk(state))[:, 0] * self.spread)
 
-    def respond(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(B, K) logits of choosing what ``batch["columns"]`` show, and logarithms of the minutes it would hold."""
-        _, users = self._users(batch)
-        shown = batch["columns"]
-        described = nn.functional.embedding(shown, self.described)
-        items, biases = self.item(described), described @ self.bias.T + self.own.T[shown]
+    def shown(self, batch: Batch) -> Batch:
+        """What `respond` needs of slates ``batch["columns"]`` (B, K)."""
+        return {name: batch[name] for name in ("state", "columns")}
+
+    def respond(self, shown: Batch) -> tuple[Tensor, Tensor]:
+        """(B, K) logits of choosing each item of slates, and logarithms of the minutes it would hold."""
+        _, users = self._users(shown)
+        columns = shown["columns"]
+        described = nn.functional.embedding(columns, self.described)
+        items, biases = self.item(described), described @ self.bias.T + self.own.T[columns]
         choice, minutes = (torch.einsum("bd,bkd->bk", users[:, h], items) + biases[:, :, h] for h in (1, 2))
         return choice + self.position, minutes
 

@@ -154,17 +154,26 @@ class PLPPO(Learner):
             self._step("policy", total)
         # Apart from the policy's steps, whose ratios would not stay near 1 while the guide moves the scores.
         guided = []
-        for part in self._parts(content, options.auxiliary):
-            losses = self.guide_losses(part)
-            guided.append({name: loss.item() for name, loss in losses.items()})
-            self._step("guide", losses["choice"] + losses["minutes"])
+        if options.auxiliary > 0:
+            for part in self._parts(self._told(content), options.auxiliary):
+                losses = self.guide_losses(part)
+                guided.append({name: loss.item() for name, loss in losses.items()})
+                self._step("guide", losses["choice"] + losses["minutes"])
         return mean_of(seen) | mean_of(guided)
 
     def _parts(self, content: Batch, passes: int) -> Iterator[Batch]:
         for _ in range(passes):
-            order = torch.randperm(len(content["returns"]), generator=self.dice)
+            order = torch.randperm(len(next(iter(content.values()))), generator=self.dice)
             for rows in torch.split(order, self.options.minibatch):
                 yield {key: value[rows] for key, value in content.items()}
+
+    @torch.no_grad()
+    def _told(self, content: Batch) -> Batch:
+        """What the guide learns from, found once for all passes: the slates, and of all candidates their mean."""
+        rows = zip(*(torch.split(value, self.options.minibatch) for value in content.values()), strict=True)
+        parts = [dict(zip(content, row, strict=True)) for row in rows]
+        told = [self.network.shown(part) | {name: part[name] for name in ("choice", "rewards")} for part in parts]
+        return {name: torch.cat([part[name] for part in told]) for name in told[0]}
 
     def _step(self, name: str, loss: Tensor) -> None:
         optimiser = self.optimisers[name]
@@ -195,7 +204,7 @@ class PLPPO(Learner):
         }
 
     def guide_losses(self, part: Batch) -> dict[str, Tensor]:
-        """Of a minibatch, each a mean: the losses of choice and, where something was chosen, of its minutes."""
+        """Of what slates told, each a mean: the losses of choice and, where something was chosen, of its minutes."""
         choice = part["choice"]
         logits, log_minutes = self.network.respond(part)
         held = log_minutes.gather(1, choice.clamp(min=0)[:, None])[:, 0]

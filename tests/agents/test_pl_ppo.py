@@ -67,7 +67,7 @@ class TestSmallWorlds:
         learner = solve(Trust, 0.99, 8_000, replace(SMALL, auxiliary=2, guide=1.0))
         assert shown(learner) == [1]
         batch = learner.network.read(learner.players.now) | {"columns": torch.tensor([[0, 1]]).expand(64, -1)}
-        _, minutes = learner.network.respond(batch)
+        _, minutes = learner.network.respond(learner.network.shown(batch))
         assert minutes[0, 0] > minutes[0, 1]
 
 
@@ -182,6 +182,16 @@ class TestRollouts:
         found = learner.losses(content)
         assert found["policy"].item() == pytest.approx(-content["advantages"].mean().item(), abs=1e-3)
         assert found["kl"].item() == pytest.approx(0.0, abs=1e-5)
+
+    def test_the_guide_is_told_once_what_all_candidates_would_tell(self, real):
+        learner = real(minibatch=50)
+        content = pl_ppo.flatten(self.collect(learner, length=4))
+        found = learner.network.respond(learner._told(content))
+        torch.testing.assert_close(found, learner.network.respond(learner.network.shown(content)))
+        if not real.catalogue:
+            heads, _ = learner.network.slate(*(content[name] for name in ("state", "items", "ids")))
+            choice, minutes = (heads[h].gather(1, content["columns"]) for h in (1, 2))
+            torch.testing.assert_close(found, (choice + learner.network.position, minutes))
 
     def test_where_lives_end(self, real):
         """Churn is worth nothing, the horizon is worth what its last state is, and the next row is another user."""
