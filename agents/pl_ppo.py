@@ -170,6 +170,7 @@ class PLPPO(Learner):
     @torch.no_grad()
     def _told(self, content: Batch) -> Batch:
         """What the guide learns from, found once for all passes: the slates, and of all candidates their mean."""
+        # A minibatch at a time: the features of all candidates of all slates are large.
         rows = zip(*(torch.split(value, self.options.minibatch) for value in content.values()), strict=True)
         parts = [dict(zip(content, row, strict=True)) for row in rows]
         told = [self.network.shown(part) | {name: part[name] for name in ("choice", "rewards")} for part in parts]

@@ -20,7 +20,7 @@ from longplay.scripts.results_prepare import setting_of
 CONTROL, TWIN = "Control", "-myopic"
 # What a run of each agent differs in from its preset, where it has one, and else from the defaults. "agent" names it
 # where a row is a variant of another one. SlateQ's search comes after its steps. `SHORT` lets one seed of all that have
-# it be trained in all scenarios within an hour on two cores.
+# it be trained in all scenarios in about an hour on two cores.
 SHORT: dict[str, Any] = {"steps": 150_000, "evals": 4}
 AGENTS: dict[str, dict[str, Any]] = {
     "ppo": {"gamma": 0.98, "options": {"gae_lambda": 0.9}},
