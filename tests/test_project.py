@@ -41,6 +41,33 @@ def test_the_packages_listed_are_the_folders_on_disk():
         assert (folder / "__init__.py").is_file(), folder
 
 
+def test_git_ignores_no_file_of_the_package():
+    if not (ROOT / ".git").exists():
+        pytest.skip("no clone")
+    folders = [*LAYERS, "tests", "docs"]
+    names = [
+        "agents/runs/anything.py",
+        "scripts/runs/anything.py",
+    ]  # what a pattern for the root's folder must not take
+    names += [path.relative_to(ROOT).as_posix() for one in folders for path in (ROOT / one).rglob("*.*") if kept(path)]
+    run = subprocess.run(
+        ["git", "check-ignore", "--no-index", "--stdin"],
+        input="\n".join(names),
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+    )
+    assert run.stdout.split() == []
+    check = [sys.executable, "-m", "ruff", "check", "--show-files", "agents", "envs", "encoders", "scripts"]
+    seen = {Path(line) for line in subprocess.run(check, cwd=ROOT, capture_output=True, text=True).stdout.splitlines()}
+    assert {path.resolve() for path in MODULES} <= {path.resolve() for path in seen}
+
+
+def kept(path):
+    """Whether a file is of the sources, not made by tools."""
+    return path.is_file() and not {"__pycache__", "build"} & set(path.parts) and path.suffix != ".pyc"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_imports_run_one_way(path):
     layer = path.relative_to(ROOT).parts[0]
