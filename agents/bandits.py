@@ -22,13 +22,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ..envs.engine import Observation
-from ..envs.files import write_whole
 from ..envs.scoring import FEATURES, Scorer
+from ..envs.shared.files import write_whole
+from ..envs.shared.names import one_of
 from ..envs.world import World
 from .bandit_models import Design, Floats, Posterior, attention, seen
 from .base import Memory
 from .baselines import RandomCandidates
-from .names import one_of
 
 BANDIT_FILE = "bandit.json"
 MOST_COMPONENTS = 14  # with the features and the intercept 24 inputs, and 5 kB a user

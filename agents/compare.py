@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..envs.shared.names import one_of
 from .base import Agent
 from .evaluate import Evaluator, held_out_users
 from .linear_oracle import LinearOracle
-from .names import one_of
 from .predicted import LOGGED_STEPS as LOGGED_STEPS  # part of this module's interface
 from .references import MyopicOracle, TasteOracle
 from .rules import QUICK, RULES, Context

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..envs.files import replacing, write_whole
+from ..envs.shared.files import replacing, write_whole
 from .base import Agent
 from .evaluate import Evaluator
 

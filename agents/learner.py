@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..envs.engine import Observation
-from ..envs.files import replacing, write_whole
+from ..envs.shared.files import replacing, write_whole
 from .inputs import Inputs, SlateInputs
 from .players import Players
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from ..envs.arithmetic import dot
-from ..envs.compiled import loop
 from ..envs.constants import LINEAR
-from ..envs.files import write_whole
 from ..envs.retriever import Retriever
+from ..envs.shared.compiled import loop
+from ..envs.shared.files import write_whole
 from ..envs.world import World
 from .base import rows
 from .cross_entropy import Search, cross_entropy

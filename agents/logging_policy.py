@@ -6,10 +6,10 @@ from pathlib import Path
 from ..envs.catalog import Catalog
 from ..envs.make import CATALOGS, as_scenario
 from ..envs.named import ENVIRONMENTS
+from ..envs.shared.names import one_of
 from .base import Agent
 from .exploring import Exploring
 from .logs import FrontPage
-from .names import one_of
 from .rules import RULES, Context
 from .setup import RunConfig, Setting, load_agent
 

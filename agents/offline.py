@@ -26,9 +26,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..envs.engine import Observation
-from ..envs.files import replacing, write_whole
+from ..envs.shared.files import replacing, write_whole
+from ..envs.shared.names import one_of
 from .inputs import Inputs, SlateInputs
-from .names import one_of
 from .networks import SlateNetwork
 from .offline_data import Batch, Log, Transitions
 from .options import check_ranges

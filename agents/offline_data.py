@@ -18,8 +18,8 @@ from safetensors.numpy import load_file, save
 from torch import Tensor
 
 from ..envs.engine import Observation
-from ..envs.files import write_whole
 from ..envs.scoring import Scorer
+from ..envs.shared.files import write_whole
 from ..envs.world import World
 from .base import Agent
 from .collect import Recorder, make_env

@@ -5,7 +5,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, get_args, get_origin, get_type_hints
 
-from .names import one_of
+from ..envs.shared.names import one_of
 
 
 def make_options(agent: str, kind: type[Any], values: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from gymnasium.vector import AutoresetMode
 
-from ..envs.files import write_whole
+from ..envs.shared.files import write_whole
 from .course import Course, Report
 from .evaluate import Evaluator, held_out_users
 from .learner import Learner, SlateAgent

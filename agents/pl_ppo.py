@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..envs.shared.names import one_of
 from .candidate_policy import CandidateNetwork, PolicyAgent, PolicyOptions, wander
 from .inputs import SlateInputs
 from .learner import Learner, SlateAgent
-from .names import one_of
 from .options import check_ranges
 from .plackett_luce import slot_log_probabilities
 from .players import Players

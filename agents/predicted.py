@@ -15,8 +15,8 @@ from safetensors.numpy import save
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from ..envs.engine import Observation
-from ..envs.files import write_whole
 from ..envs.scoring import FEATURES, Scorer
+from ..envs.shared.files import write_whole
 from .ranking import ranked
 
 INPUTS = (*FEATURES, "slot")

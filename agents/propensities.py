@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..envs.compiled import loop
 from ..envs.engine import Observation
 from ..envs.scoring import FEATURES, Scorer
-from .names import one_of
+from ..envs.shared.compiled import loop
+from ..envs.shared.names import one_of
 from .plackett_luce import slot_log_probabilities
 
 Floats = NDArray[np.float64]

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..envs.files import write_whole
+from ..envs.shared.files import write_whole
 from .course import CURVE
 from .setup import RunConfig
 from .stats import Interval, retention

@@ -16,10 +16,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from ..encoders.state import StateEncoder
 from ..envs.engine import Observation
-from ..envs.files import replacing, write_whole
+from ..envs.shared.files import replacing, write_whole
+from ..envs.shared.names import one_of
 from ..envs.wrappers import ActionMap
 from .base import Memory
-from .names import one_of
 from .random_search import ConstantPolicy, LivesARS
 from .slate_policy import SlatePolicy, SlateStates
 from .vec_env import REWARD_SCALE, SlateVecEnv, States, state_space

@@ -21,10 +21,10 @@ from typing import Any
 
 import tomli_w
 
-from ..envs.files import write_whole
 from ..envs.named import ENVIRONMENTS
 from ..envs.params import scenario_names
-from .names import one_of
+from ..envs.shared.files import write_whole
+from ..envs.shared.names import one_of
 from .options import check_type, make_options
 from .own import OWN, options_of
 from .sb3 import ALGORITHMS, algorithm_named

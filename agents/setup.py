@@ -22,12 +22,12 @@ from ..envs.named import ENVIRONMENTS
 from ..envs.params import MOST_STRENGTH
 from ..envs.retriever import candidate_count
 from ..envs.scoring import Scorer
+from ..envs.shared.names import one_of
 from ..envs.world import World
 from ..envs.wrappers import ActionMap, MappedAction, make_action_map
 from .base import Agent
 from .extractor import OpenState
 from .inputs import SlateInputs, UserStates
-from .names import one_of
 from .own import OWN, load_own, options_of
 from .sb3 import ALGORITHMS, States, agent_of, algorithm_named, check_encoder, draws_slates, load_policy
 from .sb3_options import sb3_settings

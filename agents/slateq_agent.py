@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from ..envs.engine import Observation
+from ..envs.shared.names import one_of
 from .inputs import Inputs, SlateInputs
 from .learner import SlateAgent
-from .names import one_of
 from .options import check_ranges
 from .slate_optimisers import OPTIMISERS, best_slates
 from .slateq_network import Judged, SlateQNetwork

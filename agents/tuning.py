@@ -17,12 +17,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 
 from ..encoders.base import read_header
 from ..encoders.registry import load_encoder
-from ..envs.files import write_whole
 from ..envs.scoring import Scorer
+from ..envs.shared.files import write_whole
+from ..envs.shared.names import one_of
 from .bandits import LinearBandit
 from .base import Agent
 from .evaluate import Evaluator
-from .names import one_of
 from .predicted import PredictedMinutes, Trees
 from .rule_options import MINUTES, BanditRuleOptions, Options
 from .rules import FITTED, RULES, Context

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from ..envs.files import write_whole
 from ..envs.pooling import check_ids
+from ..envs.shared.files import write_whole
 from .cache import Vectors
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
-from ..envs.files import write_whole
+from ..envs.shared.files import write_whole
 from .base import EncoderError, Report, Settings, quiet
 
 Score = Callable[[], float]

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .chance import permuted, stream_key
-from .compiled import loop
 from .dynamics import begin, read_slate
 from .records import ACTIVE, HORIZON, user_type, work_type
+from .shared.compiled import loop
 from .world import World
 
 Observation = dict[str, NDArray[np.float32]]

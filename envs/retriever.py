@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from .chance import CANDIDATES, uniform
-from .compiled import loop
 from .engine import Observation
 from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, recency_weight
 from .records import Record
+from .shared.compiled import loop
 from .world import World
 
 NEIGHBOURS = 64  # kept for each item; eight times as many where items age

@@ -10,9 +10,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .compiled import loop
 from .engine import CONTEXT, Observation
 from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, pool_row
+from .shared.compiled import loop
 from .world import World
 
 FEATURES = (

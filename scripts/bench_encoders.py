@@ -31,7 +31,7 @@ from longplay.encoders.cache import VectorCache, Vectors, text_key
 from longplay.encoders.model_folder import ModelFolder
 from longplay.encoders.state import StateEncoder
 from longplay.encoders.text import TextEncoder
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import command_line, console, prepare, set_threads
 from longplay.scripts.speed_tables import show
 

@@ -31,7 +31,7 @@ from longplay.agents.setup import RunConfig, Setting, states_of, training_env
 from longplay.agents.vec_env import REWARD_SCALE, SlateVecEnv, state_space
 from longplay.encoders.state import StateEncoder
 from longplay.envs.engine import Observation
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import command_line, console, prepare, set_threads
 from longplay.scripts.speed_tables import show
 

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from longplay.agents.logging_policy import POLICIES
 from longplay.agents.setup import Setting
-from longplay.envs.files import replacing, write_whole
+from longplay.envs.shared.files import replacing, write_whole
 
 console = Console(highlight=False)
 RUNS = Path("runs")

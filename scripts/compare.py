@@ -22,14 +22,14 @@ import longplay
 from longplay.agents.compare import flat, grouped, learned, play, references, rules, summary
 from longplay.agents.evaluate import held_out_users
 from longplay.agents.linear_oracle import LinearOracle
-from longplay.agents.names import one_of
 from longplay.agents.report import retention_picture, write_report
 from longplay.agents.rules import QUICK, RULES
 from longplay.agents.setup import Setting
 from longplay.agents.stats import Interval
 from longplay.agents.tracking import MODES, Tracker
 from longplay.agents.tuning import TRIALS
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
+from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, prepare, run_name, write_table
 
 

@@ -26,13 +26,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 from longplay.agents.baselines import GreedySimilarity, StaticCap
 from longplay.agents.compare import Contestant, play
 from longplay.agents.evaluate import held_out_users
-from longplay.agents.names import one_of
 from longplay.agents.ranking import encoder_score
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.agents.tracking import MODES, Tracker
 from longplay.encoders.registry import ENCODERS
 from longplay.encoders.study import FLOORS, fit_for_use, measure
 from longplay.envs.scoring import Scorer
+from longplay.envs.shared.names import one_of
 from longplay.scripts import encoder_tables
 from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, write_table
 from longplay.scripts.encoder_jobs import Place, cell, load, run_all

@@ -28,12 +28,12 @@ from rich.table import Table
 from longplay.agents.base import Agent
 from longplay.agents.compare import TEST_LUCK, minutes_of, rules
 from longplay.agents.evaluate import Evaluator, held_out_users
-from longplay.agents.names import one_of
 from longplay.agents.references import MyopicOracle
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.agents.stats import Interval, bootstrap_difference
 from longplay.agents.tracking import MODES
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
+from longplay.envs.shared.names import one_of
 from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, write_figure, write_table
 from longplay.scripts.jobs import Job, train_all
 

@@ -26,7 +26,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from safetensors.numpy import save
 
-from longplay.agents.names import one_of
 from longplay.encoders.base import Encoder
 from longplay.encoders.cells import TimeUnit
 from longplay.encoders.evaluation import evaluate
@@ -35,7 +34,8 @@ from longplay.encoders.registry import ENCODERS
 from longplay.encoders.splits import Split, hold_back, split
 from longplay.encoders.study import Source, collected_source, table_source
 from longplay.encoders.text import TextEncoder
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
+from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, run_name, set_threads
 
 MEASURES = {"recall": "recall@10", "ndcg": "nDCG@10", "auc": "AUC", "click_through": "click-through"}

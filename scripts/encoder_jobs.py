@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from longplay.encoders.study import Source, collected_source, ratings_source, stamp
 from longplay.encoders.text import TextEncoder
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import console, set_threads
 
 

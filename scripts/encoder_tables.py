@@ -10,7 +10,7 @@ from rich.table import Table
 
 from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_incomplete
 from longplay.encoders.study import WITH_TEXT
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
 
 FROZEN, FLOOR = "pooled", "popularity"  # what trained encoders are compared with
 MEASURES = {"recall": "recall@10", "ndcg": "nDCG@10", "auc": "AUC"}

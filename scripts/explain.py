@@ -20,7 +20,6 @@ from rich.table import Table
 from longplay.agents.base import Following
 from longplay.agents.collect import make_env
 from longplay.agents.logging_policy import check_policy, make_policy
-from longplay.agents.names import one_of
 from longplay.agents.setup import Setting
 from longplay.encoders import Encoder, Items, PooledHistory, TextHistory
 from longplay.encoders.base import Histories
@@ -29,7 +28,8 @@ from longplay.encoders.figures import explanation_figure, shorten
 from longplay.encoders.interactions import Interactions
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.encoders.study import collected_source
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
+from longplay.envs.shared.names import one_of
 from longplay.envs.titles import title_of
 from longplay.scripts.common import (
     RUNS,

@@ -25,8 +25,8 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from longplay.agents.distances import ccdf_of, survival_points
-from longplay.envs.files import write_whole
 from longplay.envs.make import as_scenario
+from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import command_line, console, run_name, set_threads
 from longplay.scripts.signatures import Arguments as Simulation
 from longplay.scripts.signatures import base_scenario, read_reference, simulate

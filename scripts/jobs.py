@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from longplay.agents.course import CHECKPOINT, FINISHED
 from longplay.agents.settings_files import NONE
 from longplay.agents.setup import RunConfig
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import console, run_name
 
 SCRIPTS = Path(__file__).parent

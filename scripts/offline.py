@@ -25,15 +25,15 @@ from rich.table import Table
 
 from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.inputs import SlateInputs
-from longplay.agents.names import one_of
 from longplay.agents.offline import OfflineConfig, learn, save_agent
 from longplay.agents.offline_data import Evaluation, first_minutes, log_lives, logged_setting, read_log, write_log
 from longplay.agents.propensities import PlackettLuce, weighted_scores
 from longplay.agents.setup import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.agents.training import VALIDATION_LUCK
-from longplay.envs.files import write_whole
 from longplay.envs.scoring import FEATURES, Scorer
+from longplay.envs.shared.files import write_whole
+from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, prepare, run_name, set_threads, write_table
 
 CONFIG = "config.json"

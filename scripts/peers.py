@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
 
 Row = dict[str, Any]
 

@@ -40,7 +40,7 @@ from longplay.encoders.predictors import Components, InterestPredictor, RatingPr
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.encoders.study import Source, collected_source
 from longplay.encoders.survival import ReturnTime, concordance, integrated_brier, kaplan_meier
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import RUNS, command_line, console, run_name, set_threads, write_figure
 
 FEW = 1000  # validation rows below which two numbers recalibrate, not a step function

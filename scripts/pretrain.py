@@ -28,7 +28,7 @@ from longplay.encoders.pretrain import (
     pretrain_from_scratch,
 )
 from longplay.encoders.text import TextEncoder
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import begin_study, command_line, console, run_name, set_threads
 
 RESULT = "pretraining.json"

@@ -3,9 +3,9 @@
 from typing import Any
 
 from longplay.agents.evaluate import held_out_users
-from longplay.agents.names import one_of
 from longplay.agents.rules import QUICK, RULES
 from longplay.agents.tracking import MODES
+from longplay.envs.shared.names import one_of
 from longplay.scripts import results_agents
 from longplay.scripts.common import run_name
 from longplay.scripts.results_prepare import SCORES, check_same_items, setting_of

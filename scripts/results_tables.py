@@ -9,7 +9,7 @@ import pandas as pd
 
 from longplay.agents.compare import ORACLE, SIMILARITY, Contestant, minutes_of, summary
 from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_ratio
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
 from longplay.scripts import encoder_tables
 from longplay.scripts.encoder_tables import titled, told
 

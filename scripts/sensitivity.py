@@ -33,8 +33,8 @@ from longplay.agents.evaluate import held_out_users
 from longplay.agents.sensitivity import draw_constants, figure, movers, plain_sense, rank_agreement, shares
 from longplay.agents.setup import Setting
 from longplay.envs.constants import dotted
-from longplay.envs.files import write_whole
 from longplay.envs.named import ENVIRONMENTS
+from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import (
     begin_study,
     command_line,

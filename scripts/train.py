@@ -21,12 +21,12 @@ import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from longplay.agents.course import CHECKPOINT, CURVE
-from longplay.agents.names import one_of
 from longplay.agents.options import changes
 from longplay.agents.settings_files import DEFAULT, agent_options, configured
 from longplay.agents.setup import RunConfig, Setting
 from longplay.agents.tracking import MODES, Tracker
 from longplay.agents.training import train
+from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, prepare, run_name
 
 

@@ -23,7 +23,7 @@ from longplay.agents.sb3 import (
     save_policy,
 )
 from longplay.agents.setup import load_agent, states_of, training_env
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.small import tiny_run
 

@@ -14,7 +14,7 @@ from longplay.agents.setup import RunConfig, Setting
 from longplay.agents.slateq_agent import SlateQOptions
 from longplay.agents.stats import bootstrap_difference
 from longplay.agents.training import train
-from longplay.envs.files import write_whole
+from longplay.envs.shared.files import write_whole
 from longplay.scripts import jobs, results, results_agents, results_check, results_play, results_prepare, results_tables
 from longplay.scripts.common import run_name
 from longplay.scripts.results_pool import side_by_side

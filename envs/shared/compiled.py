@@ -16,17 +16,18 @@ from filelock import FileLock
 from numba import config, njit, types
 from numba.core import event
 
+PACKAGE = Path(__file__).parents[2]
 SOURCES = (
-    "arithmetic.py",
-    "chance.py",
-    "compiled.py",
-    "constants.py",
-    "dynamics.py",
-    "engine.py",
-    "pooling.py",
-    "records.py",
-    "retriever.py",
-    "scoring.py",
+    "envs/arithmetic.py",
+    "envs/chance.py",
+    "envs/shared/compiled.py",
+    "envs/constants.py",
+    "envs/dynamics.py",
+    "envs/engine.py",
+    "envs/pooling.py",
+    "envs/records.py",
+    "envs/retriever.py",
+    "envs/scoring.py",
 )
 
 
@@ -34,7 +35,7 @@ def cache_folder() -> Path:
     """Where compiled loops are kept: below ``$LONGPLAY_CACHE``, by default ``~/.cache/longplay``."""
     digest = hashlib.sha256()
     for name in SOURCES:
-        digest.update((Path(__file__).parent / name).read_bytes())
+        digest.update((PACKAGE / name).read_bytes())
     root = Path(os.environ.get("LONGPLAY_CACHE") or Path.home() / ".cache" / "longplay")
     return root / "compiled" / digest.hexdigest()[:16]
 
@@ -99,7 +100,7 @@ class _Notice(event.Listener):  # type: ignore[misc]  # Numba ships no types tha
 
     def on_start(self, event: Any) -> None:
         module = getattr(event.data.get("dispatcher"), "__module__", "") or ""
-        if not _Notice.said and module.startswith(f"{__package__}."):
+        if not _Notice.said and module.startswith("longplay.envs."):
             _Notice.said = True
             print("longplay: compiling the user model, once for each version (about 10 s) …", file=sys.stderr)
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 from numba.core.caching import IndexDataCacheFile
 
-from longplay.envs import compiled
+from longplay.envs.shared import compiled
 
 
 def width(record):

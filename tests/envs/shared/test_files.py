@@ -2,7 +2,7 @@
 
 import pytest
 
-from longplay.envs.files import replacing, write_whole
+from longplay.envs.shared.files import replacing, write_whole
 
 
 def test_text_is_utf_8_and_bytes_are_themselves(tmp_path):

@@ -7,15 +7,13 @@ import shutil
 import tempfile
 import threading
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import pytest
 from numba import config, njit
 
-from longplay.envs import chance, compiled
-from longplay.tests.envs.kept_loops import keep_in_turn, keep_slowly, records, width
-
-FOLDER = Path(compiled.__file__).parent
+from longplay.envs import chance
+from longplay.envs.shared import compiled
+from longplay.tests.envs.shared.kept_loops import keep_in_turn, keep_slowly, records, width
 
 
 def triple(x):
@@ -26,15 +24,22 @@ def triple(x):
 def copy(tmp_path, monkeypatch):
     """The sources, to be changed at will."""
     for name in compiled.SOURCES:
-        shutil.copy(FOLDER / name, tmp_path / name)
-    monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(compiled.PACKAGE / name, tmp_path / name)
+    monkeypatch.setattr(compiled, "PACKAGE", tmp_path)
     return tmp_path
 
 
 def test_every_file_with_compiled_code_and_what_it_reads_is_a_source():
-    found = {file.name for file in FOLDER.glob("*.py") if re.search(r"^@(njit|loop)\b", file.read_text(), re.M)}
+    files = sorted((compiled.PACKAGE / "envs").rglob("*.py"))
+    found = {
+        file.relative_to(compiled.PACKAGE).as_posix()
+        for file in files
+        if re.search(r"^@(njit|loop)\b", file.read_text(), re.M)
+    }
+    assert found
     assert found <= set(compiled.SOURCES)
-    assert {"records.py", "constants.py"} <= set(compiled.SOURCES)  # types, and numbers that are compiled in
+    assert {"envs/records.py", "envs/constants.py"} <= set(compiled.SOURCES)  # types, and numbers compiled in
 
 
 @pytest.mark.parametrize("name", compiled.SOURCES)
