@@ -13,9 +13,9 @@ from .envs.env import SlateVectorEnv
 from .envs.films import load_films
 from .envs.make import make_world
 from .envs.named import ENVIRONMENTS
-from .envs.params import Scenario, ScenarioError
 from .envs.single import SlateEnv
-from .envs.world import World, build_world
+from .envs.users.params import Scenario, ScenarioError
+from .envs.users.world import World, build_world
 
 if TYPE_CHECKING:
     from .encoders.text import TextEncoder

@@ -25,7 +25,7 @@ from ..envs.engine import Observation
 from ..envs.scoring import FEATURES, Scorer
 from ..envs.shared.files import write_whole
 from ..envs.shared.names import one_of
-from ..envs.world import World
+from ..envs.users.world import World
 from .bandit_models import Design, Floats, Posterior, attention, seen
 from .base import Memory
 from .baselines import RandomCandidates

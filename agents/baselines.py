@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..envs.engine import Observation
 from ..envs.pooling import padded_vectors, pool_history
 from ..envs.scoring import Scorer
-from ..envs.world import World
+from ..envs.users.world import World
 from .diversity import MMR as MMR  # part of this module's interface, like those below
 from .diversity import StaticCap as StaticCap
 from .predicted import PredictedMinutes as PredictedMinutes

@@ -22,7 +22,7 @@ from ..encoders.sentences import profile_to_text
 from ..envs.catalog import DEFAULTS, Catalog, midrank_percentile
 from ..envs.env import SlateVectorEnv
 from ..envs.retriever import Retriever
-from ..envs.world import World
+from ..envs.users.world import World
 from .base import Agent, rows
 from .logs import Step, lives
 

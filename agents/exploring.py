@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..envs.engine import Observation
-from ..envs.world import World
+from ..envs.users.world import World
 from .base import Agent, Memory, Remembering, rows
 
 

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from ..envs.arithmetic import dot
-from ..envs.constants import LINEAR
 from ..envs.retriever import Retriever
 from ..envs.shared.compiled import loop
 from ..envs.shared.files import write_whole
-from ..envs.world import World
+from ..envs.users.arithmetic import dot
+from ..envs.users.constants import LINEAR
+from ..envs.users.world import World
 from .base import rows
 from .cross_entropy import Search, cross_entropy
 from .evaluate import held_out_users

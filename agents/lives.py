@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..envs.env import SlateVectorEnv
 from ..envs.retriever import Retriever
-from ..envs.world import World
+from ..envs.users.world import World
 from .base import rows
 from .players import SPREAD, training_luck
 

@@ -14,7 +14,7 @@ from ..envs.engine import Observation
 from ..envs.env import SlateVectorEnv
 from ..envs.retriever import Retriever
 from ..envs.scoring import Scorer
-from ..envs.world import World, text_factors
+from ..envs.users.world import World, text_factors
 from .base import Agent, Following, rows
 from .options import check_ranges
 from .propensities import gumbel

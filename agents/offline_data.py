@@ -20,7 +20,7 @@ from torch import Tensor
 from ..envs.engine import Observation
 from ..envs.scoring import Scorer
 from ..envs.shared.files import write_whole
-from ..envs.world import World
+from ..envs.users.world import World
 from .base import Agent
 from .collect import Recorder, make_env
 from .episodes import read_minari, write_minari

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.chance import stream_key
 from ..envs.env import LATENT
-from ..envs.records import ACTIVE, HORIZON, NOTHING, user_type
 from ..envs.retriever import Retriever
-from ..envs.world import World
+from ..envs.users.chance import stream_key
+from ..envs.users.records import ACTIVE, HORIZON, NOTHING, user_type
+from ..envs.users.world import World
 from .base import Agent, Remembering, rows
 from .evaluate import held_out_users
 from .linear_oracle import FEATURES, LUCK, LinearOracle

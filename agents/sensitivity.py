@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau, qmc, spearmanr
 
-from ..envs.constants import dotted
-from ..envs.params import Scenario
+from ..envs.users.constants import dotted
+from ..envs.users.params import Scenario
 
 SWEPT = ("assumed", "chosen", "fitted")  # the first word of the source of a constant that could be another
 WHOLE = {"repeat_memory"}  # constants that count something

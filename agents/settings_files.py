@@ -22,9 +22,9 @@ from typing import Any
 import tomli_w
 
 from ..envs.named import ENVIRONMENTS
-from ..envs.params import scenario_names
 from ..envs.shared.files import write_whole
 from ..envs.shared.names import one_of
+from ..envs.users.params import scenario_names
 from .options import check_type, make_options
 from .own import OWN, options_of
 from .sb3 import ALGORITHMS, algorithm_named

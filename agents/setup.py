@@ -19,11 +19,11 @@ from ..encoders.state import StateEncoder
 from ..encoders.text import TextEncoder
 from ..envs.make import make_vector_env, make_world
 from ..envs.named import ENVIRONMENTS
-from ..envs.params import MOST_STRENGTH
 from ..envs.retriever import candidate_count
 from ..envs.scoring import Scorer
 from ..envs.shared.names import one_of
-from ..envs.world import World
+from ..envs.users.params import MOST_STRENGTH
+from ..envs.users.world import World
 from ..envs.wrappers import ActionMap, MappedAction, make_action_map
 from .base import Agent
 from .extractor import OpenState

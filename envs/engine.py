@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .chance import permuted, stream_key
-from .dynamics import begin, read_slate
-from .records import ACTIVE, HORIZON, user_type, work_type
 from .shared.compiled import loop
-from .world import World
+from .users.chance import permuted, stream_key
+from .users.dynamics import begin, read_slate
+from .users.records import ACTIVE, HORIZON, user_type, work_type
+from .users.world import World
 
 Observation = dict[str, NDArray[np.float32]]
 

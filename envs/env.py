@@ -10,11 +10,11 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from .engine import Engine, Observation
-from .params import REWARDS
-from .population import PAST_DAYS
-from .records import ACTIVE, CHURNED, HORIZON
+from .users.params import REWARDS
+from .users.population import PAST_DAYS
+from .users.records import ACTIVE, CHURNED, HORIZON
+from .users.world import World
 from .viewer import LifeRecorder, Window, render_text
-from .world import World
 
 LATENT = ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfaction", "trust", "momentum")
 

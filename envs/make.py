@@ -12,13 +12,13 @@ from .catalog import Catalog
 from .env import SlateVectorEnv
 from .films import load_films
 from .news import load_news
-from .params import Scenario, ScenarioError
 from .retriever import Retriever
 from .scoring import Scorer
 from .shop import load_products
 from .social import load_posts
 from .tiny import load_tiny
-from .world import World, build_world
+from .users.params import Scenario, ScenarioError
+from .users.world import World, build_world
 from .wrappers import MappedAction, check_action, make_action_map
 
 # The catalogues that scenarios name; each is loaded when it is first asked for.

@@ -45,10 +45,10 @@ from .drawing import (
     topic_colour,
     write,
 )
-from .records import ACTIVE, CHURNED, Record
 from .titles import split_title
+from .users.records import ACTIVE, CHURNED, Record
+from .users.world import World
 from .viewer import LifeRecorder, clock_text
-from .world import World
 
 SIZE = (1280, 720)
 SLATE, STATE, LIFE = (20, 80, 816, 450), (832, 80, 1260, 450), (20, 464, 1260, 706)

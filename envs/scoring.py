@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .engine import CONTEXT, Observation
 from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, pool_row
 from .shared.compiled import loop
-from .world import World
+from .users.world import World
 
 FEATURES = (
     "similarity",  # cosine of the item's vector and the pooled history

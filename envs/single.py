@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from .engine import Observation
-from .world import World
+from .users.world import World
 
 
 class SlateEnv(gym.Env[Observation, Any]):

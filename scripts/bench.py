@@ -32,7 +32,7 @@ from numba import njit
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world
 from longplay.envs.shared.files import write_whole
-from longplay.envs.world import World
+from longplay.envs.users.world import World
 from longplay.scripts import peers, speed_tables
 from longplay.scripts.common import command_line, console, set_threads
 

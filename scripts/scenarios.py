@@ -25,7 +25,7 @@ from longplay.agents.references import MyopicOracle
 from longplay.agents.sensitivity import plain_sense
 from longplay.agents.setup import Setting
 from longplay.envs.env import SlateVectorEnv
-from longplay.envs.world import World
+from longplay.envs.users.world import World
 from longplay.scripts.common import command_line, console, prepare, run_name, write_table
 
 MAIN = ("Video", "News", "Shop", "Social", "VideoShifted", "NewsShifted", "ShopShifted", "SocialShifted")

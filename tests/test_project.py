@@ -100,7 +100,7 @@ def test_the_wheel_works_installed_elsewhere(tmp_path):
     smoke = """
 import longplay, longplay.scripts.train
 from longplay.envs.make import CATALOGS
-from longplay.envs.params import Scenario, scenario_names
+from longplay.envs.users.params import Scenario, scenario_names
 assert {"control", "news", "tiny", "video"} <= set(scenario_names()), scenario_names()
 assert len(longplay.make_world("tiny").catalog) == 2
 assert len(CATALOGS["news"]()) == 12_000

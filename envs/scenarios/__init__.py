@@ -1,1 +1,1 @@
-"""Scenarios as TOML files; see `longplay.envs.params`."""
+"""Scenarios as TOML files; see `longplay.envs.users.params`."""

@@ -18,14 +18,14 @@ from numba.core import event
 
 PACKAGE = Path(__file__).parents[2]
 SOURCES = (
-    "envs/arithmetic.py",
-    "envs/chance.py",
+    "envs/users/arithmetic.py",
+    "envs/users/chance.py",
     "envs/shared/compiled.py",
-    "envs/constants.py",
-    "envs/dynamics.py",
+    "envs/users/constants.py",
+    "envs/users/dynamics.py",
     "envs/engine.py",
     "envs/pooling.py",
-    "envs/records.py",
+    "envs/users/records.py",
     "envs/retriever.py",
     "envs/scoring.py",
 )

@@ -11,7 +11,7 @@ from longplay.agents.base import rows
 from longplay.agents.setup import RunConfig, Setting
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.retriever import Retriever
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import make_catalog, small, vectors
 
 # Settings of the algorithms that learn from a few hundred slates, whatever the shipped ones are tuned to.

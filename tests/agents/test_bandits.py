@@ -13,7 +13,7 @@ from longplay.agents.bandits import WARM_UP, BanditOptions, LinearBandit, Person
 from longplay.agents.baselines import RandomCandidates
 from longplay.agents.evaluate import Evaluator
 from longplay.envs.scoring import Scorer
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.envs.worlds import make_catalog, small
 

@@ -26,7 +26,7 @@ from longplay.agents.exploring import Exploring
 from longplay.encoders.sentences import NO_PROFILE
 from longplay.envs.catalog import Catalog
 from longplay.envs.env import SlateVectorEnv
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import small
 
 USERS = np.arange(3, 33)

@@ -12,7 +12,7 @@ from longplay.agents.inputs import SlateInputs
 from longplay.agents.later_search import LaterSearch
 from longplay.agents.players import Players
 from longplay.agents.slateq import SlateQ, SlateQOptions
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import copied, make_setting, same_weights
 from longplay.tests.agents.test_linear_oracle import STRONG
 from longplay.tests.envs.worlds import make_catalog, small

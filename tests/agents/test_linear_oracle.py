@@ -12,7 +12,7 @@ from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.linear_oracle import FEATURES, LinearOracle, trial_minutes
 from longplay.agents.lives import lives_env
 from longplay.agents.references import MyopicOracle
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.small import phases
 from longplay.tests.envs.worlds import small

@@ -11,7 +11,7 @@ from longplay.agents.logs import Arrivals, FrontPage, _play, as_globo, simulate_
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.retriever import Retriever
 from longplay.envs.scoring import Scorer
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import small
 
 USERS = range(40)

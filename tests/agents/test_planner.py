@@ -13,8 +13,8 @@ from longplay.agents.planner import MOST_SKIPS, START, State, TinyPlanner
 from longplay.envs.engine import Engine
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world
-from longplay.envs.params import Scenario
-from longplay.envs.records import ACTIVE
+from longplay.envs.users.params import Scenario
+from longplay.envs.users.records import ACTIVE
 
 LIVES = 20_000
 COPIES = 50_000  # of each state, with luck of their own

@@ -14,7 +14,7 @@ from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.references import MyopicOracle, TasteOracle
 from longplay.envs.engine import Engine
 from longplay.envs.scoring import Scorer
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.tests.agents.brute import all_slates, perturbed, unique, value
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.small import phases

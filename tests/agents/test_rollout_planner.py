@@ -17,8 +17,8 @@ from longplay.agents.references import MyopicOracle
 from longplay.agents.rollout_planner import Continuation, RolloutPlanner, Rollouts, neighbours
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world
-from longplay.envs.records import ACTIVE
-from longplay.envs.world import build_world
+from longplay.envs.users.records import ACTIVE
+from longplay.envs.users.world import build_world
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.small import unit_vectors
 from longplay.tests.agents.test_linear_oracle import STRONG, with_weights

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from longplay.agents.sensitivity import draw_constants, figure, movers, plain_sense, rank_agreement, shares
-from longplay.envs.params import Scenario
+from longplay.envs.users.params import Scenario
 
 NAMES = ["random", "popularity", "greedy similarity", "MMR", "static cap", "greedy minutes", "myopic oracle"]
 

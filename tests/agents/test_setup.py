@@ -6,7 +6,7 @@ import json
 import pytest
 
 from longplay.agents.setup import RunConfig, Setting
-from longplay.envs.params import Scenario
+from longplay.envs.users.params import Scenario
 
 
 def test_strength_reaches_the_world(monkeypatch):

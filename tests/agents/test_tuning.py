@@ -11,7 +11,7 @@ from longplay.agents.evaluate import Evaluator
 from longplay.agents.rule_options import BanditRuleOptions, CapOptions, EncoderOptions, MMROptions, PersonalOptions
 from longplay.agents.rules import RULES, Context
 from longplay.agents.tuning import Tuned, load, save, searched, tune, tuned_rule
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import make_setting
 from longplay.tests.envs.worlds import make_catalog, small
 

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import pytest
 
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.tests.envs import fake_window
 from longplay.tests.envs.worlds import make_catalog, small
 

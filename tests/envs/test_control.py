@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from longplay.envs import dynamics, records
 from longplay.envs.env import SlateVectorEnv
+from longplay.envs.users import dynamics, records
 from longplay.tests.envs.worlds import content, record, scratch
 
 PLACES = ["clock", "gap", "session", "depth", "session_minutes", "day", "status", "left", "taste"]

@@ -14,8 +14,8 @@ from longplay.agents.planner import TinyPlanner
 from longplay.envs.env import LATENT
 from longplay.envs.make import make_vector_env
 from longplay.envs.named import ENVIRONMENTS, NamedEnv
-from longplay.envs.params import Scenario
 from longplay.envs.retriever import candidate_count
+from longplay.envs.users.params import Scenario
 from longplay.tests.envs.worlds import make_catalog
 
 SECTIONS = [

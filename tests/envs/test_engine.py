@@ -7,8 +7,8 @@ import pytest
 
 from longplay.envs import engine
 from longplay.envs.env import SlateVectorEnv
-from longplay.envs.records import ACTIVE
-from longplay.envs.world import build_world
+from longplay.envs.users.records import ACTIVE
+from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import aged, content, small
 
 STEPS = 40

@@ -16,7 +16,7 @@ from longplay.envs import engine
 from longplay.envs.env import REWARDS, SlateVectorEnv
 from longplay.envs.named import Video
 from longplay.envs.single import SlateEnv
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.tests.envs.contracts import EnvContract
 from longplay.tests.envs.worlds import small, vectors
 from longplay.tests.same import assert_same

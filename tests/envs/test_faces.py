@@ -6,7 +6,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from longplay.envs.env import REWARDS, SlateVectorEnv
 from longplay.envs.single import SlateEnv
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import aged, small
 from longplay.tests.same import assert_same
 

@@ -6,12 +6,12 @@ No error, no value that is no number, no observation outside its space, no time 
 import numpy as np
 import pytest
 
-from longplay.envs.constants import LIMITS, WORDS
 from longplay.envs.env import REWARDS, SlateVectorEnv
-from longplay.envs.params import Scenario
-from longplay.envs.population import PAST_DAYS
-from longplay.envs.records import ACTIVE, CHURNED, HORIZON, NOTHING
-from longplay.envs.world import build_world
+from longplay.envs.users.constants import LIMITS, WORDS
+from longplay.envs.users.params import Scenario
+from longplay.envs.users.population import PAST_DAYS
+from longplay.envs.users.records import ACTIVE, CHURNED, HORIZON, NOTHING
+from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import make_catalog
 
 WORLDS = 48

@@ -8,7 +8,7 @@ from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_vector_env
 from longplay.envs.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
 from longplay.envs.retriever import Retriever
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import aged, make_catalog, small, vectors
 
 SIMILAR, POPULAR, RECENT = 40, 12, 6  # of 64

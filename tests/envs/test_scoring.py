@@ -12,7 +12,7 @@ from longplay.envs.env import SlateVectorEnv
 from longplay.envs.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
 from longplay.envs.retriever import Retriever
 from longplay.envs.scoring import BLOCK, EXPOSURE_DAYS, FEATURES, WEIGHTS, Scorer
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import make_catalog, small, vectors
 
 USERS = 25

@@ -15,10 +15,10 @@ from longplay.envs.catalog import Catalog
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.named import Video
 from longplay.envs.pictures import frame
-from longplay.envs.records import ACTIVE, CHURNED, HORIZON
 from longplay.envs.single import SlateEnv
+from longplay.envs.users.records import ACTIVE, CHURNED, HORIZON
+from longplay.envs.users.world import build_world
 from longplay.envs.viewer import LifeRecorder, clock_text
-from longplay.envs.world import build_world
 from longplay.tests.envs.worlds import make_catalog, small
 
 

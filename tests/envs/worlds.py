@@ -9,9 +9,9 @@ import numpy as np
 from longplay.envs.catalog import Catalog, midrank_percentile
 from longplay.envs.engine import _read_all
 from longplay.envs.env import SlateVectorEnv
-from longplay.envs.params import Scenario
-from longplay.envs.records import TOPICS_PER_ITEM, item_type, user_type, work_type
-from longplay.envs.world import EVER, build_world
+from longplay.envs.users.params import Scenario
+from longplay.envs.users.records import TOPICS_PER_ITEM, item_type, user_type, work_type
+from longplay.envs.users.world import EVER, build_world
 
 THEMES = {
     "Drama": "family grief letter winter mother promise village silence",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from longplay.envs.params import Scenario
+from longplay.envs.users.params import Scenario
 from longplay.scripts import fit_signatures as script
 from longplay.scripts import signatures
 from longplay.tests.scripts.conftest import furnish

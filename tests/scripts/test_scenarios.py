@@ -5,7 +5,7 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.scripts import scenarios
 from longplay.scripts.scenarios import substance_and_reward
 from longplay.tests.envs.worlds import make_catalog, small

@@ -9,7 +9,7 @@ import tyro
 
 from longplay.agents import compare as comparison
 from longplay.agents.rules import QUICK
-from longplay.envs.params import Scenario
+from longplay.envs.users.params import Scenario
 from longplay.scripts import sensitivity
 
 ARGUMENTS = ["--worlds", "2", "--users", "6", "--validation-users", "4"]

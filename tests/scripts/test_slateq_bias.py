@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from longplay.envs.scoring import Scorer
-from longplay.envs.world import build_world
+from longplay.envs.users.world import build_world
 from longplay.scripts import slateq_bias
 from longplay.tests.agents.small import make_setting
 from longplay.tests.envs.worlds import make_catalog, small

@@ -11,8 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 from numba import config, njit
 
-from longplay.envs import chance
 from longplay.envs.shared import compiled
+from longplay.envs.users import chance
 from longplay.tests.envs.shared.kept_loops import keep_in_turn, keep_slowly, records, width
 
 
@@ -39,7 +39,9 @@ def test_every_file_with_compiled_code_and_what_it_reads_is_a_source():
     }
     assert found
     assert found <= set(compiled.SOURCES)
-    assert {"envs/records.py", "envs/constants.py"} <= set(compiled.SOURCES)  # types, and numbers compiled in
+    assert {"envs/users/records.py", "envs/users/constants.py"} <= set(
+        compiled.SOURCES
+    )  # types, and numbers compiled in
 
 
 @pytest.mark.parametrize("name", compiled.SOURCES)
@@ -171,7 +173,7 @@ def test_the_notice_is_said_once_by_many_threads(capsys):
 
     def compile_one():
         start.wait()
-        made_by("longplay.envs.dynamics")(1)
+        made_by("longplay.envs.users.dynamics")(1)
 
     threads = [threading.Thread(target=compile_one) for _ in range(6)]
     for thread in threads:

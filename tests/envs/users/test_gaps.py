@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from longplay.envs.arithmetic import after_waking
 from longplay.envs.engine import _begin_all
-from longplay.envs.records import ACTIVE, HORIZON
+from longplay.envs.users.arithmetic import after_waking
+from longplay.envs.users.records import ACTIVE, HORIZON
 from longplay.tests.envs.worlds import as_array, crowd, hand_items, read, record, small
 
 SCENARIO = small()

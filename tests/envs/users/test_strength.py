@@ -7,9 +7,9 @@ import pytest
 
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_vector_env, make_world
-from longplay.envs.params import COUPLED, Scenario, ScenarioError, scenario_names
-from longplay.envs.records import ACTIVE, CHURNED, HORIZON
-from longplay.envs.world import build_world
+from longplay.envs.users.params import COUPLED, Scenario, ScenarioError, scenario_names
+from longplay.envs.users.records import ACTIVE, CHURNED, HORIZON
+from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import aged, content, small
 
 USERS = 60

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from longplay.envs import dynamics
-from longplay.envs.constants import CASCADE, LINEAR, SATURATING
-from longplay.envs.records import NOTHING, TOPICS_PER_ITEM
+from longplay.envs.users import dynamics
+from longplay.envs.users.constants import CASCADE, LINEAR, SATURATING
+from longplay.envs.users.records import NOTHING, TOPICS_PER_ITEM
 from longplay.tests.envs.worlds import crowd, hand_items, membership, read, record, scratch, small
 
 SCENARIO = small()

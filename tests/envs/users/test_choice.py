@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from longplay.envs import dynamics
-from longplay.envs.arithmetic import logistic
-from longplay.envs.constants import CASCADE, LOGIT, POSITION, WORDS
-from longplay.envs.records import NOTHING
+from longplay.envs.users import dynamics
+from longplay.envs.users.arithmetic import logistic
+from longplay.envs.users.constants import CASCADE, LOGIT, POSITION, WORDS
+from longplay.envs.users.records import NOTHING
 from longplay.tests.envs.worlds import crowd, hand_items, membership, read, record, scratch, small
 
 K = 10

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numba import njit
 from scipy import stats
 
-from longplay.envs import chance
-from longplay.envs.chance import normal_pair, permuted, philox, stream_key, uniform, uniform_pair
+from longplay.envs.users import chance
+from longplay.envs.users.chance import normal_pair, permuted, philox, stream_key, uniform, uniform_pair
 
 ONES = 0xFFFFFFFF
 MANY = 40_000

@@ -186,7 +186,7 @@ class Scenario:
 
 def scenario_names() -> list[str]:
     """Names of the scenarios that come with the package."""
-    folder = resources.files(__package__) / "scenarios"
+    folder = resources.files("longplay.envs") / "scenarios"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
@@ -197,7 +197,7 @@ def _load(source: "str | Path | Scenario", bases: tuple[str, ...]) -> Scenario:
         known = scenario_names()
         if source not in known:
             raise ScenarioError(f"unknown scenario {source!r}{hint(source, known)}; known: {', '.join(known)}")
-        text = (resources.files(__package__) / "scenarios" / f"{source}.toml").read_text(encoding="utf-8")
+        text = (resources.files("longplay.envs") / "scenarios" / f"{source}.toml").read_text(encoding="utf-8")
         return _parse(source, text)
     path = Path(source)
     if not path.is_file():

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from longplay.envs.constants import CASCADE, LIMITS, SATURATING, SHAPE_LIMITS, WORDS
 from longplay.envs.make import CATALOGS
-from longplay.envs.params import REWARDS, Scenario, ScenarioError, scenario_names
+from longplay.envs.users.constants import CASCADE, LIMITS, SATURATING, SHAPE_LIMITS, WORDS
+from longplay.envs.users.params import REWARDS, Scenario, ScenarioError, scenario_names
 
 SHIPPED = scenario_names()
 VIDEO = Scenario.load("video")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from longplay.envs.population import PAST_DAYS
-from longplay.envs.world import build_world
+from longplay.envs.users.population import PAST_DAYS
+from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import aged, content, make_catalog, small
 
 MANY = 4000

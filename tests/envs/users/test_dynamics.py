@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import expit
 
-from longplay.envs import dynamics
 from longplay.envs.engine import _begin_all
-from longplay.envs.records import ACTIVE, HORIZON, NOTHING
+from longplay.envs.users import dynamics
+from longplay.envs.users.records import ACTIVE, HORIZON, NOTHING
 from longplay.tests.envs.worlds import as_array, content, crowd, hand_items, membership, read, record, small
 
 SCENARIO = small()

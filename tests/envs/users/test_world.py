@@ -6,7 +6,7 @@ from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
 from longplay.envs.catalog import Catalog
-from longplay.envs.world import SPLITS, build_world
+from longplay.envs.users.world import SPLITS, build_world
 from longplay.tests.envs.worlds import THEMES, content, make_catalog, small
 
 build_anew = build_world.__wrapped__  # past the cache

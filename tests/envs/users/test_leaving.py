@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import expit
 
-from longplay.envs import dynamics
-from longplay.envs.records import ACTIVE, CHURNED
+from longplay.envs.users import dynamics
+from longplay.envs.users.records import ACTIVE, CHURNED
 from longplay.tests.envs.worlds import crowd, hand_items, read, record, scratch, small
 
 SCENARIO = small()
