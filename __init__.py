@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
-from .envs.catalog import Catalog, CatalogError, attribute_to_text
+from .envs.catalogs.catalog import Catalog, CatalogError, attribute_to_text
+from .envs.catalogs.films import load_films
 from .envs.env import SlateVectorEnv
-from .envs.films import load_films
 from .envs.make import make_world
 from .envs.named import ENVIRONMENTS
 from .envs.single import SlateEnv

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ..envs.catalog import Catalog
+from ..envs.catalogs.catalog import Catalog
 from ..envs.make import CATALOGS, as_scenario
 from ..envs.named import ENVIRONMENTS
 from ..envs.shared.names import one_of

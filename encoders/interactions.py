@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ..envs.table import read_table
+from ..envs.catalogs.table import read_table
 from .cells import LogError as LogError  # part of this module's interface
 from .cells import (
     Sieve,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..envs.catalog import Catalog
+from ..envs.catalogs.catalog import Catalog
 from .base import Encoder, Histories, Items, Report, quiet
 from .cache import Vectors
 from .cold_start import ColdStart, ColdStartSettings

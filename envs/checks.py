@@ -111,7 +111,7 @@ class Tiny(NamedEnv):
 
     Description
     -----------
-    The catalogue is synthetic and has two items (`longplay.envs.tiny`; part of this package, Apache-2.0): number 1, the
+    The catalogue is synthetic and has two items (`longplay.envs.catalogs.tiny`; part of this package, Apache-2.0): number 1, the
     bait, attracts and disappoints, number 2, the gem, is the other way round. Both last 10 minutes. The bait pays at
     once; the gem keeps users. Every constant is so by definition, in ``envs/scenarios/tiny.toml``; nothing is measured.
 

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .catalog import Catalog
+from .catalogs.catalog import Catalog
+from .catalogs.films import load_films
+from .catalogs.news import load_news
+from .catalogs.shop import load_products
+from .catalogs.social import load_posts
+from .catalogs.tiny import load_tiny
 from .env import SlateVectorEnv
-from .films import load_films
-from .news import load_news
 from .retriever import Retriever
 from .scoring import Scorer
-from .shop import load_products
-from .social import load_posts
-from .tiny import load_tiny
 from .users.params import Scenario, ScenarioError
 from .users.world import World, build_world
 from .wrappers import MappedAction, check_action, make_action_map

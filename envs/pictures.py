@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from .catalogs.titles import split_title
 from .drawing import (
     BAND,
     BLUE,
@@ -45,7 +46,6 @@ from .drawing import (
     topic_colour,
     write,
 )
-from .titles import split_title
 from .users.records import ACTIVE, CHURNED, Record
 from .users.world import World
 from .viewer import LifeRecorder, clock_text

@@ -28,9 +28,9 @@ from longplay.encoders.figures import explanation_figure, shorten
 from longplay.encoders.interactions import Interactions
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.encoders.study import collected_source
+from longplay.envs.catalogs.titles import title_of
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
-from longplay.envs.titles import title_of
 from longplay.scripts.common import (
     RUNS,
     command_line,

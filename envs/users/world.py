@@ -18,7 +18,7 @@ from sklearn.decomposition import NMF, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
-from ..catalog import Catalog
+from ..catalogs.catalog import Catalog
 from .params import Scenario
 from .population import PAST_DAYS, draw_people
 from .records import TOPICS_PER_ITEM, item_type

@@ -24,7 +24,7 @@ from longplay.agents.episodes import read_minari, write_minari
 from longplay.agents.evaluate import Evaluator
 from longplay.agents.exploring import Exploring
 from longplay.encoders.sentences import NO_PROFILE
-from longplay.envs.catalog import Catalog
+from longplay.envs.catalogs.catalog import Catalog
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import small

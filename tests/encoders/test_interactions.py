@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longplay.encoders.interactions import LIKED, Interactions, LogError, clean, from_table
-from longplay.envs.table import CatalogError
+from longplay.envs.catalogs.table import CatalogError
 from longplay.tests.encoders.small_logs import log_of, make_log
 
 ITEMS = ("a", "b", "c")

@@ -13,7 +13,7 @@ from longplay.encoders.evaluation import PopularityScorer, evaluate
 from longplay.encoders.interactions import LogError
 from longplay.encoders.ratings import FILMS, RATINGS, load_ratings
 from longplay.encoders.splits import split
-from longplay.envs.table import CatalogError
+from longplay.envs.catalogs.table import CatalogError
 
 FILM_ROWS = [
     {"imdb": "0012", "title": "The Bank", "year": 1915, "genres": ["Comedy", "Short"], "n_ratings": 2},

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longplay.envs import drawing, pictures
-from longplay.envs.catalog import Catalog
+from longplay.envs.catalogs.catalog import Catalog
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.named import Video
 from longplay.envs.pictures import frame

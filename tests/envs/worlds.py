@@ -6,7 +6,7 @@ once; what is small is the catalogue and the population.
 
 import numpy as np
 
-from longplay.envs.catalog import Catalog, midrank_percentile
+from longplay.envs.catalogs.catalog import Catalog, midrank_percentile
 from longplay.envs.engine import _read_all
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.params import Scenario

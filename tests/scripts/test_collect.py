@@ -8,7 +8,7 @@ import pytest
 
 from longplay.agents.episodes import read_minari
 from longplay.agents.setup import Setting
-from longplay.envs.catalog import Catalog
+from longplay.envs.catalogs.catalog import Catalog
 from longplay.scripts import collect
 from longplay.tests.scripts.conftest import furnish
 

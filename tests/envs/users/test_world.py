@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
-from longplay.envs.catalog import Catalog
+from longplay.envs.catalogs.catalog import Catalog
 from longplay.envs.users.world import SPLITS, build_world
 from longplay.tests.envs.worlds import THEMES, content, make_catalog, small
 

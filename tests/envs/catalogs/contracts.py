@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from longplay.envs.grammar import takes_an
+from longplay.envs.catalogs.grammar import takes_an
 
 
 def entropy(labels):

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longplay.envs.catalog import Catalog, CatalogError, attribute_to_text, midrank_percentile
+from longplay.envs.catalogs.catalog import Catalog, CatalogError, attribute_to_text, midrank_percentile
 
 
 def small_catalog(**changes):
@@ -235,7 +235,7 @@ class TestDigest:
 
     def test_is_the_same_in_another_process(self, tmp_path):
         path = write(tmp_path / "t.jsonl", ROWS)
-        code = f"from longplay.envs.catalog import Catalog; print(Catalog.from_table({str(path)!r}).digest)"
+        code = f"from longplay.envs.catalogs.catalog import Catalog; print(Catalog.from_table({str(path)!r}).digest)"
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert other.stdout.strip() == Catalog.from_table(path).digest
 

@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longplay.envs.grammar import VOCABULARY, Grammar, GrammarError, bell, read_vocabulary, stream, takes_an, tidy
-from longplay.envs.grammar import zipf_counts as counts
+from longplay.envs.catalogs.grammar import (
+    VOCABULARY,
+    Grammar,
+    GrammarError,
+    bell,
+    read_vocabulary,
+    stream,
+    takes_an,
+    tidy,
+)
+from longplay.envs.catalogs.grammar import zipf_counts as counts
 
 
 def grammar(rules, seed=0):

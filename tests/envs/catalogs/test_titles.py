@@ -4,8 +4,8 @@ import doctest
 
 import pytest
 
-from longplay.envs import titles
-from longplay.envs.titles import split_title, title_of
+from longplay.envs.catalogs import titles
+from longplay.envs.catalogs.titles import split_title, title_of
 
 
 @pytest.mark.parametrize(

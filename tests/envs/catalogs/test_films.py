@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from bokeh_sampledata.movies_data import movie_path
 
-from longplay.envs import films
-from longplay.envs.catalog import CatalogError
-from longplay.envs.films import load_films
+from longplay.envs.catalogs import films
+from longplay.envs.catalogs.catalog import CatalogError
+from longplay.envs.catalogs.films import load_films
 
 
 @pytest.fixture(scope="module")

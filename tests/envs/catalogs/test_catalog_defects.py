@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from longplay.envs.catalog import Catalog, CatalogError
-from longplay.tests.envs.test_catalog import write
+from longplay.envs.catalogs.catalog import Catalog, CatalogError
+from longplay.tests.envs.catalogs.contracts.test_catalog import write
 
 HEAD = "id,text,minutes,topics\n"
 LINE = '{"id": "a", "text": "A."}\n'

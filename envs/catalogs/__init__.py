@@ -1,0 +1,1 @@
+"""What can be shown: catalogues from tables, films, and synthetic news, products and posts."""

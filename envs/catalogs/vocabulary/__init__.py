@@ -1,0 +1,1 @@
+"""The words that synthetic catalogues are written with; see `longplay.envs.catalogs.grammar`."""

@@ -1,1 +1,0 @@
-"""The words that synthetic catalogues are written with; see `longplay.envs.grammar`."""
