@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from ..envs.candidates.scoring import FEATURES, Scorer
 from ..envs.engine import Observation
-from ..envs.scoring import FEATURES, Scorer
 from ..envs.shared.files import write_whole
 from ..envs.shared.names import one_of
 from ..envs.users.world import World

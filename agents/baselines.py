@@ -9,9 +9,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..envs.candidates.pooling import padded_vectors, pool_history
+from ..envs.candidates.scoring import Scorer
 from ..envs.engine import Observation
-from ..envs.pooling import padded_vectors, pool_history
-from ..envs.scoring import Scorer
 from ..envs.users.world import World
 from .diversity import MMR as MMR  # part of this module's interface, like those below
 from .diversity import StaticCap as StaticCap

@@ -19,9 +19,9 @@ from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from ..encoders.sentences import profile_to_text
+from ..envs.candidates.retriever import Retriever
 from ..envs.catalogs.catalog import DEFAULTS, Catalog, midrank_percentile
 from ..envs.env import SlateVectorEnv
-from ..envs.retriever import Retriever
 from ..envs.users.world import World
 from .base import Agent, rows
 from .logs import Step, lives

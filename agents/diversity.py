@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..envs.candidates.scoring import Scorer
 from ..envs.engine import Observation
-from ..envs.scoring import Scorer
 from .ranking import Score, column, ranked, standardised
 
 LAST = 1e6  # what an item loses for each time it is in the history: it comes after all others

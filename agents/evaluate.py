@@ -8,8 +8,8 @@ import pandas as pd
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from ..envs.candidates.retriever import Retriever
 from ..envs.env import SlateVectorEnv
-from ..envs.retriever import Retriever
 from ..envs.users.world import World
 from .base import Agent, Following, rows
 

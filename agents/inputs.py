@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from ..encoders.base import Encoder
 from ..encoders.state import StateEncoder
+from ..envs.candidates.scoring import DAY, EXPOSURE_DAYS, FEATURES, Scorer
 from ..envs.engine import CONTEXT, Observation
-from ..envs.scoring import DAY, EXPOSURE_DAYS, FEATURES, Scorer
 
 WINDOWS = (5, None)  # how many of the latest items are summed up, beside those of this session
 MINUTES_A_DAY = 1440.0

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from ..envs.retriever import Retriever
+from ..envs.candidates.retriever import Retriever
 from ..envs.shared.compiled import loop
 from ..envs.shared.files import write_whole
 from ..envs.users.arithmetic import dot

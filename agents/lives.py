@@ -11,8 +11,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
+from ..envs.candidates.retriever import Retriever
 from ..envs.env import SlateVectorEnv
-from ..envs.retriever import Retriever
 from ..envs.users.world import World
 from .base import rows
 from .players import SPREAD, training_luck

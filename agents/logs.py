@@ -10,10 +10,10 @@ from gymnasium.vector import AutoresetMode, VectorWrapper
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from ..envs.candidates.retriever import Retriever
+from ..envs.candidates.scoring import Scorer
 from ..envs.engine import Observation
 from ..envs.env import SlateVectorEnv
-from ..envs.retriever import Retriever
-from ..envs.scoring import Scorer
 from ..envs.users.world import World, text_factors
 from .base import Agent, Following, rows
 from .options import check_ranges

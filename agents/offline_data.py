@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 from torch import Tensor
 
+from ..envs.candidates.scoring import Scorer
 from ..envs.engine import Observation
-from ..envs.scoring import Scorer
 from ..envs.shared.files import write_whole
 from ..envs.users.world import World
 from .base import Agent

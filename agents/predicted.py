@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from ..envs.candidates.scoring import FEATURES, Scorer
 from ..envs.engine import Observation
-from ..envs.scoring import FEATURES, Scorer
 from ..envs.shared.files import write_whole
 from .ranking import ranked
 

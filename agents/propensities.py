@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..envs.candidates.scoring import FEATURES, Scorer
 from ..envs.engine import Observation
-from ..envs.scoring import FEATURES, Scorer
 from ..envs.shared.compiled import loop
 from ..envs.shared.names import one_of
 from .plackett_luce import slot_log_probabilities
@@ -113,7 +113,7 @@ def weighted_scores(scorer: Scorer, weights: Mapping[str, float]) -> Scores:
     Parameters
     ----------
     weights
-        By names of `longplay.envs.scoring.FEATURES`; 0 for those not named.
+        By names of `longplay.envs.candidates.scoring.FEATURES`; 0 for those not named.
     """
     for name, weight in weights.items():
         one_of("weights", name, FEATURES)

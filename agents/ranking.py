@@ -8,8 +8,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..encoders.base import Encoder
+from ..envs.candidates.scoring import FEATURES, Scorer
 from ..envs.engine import Observation
-from ..envs.scoring import FEATURES, Scorer
 
 Score = Callable[[Observation], NDArray[np.float32]]  # (B, M), of the candidates
 

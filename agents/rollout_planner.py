@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..envs.candidates.retriever import Retriever
 from ..envs.env import LATENT
-from ..envs.retriever import Retriever
 from ..envs.users.chance import stream_key
 from ..envs.users.records import ACTIVE, HORIZON, NOTHING, user_type
 from ..envs.users.world import World

@@ -15,7 +15,7 @@ from ..encoders.base import Encoder
 from ..encoders.interactions import Interactions, clean
 from ..encoders.registry import ENCODERS
 from ..encoders.splits import hold_back
-from ..envs.scoring import Scorer
+from ..envs.candidates.scoring import Scorer
 from .bandits import WARM_UP, BanditOptions, LinearBandit, PersonalBandit
 from .base import Agent
 from .baselines import GreedySimilarity, Popularity, RandomCandidates, RandomSlate, Softmax

@@ -15,10 +15,10 @@ from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from ..encoders.state import StateEncoder
+from ..envs.candidates.wrappers import ActionMap
 from ..envs.engine import Observation
 from ..envs.shared.files import replacing, write_whole
 from ..envs.shared.names import one_of
-from ..envs.wrappers import ActionMap
 from .base import Memory
 from .random_search import ConstantPolicy, LivesARS
 from .slate_policy import SlatePolicy, SlateStates

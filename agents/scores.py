@@ -1,4 +1,4 @@
-"""Scores of fitted models as features of candidates, beside those of `longplay.envs.scoring.FEATURES`."""
+"""Scores of fitted models as features of candidates, beside those of `longplay.envs.candidates.scoring.FEATURES`."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..encoders.base import ENCODER_FILE, Encoder
 from ..encoders.registry import load_encoder
+from ..envs.candidates.scoring import WEIGHTS, Score
 from ..envs.engine import Observation
-from ..envs.scoring import WEIGHTS, Score
 from .learner import WEIGHTS_FILE, SlateAgent
 from .predicted import Trees, predicted_minutes
 from .ranking import encoder_score

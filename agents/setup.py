@@ -17,14 +17,14 @@ from ..encoders.base import ENCODER_FILE, Items
 from ..encoders.registry import ENCODERS, load_encoder
 from ..encoders.state import StateEncoder
 from ..encoders.text import TextEncoder
+from ..envs.candidates.retriever import candidate_count
+from ..envs.candidates.scoring import Scorer
+from ..envs.candidates.wrappers import ActionMap, MappedAction, make_action_map
 from ..envs.make import make_vector_env, make_world
 from ..envs.named import ENVIRONMENTS
-from ..envs.retriever import candidate_count
-from ..envs.scoring import Scorer
 from ..envs.shared.names import one_of
 from ..envs.users.params import MOST_STRENGTH
 from ..envs.users.world import World
-from ..envs.wrappers import ActionMap, MappedAction, make_action_map
 from .base import Agent
 from .extractor import OpenState
 from .inputs import SlateInputs, UserStates

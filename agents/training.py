@@ -15,7 +15,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from ..envs.scoring import FEATURES
+from ..envs.candidates.scoring import FEATURES
 from ..envs.shared.files import write_whole
 from .course import CHECKPOINT, Course, Report
 from .evaluate import Evaluator, held_out_users

@@ -17,7 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 
 from ..encoders.base import read_header
 from ..encoders.registry import load_encoder
-from ..envs.scoring import Scorer
+from ..envs.candidates.scoring import Scorer
 from ..envs.shared.files import write_whole
 from ..envs.shared.names import one_of
 from .bandits import LinearBandit

@@ -1,6 +1,6 @@
 """Encoders: texts to vectors with BERT, histories and items to vectors of one space, observations to states."""
 
-from ..envs.pooling import pool_history
+from ..envs.candidates.pooling import pool_history
 from .base import Encoder, EncoderError, Items
 from .behaviour import behaviour_to_text
 from .frozen import PooledHistory, TextHistory

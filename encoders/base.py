@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from ..envs.pooling import check_ids
+from ..envs.candidates.pooling import check_ids
 from ..envs.shared.files import write_whole
 from .cache import Vectors
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from threadpoolctl import threadpool_limits
 
-from ..envs.pooling import padded
+from ..envs.candidates.pooling import padded
 from .base import Encoder, EncoderError, Histories, Report, Settings
 from .cache import Vectors
 from .matrix import WEIGHTS, column_lengths, entry_shares, entry_weights, history_matrix, log_matrix, scale

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded, pool_history
+from ..envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded, pool_history
 from .base import Encoder, EncoderError, Histories, Items, Settings
 from .behaviour import behaviour_to_text
 from .cache import Vectors

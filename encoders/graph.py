@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from ..envs.pooling import padded
+from ..envs.candidates.pooling import padded
 from .base import Encoder, EncoderError, Histories, Report, Settings
 from .cache import Vectors
 from .early_stopping import ValidationRecall, validation_cases

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..envs.pooling import padded
+from ..envs.candidates.pooling import padded
 from .base import EncoderError
 from .sequence_cells import HOURS, Pool, Recurrent, TargetAttention, Transformer
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..envs.pooling import padded
+from ..envs.candidates.pooling import padded
 from .base import Encoder, EncoderError, Histories, Items, Report, Settings
 from .cache import Vectors
 from .early_stopping import ValidationRecall, validation_cases

@@ -52,7 +52,7 @@ class NamedEnv(SlateEnv):
     ``dynamics_strength``  ``1.0``      how far the present moves the future, 0 to 5: 0 decouples them, 1 is the
                                         scenario, more is stress; see `longplay.Scenario.with_strength`
     ``action``             ``'items'``  ``'items'``, ``'candidates'``, ``'query'`` or ``'weights'``; see
-                                        `longplay.envs.wrappers`
+                                        `longplay.envs.candidates.wrappers`
     ``candidates``         ``False``    add ``candidates`` to the observation; actions other than ``'items'``
                                         always do
     ``item_vectors``       ``None``     (N, E) float32 that candidates are found with, such as
@@ -93,7 +93,7 @@ class NamedEnv(SlateEnv):
     >>> env.action_space == gymnasium.spaces.MultiDiscrete([13] * 10)
     True
 
-    The same through objects, with the actions of `longplay.envs.wrappers`, and hidden state for a reference:
+    The same through objects, with the actions of `longplay.envs.candidates.wrappers`, and hidden state for a reference:
 
     >>> options = {"catalog": world.catalog, "scenario": {"satiation.sensitivity": 0.8}, "privileged": True}
     >>> vectors = world.topics[1:]  # (12, 24), for want of a text encoder

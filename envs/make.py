@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .candidates.retriever import Retriever
+from .candidates.scoring import Scorer
+from .candidates.wrappers import MappedAction, check_action, make_action_map
 from .catalogs.catalog import Catalog
 from .catalogs.films import load_films
 from .catalogs.news import load_news
@@ -15,11 +18,8 @@ from .catalogs.shop import load_products
 from .catalogs.social import load_posts
 from .catalogs.tiny import load_tiny
 from .env import SlateVectorEnv
-from .retriever import Retriever
-from .scoring import Scorer
 from .users.params import Scenario, ScenarioError
 from .users.world import World, build_world
-from .wrappers import MappedAction, check_action, make_action_map
 
 # The catalogues that scenarios name; each is loaded when it is first asked for.
 CATALOGS: dict[str, Callable[[], Catalog]] = {
@@ -107,7 +107,7 @@ def make_vector_env(
     dynamics_strength
         0 decouples the present from the future, 1 is the scenario, above 1 is stress; see `Scenario.with_strength`.
     action
-        ``"items"``, ``"candidates"``, ``"query"``, ``"weights"`` or ``"presets"``; see `longplay.envs.wrappers`.
+        ``"items"``, ``"candidates"``, ``"query"``, ``"weights"`` or ``"presets"``; see `longplay.envs.candidates.wrappers`.
     candidates
         Add candidates to the observation; the actions other than ``"items"`` always do.
     item_vectors

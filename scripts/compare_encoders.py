@@ -31,7 +31,7 @@ from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.agents.tracking import MODES, Tracker
 from longplay.encoders.registry import ENCODERS
 from longplay.encoders.study import FLOORS, fit_for_use, measure
-from longplay.envs.scoring import Scorer
+from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.shared.names import one_of
 from longplay.scripts import encoder_tables
 from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, write_table

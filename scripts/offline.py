@@ -31,7 +31,7 @@ from longplay.agents.propensities import PlackettLuce, weighted_scores
 from longplay.agents.setup import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.agents.training import VALIDATION_LUCK
-from longplay.envs.scoring import FEATURES, Scorer
+from longplay.envs.candidates.scoring import FEATURES, Scorer
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, prepare, run_name, set_threads, write_table

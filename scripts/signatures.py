@@ -23,8 +23,8 @@ from longplay.agents.evaluate import held_out_users
 from longplay.agents.logs import WINDOW_DAYS, FrontPage, as_globo, simulate_log, text_vectors
 from longplay.agents.signature_figure import signature_figure
 from longplay.agents.signatures import measure
+from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import as_scenario, make_world
-from longplay.envs.scoring import Scorer
 from longplay.envs.shared.files import replacing, write_whole
 from longplay.scripts.common import command_line, console, run_name, set_threads
 

@@ -24,10 +24,10 @@ SOURCES = (
     "envs/users/constants.py",
     "envs/users/dynamics.py",
     "envs/engine.py",
-    "envs/pooling.py",
+    "envs/candidates/pooling.py",
     "envs/users/records.py",
-    "envs/retriever.py",
-    "envs/scoring.py",
+    "envs/candidates/retriever.py",
+    "envs/candidates/scoring.py",
 )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from longplay.envs.scoring import Scorer
+from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import make_setting, phases, unit_vectors
 from longplay.tests.envs.worlds import make_catalog, small

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from longplay.envs.pooling import pool_history
+from longplay.envs.candidates.pooling import pool_history
 
 SLOTS = 10
 

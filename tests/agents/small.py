@@ -9,8 +9,8 @@ from gymnasium.vector import AutoresetMode
 
 from longplay.agents.base import rows
 from longplay.agents.setup import RunConfig, Setting
+from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.env import SlateVectorEnv
-from longplay.envs.retriever import Retriever
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import make_catalog, small, vectors
 

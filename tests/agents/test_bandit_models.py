@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from longplay.agents.bandit_models import Design, Posterior, attention, seen
-from longplay.envs.scoring import FEATURES
+from longplay.envs.candidates.scoring import FEATURES
 
 
 @pytest.fixture

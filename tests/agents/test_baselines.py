@@ -13,7 +13,7 @@ from longplay.agents.baselines import (
 )
 from longplay.agents.ranking import encoder_score
 from longplay.encoders import Items, PooledHistory
-from longplay.envs.pooling import pool_history
+from longplay.envs.candidates.pooling import pool_history
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.rankings import SLOTS, cosines, greedy, usable
 

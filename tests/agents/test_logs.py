@@ -8,9 +8,9 @@ from gymnasium.vector import AutoresetMode
 from longplay.agents import logs
 from longplay.agents.base import Agent, rows
 from longplay.agents.logs import Arrivals, FrontPage, _play, as_globo, simulate_log, text_vectors
+from longplay.envs.candidates.retriever import Retriever
+from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.env import SlateVectorEnv
-from longplay.envs.retriever import Retriever
-from longplay.envs.scoring import Scorer
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import small
 

@@ -32,7 +32,7 @@ from longplay.agents.propensities import (
     slot_marginals,
     weighted_scores,
 )
-from longplay.envs.scoring import FEATURES
+from longplay.envs.candidates.scoring import FEATURES
 from longplay.tests.agents.contracts import AgentContract
 
 MU, PI = np.array([0.3, -0.5, 0.0, 0.8]), np.array([-0.2, 0.9, 0.1, 0.4])  # scores of four items

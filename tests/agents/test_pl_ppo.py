@@ -16,8 +16,8 @@ from longplay.agents.plackett_luce import slot_log_probabilities
 from longplay.agents.planner import TinyPlanner
 from longplay.agents.players import Players
 from longplay.agents.rollouts import collect
+from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import make_world
-from longplay.envs.scoring import Scorer
 from longplay.tests.agents.contracts import AgentContract, LearnerContract
 from longplay.tests.agents.small import make_setting
 from longplay.tests.agents.worlds_small import Alternate, Identity, Trust, tiny_env, tiny_minutes

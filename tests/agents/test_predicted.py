@@ -6,7 +6,7 @@ from gymnasium.vector import AutoresetMode
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from longplay.agents.predicted import INPUTS, PredictedMinutes, Trees, fit_minutes, logged_minutes
-from longplay.envs.scoring import FEATURES
+from longplay.envs.candidates.scoring import FEATURES
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.rankings import SLOTS, greedy
 

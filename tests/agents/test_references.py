@@ -12,8 +12,8 @@ from scipy.stats import norm
 from longplay.agents.baselines import GreedySimilarity, Popularity, RandomCandidates, RandomSlate
 from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.references import MyopicOracle, TasteOracle
+from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.engine import Engine
-from longplay.envs.scoring import Scorer
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.brute import all_slates, perturbed, unique, value
 from longplay.tests.agents.contracts import AgentContract

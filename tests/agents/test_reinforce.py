@@ -11,8 +11,8 @@ from longplay.agents.inputs import SlateInputs
 from longplay.agents.planner import TinyPlanner
 from longplay.agents.players import Players
 from longplay.agents.reinforce import ReinforceOptions, TopKReinforce, credit_of, drawn_once
+from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import make_world
-from longplay.envs.scoring import Scorer
 from longplay.tests.agents.contracts import AgentContract, LearnerContract
 from longplay.tests.agents.small import make_setting
 from longplay.tests.agents.test_pl_ppo import shown

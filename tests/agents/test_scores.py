@@ -16,8 +16,8 @@ from longplay.agents.scores import TREES, check_scores, load_scores
 from longplay.agents.setup import RunConfig, load_agent
 from longplay.agents.training import train
 from longplay.encoders.registry import ENCODERS
-from longplay.envs.scoring import FEATURES, Scorer
-from longplay.envs.wrappers import WeightMap
+from longplay.envs.candidates.scoring import FEATURES, Scorer
+from longplay.envs.candidates.wrappers import WeightMap
 from longplay.tests.agents.small import make_setting, phases, tiny_run
 
 TINY = {"segment": 16, "epochs": 1, "batch": 32, "hidden": 16, "match": 4}

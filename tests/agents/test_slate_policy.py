@@ -11,7 +11,7 @@ from longplay.agents.inputs import SlateInputs
 from longplay.agents.sb3 import SlateVecEnv, policy_for
 from longplay.agents.setup import RunConfig, states_of, training_env
 from longplay.agents.slate_policy import SlateDistribution, SlatePolicy, SlateStates, calibrate
-from longplay.envs.retriever import candidate_count
+from longplay.envs.candidates.retriever import candidate_count
 from longplay.tests.agents.small import tiny_run
 
 CANDIDATES, SLOTS, WIDTH = 8, 3, 4

@@ -11,7 +11,7 @@ from longplay.encoders.frozen import unit_rows
 from longplay.encoders.graph import Graph, GraphSettings
 from longplay.encoders.matrix import log_matrix
 from longplay.encoders.propagation import LAYERS, Propagation
-from longplay.envs.pooling import padded
+from longplay.envs.candidates.pooling import padded
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log
 

@@ -11,10 +11,10 @@ from gymnasium.utils.env_checker import check_env
 
 import longplay
 from longplay.agents.planner import TinyPlanner
+from longplay.envs.candidates.retriever import candidate_count
 from longplay.envs.env import LATENT
 from longplay.envs.make import make_vector_env
 from longplay.envs.named import ENVIRONMENTS, NamedEnv
-from longplay.envs.retriever import candidate_count
 from longplay.envs.users.params import Scenario
 from longplay.tests.envs.worlds import make_catalog
 

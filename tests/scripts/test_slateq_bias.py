@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from longplay.envs.scoring import Scorer
+from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.users.world import build_world
 from longplay.scripts import slateq_bias
 from longplay.tests.agents.small import make_setting

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.env import SlateVectorEnv
-from longplay.envs.retriever import Retriever
 from longplay.envs.users.records import person_type, user_type
 from longplay.tests.envs.worlds import small, vectors
 from longplay.tests.same import assert_same

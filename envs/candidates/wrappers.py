@@ -24,7 +24,7 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from .engine import Observation
+from ..engine import Observation
 from .presets import preset_weights
 from .scoring import Scorer
 
@@ -73,7 +73,7 @@ class QueryMap:
 
 
 class WeightMap:
-    """Actions are weights in [−1, 1] over the scoring features (`longplay.envs.scoring.Scorer.weights`)."""
+    """Actions are weights in [−1, 1] over the scoring features (`longplay.envs.candidates.scoring.Scorer.weights`)."""
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
@@ -87,7 +87,7 @@ class WeightMap:
 
 
 class PresetMap:
-    """Actions are numbers of presets (`longplay.envs.presets.PRESETS`), each a fixed set of weights."""
+    """Actions are numbers of presets (`longplay.envs.candidates.presets.PRESETS`), each a fixed set of weights."""
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer

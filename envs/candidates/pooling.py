@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .shared.compiled import loop
+from ..shared.compiled import loop
 
 # A weight halves over this many more recent items, or days. Assumed, not fitted: settings to tune.
 HALF_LIFE_ITEMS = 10.0

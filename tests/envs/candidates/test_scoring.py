@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longplay.envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
+from longplay.envs.candidates.retriever import Retriever
+from longplay.envs.candidates.scoring import BLOCK, EXPOSURE_DAYS, FEATURES, WEIGHTS, Scorer
 from longplay.envs.engine import CONTEXT
 from longplay.envs.env import SlateVectorEnv
-from longplay.envs.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
-from longplay.envs.retriever import Retriever
-from longplay.envs.scoring import BLOCK, EXPOSURE_DAYS, FEATURES, WEIGHTS, Scorer
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import make_catalog, small, vectors
 

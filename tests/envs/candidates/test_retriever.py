@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
+from longplay.envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
+from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_vector_env
-from longplay.envs.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
-from longplay.envs.retriever import Retriever
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import aged, make_catalog, small, vectors
 

@@ -10,10 +10,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .engine import CONTEXT, Observation
+from ..engine import CONTEXT, Observation
+from ..shared.compiled import loop
+from ..users.world import World
 from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, pool_row
-from .shared.compiled import loop
-from .users.world import World
 
 FEATURES = (
     "similarity",  # cosine of the item's vector and the pooled history

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from longplay.envs.candidates.presets import PRESETS
+from longplay.envs.candidates.retriever import Retriever
+from longplay.envs.candidates.scoring import WEIGHTS, Scorer
+from longplay.envs.candidates.wrappers import MappedAction, check_action, make_action_map
 from longplay.envs.make import make_vector_env
-from longplay.envs.presets import PRESETS
-from longplay.envs.retriever import Retriever
-from longplay.envs.scoring import WEIGHTS, Scorer
-from longplay.envs.wrappers import MappedAction, check_action, make_action_map
 from longplay.tests.envs.contracts import EnvContract
 from longplay.tests.envs.worlds import small, vectors
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 import longplay  # noqa: F401  # registers the environments
+from longplay.envs.candidates.presets import PRESETS, preset_weights
+from longplay.envs.candidates.retriever import Retriever
+from longplay.envs.candidates.scoring import FEATURES, WEIGHTS, Scorer
+from longplay.envs.candidates.wrappers import PresetMap
 from longplay.envs.env import SlateVectorEnv
-from longplay.envs.presets import PRESETS, preset_weights
-from longplay.envs.retriever import Retriever
-from longplay.envs.scoring import FEATURES, WEIGHTS, Scorer
-from longplay.envs.wrappers import PresetMap
 from longplay.tests.envs.worlds import vectors
 
 USERS = 40

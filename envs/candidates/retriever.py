@@ -10,12 +10,12 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from .engine import Observation
+from ..engine import Observation
+from ..shared.compiled import loop
+from ..users.chance import CANDIDATES, uniform
+from ..users.records import Record
+from ..users.world import World
 from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, recency_weight
-from .shared.compiled import loop
-from .users.chance import CANDIDATES, uniform
-from .users.records import Record
-from .users.world import World
 
 NEIGHBOURS = 64  # kept for each item; eight times as many where items age
 SHARES = (0.625, 0.1875, 0.09375)  # of the candidates: similar, popular, recent; the rest are random
