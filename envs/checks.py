@@ -111,9 +111,10 @@ class Tiny(NamedEnv):
 
     Description
     -----------
-    The catalogue is synthetic and has two items (`longplay.envs.catalogs.tiny`; part of this package, Apache-2.0): number 1, the
-    bait, attracts and disappoints, number 2, the gem, is the other way round. Both last 10 minutes. The bait pays at
-    once; the gem keeps users. Every constant is so by definition, in ``envs/scenarios/tiny.toml``; nothing is measured.
+    The catalogue is synthetic and has two items (`longplay.envs.catalogs.tiny`; part of this package, Apache-2.0):
+    number 1, the bait, attracts and disappoints, number 2, the gem, is the other way round. Both last 10 minutes. The
+    bait pays at once; the gem keeps users. Every constant is so by definition, in ``envs/scenarios/tiny.toml``; nothing
+    is measured.
 
     It is finite because all 1,000 users are of one kind, every slate takes an eighth of a day, gaps are whole days,
     satisfaction is the last verdict and trust the last session's satisfaction, completion is constant, satiation is

@@ -13,7 +13,8 @@ class NamedEnv(SlateEnv):
 
     A step shows one slate. The user picks an item or none, spends some minutes, tires of what is alike, and goes on or
     leaves; who leaves comes back after a gap, or never. The next observation after leaving is the start of the next
-    session. `longplay.envs.users.dynamics` tells it in full; the constants, each with its source, are in ``envs/scenarios/``.
+    session. `longplay.envs.users.dynamics` tells it in full; the constants, each with its source, are in
+    ``envs/scenarios/``.
 
     Info
     ----

@@ -9,10 +9,10 @@ class Video(NamedEnv):
     Description
     -----------
     A film service shows previews for thirty days. The catalogue is real: 17,465 films of 1940 to 2014, described in a
-    sentence or two each, from Wikidata (CC0) through the package `bokeh-sampledata`; `longplay.envs.catalogs.films` says how
-    they are cleaned. Runtimes are compressed into previews of 3 to 20 minutes, so that no policy wins by showing long
-    films. Appeal follows a film's number of reviews and substance its critics' rating, both with noise. Films do not
-    age. There are 10,000 users.
+    sentence or two each, from Wikidata (CC0) through the package `bokeh-sampledata`; `longplay.envs.catalogs.films`
+    says how they are cleaned. Runtimes are compressed into previews of 3 to 20 minutes, so that no policy wins by
+    showing long films. Appeal follows a film's number of reviews and substance its critics' rating, both with noise.
+    Films do not age. There are 10,000 users.
 
     Measured, in public logs of news and short videos (Globo, EB-NeRD, KuaiRand), none of which has films: momentum, the
     size of satiation and that it recovers within hours, how patience differs between users, gaps between sessions and
@@ -114,10 +114,10 @@ class News(NamedEnv):
     Description
     -----------
     A news site for thirty days. The catalogue is synthetic: 12,000 headlines with teasers in 62 sections, written by a
-    grammar (`longplay.envs.catalogs.news`; part of this package, Apache-2.0), because the articles of public logs may not be
-    passed on. Stories come in parts that share people, places and matter. Lurid articles are talked about and rated
-    low, analyses are rated high. Lengths are 0.5 to 6 minutes. An article appears at its time of publication, and the
-    pull of what has appeared fades within hours (``items.life``); before, it cannot be chosen. 10,000 users.
+    grammar (`longplay.envs.catalogs.news`; part of this package, Apache-2.0), because the articles of public logs may
+    not be passed on. Stories come in parts that share people, places and matter. Lurid articles are talked about and
+    rated low, analyses are rated high. Lengths are 0.5 to 6 minutes. An article appears at its time of publication, and
+    the pull of what has appeared fades within hours (``items.life``); before, it cannot be chosen. 10,000 users.
 
     This is the scenario that is held against a log: ``scripts/signatures.py`` compares what it produces with the clicks
     of Globo (three million, sixteen days). The constants of taste, momentum, satiation, life, leaving, gaps and churn
@@ -215,10 +215,10 @@ class Shop(NamedEnv):
     Description
     -----------
     A shop for thirty days. The catalogue is synthetic: 10,000 products of invented brands in 38 departments, written by
-    a grammar (`longplay.envs.catalogs.shop`; part of this package, Apache-2.0). Lines come in versions, so near-duplicates
-    exist. Hyped products sell and disappoint, solid ones are rated high. A page takes 0.5 to 5 minutes; products do not
-    age. People come every few days; momentum lasts for a session, satiation saturates and recovers within weeks. There
-    are 10,000 users.
+    a grammar (`longplay.envs.catalogs.shop`; part of this package, Apache-2.0). Lines come in versions, so
+    near-duplicates exist. Hyped products sell and disappoint, solid ones are rated high. A page takes 0.5 to 5 minutes;
+    products do not age. People come every few days; momentum lasts for a session, satiation saturates and recovers
+    within weeks. There are 10,000 users.
 
     Measured: little. The base rate of churn is set against the repeat purchases of CDNOW; what is not named in
     ``envs/scenarios/shop.toml`` is as in Video, with the sources given there, such as the hours of the day. Assumed:
@@ -303,10 +303,10 @@ class Social(NamedEnv):
     Description
     -----------
     A social network for thirty days. The catalogue is synthetic: 15,000 posts under 33 tags, written by a grammar
-    (`longplay.envs.catalogs.social`; part of this package, Apache-2.0). Threads are about one thing, so near-duplicates exist.
-    Jokes and outrage are shared the most; useful posts are found good, and outrage is regretted. A post takes 0.2 to 2
-    minutes, appears at its time, and its pull fades over a day; before, it cannot be chosen. People scroll (a cascade)
-    and come once or twice a day. 10,000 users.
+    (`longplay.envs.catalogs.social`; part of this package, Apache-2.0). Threads are about one thing, so near-duplicates
+    exist. Jokes and outrage are shared the most; useful posts are found good, and outrage is regretted. A post takes
+    0.2 to 2 minutes, appears at its time, and its pull fades over a day; before, it cannot be chosen. People scroll (a
+    cascade) and come once or twice a day. 10,000 users.
 
     Measured: what is not named in ``envs/scenarios/social.toml`` is as in Video, with the sources given there, such as
     the day gaps of KuaiRand; satiation is guided by a field study of a short-video app. From a paper: the cascade.

@@ -9,12 +9,12 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from .drawing.viewer import LifeRecorder, Window, render_text
 from .engine import Engine, Observation
 from .users.params import REWARDS
 from .users.population import PAST_DAYS
 from .users.records import ACTIVE, CHURNED, HORIZON
 from .users.world import World
-from .viewer import LifeRecorder, Window, render_text
 
 LATENT = ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfaction", "trust", "momentum")
 
@@ -339,7 +339,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         return tuple(map(self._frame, range(self.num_envs))) if self.render_mode == "rgb_array" else None
 
     def _frame(self, b: int) -> NDArray[np.uint8]:
-        from .pictures import frame  # which imports matplotlib and Pillow, needed for pictures alone
+        from .drawing.pictures import frame  # which imports matplotlib and Pillow, needed for pictures alone
 
         return frame(self.world, self.engine.users[b], self._lives[b])
 

@@ -107,7 +107,8 @@ def make_vector_env(
     dynamics_strength
         0 decouples the present from the future, 1 is the scenario, above 1 is stress; see `Scenario.with_strength`.
     action
-        ``"items"``, ``"candidates"``, ``"query"``, ``"weights"`` or ``"presets"``; see `longplay.envs.candidates.wrappers`.
+        ``"items"``, ``"candidates"``, ``"query"``, ``"weights"`` or ``"presets"``; see
+        `longplay.envs.candidates.wrappers`.
     candidates
         Add candidates to the observation; the actions other than ``"items"`` always do.
     item_vectors

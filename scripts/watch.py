@@ -25,11 +25,11 @@ from longplay.agents.base import Agent, Following
 from longplay.agents.rules import REFERENCES, RULES, Context
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.envs.candidates.retriever import Retriever
+from longplay.envs.drawing.pictures import SIZE, draw_life
+from longplay.envs.drawing.viewer import LifeRecorder, clock_text
 from longplay.envs.env import SlateVectorEnv
-from longplay.envs.pictures import SIZE, draw_life
 from longplay.envs.shared.names import one_of
 from longplay.envs.users.records import CHURNED, HORIZON
-from longplay.envs.viewer import LifeRecorder, clock_text
 from longplay.scripts.common import RUNS, command_line, console, prepare, run_name
 
 FORMATS = ("gif", "mp4")

@@ -1,8 +1,8 @@
 """Presets: scoring rules by name, one of which a policy chooses for each slate.
 
-Each is a fixed vector of weights in [−1, 1] over `longplay.envs.candidates.scoring.WEIGHTS`; what it leaves out has weight 0. They
-span what rankers are commonly asked for: one signal alone, relevance mixed with quality, reach or variety, and relief
-from what was consumed most recently. Round numbers, none of them tuned.
+Each is a fixed vector of weights in [−1, 1] over `longplay.envs.candidates.scoring.WEIGHTS`; what it leaves out has
+weight 0. They span what rankers are commonly asked for: one signal alone, relevance mixed with quality, reach or
+variety, and relief from what was consumed most recently. Round numbers, none of them tuned.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,8 @@ PRESETS: dict[str, dict[str, float]] = {
 def preset_weights(names: Sequence[str] = WEIGHTS) -> NDArray[np.float32]:
     """(P, F + 1) weights, a row a preset, in the orders of `PRESETS` and `names`.
 
-    Scores that a `longplay.envs.candidates.scoring.Scorer` adds to the features are presets of their own, after the others.
+    Scores that a `longplay.envs.candidates.scoring.Scorer` adds to the features are presets of their own, after the
+    others.
     """
     more = [{name: 1.0} for name in names if name not in WEIGHTS]
     rows = [[rule.get(name, 0.0) for name in names] for rule in (*PRESETS.values(), *more)]

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from longplay.envs.users.world import build_world
-from longplay.tests.envs import fake_window
+from longplay.tests.envs.drawing import fake_window
 from longplay.tests.envs.worlds import make_catalog, small
 
 

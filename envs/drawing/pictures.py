@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from .catalogs.titles import split_title
-from .drawing import (
+from ..catalogs.titles import split_title
+from ..users.records import ACTIVE, CHURNED, Record
+from ..users.world import World
+from .canvas import (
     BAND,
     BLUE,
     DARK,
@@ -46,8 +48,6 @@ from .drawing import (
     topic_colour,
     write,
 )
-from .users.records import ACTIVE, CHURNED, Record
-from .users.world import World
 from .viewer import LifeRecorder, clock_text
 
 SIZE = (1280, 720)

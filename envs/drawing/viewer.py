@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .users.records import ACTIVE, CHURNED, Record
-from .users.world import World
+from ..users.records import ACTIVE, CHURNED, Record
+from ..users.world import World
 
 
 def clock_text(clock: float) -> str:

@@ -1,0 +1,1 @@
+"""A user's life as a picture."""
