@@ -12,7 +12,7 @@ from .envs.catalogs.catalog import Catalog, CatalogError, attribute_to_text
 from .envs.catalogs.films import load_films
 from .envs.env import SlateVectorEnv
 from .envs.make import make_world
-from .envs.named import ENVIRONMENTS
+from .envs.named.registry import ENVIRONMENTS
 from .envs.single import SlateEnv
 from .envs.users.params import Scenario, ScenarioError
 from .envs.users.world import World, build_world

@@ -1,4 +1,4 @@
-"""Policies on the simulated users of SlateQ (`longplay.envs.interest_evolution`), and how they are compared.
+"""Policies on the simulated users of SlateQ (`longplay.envs.literature.interest_evolution`), and how they are compared.
 
 A policy is a function from observations (B, ·) to columns (B, K) of the candidates, such as the ``act`` of an agent.
 Published (Ie et al., 2019) are 159.2 minutes for random slates, 166.3 for myopic ones and 174.6 for SlateQ; the tests
@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.interest_evolution import Columns, Floats, InterestEvolutionVectorEnv, Observation, Setting
+from ..envs.literature.interest_evolution import Columns, Floats, InterestEvolutionVectorEnv, Observation, Setting
 from .inputs import Inputs
 from .players import Outcome, training_luck
 from .vec_env import REWARD_SCALE

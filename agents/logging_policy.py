@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..envs.catalogs.catalog import Catalog
 from ..envs.make import CATALOGS, as_scenario
-from ..envs.named import ENVIRONMENTS
+from ..envs.named.registry import ENVIRONMENTS
 from ..envs.shared.names import one_of
 from .base import Agent
 from .exploring import Exploring

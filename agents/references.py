@@ -93,7 +93,7 @@ class MyopicOracle:
 class TasteOracle:
     """The K items of the whole catalogue with the largest true taste, best first: exactly optimal in `Control`.
 
-    The proof stands in the docstring of `longplay.envs.checks.Control`.
+    The proof stands in the docstring of `longplay.envs.named.controls.Control`.
     """
 
     world: World

@@ -21,7 +21,7 @@ from typing import Any
 
 import tomli_w
 
-from ..envs.named import ENVIRONMENTS
+from ..envs.named.registry import ENVIRONMENTS
 from ..envs.shared.files import write_whole
 from ..envs.shared.names import one_of
 from ..envs.users.params import scenario_names

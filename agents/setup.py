@@ -21,7 +21,7 @@ from ..envs.candidates.retriever import candidate_count
 from ..envs.candidates.scoring import Scorer
 from ..envs.candidates.wrappers import ActionMap, MappedAction, make_action_map
 from ..envs.make import make_vector_env, make_world
-from ..envs.named import ENVIRONMENTS
+from ..envs.named.registry import ENVIRONMENTS
 from ..envs.shared.names import one_of
 from ..envs.users.params import MOST_STRENGTH
 from ..envs.users.world import World

@@ -2,10 +2,10 @@
 
     python scripts/interest_evolution.py --seeds 5
 
-Trains SlateQ with γ and with γ = 0, all else the same, on `longplay.envs.interest_evolution`, and plays the same test
-sessions as random slates, the most interesting documents, the best ones, and a rule that knows what time documents give
-back. Published are 159.2 minutes for random slates, 166.3 for myopic ones and 174.6 for SlateQ (Ie et al., IJCAI 2019,
-with γ = 1 over longer trainings). Takes a minute for each seed on one core.
+Trains SlateQ with γ and with γ = 0, all else the same, on `longplay.envs.literature.interest_evolution`, and plays the
+same test sessions as random slates, the most interesting documents, the best ones, and a rule that knows what time
+documents give back. Published are 159.2 minutes for random slates, 166.3 for myopic ones and 174.6 for SlateQ (Ie et
+al., IJCAI 2019, with γ = 1 over longer trainings). Takes a minute for each seed on one core.
 """
 
 from collections.abc import Callable

@@ -34,7 +34,7 @@ from longplay.agents.search import Search, run_trial
 from longplay.agents.search_space import space_of
 from longplay.agents.settings_files import write_preset
 from longplay.agents.setup import RunConfig, Setting
-from longplay.envs.named import ENVIRONMENTS
+from longplay.envs.named.registry import ENVIRONMENTS
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, set_threads
 

@@ -10,7 +10,7 @@ from longplay.agents.evaluate import COLUMNS, Evaluator, held_out_users
 from longplay.agents.references import MyopicOracle
 from longplay.agents.sb3 import SB3Agent
 from longplay.agents.setup import training_env
-from longplay.envs.named import Video
+from longplay.envs.named.registry import Video
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.agents.test_sb3 import trained
 

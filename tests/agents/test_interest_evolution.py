@@ -7,7 +7,7 @@ import pytest
 
 from longplay.agents.interest_evolution import EvolutionPlayers, engagement, myopic, random_slate
 from longplay.agents.slateq import SlateQ, SlateQOptions
-from longplay.envs.interest_evolution import InterestEvolutionVectorEnv
+from longplay.envs.literature.interest_evolution import InterestEvolutionVectorEnv
 
 
 @pytest.fixture

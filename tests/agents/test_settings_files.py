@@ -19,7 +19,7 @@ from longplay.agents.settings_files import (
     write_preset,
 )
 from longplay.agents.setup import RunConfig
-from longplay.envs.named import ENVIRONMENTS
+from longplay.envs.named.registry import ENVIRONMENTS
 
 TEXT = """
 agent = "slateq"

@@ -8,7 +8,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from longplay.agents.setup import training_env
 from longplay.agents.vec_env import REWARD_SCALE, SlateVecEnv
-from longplay.envs.named import Video
+from longplay.envs.named.registry import Video
 from longplay.tests.agents.small import tiny_run
 
 SLOTS = 4

@@ -1,6 +1,6 @@
 """The four scenarios of the field for users of another kind: whether what a policy learned still holds there."""
 
-from .common import NamedEnv
+from .base import NamedEnv
 
 
 class VideoShifted(NamedEnv):
@@ -50,7 +50,7 @@ class VideoShifted(NamedEnv):
 
     Info, arguments, seeding
     ------------------------
-    As of every environment by name: see `longplay.envs.common.NamedEnv`.
+    As of every environment by name: see `longplay.envs.named.base.NamedEnv`.
 
     Known optimum
     -------------
@@ -123,7 +123,7 @@ class NewsShifted(NamedEnv):
 
     Info, arguments, seeding
     ------------------------
-    As of every environment by name: see `longplay.envs.common.NamedEnv`.
+    As of every environment by name: see `longplay.envs.named.base.NamedEnv`.
 
     Known optimum
     -------------
@@ -199,7 +199,7 @@ class ShopShifted(NamedEnv):
 
     Info, arguments, seeding
     ------------------------
-    As of every environment by name: see `longplay.envs.common.NamedEnv`.
+    As of every environment by name: see `longplay.envs.named.base.NamedEnv`.
 
     Known optimum
     -------------
@@ -275,7 +275,7 @@ class SocialShifted(NamedEnv):
 
     Info, arguments, seeding
     ------------------------
-    As of every environment by name: see `longplay.envs.common.NamedEnv`.
+    As of every environment by name: see `longplay.envs.named.base.NamedEnv`.
 
     Known optimum
     -------------

@@ -14,7 +14,7 @@ from longplay.agents.planner import TinyPlanner
 from longplay.envs.candidates.retriever import candidate_count
 from longplay.envs.env import LATENT
 from longplay.envs.make import make_vector_env
-from longplay.envs.named import ENVIRONMENTS, NamedEnv
+from longplay.envs.named.registry import ENVIRONMENTS, NamedEnv
 from longplay.envs.users.params import Scenario
 from longplay.tests.envs.worlds import make_catalog
 

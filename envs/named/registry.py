@@ -3,8 +3,8 @@
 The docstring of each class is its specification; what all have in common is in that of `NamedEnv`.
 """
 
-from .checks import Control, Tiny
-from .common import NamedEnv
+from .base import NamedEnv
+from .controls import Control, Tiny
 from .domains import News, Shop, Social, Video
 from .shifted import NewsShifted, ShopShifted, SocialShifted, VideoShifted
 

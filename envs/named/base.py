@@ -4,8 +4,8 @@ from typing import Any, ClassVar
 
 from gymnasium.vector import AutoresetMode
 
-from .make import make_vector_env
-from .single import SlateEnv
+from ..make import make_vector_env
+from ..single import SlateEnv
 
 
 class NamedEnv(SlateEnv):

@@ -1,6 +1,6 @@
 """Two environments whose best policy is known: an agent that beats it has found a bug."""
 
-from .common import NamedEnv
+from .base import NamedEnv
 
 
 class Control(NamedEnv):
@@ -65,7 +65,7 @@ class Control(NamedEnv):
 
     Info, arguments, seeding
     ------------------------
-    As of every environment by name: see `longplay.envs.common.NamedEnv`. The proof below holds for every
+    As of every environment by name: see `longplay.envs.named.base.NamedEnv`. The proof below holds for every
     `catalog`, but not for every `scenario`; `dynamics_strength` scales nothing here that is not 0.
 
     Known optimum
@@ -168,9 +168,9 @@ class Tiny(NamedEnv):
 
     Info, arguments, seeding
     ------------------------
-    As of every environment by name: see `longplay.envs.common.NamedEnv`. With a `scenario` of other numbers the planner
-    solves that, or names the constant that leaves no finite problem. Candidates leave out the history,
-    which two items soon fill: keep to ``action="items"``.
+    As of every environment by name: see `longplay.envs.named.base.NamedEnv`. With a `scenario` of other numbers the
+    planner solves that, or names the constant that leaves no finite problem. Candidates leave out the history, which
+    two items soon fill: keep to ``action="items"``.
 
     Known optimum
     -------------

@@ -1,6 +1,6 @@
 """The four scenarios of the field: films, news, a shop, a social network."""
 
-from .common import NamedEnv
+from .base import NamedEnv
 
 
 class Video(NamedEnv):
@@ -69,7 +69,7 @@ class Video(NamedEnv):
 
     Info, arguments, seeding
     ------------------------
-    As of every environment by name: see `longplay.envs.common.NamedEnv`.
+    As of every environment by name: see `longplay.envs.named.base.NamedEnv`.
 
     Known optimum
     -------------
@@ -176,7 +176,7 @@ class News(NamedEnv):
 
     Info, arguments, seeding
     ------------------------
-    As of every environment by name: see `longplay.envs.common.NamedEnv`.
+    As of every environment by name: see `longplay.envs.named.base.NamedEnv`.
 
     Known optimum
     -------------
@@ -271,7 +271,7 @@ class Shop(NamedEnv):
 
     Info, arguments, seeding
     ------------------------
-    As of every environment by name: see `longplay.envs.common.NamedEnv`.
+    As of every environment by name: see `longplay.envs.named.base.NamedEnv`.
 
     Known optimum
     -------------
@@ -362,7 +362,7 @@ class Social(NamedEnv):
 
     Info, arguments, seeding
     ------------------------
-    As of every environment by name: see `longplay.envs.common.NamedEnv`.
+    As of every environment by name: see `longplay.envs.named.base.NamedEnv`.
 
     Known optimum
     -------------

@@ -3,7 +3,7 @@
 A change here means that learning results may change: it needs a new ``-vN`` of the id. While the version is 0.1,
 unreleased, the traces are recorded anew instead, on purpose and alone in a commit:
 
-    .venv/bin/python -m longplay.tests.envs.test_golden
+    .venv/bin/python -m longplay.tests.envs.named.test_golden
 """
 
 import hashlib

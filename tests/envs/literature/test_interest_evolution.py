@@ -12,8 +12,13 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from scipy.stats import chisquare
 
 from longplay.agents.interest_evolution import engagement, myopic, quality_first, random_slate, thrifty
-from longplay.envs import interest_evolution
-from longplay.envs.interest_evolution import InterestEvolutionVectorEnv, Setting, choice_probabilities, nudged
+from longplay.envs.literature import interest_evolution
+from longplay.envs.literature.interest_evolution import (
+    InterestEvolutionVectorEnv,
+    Setting,
+    choice_probabilities,
+    nudged,
+)
 from longplay.tests.same import assert_same
 
 SESSIONS = 1500

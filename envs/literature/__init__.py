@@ -1,0 +1,1 @@
+"""Environments of other papers, each from its equations."""

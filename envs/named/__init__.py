@@ -1,0 +1,1 @@
+"""The environments by id, each class its own specification."""
