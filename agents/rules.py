@@ -12,9 +12,9 @@ import pandas as pd
 from gymnasium.vector import AutoresetMode
 
 from ..encoders.base import Encoder
-from ..encoders.interactions import Interactions, clean
+from ..encoders.data.interactions import Interactions, clean
+from ..encoders.data.splits import hold_back
 from ..encoders.registry import ENCODERS
-from ..encoders.splits import hold_back
 from ..envs.candidates.scoring import Scorer
 from .bandits import WARM_UP, BanditOptions, LinearBandit, PersonalBandit
 from .base import Agent

@@ -22,7 +22,7 @@ from ..envs.shared.files import write_whole
 from .cache import Vectors
 
 if TYPE_CHECKING:
-    from .interactions import Interactions
+    from .data.interactions import Interactions
 
 Histories = Mapping[str, NDArray[np.float32]]
 Report = Callable[[Mapping[str, float]], object]

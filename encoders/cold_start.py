@@ -14,7 +14,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 
 from .base import Encoder, EncoderError, Histories, Items, Report, Settings
 from .cache import Vectors
-from .interactions import Interactions
+from .data.interactions import Interactions
 
 # Penalties among which leave-one-out on the training rows chooses.
 _RIDGE = np.logspace(-3, 4, 15)

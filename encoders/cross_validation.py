@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 
 from .base import Encoder, EncoderError
+from .data.interactions import Interactions
 from .early_stopping import validation_cases
 from .evaluation import evaluate
-from .interactions import Interactions
 from .metrics import binary_measures
 
 _RANKED = ("recall", "ndcg", "click_through", "auc")

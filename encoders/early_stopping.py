@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Encoder, EncoderError
+from .data.interactions import Interactions
+from .data.splits import Cases
 from .evaluation import evaluate
-from .interactions import Interactions
-from .splits import Cases
 
 MOST = 2000  # users asked about, to be quick
 TOP = 10

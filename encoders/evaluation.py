@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from . import metrics
-from .interactions import Interactions
-from .splits import Cases
+from .data.interactions import Interactions
+from .data.splits import Cases
 
 _CELLS = 2**26  # scores held at once: 256 MiB in float32
 _MEASURES = ("recall", "precision", "f1", "ndcg", "hit_rate", "reciprocal_rank", "auc", "click_through")

@@ -20,7 +20,7 @@ from .matrix import WEIGHTS, column_lengths, entry_shares, entry_weights, histor
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .interactions import Interactions
+    from .data.interactions import Interactions
 
 _CHUNK = 1024  # histories folded in at a time
 

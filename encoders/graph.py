@@ -24,7 +24,7 @@ from .propagation import FEATURES, LAYERS, LOSSES, Propagation, attention_tables
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .interactions import Interactions
+    from .data.interactions import Interactions
 
 _CHUNK = 1024  # histories at a time
 _SLOPE = 0.2  # of the leaky rectifier below 0, as torch-geometric has it

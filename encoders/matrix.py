@@ -11,7 +11,7 @@ from scipy import sparse
 from .base import EncoderError, Histories
 
 if TYPE_CHECKING:
-    from .interactions import Interactions
+    from .data.interactions import Interactions
 
 Matrix = sparse.csr_array[Any, tuple[int, int]]
 

@@ -34,7 +34,7 @@ from .matrix import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .interactions import Interactions
+    from .data.interactions import Interactions
 
 _CHUNK = 512  # rows that are dense at a time
 

@@ -16,9 +16,9 @@ from torch.utils.data import Dataset
 
 from .base import Encoder, EncoderError, Histories, Report, Settings
 from .cache import Vectors
+from .data.interactions import Interactions
 from .early_stopping import ValidationRecall, validation_cases
 from .fitting import Schedule, train_network
-from .interactions import Interactions
 from .sequence_cells import TargetAttention
 from .sequence_network import SequenceNetwork
 

@@ -18,11 +18,11 @@ from ..envs.catalogs.catalog import Catalog
 from .base import Encoder, Histories, Items, Report, quiet
 from .cache import Vectors
 from .cold_start import ColdStart, ColdStartSettings
+from .data.interactions import Interactions, clean, from_table
+from .data.ratings import load_ratings
+from .data.splits import Cases, Split, hold_back, split
 from .evaluation import PopularityScorer, RandomScorer, Scorer, evaluate
-from .interactions import Interactions, clean, from_table
-from .ratings import load_ratings
 from .registry import ENCODERS
-from .splits import Cases, Split, hold_back, split
 from .text import TextEncoder
 
 FLOORS = ("random", "popularity")  # what reads no history; every encoder must beat them

@@ -4,9 +4,9 @@
     python scripts/compare_encoders.py --name encoders --log log --ratings FOLDER
 
 Every encoder is fitted on the past of each log and asked for its future, with another split and start for each seed.
-FOLDER holds the files of MovieTweetings (see encoders/ratings.py); without --ratings that part is left out. Then each
-encoder is fitted on the whole log, PPO is trained on its states, all else the same, and plays the month of the same
-test users.
+FOLDER holds the files of MovieTweetings (see encoders/data/ratings.py); without --ratings that part is left out. Then
+each encoder is fitted on the whole log, PPO is trained on its states, all else the same, and plays the month of the
+same test users.
 
 Writes runs/NAME: results.parquet (a row for each encoder, seed, case and user), engagement.parquet, tables.md, and the
 encoders of the states, which scripts/train.py takes as --state. What is finished is kept; where the log or the settings

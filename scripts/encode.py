@@ -27,11 +27,11 @@ from rich.table import Table
 from safetensors.numpy import save
 
 from longplay.encoders.base import Encoder
-from longplay.encoders.cells import TimeUnit
+from longplay.encoders.data.interactions import Interactions
+from longplay.encoders.data.splits import Split, hold_back, split
+from longplay.encoders.data.table_parsing import TimeUnit
 from longplay.encoders.evaluation import evaluate
-from longplay.encoders.interactions import Interactions
 from longplay.encoders.registry import ENCODERS
-from longplay.encoders.splits import Split, hold_back, split
 from longplay.encoders.study import Source, collected_source, table_source
 from longplay.encoders.text import TextEncoder
 from longplay.envs.shared.files import write_whole

@@ -23,9 +23,9 @@ from longplay.agents.logging_policy import check_policy, make_policy
 from longplay.agents.setup import Setting
 from longplay.encoders import Encoder, Items, PooledHistory, TextHistory
 from longplay.encoders.base import Histories
+from longplay.encoders.data.interactions import Interactions
 from longplay.encoders.explain import Explanation, TextEffects, explain, to_table
 from longplay.encoders.figures import explanation_figure, shorten
-from longplay.encoders.interactions import Interactions
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.encoders.study import collected_source
 from longplay.envs.catalogs.titles import title_of

@@ -19,8 +19,8 @@ from longplay.agents.rule_options import (
     PersonalOptions,
 )
 from longplay.agents.rules import QUICK, REFERENCES, RULES, Context
+from longplay.encoders.data.splits import hold_back
 from longplay.encoders.registry import ENCODERS
-from longplay.encoders.splits import hold_back
 from longplay.tests.agents.contracts import AgentContract
 
 BANDITS = ("linucb", "lints", "personal-linucb", "personal-lints")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from longplay.encoders import Items
-from longplay.encoders.interactions import Interactions
+from longplay.encoders.data.interactions import Interactions
 
 WORDS = ("sheriff saloon cattle desert duel", "robot planet orbit laboratory signal")
 

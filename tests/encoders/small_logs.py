@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from longplay.encoders.interactions import Interactions
+from longplay.encoders.data.interactions import Interactions
 
 
 def make_log(seed=0, users=12, items=9, rows=200, impressions=True, days=30):

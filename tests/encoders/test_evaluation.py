@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from longplay.encoders import evaluation, metrics
+from longplay.encoders.data.splits import split
 from longplay.encoders.evaluation import COLUMNS, PopularityScorer, RandomScorer, evaluate
-from longplay.encoders.splits import split
 from longplay.tests.encoders.small_logs import log_of, make_log
 
 

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
+from longplay.encoders.data.interactions import LogError
 from longplay.encoders.features import (
     ITEM_FEATURES,
     USER_FEATURES,
@@ -18,7 +19,6 @@ from longplay.encoders.features import (
     item_features,
     user_features,
 )
-from longplay.encoders.interactions import LogError
 from longplay.tests.encoders.small_logs import log_of, make_log
 
 # --- features ------------------------------------------------------------------------------------------------------

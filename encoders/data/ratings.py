@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..envs.catalogs.catalog import attribute_to_text
-from ..envs.catalogs.table import read_table
+from ...envs.catalogs.catalog import attribute_to_text
+from ...envs.catalogs.table import read_table
 from .interactions import Interactions, LogError, from_table
 
 RATINGS = "movietweetings_100k_ratings.csv.gz"  # u: user, m: film, r: rating, t: Unix time [s]

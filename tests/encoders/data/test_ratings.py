@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import longplay
+from longplay.encoders.data.interactions import LogError
+from longplay.encoders.data.ratings import FILMS, RATINGS, load_ratings
+from longplay.encoders.data.splits import split
 from longplay.encoders.evaluation import PopularityScorer, evaluate
-from longplay.encoders.interactions import LogError
-from longplay.encoders.ratings import FILMS, RATINGS, load_ratings
-from longplay.encoders.splits import split
 from longplay.envs.catalogs.table import CatalogError
 
 FILM_ROWS = [

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ..envs.catalogs.table import read_table
-from .cells import LogError as LogError  # part of this module's interface
-from .cells import (
+from ...envs.catalogs.table import read_table
+from .table_parsing import LogError as LogError  # part of this module's interface
+from .table_parsing import (
     Sieve,
     TimeUnit,
     check_choice,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..envs.catalogs.table import CatalogError, Table
+from ...envs.catalogs.table import CatalogError, Table
 
 SECONDS_PER_DAY = 86_400.0
 TimeUnit = Literal["days", "seconds", "iso"]

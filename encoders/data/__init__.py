@@ -1,0 +1,1 @@
+"""Logs of interactions: reading, cleaning, splitting; ratings."""
