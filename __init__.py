@@ -18,7 +18,7 @@ from .envs.users.params import Scenario, ScenarioError
 from .envs.users.world import World, build_world
 
 if TYPE_CHECKING:
-    from .encoders.text import TextEncoder
+    from .encoders.text.encoder import TextEncoder
 
 __version__ = "0.1.0"
 __all__ = [
@@ -49,7 +49,7 @@ for _id, _kind in ENVIRONMENTS.items():
 def __getattr__(name: str) -> Any:
     """Import the encoder only when asked for: it brings torch and transformers."""
     if name == "TextEncoder":
-        from .encoders.text import TextEncoder
+        from .encoders.text.encoder import TextEncoder
 
         return TextEncoder
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from ..encoders.sentences import profile_to_text
+from ..encoders.text.sentences import profile_to_text
 from ..envs.candidates.retriever import Retriever
 from ..envs.catalogs.catalog import DEFAULTS, Catalog, midrank_percentile
 from ..envs.env import SlateVectorEnv

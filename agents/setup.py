@@ -16,7 +16,7 @@ from tyro.conf import Suppress
 from ..encoders.base import ENCODER_FILE, Items
 from ..encoders.registry import ENCODERS, load_encoder
 from ..encoders.state import StateEncoder
-from ..encoders.text import TextEncoder
+from ..encoders.text.encoder import TextEncoder
 from ..envs.candidates.retriever import candidate_count
 from ..envs.candidates.scoring import Scorer
 from ..envs.candidates.wrappers import ActionMap, MappedAction, make_action_map

@@ -2,11 +2,11 @@
 
 from ..envs.candidates.pooling import pool_history
 from .base import Encoder, EncoderError, Items
-from .behaviour import behaviour_to_text
 from .frozen import PooledHistory, TextHistory
-from .model_folder import ModelError
 from .state import StateEncoder
-from .text import TextEncoder
+from .text.behaviour import behaviour_to_text
+from .text.encoder import TextEncoder
+from .text.model_folder import ModelError
 
 __all__ = [
     "Encoder",

@@ -19,7 +19,7 @@ from safetensors.numpy import load, save
 
 from ..envs.candidates.pooling import check_ids
 from ..envs.shared.files import write_whole
-from .cache import Vectors
+from .text.cache import Vectors
 
 if TYPE_CHECKING:
     from .data.interactions import Interactions

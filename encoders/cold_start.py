@@ -13,8 +13,8 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 
 from .base import Encoder, EncoderError, Histories, Items, Report, Settings
-from .cache import Vectors
 from .data.interactions import Interactions
+from .text.cache import Vectors
 
 # Penalties among which leave-one-out on the training rows chooses.
 _RIDGE = np.logspace(-3, 4, 15)

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .base import Encoder, EncoderError, Histories, leave_one_out
-from .cache import Vectors
+from .text.cache import Vectors
 
 SUM = "the terms of a sum: with the remainder they make the score"
 LEFT_OUT = "by how much the score falls without it; effects overlap, so they need not make the score"

@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from ..envs.candidates.pooling import padded
 from .base import Encoder, EncoderError, Histories, Report, Settings
-from .cache import Vectors
 from .matrix import WEIGHTS, column_lengths, entry_shares, entry_weights, history_matrix, log_matrix, scale
+from .text.cache import Vectors
 
 if TYPE_CHECKING:
     from pathlib import Path

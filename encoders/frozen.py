@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ..envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded, pool_history
 from .base import Encoder, EncoderError, Histories, Items, Settings
-from .behaviour import behaviour_to_text
-from .cache import Vectors
-from .text import TextEncoder
+from .text.behaviour import behaviour_to_text
+from .text.cache import Vectors
+from .text.encoder import TextEncoder
 
 Float = TypeVar("Float", np.float32, np.float64)
 

@@ -14,12 +14,12 @@ from torch.utils.data import Dataset
 
 from ..envs.candidates.pooling import padded
 from .base import Encoder, EncoderError, Histories, Report, Settings
-from .cache import Vectors
 from .early_stopping import ValidationRecall, validation_cases
 from .fitting import Schedule, train_network
 from .frozen import unit_rows
 from .matrix import WEIGHTS, entry_weights, log_matrix
 from .propagation import FEATURES, LAYERS, LOSSES, Propagation, attention_tables
+from .text.cache import Vectors
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,6 @@ from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
 from .base import Encoder, EncoderError, Histories, Report, Settings
-from .cache import Vectors
 from .frozen import unit_rows
 from .matrix import (
     WEIGHTS,
@@ -30,6 +29,7 @@ from .matrix import (
     scale,
     unflatten,
 )
+from .text.cache import Vectors
 
 if TYPE_CHECKING:
     from pathlib import Path

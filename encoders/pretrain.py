@@ -31,9 +31,9 @@ from transformers import (
 )
 
 from .base import EncoderError, Report, Settings, quiet
-from .bert import _without_progress_bar
 from .fitting import Schedule, _silence, train_network
-from .model_folder import ModelFolder
+from .text.bert import _without_progress_bar
+from .text.model_folder import ModelFolder
 from .tower_network import nearest
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Encoder
-from .cache import Vectors
+from .text.cache import Vectors
 
 Observation = Mapping[str, NDArray[np.float32]]
 

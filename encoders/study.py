@@ -16,14 +16,14 @@ import pandas as pd
 
 from ..envs.catalogs.catalog import Catalog
 from .base import Encoder, Histories, Items, Report, quiet
-from .cache import Vectors
 from .cold_start import ColdStart, ColdStartSettings
 from .data.interactions import Interactions, clean, from_table
 from .data.ratings import load_ratings
 from .data.splits import Cases, Split, hold_back, split
 from .evaluation import PopularityScorer, RandomScorer, Scorer, evaluate
 from .registry import ENCODERS
-from .text import TextEncoder
+from .text.cache import Vectors
+from .text.encoder import TextEncoder
 
 FLOORS = ("random", "popularity")  # what reads no history; every encoder must beat them
 WITH_TEXT = "+text"  # after a name: cold users and items by way of their texts (`ColdStart`)

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from ..envs.candidates.pooling import padded
 from .base import Encoder, EncoderError, Histories, Items, Report, Settings
-from .cache import Vectors
 from .data.interactions import Interactions
 from .early_stopping import ValidationRecall, validation_cases
 from .fitting import Schedule, train_network
 from .frozen import TextHistory, TextSettings, unit_rows
-from .model_folder import ModelFolder
 from .split_bert import SplitBert, States, read_items
+from .text.cache import Vectors
+from .text.model_folder import ModelFolder
 from .tower_network import Pairs, TowerNetwork, memory_weights
 
 

@@ -27,10 +27,10 @@ from transformers.utils import logging
 
 from longplay.agents.sb3 import SlateVecEnv
 from longplay.agents.setup import RunConfig, Setting, training_env
-from longplay.encoders.cache import VectorCache, Vectors, text_key
-from longplay.encoders.model_folder import ModelFolder
 from longplay.encoders.state import StateEncoder
-from longplay.encoders.text import TextEncoder
+from longplay.encoders.text.cache import VectorCache, Vectors, text_key
+from longplay.encoders.text.encoder import TextEncoder
+from longplay.encoders.text.model_folder import ModelFolder
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import command_line, console, prepare, set_threads
 from longplay.scripts.speed_tables import show

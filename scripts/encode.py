@@ -33,7 +33,7 @@ from longplay.encoders.data.table_parsing import TimeUnit
 from longplay.encoders.evaluation import evaluate
 from longplay.encoders.registry import ENCODERS
 from longplay.encoders.study import Source, collected_source, table_source
-from longplay.encoders.text import TextEncoder
+from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, run_name, set_threads

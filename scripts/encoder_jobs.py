@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from longplay.encoders.study import Source, collected_source, ratings_source, stamp
-from longplay.encoders.text import TextEncoder
+from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import console, set_threads
 

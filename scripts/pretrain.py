@@ -18,7 +18,6 @@ import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from longplay.agents.setup import Setting
-from longplay.encoders.model_folder import ModelFolder
 from longplay.encoders.pretrain import (
     Knowledge,
     PretrainSettings,
@@ -27,7 +26,8 @@ from longplay.encoders.pretrain import (
     neighbour_agreement,
     pretrain_from_scratch,
 )
-from longplay.encoders.text import TextEncoder
+from longplay.encoders.text.encoder import TextEncoder
+from longplay.encoders.text.model_folder import ModelFolder
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import begin_study, command_line, console, run_name, set_threads
 

@@ -23,7 +23,7 @@ from longplay.agents.collect import (
 from longplay.agents.episodes import read_minari, write_minari
 from longplay.agents.evaluate import Evaluator
 from longplay.agents.exploring import Exploring
-from longplay.encoders.sentences import NO_PROFILE
+from longplay.encoders.text.sentences import NO_PROFILE
 from longplay.envs.catalogs.catalog import Catalog
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import build_world

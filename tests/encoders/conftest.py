@@ -14,7 +14,7 @@ def text_encoder():
 @pytest.fixture
 def reached(monkeypatch):
     """The texts that reach the model."""
-    from longplay.encoders.bert import Bert
+    from longplay.encoders.text.bert import Bert
 
     seen = []
     run = Bert.__call__

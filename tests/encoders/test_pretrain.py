@@ -6,7 +6,6 @@ import torch
 from transformers import AutoTokenizer
 
 from longplay.encoders import EncoderError, TextEncoder
-from longplay.encoders.model_folder import ModelError, ModelFolder
 from longplay.encoders.pretrain import (
     PretrainSettings,
     ScratchSettings,
@@ -15,7 +14,8 @@ from longplay.encoders.pretrain import (
     pretrain_from_scratch,
     train_tokenizer,
 )
-from longplay.tests.encoders.tiny_bert import SETTINGS, TEXTS, tiny_bert
+from longplay.encoders.text.model_folder import ModelError, ModelFolder
+from longplay.tests.encoders.text.tiny_bert import SETTINGS, TEXTS, tiny_bert
 
 FURTHER = PretrainSettings(epochs=4, tokens=24, batch_size=16, learning_rate=2e-3)
 

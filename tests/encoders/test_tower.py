@@ -12,12 +12,12 @@ from longplay.encoders.early_stopping import validation_cases
 from longplay.encoders.evaluation import evaluate
 from longplay.encoders.frozen import PooledHistory
 from longplay.encoders.split_bert import SplitBert, read_items
-from longplay.encoders.text import TextEncoder
+from longplay.encoders.text.encoder import TextEncoder
 from longplay.encoders.tower import Tower, TowerSettings
 from longplay.encoders.tower_network import Pairs, nearest
 from longplay.tests.encoders.contracts import EncoderContract
 from longplay.tests.encoders.small import make_items, make_log
-from longplay.tests.encoders.tiny_bert import tiny_bert
+from longplay.tests.encoders.text.tiny_bert import tiny_bert
 
 QUICK = {"width": 16, "epochs": 4, "batch_size": 64, "learning_rate": 1e-2}
 TUNED = {**QUICK, "trained_layers": 1, "tokens": 24, "tuning_epochs": 2, "tuning_batch": 128, "run_items": 12}

@@ -8,7 +8,7 @@ import pytest
 
 from longplay.encoders import TextEncoder
 from longplay.scripts import pretrain
-from longplay.tests.encoders.tiny_bert import TEXTS, tiny_bert
+from longplay.tests.encoders.text.tiny_bert import TEXTS, tiny_bert
 from longplay.tests.scripts.conftest import furnish
 
 SMALL = ("--from-scratch", "--scratch.epochs", "3", "--scratch.layers", "1", "--scratch.width", "16")

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from longplay.encoders import ModelError, TextEncoder, text
-from longplay.encoders.cache import VectorCache, text_key
-from longplay.tests.encoders.test_model_folder import MODEL, variant
+from longplay.encoders import ModelError, TextEncoder
+from longplay.encoders.text import encoder as text
+from longplay.encoders.text.cache import VectorCache, text_key
+from longplay.tests.encoders.text.test_model_folder import MODEL, variant
 
 TEXTS = [
     "A retired detective returns for one last case.",
@@ -96,7 +97,7 @@ def test_batch_size_changes_nothing(dtype):
 
 
 def test_long_texts_run_in_smaller_batches():
-    from longplay.encoders.bert import _equal_length
+    from longplay.encoders.text.bert import _equal_length
 
     lengths = np.repeat([5, 512, 256, 5000], 100)
     batches = list(_equal_length(lengths, 64))
@@ -118,7 +119,7 @@ def test_the_attention_of_bfloat16_is_every_models_own(kind):
     import torch
     import transformers
 
-    from longplay.encoders.bert import _ATTENTION
+    from longplay.encoders.text.bert import _ATTENTION
 
     tokens = {f"{name}_token_id": i for i, name in enumerate(("pad", "bos", "eos", "cls", "sep"))}
     sizes = {"hidden_size": 48, "num_attention_heads": 4, "num_hidden_layers": 3, "vocab_size": 99, **tokens}

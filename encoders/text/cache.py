@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..envs.shared.files import write_whole
+from ...envs.shared.files import write_whole
 
 Vectors = NDArray[np.float32]
 

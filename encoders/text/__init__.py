@@ -1,0 +1,1 @@
+"""Texts to vectors with BERT, and what is told to it."""
