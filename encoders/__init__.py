@@ -2,7 +2,7 @@
 
 from ..envs.candidates.pooling import pool_history
 from .base import Encoder, EncoderError, Items
-from .frozen import PooledHistory, TextHistory
+from .histories.frozen import PooledHistory, TextHistory
 from .state import StateEncoder
 from .text.behaviour import behaviour_to_text
 from .text.encoder import TextEncoder

@@ -16,8 +16,8 @@ from ..envs.candidates.pooling import padded
 from .base import Encoder, EncoderError, Histories, Report, Settings
 from .early_stopping import ValidationRecall, validation_cases
 from .fitting import Schedule, train_network
-from .frozen import unit_rows
-from .matrix import WEIGHTS, entry_weights, log_matrix
+from .histories.frozen import unit_rows
+from .histories.matrix import WEIGHTS, entry_weights, log_matrix
 from .propagation import FEATURES, LAYERS, LOSSES, Propagation, attention_tables
 from .text.cache import Vectors
 

@@ -16,7 +16,7 @@ from .base import Encoder, EncoderError, Histories, Items, Report, Settings
 from .data.interactions import Interactions
 from .early_stopping import ValidationRecall, validation_cases
 from .fitting import Schedule, train_network
-from .frozen import TextHistory, TextSettings, unit_rows
+from .histories.frozen import TextHistory, TextSettings, unit_rows
 from .split_bert import SplitBert, States, read_items
 from .text.cache import Vectors
 from .text.model_folder import ModelFolder

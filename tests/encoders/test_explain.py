@@ -20,7 +20,7 @@ from longplay.encoders.explain import (
     to_table,
     without,
 )
-from longplay.encoders.neighbours import ItemNeighbours
+from longplay.encoders.histories.neighbours import ItemNeighbours
 from longplay.tests.encoders.small import make_items, make_log
 
 ITEMS = make_items(12, width=6)

@@ -10,7 +10,7 @@ from longplay.encoders import EncoderError, Items
 from longplay.encoders.cross_validation import cross_validate
 from longplay.encoders.early_stopping import validation_cases
 from longplay.encoders.evaluation import evaluate
-from longplay.encoders.frozen import PooledHistory
+from longplay.encoders.histories.frozen import PooledHistory
 from longplay.encoders.split_bert import SplitBert, read_items
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.encoders.tower import Tower, TowerSettings

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from longplay.encoders.neighbours import cosine_similarity, rank_by_content, rank_by_users, rank_items
+from longplay.encoders.histories.neighbours import cosine_similarity, rank_by_content, rank_by_users, rank_items
 
 BEHAVIOUR = np.array([[0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 1, 0], [1, 1, 0, 1]])
 FEATURES = np.array([[1, 0, 1], [0, 1, 0], [1, 1, 1], [1, 0, 0]])

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
-from .base import Encoder, EncoderError, Histories, Report, Settings
+from ..base import Encoder, EncoderError, Histories, Report, Settings
+from ..text.cache import Vectors
 from .frozen import unit_rows
 from .matrix import (
     WEIGHTS,
@@ -29,12 +30,11 @@ from .matrix import (
     scale,
     unflatten,
 )
-from .text.cache import Vectors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .data.interactions import Interactions
+    from ..data.interactions import Interactions
 
 _CHUNK = 512  # rows that are dense at a time
 

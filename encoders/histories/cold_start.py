@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 
-from .base import Encoder, EncoderError, Histories, Items, Report, Settings
-from .data.interactions import Interactions
-from .text.cache import Vectors
+from ..base import Encoder, EncoderError, Histories, Items, Report, Settings
+from ..data.interactions import Interactions
+from ..text.cache import Vectors
 
 # Penalties among which leave-one-out on the training rows chooses.
 _RIDGE = np.logspace(-3, 4, 15)
@@ -212,7 +212,7 @@ def choose(items: Sequence[int], length: int = 20) -> dict[str, NDArray[np.float
 
 
 def _make(items: Items, settings: ColdStartSettings) -> Encoder:
-    from .registry import ENCODERS  # which may name this class
+    from ..registry import ENCODERS  # which may name this class
 
     if settings.inner not in ENCODERS:
         raise EncoderError(f"inner = {settings.inner!r} is unknown; allowed: {', '.join(map(repr, ENCODERS))}")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from longplay.encoders import EncoderError, Items, PooledHistory, TextEncoder, TextHistory, pool_history
 from longplay.encoders.base import Encoder
-from longplay.encoders.frozen import PooledSettings, TextSettings
+from longplay.encoders.histories.frozen import PooledSettings, TextSettings
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items
 

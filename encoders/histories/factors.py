@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from threadpoolctl import threadpool_limits
 
-from ..envs.candidates.pooling import padded
-from .base import Encoder, EncoderError, Histories, Report, Settings
+from ...envs.candidates.pooling import padded
+from ..base import Encoder, EncoderError, Histories, Report, Settings
+from ..text.cache import Vectors
 from .matrix import WEIGHTS, column_lengths, entry_shares, entry_weights, history_matrix, log_matrix, scale
-from .text.cache import Vectors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .data.interactions import Interactions
+    from ..data.interactions import Interactions
 
 _CHUNK = 1024  # histories folded in at a time
 

@@ -6,8 +6,8 @@ from implicit.nearest_neighbours import CosineRecommender
 from scipy.sparse import csr_matrix
 
 from longplay.encoders import EncoderError
-from longplay.encoders.matrix import entry_weights, history_matrix, keep_largest, log_matrix
-from longplay.encoders.neighbours import ItemNeighbours, NeighbourSettings, UserNeighbours
+from longplay.encoders.histories.matrix import entry_weights, history_matrix, keep_largest, log_matrix
+from longplay.encoders.histories.neighbours import ItemNeighbours, NeighbourSettings, UserNeighbours
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log
 

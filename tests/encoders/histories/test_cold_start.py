@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from longplay.encoders import EncoderError, cold_start, registry
+from longplay.encoders import EncoderError, registry
 from longplay.encoders.base import Encoder
-from longplay.encoders.cold_start import KAPPAS, ColdStart, ColdStartSettings, choose
-from longplay.encoders.factors import SVD, SVDSettings
+from longplay.encoders.histories import cold_start
+from longplay.encoders.histories.cold_start import KAPPAS, ColdStart, ColdStartSettings, choose
+from longplay.encoders.histories.factors import SVD, SVDSettings
 from longplay.encoders.registry import Recipe
 from longplay.tests.encoders.contracts import EncoderContract
 from longplay.tests.encoders.small import make_items, make_log

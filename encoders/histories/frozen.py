@@ -11,11 +11,11 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded, pool_history
-from .base import Encoder, EncoderError, Histories, Items, Settings
-from .text.behaviour import behaviour_to_text
-from .text.cache import Vectors
-from .text.encoder import TextEncoder
+from ...envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded, pool_history
+from ..base import Encoder, EncoderError, Histories, Items, Settings
+from ..text.behaviour import behaviour_to_text
+from ..text.cache import Vectors
+from ..text.encoder import TextEncoder
 
 Float = TypeVar("Float", np.float32, np.float64)
 

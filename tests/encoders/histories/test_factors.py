@@ -8,8 +8,8 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 
 from longplay.encoders import EncoderError
-from longplay.encoders.factors import ALS, SVD, ALSSettings, SVDSettings
-from longplay.encoders.matrix import history_matrix, log_matrix
+from longplay.encoders.histories.factors import ALS, SVD, ALSSettings, SVDSettings
+from longplay.encoders.histories.matrix import history_matrix, log_matrix
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log
 

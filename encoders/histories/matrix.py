@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from .base import EncoderError, Histories
+from ..base import EncoderError, Histories
 
 if TYPE_CHECKING:
-    from .data.interactions import Interactions
+    from ..data.interactions import Interactions
 
 Matrix = sparse.csr_array[Any, tuple[int, int]]
 

@@ -1,0 +1,1 @@
+"""Encoders without a deep network: pooled texts, neighbours, matrix factors, cold start."""
