@@ -12,9 +12,9 @@ from sklearn.model_selection import KFold
 
 from .base import Encoder, EncoderError
 from .data.interactions import Interactions
-from .early_stopping import validation_cases
 from .evaluation import evaluate
 from .metrics import binary_measures
+from .networks.early_stopping import validation_cases
 
 _RANKED = ("recall", "ndcg", "click_through", "auc")
 _AT_ONCE = 512  # rows whose scores of all items are held

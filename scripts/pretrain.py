@@ -18,7 +18,7 @@ import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from longplay.agents.setup import Setting
-from longplay.encoders.pretrain import (
+from longplay.encoders.networks.pretrain import (
     Knowledge,
     PretrainSettings,
     ScratchSettings,

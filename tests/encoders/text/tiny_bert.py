@@ -4,7 +4,7 @@ import functools
 import tempfile
 from pathlib import Path
 
-from longplay.encoders.pretrain import ScratchSettings, pretrain_from_scratch
+from longplay.encoders.networks.pretrain import ScratchSettings, pretrain_from_scratch
 from longplay.tests.encoders.small import make_items
 
 TEXTS = tuple(f"{text} Part {i % 7}." for i, text in enumerate(make_items(200).texts))

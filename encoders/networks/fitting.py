@@ -21,8 +21,8 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
-from ..envs.shared.files import write_whole
-from .base import EncoderError, Report, Settings, quiet
+from ...envs.shared.files import write_whole
+from ..base import EncoderError, Report, Settings, quiet
 
 Score = Callable[[], float]
 

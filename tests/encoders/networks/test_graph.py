@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from longplay.encoders import EncoderError
-from longplay.encoders.graph import Graph, GraphSettings
 from longplay.encoders.histories.frozen import unit_rows
 from longplay.encoders.histories.matrix import log_matrix
-from longplay.encoders.propagation import LAYERS, Propagation
+from longplay.encoders.networks.graph import Graph, GraphSettings
+from longplay.encoders.networks.propagation import LAYERS, Propagation
 from longplay.envs.candidates.pooling import padded
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..envs.candidates.pooling import padded
-from .base import EncoderError
+from ...envs.candidates.pooling import padded
+from ..base import EncoderError
 from .sequence_cells import HOURS, Pool, Recurrent, TargetAttention, Transformer
 
 FEATURES = 3  # completion, log dwell, log gap

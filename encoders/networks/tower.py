@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..envs.candidates.pooling import padded
-from .base import Encoder, EncoderError, Histories, Items, Report, Settings
-from .data.interactions import Interactions
+from ...envs.candidates.pooling import padded
+from ..base import Encoder, EncoderError, Histories, Items, Report, Settings
+from ..data.interactions import Interactions
+from ..histories.frozen import TextHistory, TextSettings, unit_rows
+from ..text.cache import Vectors
+from ..text.model_folder import ModelFolder
 from .early_stopping import ValidationRecall, validation_cases
 from .fitting import Schedule, train_network
-from .histories.frozen import TextHistory, TextSettings, unit_rows
 from .split_bert import SplitBert, States, read_items
-from .text.cache import Vectors
-from .text.model_folder import ModelFolder
 from .tower_network import Pairs, TowerNetwork, memory_weights
 
 

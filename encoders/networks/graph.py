@@ -12,19 +12,19 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from ..envs.candidates.pooling import padded
-from .base import Encoder, EncoderError, Histories, Report, Settings
+from ...envs.candidates.pooling import padded
+from ..base import Encoder, EncoderError, Histories, Report, Settings
+from ..histories.frozen import unit_rows
+from ..histories.matrix import WEIGHTS, entry_weights, log_matrix
+from ..text.cache import Vectors
 from .early_stopping import ValidationRecall, validation_cases
 from .fitting import Schedule, train_network
-from .histories.frozen import unit_rows
-from .histories.matrix import WEIGHTS, entry_weights, log_matrix
 from .propagation import FEATURES, LAYERS, LOSSES, Propagation, attention_tables
-from .text.cache import Vectors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .data.interactions import Interactions
+    from ..data.interactions import Interactions
 
 _CHUNK = 1024  # histories at a time
 _SLOPE = 0.2  # of the leaky rectifier below 0, as torch-geometric has it

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from longplay.encoders import EncoderError, Items, PooledHistory
-from longplay.encoders.sequence import Sequence, SequenceSettings, Windows
+from longplay.encoders.networks.sequence import Sequence, SequenceSettings, Windows
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log
 from longplay.tests.encoders.small_logs import log_of
@@ -304,7 +304,7 @@ def test_contributions_of_attention_sum_to_the_score():
 def test_attention_scores_do_not_depend_on_how_they_are_cut(monkeypatch):
     encoder, histories = make_untrained("attention"), make_observation(12, items=9, history=5)
     whole = encoder.score(histories)
-    monkeypatch.setattr("longplay.encoders.sequence._WIDE", 50)  # five users at once
+    monkeypatch.setattr("longplay.encoders.networks.sequence._WIDE", 50)  # five users at once
     np.testing.assert_allclose(encoder.score(histories), whole, atol=1e-5)
 
 

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoTokenizer
 
 from longplay.encoders import EncoderError, TextEncoder
-from longplay.encoders.pretrain import (
+from longplay.encoders.networks.pretrain import (
     PretrainSettings,
     ScratchSettings,
     continue_pretraining,

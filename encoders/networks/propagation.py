@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, LGConv
 
-from .histories.matrix import Matrix
+from ..histories.matrix import Matrix
 
 LAYERS = ("lightgcn", "gcn", "gat")
 LOSSES = ("softmax", "bpr")

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
-from .base import EncoderError
-from .text.bert import _through_onednn, _without_progress_bar
-from .text.cache import Vectors
-from .text.model_folder import ModelFolder
+from ..base import EncoderError
+from ..text.bert import _through_onednn, _without_progress_bar
+from ..text.cache import Vectors
+from ..text.model_folder import ModelFolder
 
 _AT_ONCE = 512  # passing texts whose states are held
 _CHUNK = 32  # texts that are padded together; sorted by length, so that little is padding

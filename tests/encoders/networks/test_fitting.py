@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from longplay.encoders import EncoderError
-from longplay.encoders.fitting import Schedule, train_network
+from longplay.encoders.networks.fitting import Schedule, train_network
 
 SCHEDULE = Schedule(epochs=12, batch_size=32, learning_rate=0.05, patience=3)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from .data.interactions import Interactions
+from ..data.interactions import Interactions
 from .split_bert import SplitBert, States
 
 _NEIGHBOURS = 50  # of a positive, from which hard negatives are drawn where the log has no impressions

@@ -30,10 +30,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from .base import EncoderError, Report, Settings, quiet
+from ..base import EncoderError, Report, Settings, quiet
+from ..text.bert import _without_progress_bar
+from ..text.model_folder import ModelFolder
 from .fitting import Schedule, _silence, train_network
-from .text.bert import _without_progress_bar
-from .text.model_folder import ModelFolder
 from .tower_network import nearest
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

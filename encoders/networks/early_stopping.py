@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Encoder, EncoderError
-from .data.interactions import Interactions
-from .data.splits import Cases
-from .evaluation import evaluate
+from ..base import Encoder, EncoderError
+from ..data.interactions import Interactions
+from ..data.splits import Cases
+from ..evaluation import evaluate
 
 MOST = 2000  # users asked about, to be quick
 TOP = 10

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .base import Encoder, EncoderError, Histories, Report, Settings
-from .data.interactions import Interactions
+from ..base import Encoder, EncoderError, Histories, Report, Settings
+from ..data.interactions import Interactions
+from ..text.cache import Vectors
 from .early_stopping import ValidationRecall, validation_cases
 from .fitting import Schedule, train_network
 from .sequence_cells import TargetAttention
 from .sequence_network import SequenceNetwork
-from .text.cache import Vectors
 
 _CHUNK = 256  # histories encoded at once; their tokens stay in the cache of the processor
 _WIDE = 100_000  # scores computed at once

@@ -8,13 +8,13 @@ from safetensors.numpy import load_file, save_file
 
 from longplay.encoders import EncoderError, Items
 from longplay.encoders.cross_validation import cross_validate
-from longplay.encoders.early_stopping import validation_cases
 from longplay.encoders.evaluation import evaluate
 from longplay.encoders.histories.frozen import PooledHistory
-from longplay.encoders.split_bert import SplitBert, read_items
+from longplay.encoders.networks.early_stopping import validation_cases
+from longplay.encoders.networks.split_bert import SplitBert, read_items
+from longplay.encoders.networks.tower import Tower, TowerSettings
+from longplay.encoders.networks.tower_network import Pairs, nearest
 from longplay.encoders.text.encoder import TextEncoder
-from longplay.encoders.tower import Tower, TowerSettings
-from longplay.encoders.tower_network import Pairs, nearest
 from longplay.tests.encoders.contracts import EncoderContract
 from longplay.tests.encoders.small import make_items, make_log
 from longplay.tests.encoders.text.tiny_bert import tiny_bert

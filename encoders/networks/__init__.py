@@ -1,0 +1,1 @@
+"""Encoders that train a network: sequences, graphs, two towers, BERT itself."""
