@@ -19,8 +19,8 @@ from .base import Encoder, Histories, Items, Report, quiet
 from .data.interactions import Interactions, clean, from_table
 from .data.ratings import load_ratings
 from .data.splits import Cases, Split, hold_back, split
-from .evaluation import PopularityScorer, RandomScorer, Scorer, evaluate
 from .histories.cold_start import ColdStart, ColdStartSettings
+from .measures.evaluation import PopularityScorer, RandomScorer, Scorer, evaluate
 from .registry import ENCODERS
 from .text.cache import Vectors
 from .text.encoder import TextEncoder

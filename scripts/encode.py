@@ -30,7 +30,7 @@ from longplay.encoders.base import Encoder
 from longplay.encoders.data.interactions import Interactions
 from longplay.encoders.data.splits import Split, hold_back, split
 from longplay.encoders.data.table_parsing import TimeUnit
-from longplay.encoders.evaluation import evaluate
+from longplay.encoders.measures.evaluation import evaluate
 from longplay.encoders.registry import ENCODERS
 from longplay.encoders.study import Source, collected_source, table_source
 from longplay.encoders.text.encoder import TextEncoder

@@ -16,8 +16,9 @@ from ...envs.candidates.pooling import padded
 from ..base import Encoder, EncoderError, Histories, Report, Settings
 from ..histories.frozen import unit_rows
 from ..histories.matrix import WEIGHTS, entry_weights, log_matrix
+from ..measures.evaluation import validation_cases
 from ..text.cache import Vectors
-from .early_stopping import ValidationRecall, validation_cases
+from .early_stopping import ValidationRecall
 from .fitting import Schedule, train_network
 from .propagation import FEATURES, LAYERS, LOSSES, Propagation, attention_tables
 

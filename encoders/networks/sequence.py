@@ -16,8 +16,9 @@ from torch.utils.data import Dataset
 
 from ..base import Encoder, EncoderError, Histories, Report, Settings
 from ..data.interactions import Interactions
+from ..measures.evaluation import validation_cases
 from ..text.cache import Vectors
-from .early_stopping import ValidationRecall, validation_cases
+from .early_stopping import ValidationRecall
 from .fitting import Schedule, train_network
 from .sequence_cells import TargetAttention
 from .sequence_network import SequenceNetwork

@@ -15,9 +15,10 @@ from ...envs.candidates.pooling import padded
 from ..base import Encoder, EncoderError, Histories, Items, Report, Settings
 from ..data.interactions import Interactions
 from ..histories.frozen import TextHistory, TextSettings, unit_rows
+from ..measures.evaluation import validation_cases
 from ..text.cache import Vectors
 from ..text.model_folder import ModelFolder
-from .early_stopping import ValidationRecall, validation_cases
+from .early_stopping import ValidationRecall
 from .fitting import Schedule, train_network
 from .split_bert import SplitBert, States, read_items
 from .tower_network import Pairs, TowerNetwork, memory_weights

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from longplay.encoders.data.splits import split
-from longplay.encoders.evaluation import PopularityScorer
+from longplay.encoders.measures.evaluation import PopularityScorer
 from longplay.encoders.registry import ENCODERS
 from longplay.encoders.study import Source, fit_for_use, measure, stamp
 from longplay.tests.encoders.small import make_items, make_log

@@ -12,7 +12,7 @@ import longplay
 from longplay.encoders.data.interactions import LogError
 from longplay.encoders.data.ratings import FILMS, RATINGS, load_ratings
 from longplay.encoders.data.splits import split
-from longplay.encoders.evaluation import PopularityScorer, evaluate
+from longplay.encoders.measures.evaluation import PopularityScorer, evaluate
 from longplay.envs.catalogs.table import CatalogError
 
 FILM_ROWS = [

@@ -7,10 +7,9 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from longplay.encoders import EncoderError, Items
-from longplay.encoders.cross_validation import cross_validate
-from longplay.encoders.evaluation import evaluate
 from longplay.encoders.histories.frozen import PooledHistory
-from longplay.encoders.networks.early_stopping import validation_cases
+from longplay.encoders.measures.cross_validation import cross_validate
+from longplay.encoders.measures.evaluation import evaluate, validation_cases
 from longplay.encoders.networks.split_bert import SplitBert, read_items
 from longplay.encoders.networks.tower import Tower, TowerSettings
 from longplay.encoders.networks.tower_network import Pairs, nearest

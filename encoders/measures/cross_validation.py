@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 
-from .base import Encoder, EncoderError
-from .data.interactions import Interactions
-from .evaluation import evaluate
+from ..base import Encoder, EncoderError
+from ..data.interactions import Interactions
+from .evaluation import evaluate, validation_cases
 from .metrics import binary_measures
-from .networks.early_stopping import validation_cases
 
 _RANKED = ("recall", "ndcg", "click_through", "auc")
 _AT_ONCE = 512  # rows whose scores of all items are held

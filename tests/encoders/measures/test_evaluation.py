@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from longplay.encoders import evaluation, metrics
 from longplay.encoders.data.splits import split
-from longplay.encoders.evaluation import COLUMNS, PopularityScorer, RandomScorer, evaluate
+from longplay.encoders.measures import evaluation, metrics
+from longplay.encoders.measures.evaluation import COLUMNS, PopularityScorer, RandomScorer, evaluate
 from longplay.tests.encoders.small_logs import log_of, make_log
 
 

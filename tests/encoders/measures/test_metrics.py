@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score, roc_auc_score
 
-from longplay.encoders import metrics
-from longplay.encoders.metrics import find_places
+from longplay.encoders.measures import metrics
+from longplay.encoders.measures.metrics import find_places
 
 MEASURES = {
     "recall": lambda places: metrics.recall(places, 3),

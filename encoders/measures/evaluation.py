@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..base import EncoderError
+from ..data.interactions import Interactions
+from ..data.splits import Cases
 from . import metrics
-from .data.interactions import Interactions
-from .data.splits import Cases
 
 _CELLS = 2**26  # scores held at once: 256 MiB in float32
 _MEASURES = ("recall", "precision", "f1", "ndcg", "hit_rate", "reciprocal_rank", "auc", "click_through")
@@ -47,9 +48,10 @@ def evaluate(scorer: Scorer, cases: Cases, k: int = 10, batch: int = 1024, seed:
     -------
     DataFrame
         A row for each of ``cases.users``: ``user``, ``targets`` and ``candidates`` (counts), and the measures of
-        `longplay.encoders.metrics`: ``recall``, ``precision``, ``f1``, ``ndcg``, ``hit_rate``, ``reciprocal_rank``,
-        ``auc`` and ``click_through`` (NaN where the log showed the user nothing that was not clicked). ``attrs`` holds
-        ``k``, ``coverage`` (share of the pool in at least one user's list) and ``pool`` (its size).
+        `longplay.encoders.measures.metrics`: ``recall``, ``precision``, ``f1``, ``ndcg``, ``hit_rate``,
+        ``reciprocal_rank``, ``auc`` and ``click_through`` (NaN where the log showed the user nothing that was not
+        clicked). ``attrs`` holds ``k``, ``coverage`` (share of the pool in at least one user's list) and ``pool`` (its
+        size).
 
     Raises
     ------
@@ -135,3 +137,57 @@ class RandomScorer:
             key = zlib.crc32(age.tobytes(), zlib.crc32(seen.tobytes()))
             row[1:] = np.random.default_rng([self.seed, key]).random(self.items, np.float32)
         return scores
+
+
+MOST = 2000  # users asked about, to be quick
+
+
+def validation_cases(
+    log: Interactions, validation: Interactions, history: int = 20, *, pool: NDArray[np.bool_] | None = None
+) -> Cases:
+    """Cases of users who liked something in the log, and like a new item in the validation rows.
+
+    Of more than `MOST` such users, `MOST` drawn evenly, always the same.
+
+    Parameters
+    ----------
+    history : int
+        Length of the histories, as they are when the validation rows begin.
+    pool : (N + 1,) bool, optional
+        Items that are ranked; by default those consumed in the log.
+
+    Raises
+    ------
+    EncoderError
+        If there is no such user.
+    """
+    size = log.items + 1
+    consumed = np.unique((log.user * size + log.item)[log.consumed])
+    if pool is None:
+        pool = np.bincount(log.item[log.consumed], minlength=size) > 0
+
+    def new(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+        keys = np.setdiff1d((validation.user * size + validation.item)[rows], consumed)
+        return np.asarray(keys[pool[keys % size]])
+
+    liked = new(validation.liked)
+    users = np.intersect1d(np.unique(liked // size), log.user[log.liked])
+    if not len(users):
+        raise EncoderError("no user likes a new item in the validation rows. Fix: give later rows, or none at all")
+    if len(users) > MOST:
+        users = np.sort(np.random.default_rng(0).choice(users, MOST, replace=False))
+
+    def by_user(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+        ends = np.searchsorted(keys, users * size), np.searchsorted(keys, (users + 1) * size)
+        return tuple(keys[begin:end] % size for begin, end in zip(*(end.tolist() for end in ends), strict=True))
+
+    return Cases(
+        users=users,
+        histories=log.histories(users, validation.time.min(), history),
+        targets=by_user(liked),
+        pool=pool,
+        seen=by_user(consumed[pool[consumed % size]]),
+        profiles=tuple(log.profiles[user] for user in users.tolist()),
+        shown=by_user(new(np.ones(len(validation), np.bool_))),
+        clicked=by_user(new(validation.consumed)),
+    )

@@ -1,0 +1,1 @@
+"""How well an encoder ranks: metrics, evaluation, cross-validation."""
