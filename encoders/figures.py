@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
-from .calibration import Reliability
 from .explain import Explanation, Reason
+from .outcomes.calibration import Reliability
 
 # Okabe and Ito (2008): told apart with any of the common colour deficiencies.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")

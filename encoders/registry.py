@@ -38,23 +38,35 @@ class Recipe:
 _FLAT = {"half_life_items": float("inf"), "half_life_days": float("inf")}
 
 ENCODERS: dict[str, Recipe] = {
-    "mean": Recipe("frozen", "PooledHistory", _FLAT, "mean of the history's text vectors"),
-    "pooled": Recipe("frozen", "PooledHistory", {}, "text vectors weighted by recency and completion"),
-    "text": Recipe("frozen", "TextHistory", {}, "the history told in English, through BERT"),
-    "tower": Recipe("tower", "Tower", {}, "two-tower fine-tuning of BERT"),
-    "tower-heads": Recipe("tower", "Tower", {"trained_layers": 0}, "two towers over a BERT that stays as it is"),
-    "item-knn": Recipe("neighbours", "ItemNeighbours", {}, "neighbours of the history's items"),
-    "user-knn": Recipe("neighbours", "UserNeighbours", {}, "neighbours of the user"),
-    "als": Recipe("factors", "ALS", {}, "implicit matrix factorisation"),
-    "svd": Recipe("factors", "SVD", {}, "truncated singular value decomposition"),
-    "lightgcn": Recipe("graph", "Graph", {"layer": "lightgcn"}, "user-item graph, linear propagation"),
-    "gcn": Recipe("graph", "Graph", {"layer": "gcn"}, "user-item graph, convolutions"),
-    "gat": Recipe("graph", "Graph", {"layer": "gat"}, "user-item graph, attention"),
-    "gru": Recipe("sequence", "Sequence", {"cell": "gru", "size": 32}, "gated recurrent unit over the history"),
-    "lstm": Recipe("sequence", "Sequence", {"cell": "lstm", "size": 32}, "long short-term memory over the history"),
-    "transformer": Recipe("sequence", "Sequence", {"cell": "transformer"}, "causal Transformer over the history"),
-    "attention": Recipe("sequence", "Sequence", {"cell": "attention"}, "attention of the candidate to the history"),
-    "cold-start": Recipe("cold_start", "ColdStart", {}, "another encoder, helped by texts where it knows nothing"),
+    "mean": Recipe("histories.frozen", "PooledHistory", _FLAT, "mean of the history's text vectors"),
+    "pooled": Recipe("histories.frozen", "PooledHistory", {}, "text vectors weighted by recency and completion"),
+    "text": Recipe("histories.frozen", "TextHistory", {}, "the history told in English, through BERT"),
+    "tower": Recipe("networks.tower", "Tower", {}, "two-tower fine-tuning of BERT"),
+    "tower-heads": Recipe(
+        "networks.tower", "Tower", {"trained_layers": 0}, "two towers over a BERT that stays as it is"
+    ),
+    "item-knn": Recipe("histories.neighbours", "ItemNeighbours", {}, "neighbours of the history's items"),
+    "user-knn": Recipe("histories.neighbours", "UserNeighbours", {}, "neighbours of the user"),
+    "als": Recipe("histories.factors", "ALS", {}, "implicit matrix factorisation"),
+    "svd": Recipe("histories.factors", "SVD", {}, "truncated singular value decomposition"),
+    "lightgcn": Recipe("networks.graph", "Graph", {"layer": "lightgcn"}, "user-item graph, linear propagation"),
+    "gcn": Recipe("networks.graph", "Graph", {"layer": "gcn"}, "user-item graph, convolutions"),
+    "gat": Recipe("networks.graph", "Graph", {"layer": "gat"}, "user-item graph, attention"),
+    "gru": Recipe(
+        "networks.sequence", "Sequence", {"cell": "gru", "size": 32}, "gated recurrent unit over the history"
+    ),
+    "lstm": Recipe(
+        "networks.sequence", "Sequence", {"cell": "lstm", "size": 32}, "long short-term memory over the history"
+    ),
+    "transformer": Recipe(
+        "networks.sequence", "Sequence", {"cell": "transformer"}, "causal Transformer over the history"
+    ),
+    "attention": Recipe(
+        "networks.sequence", "Sequence", {"cell": "attention"}, "attention of the candidate to the history"
+    ),
+    "cold-start": Recipe(
+        "histories.cold_start", "ColdStart", {}, "another encoder, helped by texts where it knows nothing"
+    ),
 }
 
 

@@ -25,7 +25,8 @@ from sklearn.metrics import r2_score, roc_auc_score, root_mean_squared_error
 from longplay.agents.stats import retention as kaplan_meier_interval
 from longplay.encoders import Encoder, Items
 from longplay.encoders.base import read_header
-from longplay.encoders.calibration import (
+from longplay.encoders.figures import reliability_figure, survival_figure
+from longplay.encoders.outcomes.calibration import (
     Isotonic,
     Platt,
     Reliability,
@@ -34,12 +35,11 @@ from longplay.encoders.calibration import (
     perfect_error,
     reliability,
 )
-from longplay.encoders.figures import reliability_figure, survival_figure
-from longplay.encoders.outcomes import PARTS, Outcomes, Parts, align_sessions, interval_over_users, tune
-from longplay.encoders.predictors import Components, InterestPredictor, RatingPredictor, RetentionPredictor
+from longplay.encoders.outcomes.predictors import Components, InterestPredictor, RatingPredictor, RetentionPredictor
+from longplay.encoders.outcomes.questions import PARTS, Outcomes, Parts, align_sessions, interval_over_users, tune
+from longplay.encoders.outcomes.survival import ReturnTime, concordance, integrated_brier, kaplan_meier
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.encoders.study import Source, collected_source
-from longplay.encoders.survival import ReturnTime, concordance, integrated_brier, kaplan_meier
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import RUNS, command_line, console, run_name, set_threads, write_figure
 

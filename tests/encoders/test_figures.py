@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from longplay.encoders.calibration import reliability
 from longplay.encoders.explain import SHARED, SUM, Explanation, Reason, Share
 from longplay.encoders.figures import explanation_figure, reliability_figure, shorten, survival_figure
+from longplay.encoders.outcomes.calibration import reliability
 
 LONG = "The Assassination of Jesse James by the Coward Robert Ford and Other Stories (2007)"
 

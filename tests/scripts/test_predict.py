@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from longplay.encoders.features import ITEM_FEATURES, USER_FEATURES
-from longplay.encoders.predictors import Components, InterestPredictor, RatingPredictor, RetentionPredictor
+from longplay.encoders.outcomes.features import ITEM_FEATURES, USER_FEATURES
+from longplay.encoders.outcomes.predictors import Components, InterestPredictor, RatingPredictor, RetentionPredictor
+from longplay.encoders.outcomes.survival import FEATURES, ReturnTime
 from longplay.encoders.registry import ENCODERS
-from longplay.encoders.survival import FEATURES, ReturnTime
 from longplay.scripts import collect, predict
 
 SMALL = ("--catalog", "items.csv", "--scenario", "small.toml")

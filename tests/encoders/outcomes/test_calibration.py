@@ -7,7 +7,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
 from longplay.encoders import EncoderError
-from longplay.encoders.calibration import (
+from longplay.encoders.outcomes.calibration import (
     Isotonic,
     Platt,
     brier_score,

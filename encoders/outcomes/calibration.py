@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from .base import EncoderError
+from ..base import EncoderError
 from .saved import Saved
 
 Array = NDArray[np.float64]

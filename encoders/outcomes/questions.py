@@ -22,8 +22,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
-from .base import Encoder, EncoderError
-from .data.interactions import Interactions
+from ..base import Encoder, EncoderError
+from ..data.interactions import Interactions
 from .features import ITEM_FEATURES, USER_FEATURES, item_features, user_features
 from .predictors import PENALTIES
 from .survival import FEATURES, session_features

@@ -6,7 +6,7 @@ import pytest
 from statsmodels.duration.hazard_regression import PHReg
 
 from longplay.encoders import EncoderError
-from longplay.encoders.survival import (
+from longplay.encoders.outcomes.survival import (
     FEATURES,
     ReturnTime,
     brier_scores,

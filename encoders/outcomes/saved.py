@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..envs.shared.files import write_whole
-from .base import EncoderError
+from ...envs.shared.files import write_whole
+from ..base import EncoderError
 
 _FORMAT = "longplay model 1"
 

@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from scipy.stats import CensoredData, ecdf
 from statsmodels.duration.hazard_regression import PHReg
 
-from .base import EncoderError
+from ..base import EncoderError
 from .saved import Saved
 
 Array = NDArray[np.float64]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from longplay.encoders.data.interactions import LogError
-from longplay.encoders.features import (
+from longplay.encoders.outcomes.features import (
     ITEM_FEATURES,
     USER_FEATURES,
     Categories,

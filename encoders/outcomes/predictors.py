@@ -16,7 +16,7 @@ from scipy.special import expit
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, RidgeCV
 
-from .base import EncoderError
+from ..base import EncoderError
 from .features import Standardiser
 from .saved import Saved
 

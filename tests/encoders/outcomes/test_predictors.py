@@ -8,8 +8,9 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from longplay.encoders import EncoderError, predictors
-from longplay.encoders.predictors import (
+from longplay.encoders import EncoderError
+from longplay.encoders.outcomes import predictors
+from longplay.encoders.outcomes.predictors import (
     Components,
     InterestPredictor,
     RatingPredictor,
@@ -18,7 +19,7 @@ from longplay.encoders.predictors import (
     rating,
     retention,
 )
-from longplay.encoders.saved import Saved
+from longplay.encoders.outcomes.saved import Saved
 
 U, J = (1.0, 0.5, -0.2), (0.1, 0.3, 0.2)
 W, V = (0.2, 0.3, 0.1), (0.1, 0.2, 0.3)

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from longplay.encoders import EncoderError, PooledHistory
-from longplay.encoders.features import USER_FEATURES, item_features, user_features
-from longplay.encoders.outcomes import PARTS, Parts, align_sessions, interval_over_users, tune
-from longplay.encoders.predictors import PENALTIES
+from longplay.encoders.outcomes.features import USER_FEATURES, item_features, user_features
+from longplay.encoders.outcomes.predictors import PENALTIES
+from longplay.encoders.outcomes.questions import PARTS, Parts, align_sessions, interval_over_users, tune
 from longplay.tests.encoders.small import make_items, make_log
 
 ENCODER = PooledHistory(make_items())

@@ -1,0 +1,1 @@
+"""Predictors of what users do next: clicks, minutes, retention, return times."""
