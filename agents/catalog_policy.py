@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from ..envs.engine import Observation
 from .candidate_policy import LAST, Guide, PolicyAgent, split_parameters, value_spread
-from .inputs import Inputs, SlateInputs
-from .networks import CLIP
 from .pl_ppo import PLPPO, PPOOptions
 from .rollouts import Batch, Judgement
+from .slates.inputs import Inputs, SlateInputs
+from .slates.networks import CLIP
 
 MOST_DIMENSIONS = 32
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..envs.literature.interest_evolution import Columns, Floats, InterestEvolutionVectorEnv, Observation, Setting
-from .inputs import Inputs
 from .players import Outcome, training_luck
+from .slates.inputs import Inputs
 from .vec_env import REWARD_SCALE
 
 Policy = Callable[[Observation], Columns]
@@ -67,7 +67,7 @@ def engagement(policy: Policy, sessions: int, seed: int = 0, setting: Setting | 
 
 
 class EvolutionInputs:
-    """Observations to `Inputs`, as `longplay.agents.inputs.SlateInputs` makes them of the other environments.
+    """Observations to `Inputs`, as `longplay.agents.slates.inputs.SlateInputs` makes them of the other environments.
 
     The state is the interests; of a candidate there are its topic and its quality, and that it is no repetition: all
     documents are new. Its number is that of its topic.

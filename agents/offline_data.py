@@ -24,7 +24,6 @@ from ..envs.users.world import World
 from .base import Agent
 from .collect import Recorder, make_env
 from .episodes import read_minari, write_minari
-from .inputs import Inputs, SlateInputs
 from .logs import lives
 from .ope import (
     Estimate,
@@ -42,6 +41,7 @@ from .ope import (
 from .propensities import PlackettLuce, columns_of, draw_columns
 from .sb3 import REWARD_SCALE
 from .setup import Setting
+from .slates.inputs import Inputs, SlateInputs
 
 Floats = NDArray[np.float64]
 

@@ -18,10 +18,8 @@ from torch import Tensor, nn
 
 from ..envs.shared.names import one_of
 from .candidate_policy import CandidateNetwork, PolicyAgent, PolicyOptions, wander
-from .inputs import SlateInputs
 from .learner import Learner, SlateAgent
 from .options import check_ranges
-from .plackett_luce import slot_log_probabilities
 from .players import Players
 from .policy_losses import (
     approximate_kl,
@@ -32,7 +30,9 @@ from .policy_losses import (
     value_loss,
 )
 from .rollouts import Batch, Rollout, collect
-from .slateq_losses import choice_log_probabilities, choice_loss
+from .slates.choice_losses import choice_log_probabilities, choice_loss
+from .slates.inputs import SlateInputs
+from .slates.plackett_luce import slot_log_probabilities
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..envs.engine import CONTEXT
-from .inputs import Inputs
+from .slates.inputs import Inputs
 
 DAY = CONTEXT.index("day")
 SPREAD = 1 << 20  # between the lucks of two training seeds: more than there are slots

@@ -18,7 +18,7 @@ from ..envs.candidates.scoring import FEATURES, Scorer
 from ..envs.engine import Observation
 from ..envs.shared.compiled import loop
 from ..envs.shared.names import one_of
-from .plackett_luce import slot_log_probabilities
+from .slates.plackett_luce import slot_log_probabilities
 
 Floats = NDArray[np.float64]
 Scores = Callable[[Observation], NDArray[np.floating]]

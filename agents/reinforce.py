@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .candidate_policy import CandidateNetwork, PolicyAgent, PolicyOptions, wander
-from .inputs import SlateInputs
 from .learner import Learner, SlateAgent
-from .networks import SlateNetwork
 from .options import check_ranges
 from .pl_ppo import flatten, mean_of, normalised
-from .plackett_luce import NEVER
 from .players import Players
 from .policy_losses import first_slot_entropy, top_k_reinforce, value_loss
 from .rollouts import Batch, collect
+from .slates.inputs import SlateInputs
+from .slates.networks import SlateNetwork
+from .slates.plackett_luce import NEVER
 
 
 @dataclass(frozen=True)

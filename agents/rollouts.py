@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from .gae import gae
-from .inputs import Inputs
-from .plackett_luce import draw, draw_one_by_one
 from .players import Players
+from .slates.inputs import Inputs
+from .slates.plackett_luce import draw, draw_one_by_one
 
 Batch = dict[str, Tensor]
 MANY = 2048  # columns, above which slates are drawn slot by slot

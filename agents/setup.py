@@ -27,12 +27,12 @@ from ..envs.users.params import MOST_STRENGTH
 from ..envs.users.world import World
 from .base import Agent
 from .extractor import OpenState
-from .inputs import SlateInputs, UserStates
 from .own import OWN, load_own, options_of
 from .sb3 import ALGORITHMS, States, agent_of, algorithm_named, check_encoder, draws_slates, load_policy
 from .sb3_options import sb3_settings
 from .scores import check_scores, load_scores
 from .slate_policy import SlateStates
+from .slates.inputs import SlateInputs, UserStates
 
 STATES = ("pooled", "mean", "text")  # the encoders that need no fit; any other is named by its folder
 

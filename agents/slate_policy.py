@@ -16,9 +16,9 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
 from ..envs.engine import Observation
-from .inputs import Inputs, SlateInputs
-from .networks import SlateNetwork
-from .plackett_luce import best, draw, evaluate
+from .slates.inputs import Inputs, SlateInputs
+from .slates.networks import SlateNetwork
+from .slates.plackett_luce import best, draw, evaluate
 
 LAST = 1000.0  # taken off the scores of the history's items: far more than scores and noise differ by
 SAMPLE_STEPS = 16  # of random slates, from which the scale of the inputs is taken

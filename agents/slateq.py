@@ -20,14 +20,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .foresight import Foresight
-from .inputs import Inputs
 from .item_values import ItemValueLearner
 from .later_search import LaterSearch
 from .players import Players
 from .replay import Replay
 from .slateq_agent import SlateQAgent, SlateQOptions, make_agent
-from .slateq_losses import choice_log_probabilities, choice_loss, chosen, lambda_futures, slate_value, squared_error
 from .slateq_network import Judged
+from .slates.choice_losses import (
+    choice_log_probabilities,
+    choice_loss,
+    chosen,
+    lambda_futures,
+    slate_value,
+    squared_error,
+)
+from .slates.inputs import Inputs
 
 __all__ = ["SlateQ", "SlateQAgent", "SlateQOptions", "make_agent"]
 

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from ..envs.engine import Observation
 from ..envs.shared.names import one_of
-from .inputs import Inputs, SlateInputs
 from .learner import SlateAgent
 from .options import check_ranges
-from .slate_optimisers import OPTIMISERS, best_slates
 from .slateq_network import Judged, SlateQNetwork
+from .slates.inputs import Inputs, SlateInputs
+from .slates.optimisers import OPTIMISERS, best_slates
 
 PULLS = 30.0  # appeals are cut off there, in either direction: weights must remain numbers
 
@@ -48,7 +48,7 @@ class SlateQOptions:
     """By how much the slower network, an average of the one that learns, follows with each minibatch. It values, and it
     is the agent's: averaging takes off noise that an optimiser of slates would pick up."""
     optimiser: str = "exact"
-    """Of slates: exact, greedy or top-k; see `longplay.agents.slate_optimisers.best_slates`."""
+    """Of slates: exact, greedy or top-k; see `longplay.agents.slates.optimisers.best_slates`."""
     fill: bool = True
     """Fill every slot; otherwise items that cost more than they bring are left out."""
     repeats: bool = False

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from .inputs import Inputs, SlateInputs
-from .networks import SlateNetwork
+from .slates.inputs import Inputs, SlateInputs
+from .slates.networks import SlateNetwork
 
 APPEAL, MINUTES, FUTURE = range(3)  # heads of the network
 BASE, NONE = range(2)  # values of the network

@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .inputs import Inputs
 from .item_values import ItemValueLearner
 from .players import Players
 from .replay import Replay
-from .slateq_losses import choice_log_probabilities, choice_loss, chosen, slate_value, squared_error
+from .slates.choice_losses import choice_log_probabilities, choice_loss, chosen, slate_value, squared_error
+from .slates.inputs import Inputs
 from .wolpertinger_agent import WolpertingerAgent, WolpertingerOptions, columns_of, make_agent
 from .wolpertinger_losses import future_target, tether, value_alone
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..envs.shared.names import one_of
-from .inputs import Inputs, SlateInputs
 from .learner import SlateAgent
 from .options import check_ranges
-from .slate_optimisers import OPTIMISERS, best_slates
 from .slateq_network import Judged
+from .slates.inputs import Inputs, SlateInputs
+from .slates.optimisers import OPTIMISERS, best_slates
 from .wolpertinger_losses import LATE, METRICS, REAL, nearest
 from .wolpertinger_network import MOST_DIMENSIONS, WolpertingerNetwork
 
@@ -31,7 +31,7 @@ class WolpertingerOptions:
     need not be where items are, and a slate is of the items furthest that way rather than of those like one another."""
     ranking: str = "exact"
     """Of those judged: the slate of most value under the choice model ("exact", "greedy" or "top-k", as of
-    `longplay.agents.slate_optimisers.best_slates`), or the items of most value once clicked ("value")."""
+    `longplay.agents.slates.optimisers.best_slates`), or the items of most value once clicked ("value")."""
     text: int = 16
     """Principal components of the text vectors in the space of items, beside the features; at most 32 in all."""
     reach: float = 3.0

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from .inputs import Inputs, SlateInputs
-from .networks import CLIP
 from .slateq_network import APPEAL, BASE, FUTURE, MINUTES, NONE, ONE, Judged
+from .slates.inputs import Inputs, SlateInputs
+from .slates.networks import CLIP
 
 MOST_DIMENSIONS = 32
 

@@ -8,10 +8,10 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from longplay.agents.evaluate import Evaluator, held_out_users
-from longplay.agents.inputs import SlateInputs
 from longplay.agents.later_search import LaterSearch
 from longplay.agents.players import Players
 from longplay.agents.slateq import SlateQ, SlateQOptions
+from longplay.agents.slates.inputs import SlateInputs
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import copied, make_setting, same_weights
 from longplay.tests.agents.test_linear_oracle import STRONG

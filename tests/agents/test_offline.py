@@ -10,7 +10,6 @@ import torch
 from safetensors.numpy import load_file
 
 from longplay.agents.baselines import GreedySimilarity
-from longplay.agents.inputs import SlateInputs
 from longplay.agents.offline import (
     Critic,
     OfflineConfig,
@@ -26,7 +25,8 @@ from longplay.agents.offline import (
 )
 from longplay.agents.offline_data import Transitions, log_lives, read_log, write_log
 from longplay.agents.propensities import PlackettLuce, columns_of, weighted_scores
-from longplay.agents.slateq_losses import slate_value
+from longplay.agents.slates.choice_losses import slate_value
+from longplay.agents.slates.inputs import SlateInputs
 from longplay.tests.agents.contracts import AgentContract
 
 TINY = {"batch": 64, "hidden": 16, "match": 2, "learning_rate": 5e-3, "updates": 300}

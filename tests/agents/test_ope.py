@@ -23,7 +23,6 @@ from longplay.agents.ope import (
     slate_moments,
     snips,
 )
-from longplay.agents.plackett_luce import slot_log_probabilities
 from longplay.agents.propensities import (
     PlackettLuce,
     columns_of,
@@ -32,6 +31,7 @@ from longplay.agents.propensities import (
     slot_marginals,
     weighted_scores,
 )
+from longplay.agents.slates.plackett_luce import slot_log_probabilities
 from longplay.envs.candidates.scoring import FEATURES
 from longplay.tests.agents.contracts import AgentContract
 

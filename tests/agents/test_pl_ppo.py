@@ -10,12 +10,12 @@ from gymnasium.vector import AutoresetMode
 from longplay.agents import pl_ppo
 from longplay.agents.catalog_policy import CatalogInputs, CatalogOptions, CatalogPPO
 from longplay.agents.gae import gae
-from longplay.agents.inputs import SlateInputs
 from longplay.agents.pl_ppo import PLPPO, PPOOptions
-from longplay.agents.plackett_luce import slot_log_probabilities
 from longplay.agents.planner import TinyPlanner
 from longplay.agents.players import Players
 from longplay.agents.rollouts import collect
+from longplay.agents.slates.inputs import SlateInputs
+from longplay.agents.slates.plackett_luce import slot_log_probabilities
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import make_world
 from longplay.tests.agents.contracts import AgentContract, LearnerContract

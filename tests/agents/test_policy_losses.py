@@ -9,7 +9,6 @@ import torch
 from scipy.stats import chisquare
 
 from longplay.agents.gae import gae
-from longplay.agents.plackett_luce import draw_one_by_one, evaluate, gumbel, slot_log_probabilities
 from longplay.agents.policy_losses import (
     approximate_kl,
     clipped_surrogate,
@@ -21,6 +20,7 @@ from longplay.agents.policy_losses import (
     value_loss,
 )
 from longplay.agents.rollouts import sample
+from longplay.agents.slates.plackett_luce import draw_one_by_one, evaluate, gumbel, slot_log_probabilities
 
 CHOICES = torch.tensor([0, 2, -1])
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.inputs import SlateInputs
 from longplay.agents.planner import TinyPlanner
 from longplay.agents.players import Players
 from longplay.agents.reinforce import ReinforceOptions, TopKReinforce, credit_of, drawn_once
+from longplay.agents.slates.inputs import SlateInputs
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import make_world
 from longplay.tests.agents.contracts import AgentContract, LearnerContract

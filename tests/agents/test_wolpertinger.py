@@ -8,10 +8,10 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.inputs import Inputs, SlateInputs
 from longplay.agents.own import OWN, options_of
 from longplay.agents.players import Outcome, Players
 from longplay.agents.slateq_network import Judged
+from longplay.agents.slates.inputs import Inputs, SlateInputs
 from longplay.agents.wolpertinger import Wolpertinger
 from longplay.agents.wolpertinger_agent import WolpertingerOptions, make_agent
 from longplay.agents.wolpertinger_losses import LATE, REAL, future_target, nearest, tether, value_alone

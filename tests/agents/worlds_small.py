@@ -10,8 +10,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorWrapper
 
 from longplay.agents.base import rows
-from longplay.agents.inputs import Inputs
 from longplay.agents.players import Outcome
+from longplay.agents.slates.inputs import Inputs
 from longplay.envs.env import SlateVectorEnv
 
 WIDTH = 4  # of states and of items

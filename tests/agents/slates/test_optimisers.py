@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from longplay.agents.slate_optimisers import OPTIMISERS, best_slates
+from longplay.agents.slates.optimisers import OPTIMISERS, best_slates
 from longplay.tests.agents.brute import all_slates, value
 
 POSITION = np.array([1.0, 0.6, 0.3])

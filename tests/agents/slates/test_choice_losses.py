@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from longplay.agents.slateq_losses import (
+from longplay.agents.slates.choice_losses import (
     choice_log_probabilities,
     choice_loss,
     chosen,

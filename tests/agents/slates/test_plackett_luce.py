@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from longplay.agents.plackett_luce import best, draw, evaluate
+from longplay.agents.slates.plackett_luce import best, draw, evaluate
 
 SIZES = [(1, 1), (3, 1), (4, 2), (5, 3), (4, 4)]
 

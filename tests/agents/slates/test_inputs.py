@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from longplay.agents.inputs import SlateInputs, UserStates
+from longplay.agents.slates.inputs import SlateInputs, UserStates
 from longplay.envs.engine import CONTEXT
 
 MINUTE = 1 / 1440  # [days]

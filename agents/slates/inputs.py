@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoders.base import Encoder
-from ..encoders.state import StateEncoder
-from ..envs.candidates.scoring import DAY, EXPOSURE_DAYS, FEATURES, Scorer
-from ..envs.engine import CONTEXT, Observation
+from ...encoders.base import Encoder
+from ...encoders.state import StateEncoder
+from ...envs.candidates.scoring import DAY, EXPOSURE_DAYS, FEATURES, Scorer
+from ...envs.engine import CONTEXT, Observation
 
 WINDOWS = (5, None)  # how many of the latest items are summed up, beside those of this session
 MINUTES_A_DAY = 1440.0

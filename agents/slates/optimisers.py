@@ -8,7 +8,7 @@ Unlike the rewards of `longplay.agents.myopic`, gains may be negative: a click m
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.shared.compiled import loop
+from ...envs.shared.compiled import loop
 
 TOP, GREEDY, EXACT = 0, 1, 2
 OPTIMISERS = {"top-k": TOP, "greedy": GREEDY, "exact": EXACT}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from longplay.agents.inputs import Inputs
-from longplay.agents.networks import CLIP, SlateNetwork
+from longplay.agents.slates.inputs import Inputs
+from longplay.agents.slates.networks import CLIP, SlateNetwork
 
 VECTORS = np.array([[0, 0], [1, 0], [0, 2], [3, 1]], np.float32)  # of no item and of three
 STATE = torch.tensor([[0.5]])

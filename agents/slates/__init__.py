@@ -1,0 +1,1 @@
+"""What every slate learner needs: inputs, networks, distributions over slates, the best slate."""
