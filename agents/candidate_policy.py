@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .learner import SlateAgent
 from .options import check_ranges
-from .players import Players
+from .playing.players import Players
 from .rollouts import Batch, Judge, Judgement
 from .slates.inputs import Inputs, SlateInputs
 from .slates.networks import SlateNetwork

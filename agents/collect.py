@@ -24,7 +24,7 @@ from ..envs.catalogs.catalog import DEFAULTS, Catalog, midrank_percentile
 from ..envs.env import SlateVectorEnv
 from ..envs.users.world import World
 from .base import Agent, rows
-from .logs import Step, lives
+from .playing.steps import Step, lives
 
 TABLES = ("log", "sessions", "users")
 TELLING = 3  # words that stand for a topic without a label

@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 
 from ..envs.shared.names import one_of
 from .base import Agent
-from .evaluate import Evaluator, held_out_users
 from .linear_oracle import LinearOracle
+from .playing.evaluate import Evaluator, held_out_users
+from .playing.luck import TEST_LUCK, VALIDATION_LUCK
 from .predicted import LOGGED_STEPS as LOGGED_STEPS  # part of this module's interface
 from .references import MyopicOracle, TasteOracle
 from .rules import QUICK, RULES, Context
 from .setup import RunConfig, Setting, load_agent
 from .stats import Interval, bootstrap_difference
-from .training import VALIDATION_LUCK
 from .tuning import TRIALS, tuned_rule
 
-TEST_LUCK = 2_000_003
 SIMILARITY = "greedy similarity"
 ORACLE = "taste oracle"
 MYOPIC = MyopicOracle.name

@@ -13,7 +13,7 @@ import torch
 
 from ..envs.shared.files import replacing, write_whole
 from .base import Agent
-from .evaluate import Evaluator
+from .playing.evaluate import Evaluator
 
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.csv"

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..envs.literature.interest_evolution import Columns, Floats, InterestEvolutionVectorEnv, Observation, Setting
-from .players import Outcome, training_luck
+from .playing.luck import training_luck
+from .playing.players import REWARD_SCALE, Outcome
 from .slates.inputs import Inputs
-from .vec_env import REWARD_SCALE
 
 Policy = Callable[[Observation], Columns]
 
@@ -87,7 +87,7 @@ class EvolutionInputs:
 
 
 class EvolutionPlayers:
-    """Sessions in front of a learner: what `longplay.agents.players.Players` is for the other environments.
+    """Sessions in front of a learner: what `longplay.agents.playing.players.Players` is for the other environments.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .learner import Learner
-from .players import Outcome
+from .playing.players import Outcome
 from .slates.inputs import Inputs
 
 RANDOM_STEPS = 16  # slates at random for each user at first, for the scales of inputs and values

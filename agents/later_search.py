@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .cross_entropy import CrossEntropy
-from .lives import Trials
+from .playing.cross_entropy import CrossEntropy
+from .playing.trials import Trials
 
 if TYPE_CHECKING:
     from .slateq_agent import SlateQAgent, SlateQOptions
@@ -34,7 +34,7 @@ class LaterSearch:
     options
         ``search_…``.
     gamma, seed
-        As of `longplay.agents.lives.Trials`.
+        As of `longplay.agents.playing.trials.Trials`.
     """
 
     def __init__(self, agent: SlateQAgent, env: Any, options: SlateQOptions, gamma: float, seed: int) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 
 from ..envs.engine import Observation
 from ..envs.shared.files import replacing, write_whole
-from .players import Players
+from .playing.players import Players
 from .slates.inputs import Inputs, SlateInputs
 
 WEIGHTS_FILE, ABOUT_FILE = "policy.safetensors", "policy.json"

@@ -23,10 +23,10 @@ from ..envs.users.arithmetic import dot
 from ..envs.users.constants import LINEAR
 from ..envs.users.world import World
 from .base import rows
-from .cross_entropy import Search, cross_entropy
-from .evaluate import held_out_users
-from .lives import lived_minutes, lives_env
 from .myopic import BEST
+from .playing.cross_entropy import Search, cross_entropy
+from .playing.evaluate import held_out_users
+from .playing.trials import lived_minutes, lives_env
 from .references import NODE_WEIGHTS, NODES
 
 FEATURES = (

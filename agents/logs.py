@@ -1,6 +1,6 @@
 """Simulated logs: lives under a stated logging policy, and the filters that a published log went through."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,9 @@ from ..envs.candidates.scoring import Scorer
 from ..envs.engine import Observation
 from ..envs.env import SlateVectorEnv
 from ..envs.users.world import World, text_factors
-from .base import Agent, Following, rows
+from .base import Agent
 from .options import check_ranges
+from .playing.steps import lives
 from .propensities import gumbel
 
 WINDOW_DAYS = 16.0  # of the Globo log: 1 to 16 October 2017
@@ -216,61 +217,6 @@ def simulate_log(
     log["category"] = main_topic[log["item"].to_numpy()]
     log = log.sort_values(["user", "clock"], kind="stable", ignore_index=True)
     return log[["user", "session", "clock", "item", "category", "minutes"]]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One slate of each user whose life is not over, beside what came of it; arrays hold all B users.
-
-    Attributes
-    ----------
-    active
-        (B,) bool: who was shown a slate; the other rows mean nothing.
-    before, after
-        What was visible when the slate was shown, and after it.
-    clock
-        (B,) days when the slate was shown.
-    slates
-        (B, K) item numbers.
-    reward
-        (B,) of the environment.
-    churned, horizon
-        (B,) bool: lives that ended with it, and by what.
-    info
-        Of the environment's step.
-    """
-
-    active: NDArray[np.bool_]
-    before: Observation
-    clock: NDArray[np.float64]
-    slates: NDArray[np.int64]
-    after: Observation
-    reward: NDArray[np.float64]
-    churned: NDArray[np.bool_]
-    horizon: NDArray[np.bool_]
-    info: dict[str, Any]
-
-
-def lives(env: Any, policy: Agent, ids: NDArray[np.int64], luck: int) -> Iterator[Step]:
-    """Play the users named until nobody is left, slate by slate.
-
-    Parameters
-    ----------
-    env
-        A `SlateVectorEnv` of as many users in autoreset mode DISABLED, or a wrapper of one.
-    policy
-        Sees the users who are still there, and nothing hidden; it may remember them.
-    """
-    observation, info = env.reset(seed=luck, options={"users": ids})
-    active, following = np.ones(len(ids), bool), Following(policy, len(ids))
-    while active.any():
-        slates = np.zeros(env.action_space.shape, np.int64)
-        slates[active] = following.act(rows(observation, active), active)
-        before, clock = observation, info["day"]
-        observation, reward, terminated, truncated, info = env.step(slates)
-        churned, horizon = active & terminated, active & truncated
-        yield Step(active, before, clock, slates, observation, reward, churned, horizon, info)
-        active = active & ~(terminated | truncated)
 
 
 def _play(env: Retriever, policy: Agent, ids: NDArray[np.int64], luck: int) -> pd.DataFrame:

@@ -24,7 +24,6 @@ from ..envs.users.world import World
 from .base import Agent
 from .collect import Recorder, make_env
 from .episodes import read_minari, write_minari
-from .logs import lives
 from .ope import (
     Estimate,
     direct,
@@ -38,6 +37,7 @@ from .ope import (
     per_decision,
     snips,
 )
+from .playing.steps import lives
 from .propensities import PlackettLuce, columns_of, draw_columns
 from .sb3 import REWARD_SCALE
 from .setup import Setting

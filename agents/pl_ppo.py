@@ -20,7 +20,7 @@ from ..envs.shared.names import one_of
 from .candidate_policy import CandidateNetwork, PolicyAgent, PolicyOptions, wander
 from .learner import Learner, SlateAgent
 from .options import check_ranges
-from .players import Players
+from .playing.players import Players
 from .policy_losses import (
     approximate_kl,
     clipped_surrogate,

@@ -12,8 +12,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from .lives import Trials
-from .players import SPREAD
+from .playing.luck import SPREAD
+from .playing.trials import Trials
 
 
 class One(BaseFeaturesExtractor):
@@ -48,7 +48,7 @@ class LivesARS(ARS):
     policy, env, settings
         As of `sb3_contrib.ARS`; the policy is a `ConstantPolicy`.
     gamma
-        As of `longplay.agents.lives.Trials`.
+        As of `longplay.agents.playing.trials.Trials`.
     users
         Whom each trial plays.
     """

@@ -19,7 +19,7 @@ from .candidate_policy import CandidateNetwork, PolicyAgent, PolicyOptions, wand
 from .learner import Learner, SlateAgent
 from .options import check_ranges
 from .pl_ppo import flatten, mean_of, normalised
-from .players import Players
+from .playing.players import Players
 from .policy_losses import first_slot_entropy, top_k_reinforce, value_loss
 from .rollouts import Batch, collect
 from .slates.inputs import SlateInputs

@@ -18,10 +18,10 @@ from ..envs.users.chance import stream_key
 from ..envs.users.records import ACTIVE, HORIZON, NOTHING, user_type
 from ..envs.users.world import World
 from .base import Agent, Remembering, rows
-from .evaluate import held_out_users
 from .linear_oracle import FEATURES, LUCK, LinearOracle
-from .lives import lived_minutes, lives_env
 from .options import check_ranges
+from .playing.evaluate import held_out_users
+from .playing.trials import lived_minutes, lives_env
 
 DREAMS = 2**62  # seeds of rollouts are from here on, where no world's are
 

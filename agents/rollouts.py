@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .gae import gae
-from .players import Players
+from .playing.players import Players
 from .slates.inputs import Inputs
 from .slates.plackett_luce import draw, draw_one_by_one
 

@@ -21,10 +21,10 @@ from .base import Agent
 from .baselines import GreedySimilarity, Popularity, RandomCandidates, RandomSlate, Softmax
 from .collect import PAST, collect, make_env
 from .diversity import DPP, MMR, RoundRobin, StaticCap
-from .evaluate import held_out_users
 from .exploring import Exploring
 from .fatigue import FatigueAware
 from .linear_oracle import LinearOracle
+from .playing.evaluate import held_out_users
 from .predicted import LOGGED_STEPS, PredictedMinutes, fit_minutes
 from .ranking import Score, encoder_score, similarity_score
 from .references import MyopicOracle, TasteOracle

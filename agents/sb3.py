@@ -20,9 +20,10 @@ from ..envs.engine import Observation
 from ..envs.shared.files import replacing, write_whole
 from ..envs.shared.names import one_of
 from .base import Memory
+from .playing.players import REWARD_SCALE
 from .random_search import ConstantPolicy, LivesARS
 from .slate_policy import SlatePolicy, SlateStates
-from .vec_env import REWARD_SCALE, SlateVecEnv, States, state_space
+from .vec_env import SlateVecEnv, States, state_space
 
 __all__ = [
     "ALGORITHMS",

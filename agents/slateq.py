@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from .foresight import Foresight
 from .item_values import ItemValueLearner
 from .later_search import LaterSearch
-from .players import Players
+from .playing.players import Players
 from .replay import Replay
 from .slateq_agent import SlateQAgent, SlateQOptions, make_agent
 from .slateq_network import Judged

@@ -18,15 +18,14 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from ..envs.candidates.scoring import FEATURES
 from ..envs.shared.files import write_whole
 from .course import CHECKPOINT, Course, Report
-from .evaluate import Evaluator, held_out_users
 from .own import OWN, train_own
-from .players import training_luck
+from .playing.evaluate import Evaluator, held_out_users
+from .playing.luck import VALIDATION_LUCK, training_luck
 from .random_search import LivesARS
 from .sb3 import SB3Agent, SlateVecEnv, agent_of, algorithm_named, check_encoder, policy_for, save_policy
 from .setup import RunConfig, states_of, training_env
 from .slate_policy import SlatePolicy, calibrate
 
-VALIDATION_LUCK = 1_000_003  # the luck of the validation users, the same in every run
 # Numbers of a model that move; the last two are those of DQN and QR-DQN.
 COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_n_calls", "exploration_rate")
 FIRST = 0.5  # weight of the first score at first: half-way to the largest, so that others can outweigh it

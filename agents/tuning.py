@@ -22,7 +22,7 @@ from ..envs.shared.files import write_whole
 from ..envs.shared.names import one_of
 from .bandits import LinearBandit
 from .base import Agent
-from .evaluate import Evaluator
+from .playing.evaluate import Evaluator
 from .predicted import PredictedMinutes, Trees
 from .rule_options import MINUTES, BanditRuleOptions, Options
 from .rules import FITTED, RULES, Context

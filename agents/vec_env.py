@@ -11,11 +11,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from ..encoders.state import StateEncoder
 from ..envs.engine import Observation
 from .extractor import OpenState
+from .playing.players import REWARD_SCALE
 from .slate_policy import SlateStates
 
 States = StateEncoder | OpenState | SlateStates
-
-REWARD_SCALE = 0.1  # learners see tens of minutes, so that values are of order one; every report is in minutes
 
 
 def state_space(states: States) -> gym.Space[Any]:

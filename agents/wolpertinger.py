@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .item_values import ItemValueLearner
-from .players import Players
+from .playing.players import Players
 from .replay import Replay
 from .slates.choice_losses import choice_log_probabilities, choice_loss, chosen, slate_value, squared_error
 from .slates.inputs import Inputs

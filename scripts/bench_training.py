@@ -27,8 +27,9 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from longplay.agents.own import make_learner
+from longplay.agents.playing.players import REWARD_SCALE
 from longplay.agents.setup import RunConfig, Setting, states_of, training_env
-from longplay.agents.vec_env import REWARD_SCALE, SlateVecEnv, state_space
+from longplay.agents.vec_env import SlateVecEnv, state_space
 from longplay.encoders.state import StateEncoder
 from longplay.envs.engine import Observation
 from longplay.envs.shared.files import write_whole

@@ -30,8 +30,8 @@ from longplay.agents.collect import (
     write_part,
 )
 from longplay.agents.episodes import write_minari
-from longplay.agents.evaluate import held_out_users
 from longplay.agents.logging_policy import check_policy, load_catalog, make_policy
+from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.setup import Setting
 from longplay.envs.catalogs.catalog import Catalog
 from longplay.scripts.common import (

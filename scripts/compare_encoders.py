@@ -25,7 +25,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from longplay.agents.baselines import GreedySimilarity, StaticCap
 from longplay.agents.compare import Contestant, play
-from longplay.agents.evaluate import held_out_users
+from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.ranking import encoder_score
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.agents.tracking import MODES, Tracker

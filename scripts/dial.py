@@ -26,8 +26,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from longplay.agents.base import Agent
-from longplay.agents.compare import TEST_LUCK, minutes_of, rules
-from longplay.agents.evaluate import Evaluator, held_out_users
+from longplay.agents.compare import minutes_of, rules
+from longplay.agents.playing.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references import MyopicOracle
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.agents.stats import Interval, bootstrap_difference

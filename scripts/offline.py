@@ -23,14 +23,14 @@ from rich import box
 from rich.progress import track
 from rich.table import Table
 
-from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.offline import OfflineConfig, learn, save_agent
 from longplay.agents.offline_data import Evaluation, first_minutes, log_lives, logged_setting, read_log, write_log
+from longplay.agents.playing.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.luck import VALIDATION_LUCK
 from longplay.agents.propensities import PlackettLuce, weighted_scores
 from longplay.agents.setup import Setting
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.agents.stats import bootstrap_difference
-from longplay.agents.training import VALIDATION_LUCK
 from longplay.envs.candidates.scoring import FEATURES, Scorer
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of

@@ -23,15 +23,14 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from longplay.agents import offline
 from longplay.agents.base import Agent
-from longplay.agents.compare import TEST_LUCK
-from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.linear_oracle import LinearOracle
 from longplay.agents.offline_data import logged_setting
+from longplay.agents.playing.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.luck import TEST_LUCK, VALIDATION_LUCK
 from longplay.agents.rule_options import Options
 from longplay.agents.rules import REFERENCES, RULES, Context
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.agents.stats import bootstrap_difference
-from longplay.agents.training import VALIDATION_LUCK
 from longplay.agents.tuning import FILE, Tuned, load, save, tune
 from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, prepare, run_name

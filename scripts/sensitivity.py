@@ -29,7 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from longplay.agents.compare import play, references, rules
-from longplay.agents.evaluate import held_out_users
+from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.sensitivity import draw_constants, figure, movers, plain_sense, rank_agreement, shares
 from longplay.agents.setup import Setting
 from longplay.envs.named.registry import ENVIRONMENTS

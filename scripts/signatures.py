@@ -19,8 +19,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from longplay.agents.distances import compare
-from longplay.agents.evaluate import held_out_users
 from longplay.agents.logs import WINDOW_DAYS, FrontPage, as_globo, simulate_log, text_vectors
+from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.signature_figure import signature_figure
 from longplay.agents.signatures import measure
 from longplay.envs.candidates.scoring import Scorer

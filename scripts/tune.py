@@ -29,7 +29,7 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from longplay.agents.evaluate import held_out_users
+from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.search import Search, run_trial
 from longplay.agents.search_space import space_of
 from longplay.agents.settings_files import write_preset

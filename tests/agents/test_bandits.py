@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 
 from longplay.agents.bandits import WARM_UP, BanditOptions, LinearBandit, PersonalBandit
 from longplay.agents.baselines import RandomCandidates
-from longplay.agents.evaluate import Evaluator
+from longplay.agents.playing.evaluate import Evaluator
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.contracts import AgentContract

@@ -21,8 +21,8 @@ from longplay.agents.collect import (
     write_part,
 )
 from longplay.agents.episodes import read_minari, write_minari
-from longplay.agents.evaluate import Evaluator
 from longplay.agents.exploring import Exploring
+from longplay.agents.playing.evaluate import Evaluator
 from longplay.encoders.text.sentences import NO_PROFILE
 from longplay.envs.catalogs.catalog import Catalog
 from longplay.envs.env import SlateVectorEnv

@@ -11,7 +11,7 @@ import pytest
 from longplay.agents import compare
 from longplay.agents.base import Agent
 from longplay.agents.compare import Contestant, flat, learned, minutes_of, play, references, rules, summary
-from longplay.agents.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.report import retention_band, retention_picture, write_report
 from longplay.agents.rules import Context
 from longplay.agents.stats import Interval, bootstrap_difference

@@ -7,7 +7,7 @@ from longplay.agents.base import Agent, rows
 from longplay.agents.baselines import GreedySimilarity
 from longplay.agents.collect import make_env
 from longplay.agents.exploring import Exploring
-from longplay.agents.logs import lives
+from longplay.agents.playing.steps import lives
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import Counts
 from longplay.tests.envs.worlds import small

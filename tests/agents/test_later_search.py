@@ -7,9 +7,9 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.later_search import LaterSearch
-from longplay.agents.players import Players
+from longplay.agents.playing.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.players import Players
 from longplay.agents.slateq import SlateQ, SlateQOptions
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.envs.users.world import build_world
@@ -135,7 +135,7 @@ def test_seeds_play_other_users_with_other_luck(begin, monkeypatch):
         met.append((self.seed, number))
         return np.zeros(self.count), 1
 
-    monkeypatch.setattr("longplay.agents.lives.Trials.play", play)
+    monkeypatch.setattr("longplay.agents.playing.trials.Trials.play", play)
     learner = begin()
     for seed in (0, 1):
         search = LaterSearch(learner.agent, learner.players.env, OPTIONS, 1.0, seed)

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from longplay.agents.cross_entropy import Search, cross_entropy
-from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.linear_oracle import FEATURES, LinearOracle, trial_minutes
-from longplay.agents.lives import lives_env
+from longplay.agents.playing.cross_entropy import Search, cross_entropy
+from longplay.agents.playing.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.trials import lives_env
 from longplay.agents.references import MyopicOracle
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.contracts import AgentContract

@@ -12,7 +12,7 @@ from longplay.agents.catalog_policy import CatalogInputs, CatalogOptions, Catalo
 from longplay.agents.gae import gae
 from longplay.agents.pl_ppo import PLPPO, PPOOptions
 from longplay.agents.planner import TinyPlanner
-from longplay.agents.players import Players
+from longplay.agents.playing.players import Players
 from longplay.agents.rollouts import collect
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.agents.slates.plackett_luce import slot_log_probabilities

@@ -9,10 +9,10 @@ from gymnasium.vector import AutoresetMode
 
 from longplay.agents.base import rows
 from longplay.agents.compare import references
-from longplay.agents.evaluate import Evaluator, held_out_users
 from longplay.agents.linear_oracle import LinearOracle
-from longplay.agents.lives import lives_env
 from longplay.agents.planner import START, TinyPlanner
+from longplay.agents.playing.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.trials import lives_env
 from longplay.agents.references import MyopicOracle
 from longplay.agents.rollout_planner import Continuation, RolloutPlanner, Rollouts, neighbours
 from longplay.envs.env import SlateVectorEnv

@@ -10,7 +10,7 @@ from sb3_contrib import QRDQN, RecurrentPPO
 from stable_baselines3 import PPO, SAC
 
 from longplay.agents.base import Remembering
-from longplay.agents.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.random_search import LivesARS
 from longplay.agents.sb3 import (
     ALGORITHMS,

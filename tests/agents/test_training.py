@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from longplay.agents.course import CHECKPOINT, CURVE
-from longplay.agents.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.luck import VALIDATION_LUCK
 from longplay.agents.setup import load_agent
-from longplay.agents.training import VALIDATION_LUCK, train
+from longplay.agents.training import train
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.same import assert_same
 

@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from longplay.agents import tuning
-from longplay.agents.evaluate import Evaluator
+from longplay.agents.playing.evaluate import Evaluator
 from longplay.agents.rule_options import BanditRuleOptions, CapOptions, EncoderOptions, MMROptions, PersonalOptions
 from longplay.agents.rules import RULES, Context
 from longplay.agents.tuning import Tuned, load, save, searched, tune, tuned_rule

@@ -9,7 +9,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from longplay.agents.own import OWN, options_of
-from longplay.agents.players import Outcome, Players
+from longplay.agents.playing.players import Outcome, Players
 from longplay.agents.slateq_network import Judged
 from longplay.agents.slates.inputs import Inputs, SlateInputs
 from longplay.agents.wolpertinger import Wolpertinger

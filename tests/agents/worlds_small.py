@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorWrapper
 
 from longplay.agents.base import rows
-from longplay.agents.players import Outcome
+from longplay.agents.playing.players import Outcome
 from longplay.agents.slates.inputs import Inputs
 from longplay.envs.env import SlateVectorEnv
 

@@ -6,8 +6,8 @@ import sys
 import pandas as pd
 import pytest
 
-from longplay.agents.compare import TEST_LUCK
-from longplay.agents.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.rules import REFERENCES, RULES, CapOptions, Context
 from longplay.agents.setup import Setting
 from longplay.agents.stats import bootstrap_difference

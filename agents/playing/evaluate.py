@@ -8,10 +8,10 @@ import pandas as pd
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from ..envs.candidates.retriever import Retriever
-from ..envs.env import SlateVectorEnv
-from ..envs.users.world import World
-from .base import Agent, Following, rows
+from ...envs.candidates.retriever import Retriever
+from ...envs.env import SlateVectorEnv
+from ...envs.users.world import World
+from ..base import Agent, Following, rows
 
 COLUMNS = (
     "minutes",  # dwell in the month

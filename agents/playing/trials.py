@@ -11,13 +11,11 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from ..envs.candidates.retriever import Retriever
-from ..envs.env import SlateVectorEnv
-from ..envs.users.world import World
-from .base import rows
-from .players import SPREAD, training_luck
-
-BEHIND = SPREAD // 2  # luck of the first round of trials, behind that of the players
+from ...envs.candidates.retriever import Retriever
+from ...envs.env import SlateVectorEnv
+from ...envs.users.world import World
+from ..base import rows
+from .luck import BEHIND, training_luck
 
 
 def lives_env(world: World, item_vectors: NDArray[np.float32], num_envs: int, *, privileged: bool = True) -> Retriever:

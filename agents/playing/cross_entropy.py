@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .options import check_ranges
+from ..options import check_ranges
 
 
 @dataclass(frozen=True)

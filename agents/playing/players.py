@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.engine import CONTEXT
-from .slates.inputs import Inputs
+from ...envs.engine import CONTEXT
+from ..slates.inputs import Inputs
+from .luck import training_luck
 
 DAY = CONTEXT.index("day")
-SPREAD = 1 << 20  # between the lucks of two training seeds: more than there are slots
 MOST_DAYS = 1e3
 
 
@@ -58,11 +58,6 @@ class Outcome:
         away = np.where(self.left, self.days, 0.0) if by_time else np.ones(len(self.reward))
         kept = np.power(gamma, away) if gamma > 0 else np.zeros(len(self.reward))
         return np.where(self.terminated, 0.0, kept).astype(np.float32)
-
-
-def training_luck(seed: int) -> int:
-    """Luck of the first slot for a training seed: no two seeds meet the same lives in another slot."""
-    return seed * SPREAD
 
 
 class Players:
@@ -119,3 +114,6 @@ class Players:
         self.now = self.inputs(self.observation)
         self.minutes[:] = state["running_minutes"]
         self.finished = state["finished_minutes"].tolist()
+
+
+REWARD_SCALE = 0.1  # learners see tens of minutes, so that values are of order one; every report is in minutes

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.players import DAY, MOST_DAYS, Outcome, Players, training_luck
+from longplay.agents.playing.luck import training_luck
+from longplay.agents.playing.players import DAY, MOST_DAYS, Outcome, Players
 from longplay.agents.slates.inputs import Inputs
 from longplay.envs.make import make_world
 from longplay.tests.agents.worlds_small import tiny_env

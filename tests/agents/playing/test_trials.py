@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from longplay.agents import lives
 from longplay.agents.baselines import GreedySimilarity, RandomCandidates
-from longplay.agents.lives import Trials
+from longplay.agents.playing import trials as lives
+from longplay.agents.playing.trials import Trials
 
 COUNT, USERS = 3, 5
 
