@@ -26,6 +26,7 @@ from .base import rows
 from .myopic import BEST
 from .playing.cross_entropy import Search, cross_entropy
 from .playing.evaluate import held_out_users
+from .playing.luck import REFERENCE_LUCK
 from .playing.trials import lived_minutes, lives_env
 from .references import NODE_WEIGHTS, NODES
 
@@ -51,7 +52,6 @@ FEATURES = (
 LOGITS = np.linspace(-30.0, 30.0, 6001)  # where the expected completion is tabulated: off by 1e-6 at most in between
 PRICES = {"logit": 0.75, "position": 0.75, "cascade": 0.0}  # of attention, as a share of about the best slate's value
 PIECE = 128  # rows at a time, so that the features stay small
-LUCK = 3_000_003  # of the users that the search plays
 
 
 @dataclass(eq=False)
@@ -245,17 +245,17 @@ class LinearOracle:
         final = held_out_users(world, "validation", search.validation_users, field="validation_users")
         say = progress or (lambda what, share: None)
         oracle = cls(world, **options)
-        oracle._standardise(lives_env(world, item_vectors, search.users), people[0], LUCK + search.seed)
+        oracle._standardise(lives_env(world, item_vectors, search.users), people[0], REFERENCE_LUCK + search.seed)
         env = lives_env(world, item_vectors, search.users * search.population)
 
         def score(iteration: int, trials: NDArray[np.float64]) -> NDArray[np.float64]:
             say("searching weights", iteration / search.iterations)
-            return trial_minutes(env, oracle, people[iteration], trials, LUCK + search.seed + iteration)
+            return trial_minutes(env, oracle, people[iteration], trials, REFERENCE_LUCK + search.seed + iteration)
 
         means = np.stack(cross_entropy(score, np.zeros(len(FEATURES)), search))
         say("choosing among the means of all iterations", 1.0)
         env = lives_env(world, item_vectors, len(means) * len(final))
-        minutes = trial_minutes(env, oracle, final, means, LUCK + search.seed)
+        minutes = trial_minutes(env, oracle, final, means, REFERENCE_LUCK + search.seed)
         oracle.weights = means[int(np.argmax(minutes))]
         return oracle
 

@@ -12,7 +12,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from .playing.luck import SPREAD
+from .playing.luck import LUCK_SPREAD
 from .playing.trials import Trials
 
 
@@ -67,7 +67,7 @@ class LivesARS(ARS):
 
     def _do_one_update(self, callback: BaseCallback, async_eval: Any) -> None:
         """A round whose trials follow from the seed and its number, so that a resumed search is the same one."""
-        torch.manual_seed(int(self.seed or 0) * SPREAD + self._n_updates)
+        torch.manual_seed(int(self.seed or 0) * LUCK_SPREAD + self._n_updates)
         super()._do_one_update(callback, async_eval)
 
     def evaluate_candidates(self, candidate_weights: Tensor, callback: BaseCallback, async_eval: Any) -> Tensor:

@@ -18,9 +18,10 @@ from ..envs.users.chance import stream_key
 from ..envs.users.records import ACTIVE, HORIZON, NOTHING, user_type
 from ..envs.users.world import World
 from .base import Agent, Remembering, rows
-from .linear_oracle import FEATURES, LUCK, LinearOracle
+from .linear_oracle import FEATURES, LinearOracle
 from .options import check_ranges
 from .playing.evaluate import held_out_users
+from .playing.luck import REFERENCE_LUCK
 from .playing.trials import lived_minutes, lives_env
 
 DREAMS = 2**62  # seeds of rollouts are from here on, where no world's are
@@ -82,7 +83,7 @@ class Continuation:
 
     @classmethod
     def fit(
-        cls, world: World, item_vectors: NDArray[np.float32], base: Agent, users: int = 400, luck: int = LUCK
+        cls, world: World, item_vectors: NDArray[np.float32], base: Agent, users: int = 400, luck: int = REFERENCE_LUCK
     ) -> "Continuation":
         """Learn from the lives of training users, at most so many, from every session that they begin."""
         users = min(users, len(world.split("train")))

@@ -25,6 +25,7 @@ from .exploring import Exploring
 from .fatigue import FatigueAware
 from .linear_oracle import LinearOracle
 from .playing.evaluate import held_out_users
+from .playing.luck import RULE_LOG_LUCK
 from .predicted import LOGGED_STEPS, PredictedMinutes, fit_minutes
 from .ranking import Score, encoder_score, similarity_score
 from .references import MyopicOracle, TasteOracle
@@ -46,7 +47,6 @@ from .setup import Setting
 LOGGERS = 256  # training users whose steps predicted minutes are fitted on, and bandits learn from
 LOG_USERS = 8000  # training users whose interactions the encoders are fitted on
 LOG_LIVES = 4  # months of each of them, one after the other, with other luck
-LOG_LUCK = 3_000_001
 LOG_RANDOM = 0.5  # share of their slates that is random; greedy similarity chooses the others
 PLAYERS = 250  # who play together while the log is collected
 # Settings of encoders fitted on that log, where others than their defaults rank validation users' candidates better.
@@ -127,7 +127,7 @@ class Context:
             env = make_env(world, len(some), self.setting.item_vectors)
             for life in range(self.log_lives):
                 policy = Exploring(world, GreedySimilarity(self.scorer), LOG_RANDOM, self.seed + life)
-                part = collect(env, policy, some, LOG_LUCK + life)
+                part = collect(env, policy, some, RULE_LOG_LUCK + life)
                 lived = part.log.drop(columns="item").merge(part.users[["user", "profile"]], on="user")
                 lived["time"] += life * world.scenario.params.horizon_days
                 # No rule's encoder learns from what was shown in vain, most rows by far. All lives have the same past.

@@ -26,7 +26,7 @@ from rich.table import Table
 from longplay.agents.offline import OfflineConfig, learn, save_agent
 from longplay.agents.offline_data import Evaluation, first_minutes, log_lives, logged_setting, read_log, write_log
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
-from longplay.agents.playing.luck import VALIDATION_LUCK
+from longplay.agents.playing.luck import TRUTH_LUCK, VALIDATION_LUCK
 from longplay.agents.propensities import PlackettLuce, weighted_scores
 from longplay.agents.setup import Setting
 from longplay.agents.slates.inputs import SlateInputs
@@ -37,7 +37,6 @@ from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, prepare, run_name, set_threads, write_table
 
 CONFIG = "config.json"
-TRUTH_LUCK = 3_000_017  # of the users who show what a target is worth
 
 
 @dataclass

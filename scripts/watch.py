@@ -19,9 +19,9 @@ from gymnasium.vector import AutoresetMode
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from longplay.agents import compare
 from longplay.agents.animation import ffmpeg, write_gif, write_mp4
 from longplay.agents.base import Agent, Following
+from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.rules import REFERENCES, RULES, Context
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.envs.candidates.retriever import Retriever
@@ -57,7 +57,7 @@ class Arguments:
     """Frames a second."""
     width: int = SIZE[0]
     """Of the film, in pixels."""
-    luck: int = compare.TEST_LUCK
+    luck: int = TEST_LUCK
     """Seed of what happens; by default the luck of scripts/compare.py."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
 

@@ -1,4 +1,4 @@
-"""TODO: agents/playing/steps.py."""
+"""Lives of named users, slate by slate."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ from ...envs.candidates.retriever import Retriever
 from ...envs.env import SlateVectorEnv
 from ...envs.users.world import World
 from ..base import rows
-from .luck import BEHIND, training_luck
+from .luck import TRIAL_LUCK, training_luck
 
 
 def lives_env(world: World, item_vectors: NDArray[np.float32], num_envs: int, *, privileged: bool = True) -> Retriever:
@@ -113,7 +113,7 @@ class Trials:
             shown[which] += 1
             return act(observation, which)
 
-        everybody, luck = np.tile(met, self.count), training_luck(self.seed) + BEHIND + number
+        everybody, luck = np.tile(met, self.count), training_luck(self.seed) + TRIAL_LUCK + number
         if self.gamma > 0:
             minutes, each = lived_minutes(self._env, everybody, luck, counted), float(self.users)
         else:

@@ -51,7 +51,7 @@ class TestTrials:
         values, _ = play.play(3, act)
         people = np.random.default_rng((0, 3)).choice(setting.world.split("train"), USERS, replace=False)
         alone = lives.lives_env(setting.world, setting.item_vectors, USERS)
-        minutes = lives.lived_minutes(alone, people, lives.BEHIND + 3, lambda seen, which: greedy.act(seen))
+        minutes = lives.lived_minutes(alone, people, lives.TRIAL_LUCK + 3, lambda seen, which: greedy.act(seen))
         np.testing.assert_allclose(values[0], minutes.mean())
 
     def test_without_a_future_all_answer_the_states_of_the_first(self, env, act, greedy):

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from longplay.envs.catalogs.catalog import Catalog, CatalogError
-from longplay.tests.envs.catalogs.contracts.test_catalog import write
+from longplay.tests.envs.catalogs.test_catalog import write
 
 HEAD = "id,text,minutes,topics\n"
 LINE = '{"id": "a", "text": "A."}\n'

@@ -1,7 +1,7 @@
 """The synthetic news."""
 
 from longplay.envs.catalogs.news import load_news
-from longplay.tests.envs.catalogs.contracts.contracts import CatalogContract
+from longplay.tests.envs.catalogs.contracts import CatalogContract
 
 
 class TestNews(CatalogContract):

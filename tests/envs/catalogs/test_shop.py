@@ -1,7 +1,7 @@
 """The synthetic shop."""
 
 from longplay.envs.catalogs.shop import load_products
-from longplay.tests.envs.catalogs.contracts.contracts import CatalogContract
+from longplay.tests.envs.catalogs.contracts import CatalogContract
 
 
 class TestShop(CatalogContract):

@@ -1,7 +1,7 @@
 """The synthetic social network."""
 
 from longplay.envs.catalogs.social import load_posts
-from longplay.tests.envs.catalogs.contracts.contracts import CatalogContract
+from longplay.tests.envs.catalogs.contracts import CatalogContract
 
 
 class TestSocial(CatalogContract):
