@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ..envs.shared.names import one_of
 from .base import Agent
-from .linear_oracle import LinearOracle
 from .playing.evaluate import Evaluator, held_out_users
 from .playing.luck import TEST_LUCK, VALIDATION_LUCK
 from .predicted import LOGGED_STEPS as LOGGED_STEPS  # part of this module's interface
-from .references import MyopicOracle, TasteOracle
+from .references.linear import LinearOracle
+from .references.oracles import MyopicOracle, TasteOracle
 from .rules import QUICK, RULES, Context
 from .setup import RunConfig, Setting, load_agent
 from .stats import Interval, bootstrap_difference

@@ -23,12 +23,12 @@ from .collect import PAST, collect, make_env
 from .diversity import DPP, MMR, RoundRobin, StaticCap
 from .exploring import Exploring
 from .fatigue import FatigueAware
-from .linear_oracle import LinearOracle
 from .playing.evaluate import held_out_users
 from .playing.luck import RULE_LOG_LUCK
 from .predicted import LOGGED_STEPS, PredictedMinutes, fit_minutes
 from .ranking import Score, encoder_score, similarity_score
-from .references import MyopicOracle, TasteOracle
+from .references.linear import LinearOracle
+from .references.oracles import MyopicOracle, TasteOracle
 from .rule_options import (
     MINUTES,
     BanditRuleOptions,

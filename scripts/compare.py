@@ -20,8 +20,8 @@ from rich.table import Table
 
 import longplay
 from longplay.agents.compare import flat, grouped, learned, play, references, rules, summary
-from longplay.agents.linear_oracle import LinearOracle
 from longplay.agents.playing.evaluate import held_out_users
+from longplay.agents.references.linear import LinearOracle
 from longplay.agents.report import retention_picture, write_report
 from longplay.agents.rules import QUICK, RULES
 from longplay.agents.setup import Setting

@@ -23,10 +23,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from longplay.agents import offline
 from longplay.agents.base import Agent
-from longplay.agents.linear_oracle import LinearOracle
 from longplay.agents.offline_data import logged_setting
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK, VALIDATION_LUCK
+from longplay.agents.references.linear import LinearOracle
 from longplay.agents.rule_options import Options
 from longplay.agents.rules import REFERENCES, RULES, Context
 from longplay.agents.setup import RunConfig, Setting, load_agent

@@ -12,10 +12,10 @@ import pandas as pd
 
 from longplay.agents.base import Agent
 from longplay.agents.compare import Contestant
-from longplay.agents.linear_oracle import LinearOracle
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
-from longplay.agents.rollout_planner import RolloutPlanner, Rollouts
+from longplay.agents.references.linear import LinearOracle
+from longplay.agents.references.rollouts import RolloutPlanner, Rollouts
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.agents.tuning import identity
 from longplay.scripts.common import write_table

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longplay.agents.base import Agent
-from longplay.agents.linear_oracle import LinearOracle
 from longplay.agents.playing.cross_entropy import Search
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
 from longplay.agents.predicted import LOGGED_STEPS, PredictedMinutes, Trees
+from longplay.agents.references.linear import LinearOracle
 from longplay.agents.rules import LOG_LIVES, LOG_RANDOM, LOG_USERS, RULES, Context
 from longplay.agents.scores import ENCODER, TREES
 from longplay.agents.setup import Setting

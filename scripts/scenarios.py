@@ -21,7 +21,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from longplay.agents.compare import play, references, rules
-from longplay.agents.references import MyopicOracle
+from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.sensitivity import plain_sense
 from longplay.agents.setup import Setting
 from longplay.envs.env import SlateVectorEnv

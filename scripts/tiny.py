@@ -16,7 +16,7 @@ from rich.progress import track
 from rich.table import Table
 
 from longplay.agents.base import rows
-from longplay.agents.planner import Slate, State, TinyPlanner
+from longplay.agents.references.tiny import Slate, State, TinyPlanner
 from longplay.agents.stats import Interval
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world

@@ -1,8 +1,8 @@
 """Slates of most value under the logit, each click being worth what it gains over no click.
 
-With the weights ``w_k = p_k e_i`` of the items shown and 1 for no click, a slate's value is
-``Q(∅) + Σ_k w_k g_k / (1 + Σ_k w_k)``, ``g_i = Q̄(i) − Q̄(∅)``, as a constant added to all Q̄ moves every slate alike.
-Unlike the rewards of `longplay.agents.myopic`, gains may be negative: a click may cost more later than it pays now.
+With the weights ``w_k = p_k e_i`` of the items shown and 1 for no click, a slate's value is ``Q(∅) + Σ_k w_k g_k / (1 +
+Σ_k w_k)``, ``g_i = Q̄(i) − Q̄(∅)``, as a constant added to all Q̄ moves every slate alike. Unlike the rewards of
+`longplay.agents.references.best_slates`, gains may be negative: a click may cost more later than it pays now.
 """
 
 import numpy as np

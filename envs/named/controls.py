@@ -71,7 +71,7 @@ class Control(NamedEnv):
     Known optimum
     -------------
     The K items of the whole catalogue with the largest true taste ``⟨u, v⟩`` now, best first, as `TasteOracle` of
-    `longplay.agents.references` shows them: exactly optimal, for minutes and for clicks.
+    `longplay.agents.references.oracles` shows them: exactly optimal, for minutes and for clicks.
 
     Proof. (1) What a slate moves beside its own reward is history, satiation, momentum, fatigue, satisfaction, skips
     and trust, and the clock. The former have weight 0 in choice, completion, leaving, churn and gaps, and the clock
@@ -89,7 +89,7 @@ class Control(NamedEnv):
     Examples
     --------
     >>> import gymnasium, longplay
-    >>> from longplay.agents.references import TasteOracle
+    >>> from longplay.agents.references.oracles import TasteOracle
     >>> env = gymnasium.make_vec("longplay/Control-v0", num_envs=64, privileged=True)
     >>> observation, info = env.reset(seed=0, options={"users": [42] * 64})
     >>> slates = TasteOracle(env.unwrapped.world).act({"latent": info["latent"]})
@@ -174,8 +174,8 @@ class Tiny(NamedEnv):
 
     Known optimum
     -------------
-    Exact, by backward induction over the states (`longplay.agents.planner.TinyPlanner`); ``scripts/tiny.py`` prints
-    these, and holds them against simulated lives.
+    Exact, by backward induction over the states (`longplay.agents.references.tiny.TinyPlanner`); ``scripts/tiny.py``
+    prints these, and holds them against simulated lives.
 
     ===================================  ========================
     policy                               expected minutes
@@ -188,7 +188,7 @@ class Tiny(NamedEnv):
     Examples
     --------
     >>> import gymnasium, longplay
-    >>> from longplay.agents.planner import TinyPlanner
+    >>> from longplay.agents.references.tiny import TinyPlanner
     >>> print(f"{TinyPlanner(longplay.make_world('tiny')).value:.4f}")
     38.0133
     >>> env = gymnasium.make("longplay/Tiny-v0", render_mode="ansi")

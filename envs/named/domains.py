@@ -74,11 +74,10 @@ class Video(NamedEnv):
     Known optimum
     -------------
     None. With ``dynamics_strength=0`` the best slate now is the best slate, and the myopic oracle over the whole
-    catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion).
-    At other strengths the references of
-    `longplay.agents.references` (`MyopicOracle`, `TasteOracle`) read hidden state and show what is left to gain; they
-    are no bounds. Their figures, beside rules and learned policies, are in the README; ``scripts/compare.py`` prints
-    them anew.
+    catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
+    other strengths the references of `longplay.agents.references.oracles` (`MyopicOracle`, `TasteOracle`) read hidden
+    state and show what is left to gain; they are no bounds. Their figures, beside rules and learned policies, are in
+    the README; ``scripts/compare.py`` prints them anew.
 
     Examples
     --------
@@ -182,8 +181,8 @@ class News(NamedEnv):
     -------------
     None. With ``dynamics_strength=0`` the best slate now is the best slate: ``MyopicOracle(world, reward="clicks",
     whole=True)`` is optimal for clicks, and for minutes the same with ``reward="minutes"`` is the best that a grid of
-    prices finds (`longplay.agents.myopic`). At other strengths `MyopicOracle` and `TasteOracle` of
-    `longplay.agents.references` read hidden state and show what is left to gain; they are no bounds.
+    prices finds (`longplay.agents.references.best_slates`). At other strengths `MyopicOracle` and `TasteOracle` of
+    `longplay.agents.references.oracles` read hidden state and show what is left to gain; they are no bounds.
     ``scripts/compare.py --env longplay/News-v0`` prints their figures.
 
     Examples
@@ -277,8 +276,8 @@ class Shop(NamedEnv):
     -------------
     None. With ``dynamics_strength=0`` the best slate now is the best slate, and the myopic oracle over the whole
     catalogue, ``MyopicOracle(world, reward="clicks", whole=True)``, is optimal. At other strengths `MyopicOracle` and
-    `TasteOracle` of `longplay.agents.references` read hidden state and show what is left to gain; they are no bounds.
-    ``scripts/compare.py --env longplay/Shop-v0`` prints their figures.
+    `TasteOracle` of `longplay.agents.references.oracles` read hidden state and show what is left to gain; they are no
+    bounds. ``scripts/compare.py --env longplay/Shop-v0`` prints their figures.
 
     Examples
     --------
@@ -369,7 +368,7 @@ class Social(NamedEnv):
     None. With ``dynamics_strength=0`` the best slate now is the best slate, and the myopic oracle over the whole
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion).
     At other strengths `MyopicOracle` and `TasteOracle` of
-    `longplay.agents.references` read hidden state and show what is left to gain; they are no bounds.
+    `longplay.agents.references.oracles` read hidden state and show what is left to gain; they are no bounds.
     ``scripts/compare.py --env longplay/Social-v0`` prints their figures.
 
     Examples

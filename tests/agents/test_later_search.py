@@ -13,8 +13,8 @@ from longplay.agents.playing.players import Players
 from longplay.agents.slateq import SlateQ, SlateQOptions
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.envs.users.world import build_world
+from longplay.tests.agents.references.test_linear import STRONG
 from longplay.tests.agents.small import copied, make_setting, same_weights
-from longplay.tests.agents.test_linear_oracle import STRONG
 from longplay.tests.envs.worlds import make_catalog, small
 
 OPTIONS = SlateQOptions(

@@ -11,8 +11,8 @@ from longplay.agents import pl_ppo
 from longplay.agents.catalog_policy import CatalogInputs, CatalogOptions, CatalogPPO
 from longplay.agents.gae import gae
 from longplay.agents.pl_ppo import PLPPO, PPOOptions
-from longplay.agents.planner import TinyPlanner
 from longplay.agents.playing.players import Players
+from longplay.agents.references.tiny import TinyPlanner
 from longplay.agents.rollouts import collect
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.agents.slates.plackett_luce import slot_log_probabilities

@@ -7,8 +7,8 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.planner import TinyPlanner
 from longplay.agents.playing.players import Players
+from longplay.agents.references.tiny import TinyPlanner
 from longplay.agents.reinforce import ReinforceOptions, TopKReinforce, credit_of, drawn_once
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.envs.candidates.scoring import Scorer

@@ -7,8 +7,8 @@ from longplay.agents.bandits import WARM_UP, BanditOptions, LinearBandit
 from longplay.agents.base import Agent
 from longplay.agents.collect import collect, make_env
 from longplay.agents.fatigue import FatigueAware
-from longplay.agents.linear_oracle import FEATURES, LinearOracle
 from longplay.agents.ranking import similarity_score
+from longplay.agents.references.linear import FEATURES, LinearOracle
 from longplay.agents.rule_options import (
     BanditRuleOptions,
     CapOptions,

@@ -4,7 +4,7 @@ import re
 
 import tyro
 
-from longplay.agents.planner import TinyPlanner
+from longplay.agents.references.tiny import TinyPlanner
 from longplay.envs.make import make_world
 from longplay.scripts import tiny
 

@@ -10,7 +10,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import longplay
-from longplay.agents.planner import TinyPlanner
+from longplay.agents.references.tiny import TinyPlanner
 from longplay.envs.candidates.retriever import candidate_count
 from longplay.envs.env import LATENT
 from longplay.envs.make import make_vector_env

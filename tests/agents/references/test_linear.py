@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from longplay.agents.linear_oracle import FEATURES, LinearOracle, trial_minutes
 from longplay.agents.playing.cross_entropy import Search, cross_entropy
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.trials import lives_env
-from longplay.agents.references import MyopicOracle
+from longplay.agents.references.linear import FEATURES, LinearOracle, trial_minutes
+from longplay.agents.references.oracles import MyopicOracle
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.small import phases
@@ -265,7 +265,7 @@ class TestFit:
 
     def test_it_keeps_the_start_unless_something_is_better(self, strong, item_vectors, monkeypatch):
         monkeypatch.setattr(
-            "longplay.agents.linear_oracle.trial_minutes",
+            "longplay.agents.references.linear.trial_minutes",
             lambda env, oracle, users, trials, luck: -np.abs(trials).sum(axis=1),
         )
         search = Search(users=4, population=4, elites=2, iterations=2, validation_users=4)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr
 
-from ..envs.users.world import World
+from ...envs.users.world import World
 
 MOST_SKIPS = 3  # more do not move the hazard of leaving
 

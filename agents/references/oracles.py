@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from ..envs.users.constants import LINEAR
-from ..envs.users.world import World
-from .myopic import BEST
+from ...envs.users.constants import LINEAR
+from ...envs.users.world import World
+from .best_slates import BEST
 
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)  # for the mean over the noise in completion
 

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.candidates.retriever import Retriever
-from ..envs.env import LATENT
-from ..envs.users.chance import stream_key
-from ..envs.users.records import ACTIVE, HORIZON, NOTHING, user_type
-from ..envs.users.world import World
-from .base import Agent, Remembering, rows
-from .linear_oracle import FEATURES, LinearOracle
-from .options import check_ranges
-from .playing.evaluate import held_out_users
-from .playing.luck import REFERENCE_LUCK
-from .playing.trials import lived_minutes, lives_env
+from ...envs.candidates.retriever import Retriever
+from ...envs.env import LATENT
+from ...envs.users.chance import stream_key
+from ...envs.users.records import ACTIVE, HORIZON, NOTHING, user_type
+from ...envs.users.world import World
+from ..base import Agent, Remembering, rows
+from ..options import check_ranges
+from ..playing.evaluate import held_out_users
+from ..playing.luck import REFERENCE_LUCK
+from ..playing.trials import lived_minutes, lives_env
+from .linear import FEATURES, LinearOracle
 
 DREAMS = 2**62  # seeds of rollouts are from here on, where no world's are
 

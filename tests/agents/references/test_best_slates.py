@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longplay.agents.myopic import BEST, best_by_logit, best_by_position
+from longplay.agents.references.best_slates import BEST, best_by_logit, best_by_position
 from longplay.tests.agents.brute import all_slates, value
 
 INSTANCES = 64  # a Hypothesis example, so some thousands in all

@@ -9,19 +9,19 @@ from gymnasium.vector import AutoresetMode
 
 from longplay.agents.base import rows
 from longplay.agents.compare import references
-from longplay.agents.linear_oracle import LinearOracle
-from longplay.agents.planner import START, TinyPlanner
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.trials import lives_env
-from longplay.agents.references import MyopicOracle
-from longplay.agents.rollout_planner import Continuation, RolloutPlanner, Rollouts, neighbours
+from longplay.agents.references.linear import LinearOracle
+from longplay.agents.references.oracles import MyopicOracle
+from longplay.agents.references.rollouts import Continuation, RolloutPlanner, Rollouts, neighbours
+from longplay.agents.references.tiny import START, TinyPlanner
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world
 from longplay.envs.users.records import ACTIVE
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.contracts import AgentContract
+from longplay.tests.agents.references.test_linear import STRONG, with_weights
 from longplay.tests.agents.small import unit_vectors
-from longplay.tests.agents.test_linear_oracle import STRONG, with_weights
 from longplay.tests.envs.worlds import small
 
 NOW = 9  # luck of the lives that are played

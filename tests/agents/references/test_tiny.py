@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode
 from scipy.stats import chi2, norm
 
 from longplay.agents.base import Agent
-from longplay.agents.planner import MOST_SKIPS, START, State, TinyPlanner
+from longplay.agents.references.tiny import MOST_SKIPS, START, State, TinyPlanner
 from longplay.envs.engine import Engine
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world

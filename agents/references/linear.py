@@ -16,19 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from ..envs.candidates.retriever import Retriever
-from ..envs.shared.compiled import loop
-from ..envs.shared.files import write_whole
-from ..envs.users.arithmetic import dot
-from ..envs.users.constants import LINEAR
-from ..envs.users.world import World
-from .base import rows
-from .myopic import BEST
-from .playing.cross_entropy import Search, cross_entropy
-from .playing.evaluate import held_out_users
-from .playing.luck import REFERENCE_LUCK
-from .playing.trials import lived_minutes, lives_env
-from .references import NODE_WEIGHTS, NODES
+from ...envs.candidates.retriever import Retriever
+from ...envs.shared.compiled import loop
+from ...envs.shared.files import write_whole
+from ...envs.users.arithmetic import dot
+from ...envs.users.constants import LINEAR
+from ...envs.users.world import World
+from ..base import rows
+from ..playing.cross_entropy import Search, cross_entropy
+from ..playing.evaluate import held_out_users
+from ..playing.luck import REFERENCE_LUCK
+from ..playing.trials import lived_minutes, lives_env
+from .best_slates import BEST
+from .oracles import NODE_WEIGHTS, NODES
 
 FEATURES = (
     "click",  # 1: what any click is worth, against none

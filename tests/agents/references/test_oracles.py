@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from longplay.agents.baselines import GreedySimilarity, Popularity, RandomCandidates, RandomSlate
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
-from longplay.agents.references import MyopicOracle, TasteOracle
+from longplay.agents.references.oracles import MyopicOracle, TasteOracle
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.engine import Engine
 from longplay.envs.users.world import build_world
