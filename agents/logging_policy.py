@@ -8,8 +8,8 @@ from ..envs.make import CATALOGS, as_scenario
 from ..envs.named.registry import ENVIRONMENTS
 from ..envs.shared.names import one_of
 from .base import Agent
-from .exploring import Exploring
-from .logs import FrontPage
+from .logs.exploring import Exploring
+from .logs.front_page import FrontPage
 from .rules import RULES, Context
 from .setup import RunConfig, Setting, load_agent
 

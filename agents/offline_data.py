@@ -1,6 +1,6 @@
 """Logs to learn from and to evaluate by: whole transitions, with the probabilities of the slates where they are known.
 
-The transitions are a Minari dataset (`longplay.agents.episodes`); ``propensities.safetensors`` beside it holds the
+The transitions are a Minari dataset (`longplay.agents.logs.minari`); ``propensities.safetensors`` beside it holds the
 log-probability of each slot's item given the slots above, row by row as in the dataset.
 """
 
@@ -22,8 +22,9 @@ from ..envs.engine import Observation
 from ..envs.shared.files import write_whole
 from ..envs.users.world import World
 from .base import Agent
-from .collect import Recorder, make_env
-from .episodes import read_minari, write_minari
+from .logs.collect import Recorder, make_env
+from .logs.minari import read_minari, write_minari
+from .logs.propensities import PlackettLuce, columns_of, draw_columns
 from .ope import (
     Estimate,
     direct,
@@ -38,7 +39,6 @@ from .ope import (
     snips,
 )
 from .playing.steps import lives
-from .propensities import PlackettLuce, columns_of, draw_columns
 from .sb3 import REWARD_SCALE
 from .setup import Setting
 from .slates.inputs import Inputs, SlateInputs

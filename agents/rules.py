@@ -19,10 +19,10 @@ from ..envs.candidates.scoring import Scorer
 from .bandits import WARM_UP, BanditOptions, LinearBandit, PersonalBandit
 from .base import Agent
 from .baselines import GreedySimilarity, Popularity, RandomCandidates, RandomSlate, Softmax
-from .collect import PAST, collect, make_env
 from .diversity import DPP, MMR, RoundRobin, StaticCap
-from .exploring import Exploring
 from .fatigue import FatigueAware
+from .logs.collect import PAST, collect, make_env
+from .logs.exploring import Exploring
 from .playing.evaluate import held_out_users
 from .playing.luck import RULE_LOG_LUCK
 from .predicted import LOGGED_STEPS, PredictedMinutes, fit_minutes

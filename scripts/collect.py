@@ -4,8 +4,8 @@
 
 Writes runs/NAME: log.parquet (one row an item shown), sessions.parquet, users.parquet (with the profiles) and
 items.parquet (the catalogue, for --catalog); of the first --minari-users also whole transitions, as the Minari dataset
-"slates-v0" in runs/NAME/minari. The columns are described in longplay.agents.collect. The same command goes on after an
-interruption.
+"slates-v0" in runs/NAME/minari. The columns are described in longplay.agents.logs.collect. The same command goes on
+after an interruption.
 """
 
 import shutil
@@ -20,7 +20,8 @@ import tyro
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from longplay.agents.collect import (
+from longplay.agents.logging_policy import check_policy, load_catalog, make_policy
+from longplay.agents.logs.collect import (
     collect,
     draw_items,
     items_table,
@@ -29,8 +30,7 @@ from longplay.agents.collect import (
     read_episodes,
     write_part,
 )
-from longplay.agents.episodes import write_minari
-from longplay.agents.logging_policy import check_policy, load_catalog, make_policy
+from longplay.agents.logs.minari import write_minari
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.setup import Setting
 from longplay.envs.catalogs.catalog import Catalog

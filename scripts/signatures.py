@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from longplay.agents.distances import compare
-from longplay.agents.logs import WINDOW_DAYS, FrontPage, as_globo, simulate_log, text_vectors
+from longplay.agents.logs.front_page import FrontPage
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.signature_figure import signature_figure
 from longplay.agents.signatures import measure
@@ -27,6 +27,7 @@ from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import as_scenario, make_world
 from longplay.envs.shared.files import replacing, write_whole
 from longplay.scripts.common import command_line, console, run_name, set_threads
+from longplay.scripts.studies.signatures.simulate import WINDOW_DAYS, as_globo, simulate_log, text_vectors
 
 SHOWN = {  # of what has no target, what the table shows
     "session_length_ge2.mean": "mean session length in clicks",

@@ -7,6 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from longplay.agents.logs.propensities import (
+    PlackettLuce,
+    columns_of,
+    draw_columns,
+    gumbel,
+    slot_marginals,
+    weighted_scores,
+)
 from longplay.agents.offline_data import Evaluation, first_minutes, log_lives
 from longplay.agents.ope import (
     Estimate,
@@ -22,14 +30,6 @@ from longplay.agents.ope import (
     pseudo_inverse_weight,
     slate_moments,
     snips,
-)
-from longplay.agents.propensities import (
-    PlackettLuce,
-    columns_of,
-    draw_columns,
-    gumbel,
-    slot_marginals,
-    weighted_scores,
 )
 from longplay.agents.slates.plackett_luce import slot_log_probabilities
 from longplay.envs.candidates.scoring import FEATURES

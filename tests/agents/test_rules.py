@@ -5,8 +5,8 @@ import pytest
 
 from longplay.agents.bandits import WARM_UP, BanditOptions, LinearBandit
 from longplay.agents.base import Agent
-from longplay.agents.collect import collect, make_env
 from longplay.agents.fatigue import FatigueAware
+from longplay.agents.logs.collect import collect, make_env
 from longplay.agents.ranking import similarity_score
 from longplay.agents.references.linear import FEATURES, LinearOracle
 from longplay.agents.rule_options import (

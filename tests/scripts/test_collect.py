@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from longplay.agents.episodes import read_minari
+from longplay.agents.logs.minari import read_minari
 from longplay.agents.setup import Setting
 from longplay.envs.catalogs.catalog import Catalog
 from longplay.scripts import collect

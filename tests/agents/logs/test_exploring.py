@@ -5,8 +5,8 @@ import pytest
 
 from longplay.agents.base import Agent, rows
 from longplay.agents.baselines import GreedySimilarity
-from longplay.agents.collect import make_env
-from longplay.agents.exploring import Exploring
+from longplay.agents.logs.collect import make_env
+from longplay.agents.logs.exploring import Exploring
 from longplay.agents.playing.steps import lives
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import Counts

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.engine import Observation
-from ..envs.users.world import World
-from .base import Agent, Memory, Remembering, rows
+from ...envs.engine import Observation
+from ...envs.users.world import World
+from ..base import Agent, Memory, Remembering, rows
 
 
 @dataclass

@@ -5,13 +5,14 @@ import pandas as pd
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents import logs
 from longplay.agents.base import Agent, rows
-from longplay.agents.logs import Arrivals, FrontPage, _play, as_globo, simulate_log, text_vectors
+from longplay.agents.logs.front_page import FrontPage
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import build_world
+from longplay.scripts.studies.signatures import simulate as logs
+from longplay.scripts.studies.signatures.simulate import Arrivals, _play, as_globo, simulate_log, text_vectors
 from longplay.tests.envs.worlds import small
 
 USERS = range(40)

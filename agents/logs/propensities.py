@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..envs.candidates.scoring import FEATURES, Scorer
-from ..envs.engine import Observation
-from ..envs.shared.compiled import loop
-from ..envs.shared.names import one_of
-from .slates.plackett_luce import slot_log_probabilities
+from ...envs.candidates.scoring import FEATURES, Scorer
+from ...envs.engine import Observation
+from ...envs.shared.compiled import loop
+from ...envs.shared.names import one_of
+from ..slates.plackett_luce import slot_log_probabilities
 
 Floats = NDArray[np.float64]
 Scores = Callable[[Observation], NDArray[np.floating]]

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from ..encoders.text.sentences import profile_to_text
-from ..envs.candidates.retriever import Retriever
-from ..envs.catalogs.catalog import DEFAULTS, Catalog, midrank_percentile
-from ..envs.env import SlateVectorEnv
-from ..envs.users.world import World
-from .base import Agent, rows
-from .playing.steps import Step, lives
+from ...encoders.text.sentences import profile_to_text
+from ...envs.candidates.retriever import Retriever
+from ...envs.catalogs.catalog import DEFAULTS, Catalog, midrank_percentile
+from ...envs.env import SlateVectorEnv
+from ...envs.users.world import World
+from ..base import Agent, rows
+from ..playing.steps import Step, lives
 
 TABLES = ("log", "sessions", "users")
 TELLING = 3  # words that stand for a topic without a label

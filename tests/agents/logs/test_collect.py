@@ -9,7 +9,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from longplay.agents.baselines import RandomSlate
-from longplay.agents.collect import (
+from longplay.agents.logs.collect import (
     collect,
     draw_items,
     items_table,
@@ -20,8 +20,8 @@ from longplay.agents.collect import (
     topic_labels,
     write_part,
 )
-from longplay.agents.episodes import read_minari, write_minari
-from longplay.agents.exploring import Exploring
+from longplay.agents.logs.exploring import Exploring
+from longplay.agents.logs.minari import read_minari, write_minari
 from longplay.agents.playing.evaluate import Evaluator
 from longplay.encoders.text.sentences import NO_PROFILE
 from longplay.envs.catalogs.catalog import Catalog

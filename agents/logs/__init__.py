@@ -1,0 +1,1 @@
+"""Logs of interactions from simulated users: collecting, exploring, propensities, Minari data sets."""

@@ -1,0 +1,1 @@
+"""Studies, each run as ``python -m longplay.scripts.studies.NAME``."""

@@ -1,0 +1,1 @@
+"""Simulated behaviour beside that of public logs."""
