@@ -1,4 +1,4 @@
-"""TODO: agents/logs/front_page.py."""
+"""A front page as a logging policy: the same stories for all, mixed with topics that the user has read."""
 
 from dataclasses import dataclass
 

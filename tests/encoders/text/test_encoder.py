@@ -326,8 +326,8 @@ def test_a_writer_killed_before_the_rename_leaves_the_old_cache(tmp_path):
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from longplay.encoders.cache import VectorCache, text_key
-from longplay.tests.encoders.test_model_folder import MODEL, variant
+from longplay.encoders.text.cache import VectorCache, text_key
+from longplay.tests.encoders.text.test_model_folder import MODEL, variant
 Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 VectorCache(Path(sys.argv[1]), "model", 2).add({text_key("new"): np.zeros(2, np.float32)})
 """
