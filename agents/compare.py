@@ -14,13 +14,13 @@ from ..envs.shared.names import one_of
 from .base import Agent
 from .playing.evaluate import Evaluator, held_out_users
 from .playing.luck import TEST_LUCK, VALIDATION_LUCK
-from .predicted import LOGGED_STEPS as LOGGED_STEPS  # part of this module's interface
 from .references.linear import LinearOracle
 from .references.oracles import MyopicOracle, TasteOracle
-from .rules import QUICK, RULES, Context
+from .rules.minutes import LOGGED_STEPS as LOGGED_STEPS  # part of this module's interface
+from .rules.table import QUICK, RULES, Context
+from .rules.tuning import TRIALS, tuned_rule
 from .setup import RunConfig, Setting, load_agent
 from .stats import Interval, bootstrap_difference
-from .tuning import TRIALS, tuned_rule
 
 SIMILARITY = "greedy similarity"
 ORACLE = "taste oracle"

@@ -10,7 +10,7 @@ from ..envs.shared.names import one_of
 from .base import Agent
 from .logs.exploring import Exploring
 from .logs.front_page import FrontPage
-from .rules import RULES, Context
+from .rules.table import RULES, Context
 from .setup import RunConfig, Setting, load_agent
 
 RANDOM, FRONT_PAGE = "random", "front-page"

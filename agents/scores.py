@@ -14,8 +14,8 @@ from ..encoders.registry import load_encoder
 from ..envs.candidates.scoring import WEIGHTS, Score
 from ..envs.engine import Observation
 from .learner import WEIGHTS_FILE, SlateAgent
-from .predicted import Trees, predicted_minutes
-from .ranking import encoder_score
+from .rules.minutes import Trees, predicted_minutes
+from .rules.ranking import encoder_score
 
 if TYPE_CHECKING:
     from .setup import Setting
@@ -115,7 +115,7 @@ def _digest(path: Path) -> str:
 
 def _check_rule(folder: Path, setting: "Setting") -> None:
     """Refuse what was saved with a rule of another setting; trees alone do not say where they were fitted."""
-    from . import tuning  # which imports this module
+    from .rules import tuning  # which imports this module
 
     if (folder / tuning.FILE).is_file():
         tuning.read(folder, setting)

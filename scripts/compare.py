@@ -23,11 +23,11 @@ from longplay.agents.compare import flat, grouped, learned, play, references, ru
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.report import retention_picture, write_report
-from longplay.agents.rules import QUICK, RULES
+from longplay.agents.rules.table import QUICK, RULES
+from longplay.agents.rules.tuning import TRIALS
 from longplay.agents.setup import Setting
 from longplay.agents.stats import Interval
 from longplay.agents.tracking import MODES, Tracker
-from longplay.agents.tuning import TRIALS
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, prepare, run_name, write_table

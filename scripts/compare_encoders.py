@@ -23,10 +23,11 @@ from typing import Any
 import pandas as pd
 from rich.progress import BarColumn, Progress, TextColumn
 
-from longplay.agents.baselines import GreedySimilarity, StaticCap
 from longplay.agents.compare import Contestant, play
 from longplay.agents.playing.evaluate import held_out_users
-from longplay.agents.ranking import encoder_score
+from longplay.agents.rules.ranking import encoder_score
+from longplay.agents.rules.similarity import GreedySimilarity
+from longplay.agents.rules.simple import StaticCap
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.agents.tracking import MODES, Tracker
 from longplay.encoders.registry import ENCODERS

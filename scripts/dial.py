@@ -38,7 +38,7 @@ from longplay.envs.shared.names import one_of
 from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, write_figure, write_table
 from longplay.scripts.jobs import Job, train_all
 
-NAMES = ("similarity", "static-cap", "minutes")  # of the rules, as `RULES` of `longplay.agents.rules` has them
+NAMES = ("similarity", "static-cap", "minutes")  # of the rules, as `RULES` of `longplay.agents.rules.table` has them
 RULES = ("greedy similarity", "static cap", "greedy minutes")
 ORACLE, AHEAD, TWIN = "myopic oracle", "PPO", "PPO γ=0"
 POLICIES = (*RULES, ORACLE, AHEAD, TWIN)

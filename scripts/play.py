@@ -27,11 +27,11 @@ from longplay.agents.offline_data import logged_setting
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK, VALIDATION_LUCK
 from longplay.agents.references.linear import LinearOracle
-from longplay.agents.rule_options import Options
-from longplay.agents.rules import REFERENCES, RULES, Context
+from longplay.agents.rules.options import Options
+from longplay.agents.rules.table import REFERENCES, RULES, Context
+from longplay.agents.rules.tuning import FILE, Tuned, load, save, tune
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.agents.stats import bootstrap_difference
-from longplay.agents.tuning import FILE, Tuned, load, save, tune
 from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, prepare, run_name
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from longplay.agents.playing.evaluate import held_out_users
-from longplay.agents.rules import QUICK, RULES
+from longplay.agents.rules.table import QUICK, RULES
 from longplay.agents.tracking import MODES
 from longplay.envs.shared.names import one_of
 from longplay.scripts import results_agents

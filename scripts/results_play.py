@@ -16,8 +16,8 @@ from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.references.rollouts import RolloutPlanner, Rollouts
+from longplay.agents.rules.tuning import identity
 from longplay.agents.setup import RunConfig, Setting, load_agent
-from longplay.agents.tuning import identity
 from longplay.scripts.common import write_table
 from longplay.scripts.results_prepare import LINEAR, Say, setting_of
 

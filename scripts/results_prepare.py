@@ -9,12 +9,12 @@ from longplay.agents.base import Agent
 from longplay.agents.playing.cross_entropy import Search
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
-from longplay.agents.predicted import LOGGED_STEPS, PredictedMinutes, Trees
 from longplay.agents.references.linear import LinearOracle
-from longplay.agents.rules import LOG_LIVES, LOG_RANDOM, LOG_USERS, RULES, Context
+from longplay.agents.rules.minutes import LOGGED_STEPS, PredictedMinutes, Trees
+from longplay.agents.rules.table import LOG_LIVES, LOG_RANDOM, LOG_USERS, RULES, Context
+from longplay.agents.rules.tuning import FILE, Tuned, as_fitted_now, read, save, tuned_rule
 from longplay.agents.scores import ENCODER, TREES
 from longplay.agents.setup import Setting
-from longplay.agents.tuning import FILE, Tuned, as_fitted_now, read, save, tuned_rule
 from longplay.encoders.registry import load_encoder
 
 Say = Callable[[str, float], None]

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from longplay.agents.animation import ffmpeg, write_gif, write_mp4
 from longplay.agents.base import Agent, Following
 from longplay.agents.playing.luck import TEST_LUCK
-from longplay.agents.rules import REFERENCES, RULES, Context
+from longplay.agents.rules.table import REFERENCES, RULES, Context
 from longplay.agents.setup import RunConfig, Setting, load_agent
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.drawing.pictures import SIZE, draw_life

@@ -13,10 +13,10 @@ from longplay.agents.base import Agent
 from longplay.agents.compare import Contestant, flat, learned, minutes_of, play, references, rules, summary
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.report import retention_band, retention_picture, write_report
-from longplay.agents.rules import Context
+from longplay.agents.rules.table import Context
+from longplay.agents.rules.tuning import tune
 from longplay.agents.stats import Interval, bootstrap_difference
 from longplay.agents.training import train
-from longplay.agents.tuning import tune
 from longplay.tests.agents.small import tiny_run
 
 RULES = (

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from longplay.agents import rules
 from longplay.agents.base import Agent
 from longplay.agents.logging_policy import POLICIES, make_policy
+from longplay.agents.rules import table as rules
 from longplay.agents.setup import Setting
 from longplay.agents.training import train
 from longplay.tests.agents.small import tiny_run

@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from longplay.agents.baselines import GreedySimilarity
 from longplay.agents.logs.propensities import PlackettLuce, columns_of, weighted_scores
 from longplay.agents.offline import (
     Critic,
@@ -25,6 +24,7 @@ from longplay.agents.offline import (
     save_agent,
 )
 from longplay.agents.offline_data import Transitions, log_lives, read_log, write_log
+from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.agents.slates.choice_losses import slate_value
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.tests.agents.contracts import AgentContract

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from longplay.agents.baselines import GreedySimilarity
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
 from longplay.agents.random_search import LivesARS
+from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.agents.sb3 import SlateVecEnv, agent_of, policy_for
 from longplay.agents.setup import RunConfig, states_of, training_env
 from longplay.agents.training import train

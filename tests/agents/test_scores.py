@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents import tuning
 from longplay.agents.own import build
-from longplay.agents.predicted import fit_minutes
-from longplay.agents.ranking import encoder_score
+from longplay.agents.rules import tuning
+from longplay.agents.rules.minutes import fit_minutes
+from longplay.agents.rules.ranking import encoder_score
 from longplay.agents.scores import TREES, check_scores, load_scores
 from longplay.agents.setup import RunConfig, load_agent
 from longplay.agents.training import train

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from longplay.agents import compare as comparison
-from longplay.agents import tuning
 from longplay.agents.references.linear import FEATURES, LinearOracle
+from longplay.agents.rules import tuning
 from longplay.agents.setup import Setting
 from longplay.scripts import compare
 from longplay.tests.agents.small import unit_vectors

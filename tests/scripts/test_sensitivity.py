@@ -8,7 +8,7 @@ import pytest
 import tyro
 
 from longplay.agents import compare as comparison
-from longplay.agents.rules import QUICK
+from longplay.agents.rules.table import QUICK
 from longplay.envs.users.params import Scenario
 from longplay.scripts import sensitivity
 

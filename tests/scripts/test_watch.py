@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from longplay.agents import animation, rules
+from longplay.agents import animation
+from longplay.agents.rules import table as rules
 from longplay.scripts import train, watch
 from longplay.tests.agents.small import Counts, short_setting
 

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.baselines import RandomSlate
 from longplay.agents.logs.collect import (
     collect,
     draw_items,
@@ -23,6 +22,7 @@ from longplay.agents.logs.collect import (
 from longplay.agents.logs.exploring import Exploring
 from longplay.agents.logs.minari import read_minari, write_minari
 from longplay.agents.playing.evaluate import Evaluator
+from longplay.agents.rules.simple import RandomSlate
 from longplay.encoders.text.sentences import NO_PROFILE
 from longplay.envs.catalogs.catalog import Catalog
 from longplay.envs.env import SlateVectorEnv

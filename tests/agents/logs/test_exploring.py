@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from longplay.agents.base import Agent, rows
-from longplay.agents.baselines import GreedySimilarity
 from longplay.agents.logs.collect import make_env
 from longplay.agents.logs.exploring import Exploring
 from longplay.agents.playing.steps import lives
+from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import Counts
 from longplay.tests.envs.worlds import small

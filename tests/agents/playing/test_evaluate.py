@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from longplay.agents.base import rows
-from longplay.agents.baselines import MMR, GreedySimilarity, Popularity, RandomCandidates, RandomSlate
 from longplay.agents.playing.evaluate import COLUMNS, Evaluator, held_out_users
 from longplay.agents.references.oracles import MyopicOracle
+from longplay.agents.rules.similarity import GreedySimilarity
+from longplay.agents.rules.simple import MMR, Popularity, RandomCandidates, RandomSlate
 from longplay.agents.sb3 import SB3Agent
 from longplay.agents.setup import training_env
 from longplay.envs.named.registry import Video

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from longplay.agents.baselines import GreedySimilarity, RandomCandidates
 from longplay.agents.playing import trials as lives
 from longplay.agents.playing.trials import Trials
+from longplay.agents.rules.similarity import GreedySimilarity
+from longplay.agents.rules.simple import RandomCandidates
 
 COUNT, USERS = 3, 5
 

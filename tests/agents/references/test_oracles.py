@@ -9,9 +9,10 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from longplay.agents.baselines import GreedySimilarity, Popularity, RandomCandidates, RandomSlate
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.references.oracles import MyopicOracle, TasteOracle
+from longplay.agents.rules.similarity import GreedySimilarity
+from longplay.agents.rules.simple import Popularity, RandomCandidates, RandomSlate
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.engine import Engine
 from longplay.envs.users.world import build_world

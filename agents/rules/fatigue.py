@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..envs.candidates.scoring import Scorer
-from ..envs.engine import Observation
+from ...envs.candidates.scoring import Scorer
+from ...envs.engine import Observation
 from .ranking import Score, standardised
 
 

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from longplay.agents.fatigue import FatigueAware
-from longplay.agents.ranking import similarity_score, standardised
+from longplay.agents.rules.fatigue import FatigueAware
+from longplay.agents.rules.ranking import similarity_score, standardised
 from longplay.tests.agents.contracts import AgentContract
-from longplay.tests.agents.rankings import SLOTS, greedy, usable
+from longplay.tests.agents.rules.rankings import SLOTS, greedy, usable
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..envs.candidates.scoring import FEATURES, Scorer
-from ..envs.engine import Observation
+from ....envs.candidates.scoring import FEATURES, Scorer
+from ....envs.engine import Observation
 
 Floats = NDArray[np.float64]
 

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from longplay.agents.bandits import WARM_UP, BanditOptions, LinearBandit
 from longplay.agents.base import Agent
-from longplay.agents.fatigue import FatigueAware
 from longplay.agents.logs.collect import collect, make_env
-from longplay.agents.ranking import similarity_score
 from longplay.agents.references.linear import FEATURES, LinearOracle
-from longplay.agents.rule_options import (
+from longplay.agents.rules.bandits.linear import WARM_UP, BanditOptions, LinearBandit
+from longplay.agents.rules.fatigue import FatigueAware
+from longplay.agents.rules.options import (
     BanditRuleOptions,
     CapOptions,
     EncoderOptions,
@@ -18,7 +17,8 @@ from longplay.agents.rule_options import (
     Options,
     PersonalOptions,
 )
-from longplay.agents.rules import QUICK, REFERENCES, RULES, Context
+from longplay.agents.rules.ranking import similarity_score
+from longplay.agents.rules.table import QUICK, REFERENCES, RULES, Context
 from longplay.encoders.data.splits import hold_back
 from longplay.encoders.registry import ENCODERS
 from longplay.tests.agents.contracts import AgentContract

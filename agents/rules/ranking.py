@@ -7,9 +7,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..encoders.base import Encoder
-from ..envs.candidates.scoring import FEATURES, Scorer
-from ..envs.engine import Observation
+from ...encoders.base import Encoder
+from ...envs.candidates.scoring import FEATURES, Scorer
+from ...envs.engine import Observation
 
 Score = Callable[[Observation], NDArray[np.float32]]  # (B, M), of the candidates
 

@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from ..envs.candidates.scoring import FEATURES, Scorer
-from ..envs.engine import Observation
-from ..envs.shared.files import write_whole
-from ..envs.shared.names import one_of
-from ..envs.users.world import World
-from .bandit_models import Design, Floats, Posterior, attention, seen
-from .base import Memory
-from .baselines import RandomCandidates
+from ....envs.candidates.scoring import FEATURES, Scorer
+from ....envs.engine import Observation
+from ....envs.shared.files import write_whole
+from ....envs.shared.names import one_of
+from ....envs.users.world import World
+from ..simple import RandomCandidates
+from .posterior import Design, Floats, Posterior, attention, seen
 
 BANDIT_FILE = "bandit.json"
 MOST_COMPONENTS = 14  # with the features and the intercept 24 inputs, and 5 kB a user
@@ -292,54 +291,6 @@ class LinearBandit:
         self.posterior = self._known.learned(flat, rewards.ravel(), weights.ravel())
         self.slots_learned += float(weights.sum())
         return float(rewards.sum(axis=1).mean())
-
-
-class PersonalBandit(LinearBandit):
-    """A posterior for each user, which starts from the shared one and goes on learning in the user's life.
-
-    What was learned from others counts as `BanditOptions.prior_slots` slots. The memory of a user is the posterior and
-    the slate shown last, whose response the next observation brings; a slate that somebody else chose teaches nothing.
-    Without a memory (`act`) every user is one not met before.
-    """
-
-    def __init__(self, world: World, scorer: Scorer, options: BanditOptions | None = None) -> None:
-        super().__init__(world, scorer, options)
-        self.name = f"personal {self.options.label}"
-        self._minutes = world.items["minutes"].astype(np.float64)  # what a completed item pays
-
-    def act(self, observation: Observation) -> NDArray[np.int64]:
-        """Slates for users not met before."""
-        return self.follow(observation, self.start(len(observation["candidates"])))[0]
-
-    def start(self, users: int) -> Memory:
-        """The shared posterior for each user, and no slate yet."""
-        prior = self._known.scaled(min(1.0, self.options.prior_slots / max(self.slots_learned, 1.0)))
-        width, slots = len(prior.moment), self.scorer.slots
-        return {
-            "precision": np.tile(prior.precision, (users, 1, 1)),
-            "moment": np.tile(prior.moment, (users, 1)),
-            "slate": np.zeros((users, slots), np.int64),
-            "shown": np.zeros((users, slots, width)),
-        }
-
-    def follow(self, observation: Observation, memory: Memory) -> tuple[NDArray[np.int64], Memory]:
-        """Learn from the response to the slate shown last, then choose the next one."""
-        slates, response = memory["slate"], observation["slate_response"].astype(np.float64)
-        answered = (slates == observation["slate_ids"]).all(axis=1)
-        choice = np.where((response > 0).any(axis=1), response.argmax(axis=1), -1)
-        minutes = (response * self._minutes[slates]).sum(axis=1)
-        inputs, rewards, weights = self._lesson(memory["shown"], slates, choice, minutes)
-        before = Posterior(memory["precision"], memory["moment"])
-        posterior = before.learned(inputs, rewards, weights * answered[:, None])
-        candidates = self._inputs(observation)
-        chosen = self._choose(observation, candidates, posterior, self.options.play_alpha)
-        after = {
-            "precision": posterior.precision,
-            "moment": posterior.moment,
-            "slate": chosen,
-            "shown": _of_slates(candidates, observation, chosen),
-        }
-        return chosen, after
 
 
 def _of_slates(inputs: Floats, observation: Observation, slates: NDArray[np.int64]) -> Floats:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from longplay.agents.bandit_models import Design, Posterior, attention, seen
+from longplay.agents.rules.bandits.posterior import Design, Posterior, attention, seen
 from longplay.envs.candidates.scoring import FEATURES
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..envs.candidates.scoring import Scorer
-from ..envs.engine import Observation
-from .ranking import Score, column, ranked, standardised
+from ...envs.candidates.scoring import Scorer
+from ...envs.engine import Observation
+from .ranking import Score, column, standardised
 
 LAST = 1e6  # what an item loses for each time it is in the history: it comes after all others
 
@@ -78,21 +78,6 @@ def _mmr(
                     for e in range(vectors.shape[1]):
                         cosine += vectors[chosen, e] * vectors[other, e]
                     nearest[m] = max(nearest[m], cosine)
-
-
-@dataclass
-class StaticCap:
-    """At most `cap` items per main topic in a slate (0: any), best first by a scoring rule."""
-
-    scorer: Scorer
-    score: Score
-    cap: int
-    name: str = "static cap"
-    privileged: bool = False
-
-    def act(self, observation: Observation) -> NDArray[np.int64]:
-        """Fill under the cap."""
-        return ranked(self.scorer, observation, self.score(observation), cap=self.cap)
 
 
 @dataclass
@@ -166,98 +151,3 @@ def _dpp(
                             rest -= factor[r, best] * factor[r, m]
                         factor[k, m] = rest * scale
                         variance[m] -= factor[k, m] ** 2
-
-
-@dataclass
-class RoundRobin:
-    """The user's topics in turn, each time the best-scored item left whose main topic it is.
-
-    The user's topics are those of the history, weighted by completion, and those named at sign-up, each of which counts
-    as one item consumed whole; the `topics` heaviest take part, the heaviest first. When they have no item left, the
-    best-scored of the others follow.
-    """
-
-    scorer: Scorer
-    score: Score
-    topics: int
-    name: str = "round robin"
-    privileged: bool = False
-
-    def act(self, observation: Observation) -> NDArray[np.int64]:
-        """Fill in turn."""
-        weights = topic_weights(self.scorer, observation)
-        out = np.zeros((len(weights), self.scorer.slots), np.int64)
-        _take_turns(
-            self.scorer.main_topic,
-            observation["candidates"],
-            observation["history_ids"],
-            self.score(observation).astype(np.float64),
-            weights,
-            np.argsort(-weights, axis=1, kind="stable")[:, : self.topics],
-            LAST,
-            out,
-        )
-        return out
-
-
-def topic_weights(scorer: Scorer, observation: Observation) -> NDArray[np.float64]:
-    """Weights (B, G) of the topics of each user's history, by completion, and of those named at sign-up."""
-    out = observation["profile"].astype(np.float64)
-    _add_topics(scorer.topics, observation["history_ids"], observation["history_completion"].astype(np.float64), out)
-    return out
-
-
-@njit(nogil=True)
-def _add_topics(topics: np.ndarray, history: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
-    """Add the topics of each item of the history, times its weight (B, H)."""
-    for b in range(len(history)):
-        for h in range(history.shape[1]):
-            item = int(history[b, h])
-            if item > 0:
-                for g in range(topics.shape[1]):
-                    out[b, g] += weights[b, h] * topics[item, g]
-
-
-@njit(nogil=True)
-def _take_turns(
-    main_topic: np.ndarray,
-    candidates: np.ndarray,
-    history: np.ndarray,
-    scores: np.ndarray,
-    weights: np.ndarray,
-    order: np.ndarray,
-    last: float,
-    out: np.ndarray,
-) -> None:
-    count, turns = candidates.shape[1], order.shape[1]
-    left = np.zeros(count)
-    for b in range(len(candidates)):
-        for m in range(count):
-            item = int(candidates[b, m])
-            left[m] = scores[b, m] if item > 0 else -np.inf
-            for h in range(history.shape[1]):
-                if item > 0 and history[b, h] == item:
-                    left[m] -= last
-        k = 0
-        turn = 0
-        passed = 0  # topics in a row that had nothing left
-        while k < out.shape[1]:
-            topic = order[b, turn] if passed < turns else -1  # -1: whatever there is
-            turn = (turn + 1) % turns
-            if topic >= 0 and weights[b, topic] <= 0.0:
-                passed += 1
-                continue
-            best = -1
-            for m in range(count):
-                fits = topic < 0 or (main_topic[int(candidates[b, m])] == topic and left[m] > -0.5 * last)
-                if fits and left[m] > -np.inf and (best < 0 or left[m] > left[best]):
-                    best = m
-            if best < 0:
-                if topic < 0:
-                    break
-                passed += 1
-                continue
-            passed = 0 if topic >= 0 else passed
-            out[b, k] = int(candidates[b, best])
-            left[best] = -np.inf
-            k += 1

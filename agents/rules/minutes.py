@@ -14,9 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from ..envs.candidates.scoring import FEATURES, Scorer
-from ..envs.engine import Observation
-from ..envs.shared.files import write_whole
+from ...envs.candidates.scoring import FEATURES, Scorer
+from ...envs.engine import Observation
+from ...envs.shared.files import write_whole
 from .ranking import ranked
 
 INPUTS = (*FEATURES, "slot")

@@ -15,18 +15,18 @@ import optuna
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from ..encoders.base import read_header
-from ..encoders.registry import load_encoder
-from ..envs.candidates.scoring import Scorer
-from ..envs.shared.files import write_whole
-from ..envs.shared.names import one_of
-from .bandits import LinearBandit
-from .base import Agent
-from .playing.evaluate import Evaluator
-from .predicted import PredictedMinutes, Trees
-from .rule_options import MINUTES, BanditRuleOptions, Options
-from .rules import FITTED, RULES, Context
-from .setup import Setting
+from ...encoders.base import read_header
+from ...encoders.registry import load_encoder
+from ...envs.candidates.scoring import Scorer
+from ...envs.shared.files import write_whole
+from ...envs.shared.names import one_of
+from ..base import Agent
+from ..playing.evaluate import Evaluator
+from ..setup import Setting
+from .bandits.linear import LinearBandit
+from .minutes import PredictedMinutes, Trees
+from .options import MINUTES, BanditRuleOptions, Options
+from .table import FITTED, RULES, Context
 
 FILE, TREES, ENCODER, BANDIT = "rule.json", "minutes.safetensors", "encoder", "bandit"
 TRIALS = 6  # of each rule, by default

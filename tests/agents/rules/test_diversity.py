@@ -5,11 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
-from longplay.agents.baselines import GreedySimilarity
-from longplay.agents.diversity import DPP, MMR, RoundRobin, StaticCap, topic_weights
-from longplay.agents.ranking import similarity_score, standardised
+from longplay.agents.rules.diversity import DPP, MMR
+from longplay.agents.rules.ranking import similarity_score, standardised
+from longplay.agents.rules.similarity import GreedySimilarity
+from longplay.agents.rules.topics import RoundRobin, StaticCap, topic_weights
 from longplay.tests.agents.contracts import AgentContract
-from longplay.tests.agents.rankings import SLOTS, cosines, greedy, usable
+from longplay.tests.agents.rules.rankings import SLOTS, cosines, greedy, usable
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from ..encoders.base import Settings
+from ...encoders.base import Settings
 
 MINUTES, SIMILARITY = "minutes", "similarity"
 SCORES = (SIMILARITY, MINUTES)

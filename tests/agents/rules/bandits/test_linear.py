@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.bandits import WARM_UP, BanditOptions, LinearBandit, PersonalBandit
-from longplay.agents.baselines import RandomCandidates
 from longplay.agents.playing.evaluate import Evaluator
+from longplay.agents.rules.bandits.linear import WARM_UP, BanditOptions, LinearBandit
+from longplay.agents.rules.bandits.personal import PersonalBandit
+from longplay.agents.rules.simple import RandomCandidates
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.contracts import AgentContract

@@ -11,25 +11,25 @@ from typing import Any
 import pandas as pd
 from gymnasium.vector import AutoresetMode
 
-from ..encoders.base import Encoder
-from ..encoders.data.interactions import Interactions, clean
-from ..encoders.data.splits import hold_back
-from ..encoders.registry import ENCODERS
-from ..envs.candidates.scoring import Scorer
-from .bandits import WARM_UP, BanditOptions, LinearBandit, PersonalBandit
-from .base import Agent
-from .baselines import GreedySimilarity, Popularity, RandomCandidates, RandomSlate, Softmax
-from .diversity import DPP, MMR, RoundRobin, StaticCap
+from ...encoders.base import Encoder
+from ...encoders.data.interactions import Interactions, clean
+from ...encoders.data.splits import hold_back
+from ...encoders.registry import ENCODERS
+from ...envs.candidates.scoring import Scorer
+from ..base import Agent
+from ..logs.collect import PAST, collect, make_env
+from ..logs.exploring import Exploring
+from ..playing.evaluate import held_out_users
+from ..playing.luck import RULE_LOG_LUCK
+from ..references.linear import LinearOracle
+from ..references.oracles import MyopicOracle, TasteOracle
+from ..setup import Setting
+from .bandits.linear import WARM_UP, BanditOptions, LinearBandit
+from .bandits.personal import PersonalBandit
+from .diversity import DPP, MMR
 from .fatigue import FatigueAware
-from .logs.collect import PAST, collect, make_env
-from .logs.exploring import Exploring
-from .playing.evaluate import held_out_users
-from .playing.luck import RULE_LOG_LUCK
-from .predicted import LOGGED_STEPS, PredictedMinutes, fit_minutes
-from .ranking import Score, encoder_score, similarity_score
-from .references.linear import LinearOracle
-from .references.oracles import MyopicOracle, TasteOracle
-from .rule_options import (
+from .minutes import LOGGED_STEPS, PredictedMinutes, fit_minutes
+from .options import (
     MINUTES,
     BanditRuleOptions,
     CapOptions,
@@ -42,7 +42,10 @@ from .rule_options import (
     RoundRobinOptions,
     SoftmaxOptions,
 )
-from .setup import Setting
+from .ranking import Score, encoder_score, similarity_score
+from .similarity import GreedySimilarity, Softmax
+from .simple import Popularity, RandomCandidates, RandomSlate
+from .topics import RoundRobin, StaticCap
 
 LOGGERS = 256  # training users whose steps predicted minutes are fitted on, and bandits learn from
 LOG_USERS = 8000  # training users whose interactions the encoders are fitted on

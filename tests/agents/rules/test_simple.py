@@ -3,19 +3,13 @@
 import numpy as np
 import pytest
 
-from longplay.agents.baselines import (
-    GreedySimilarity,
-    Popularity,
-    RandomCandidates,
-    RandomSlate,
-    Softmax,
-    StaticCap,
-)
-from longplay.agents.ranking import encoder_score
+from longplay.agents.rules.ranking import encoder_score
+from longplay.agents.rules.similarity import GreedySimilarity, Softmax
+from longplay.agents.rules.simple import Popularity, RandomCandidates, RandomSlate, StaticCap
 from longplay.encoders import Items, PooledHistory
 from longplay.envs.candidates.pooling import pool_history
 from longplay.tests.agents.contracts import AgentContract
-from longplay.tests.agents.rankings import SLOTS, cosines, greedy, usable
+from longplay.tests.agents.rules.rankings import SLOTS, cosines, greedy, usable
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from longplay.agents.predicted import INPUTS, PredictedMinutes, Trees, fit_minutes, logged_minutes
+from longplay.agents.rules.minutes import INPUTS, PredictedMinutes, Trees, fit_minutes, logged_minutes
 from longplay.envs.candidates.scoring import FEATURES
 from longplay.tests.agents.contracts import AgentContract
-from longplay.tests.agents.rankings import SLOTS, greedy
+from longplay.tests.agents.rules.rankings import SLOTS, greedy
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import numpy as np
 import optuna
 import pytest
 
-from longplay.agents import tuning
 from longplay.agents.playing.evaluate import Evaluator
-from longplay.agents.rule_options import BanditRuleOptions, CapOptions, EncoderOptions, MMROptions, PersonalOptions
-from longplay.agents.rules import RULES, Context
-from longplay.agents.tuning import Tuned, load, save, searched, tune, tuned_rule
+from longplay.agents.rules import tuning
+from longplay.agents.rules.options import BanditRuleOptions, CapOptions, EncoderOptions, MMROptions, PersonalOptions
+from longplay.agents.rules.table import RULES, Context
+from longplay.agents.rules.tuning import Tuned, load, save, searched, tune, tuned_rule
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import make_setting
 from longplay.tests.envs.worlds import make_catalog, small

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.bandit_models import Posterior
-from longplay.agents.bandits import WARM_UP, BanditOptions, LinearBandit, PersonalBandit
 from longplay.agents.base import Following, Remembering
+from longplay.agents.rules.bandits.linear import WARM_UP, BanditOptions, LinearBandit
+from longplay.agents.rules.bandits.personal import PersonalBandit
+from longplay.agents.rules.bandits.posterior import Posterior
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.same import assert_same
 

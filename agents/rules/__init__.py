@@ -1,0 +1,1 @@
+"""Rules: policies that follow a formula, and the search for their options."""

@@ -1,0 +1,1 @@
+"""Linear bandits, which learn from the minutes of the slates they show."""
