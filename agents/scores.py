@@ -13,7 +13,7 @@ from ..encoders.base import ENCODER_FILE, Encoder
 from ..encoders.registry import load_encoder
 from ..envs.candidates.scoring import WEIGHTS, Score
 from ..envs.engine import Observation
-from .learner import WEIGHTS_FILE, SlateAgent
+from .learners.learner import WEIGHTS_FILE, SlateAgent
 from .rules.minutes import Trees, predicted_minutes
 from .rules.ranking import encoder_score
 

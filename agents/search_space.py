@@ -15,8 +15,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from .learners.training import OWN
 from .options import changes
-from .own import OWN
 from .settings_files import agent_options
 from .setup import RunConfig
 

@@ -25,8 +25,8 @@ from ..envs.named.registry import ENVIRONMENTS
 from ..envs.shared.files import write_whole
 from ..envs.shared.names import one_of
 from ..envs.users.params import scenario_names
+from .learners.training import OWN, options_of
 from .options import check_type, make_options
-from .own import OWN, options_of
 from .sb3 import ALGORITHMS, algorithm_named
 from .sb3_options import sb3_kind
 from .setup import RunConfig

@@ -27,7 +27,7 @@ from ..envs.users.params import MOST_STRENGTH
 from ..envs.users.world import World
 from .base import Agent
 from .extractor import OpenState
-from .own import OWN, load_own, options_of
+from .learners.training import OWN, load_own, options_of
 from .sb3 import ALGORITHMS, States, agent_of, algorithm_named, check_encoder, draws_slates, load_policy
 from .sb3_options import sb3_settings
 from .scores import check_scores, load_scores

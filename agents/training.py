@@ -18,7 +18,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from ..envs.candidates.scoring import FEATURES
 from ..envs.shared.files import write_whole
 from .course import CHECKPOINT, Course, Report
-from .own import OWN, train_own
+from .learners.training import OWN, train_own
 from .playing.evaluate import Evaluator, held_out_users
 from .playing.luck import VALIDATION_LUCK, training_luck
 from .random_search import LivesARS

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from longplay.agents.own import make_learner
+from longplay.agents.learners.training import make_learner
 from longplay.agents.playing.players import REWARD_SCALE
 from longplay.agents.setup import RunConfig, Setting, states_of, training_env
 from longplay.agents.vec_env import SlateVecEnv, state_space
@@ -126,7 +126,7 @@ def weights(setting: Setting, users: int, **options: Any) -> Iterate:
 
 
 def own(setting: Setting, users: int, agent: str) -> Iterate:
-    """One of our own learners as `longplay.agents.own.train_own` has it."""
+    """One of our own learners as `longplay.agents.learners.training.train_own` has it."""
     config = RunConfig(setting=setting, agent=agent, num_envs=users)
     env = setting.vector_env(users, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)
     learner = make_learner(config, env)

@@ -26,7 +26,7 @@ from longplay.agents.interest_evolution import (
     random_slate,
     thrifty,
 )
-from longplay.agents.slateq import SlateQ, SlateQOptions
+from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions
 from longplay.agents.stats import bootstrap_difference
 from longplay.scripts.common import command_line, console, set_threads
 

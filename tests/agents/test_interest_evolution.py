@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from longplay.agents.interest_evolution import EvolutionPlayers, engagement, myopic, random_slate
-from longplay.agents.slateq import SlateQ, SlateQOptions
+from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions
 from longplay.envs.literature.interest_evolution import InterestEvolutionVectorEnv
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.own import build
+from longplay.agents.learners.training import build
 from longplay.agents.rules import tuning
 from longplay.agents.rules.minutes import fit_minutes
 from longplay.agents.rules.ranking import encoder_score

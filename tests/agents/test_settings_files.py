@@ -5,8 +5,8 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 
+from longplay.agents.learners.training import OWN
 from longplay.agents.options import changes, check_ranges, make_options
-from longplay.agents.own import OWN
 from longplay.agents.sb3 import ALGORITHMS
 from longplay.agents.sb3_options import POLICY, RANGES, SB3_OPTIONS, PPOOptions, sb3_kind, sb3_settings
 from longplay.agents.settings_files import (

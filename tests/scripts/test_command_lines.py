@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import longplay
-from longplay.agents.own import OWN
+from longplay.agents.learners.training import OWN
 from longplay.agents.sb3 import ALGORITHMS
 from longplay.agents.settings_files import DEFAULT, agent_options, configured
 from longplay.agents.setup import RunConfig, Setting

@@ -9,9 +9,9 @@ import tyro
 
 from longplay.agents import compare as comparison
 from longplay.agents.compare import Contestant
+from longplay.agents.learners.slateq.agent import SlateQOptions
 from longplay.agents.playing.cross_entropy import Search
 from longplay.agents.setup import RunConfig, Setting
-from longplay.agents.slateq_agent import SlateQOptions
 from longplay.agents.stats import bootstrap_difference
 from longplay.agents.training import train
 from longplay.envs.shared.files import write_whole

@@ -19,14 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .foresight import Foresight
-from .item_values import ItemValueLearner
-from .later_search import LaterSearch
-from .playing.players import Players
-from .replay import Replay
-from .slateq_agent import SlateQAgent, SlateQOptions, make_agent
-from .slateq_network import Judged
-from .slates.choice_losses import (
+from ...playing.players import Players
+from ...slates.choice_losses import (
     choice_log_probabilities,
     choice_loss,
     chosen,
@@ -34,7 +28,12 @@ from .slates.choice_losses import (
     slate_value,
     squared_error,
 )
-from .slates.inputs import Inputs
+from ...slates.inputs import Inputs
+from ..item_values import ItemValueLearner, Judged
+from ..replay import Replay
+from .agent import SlateQAgent, SlateQOptions, make_agent
+from .foresight import Foresight
+from .later_search import LaterSearch
 
 __all__ = ["SlateQ", "SlateQAgent", "SlateQOptions", "make_agent"]
 

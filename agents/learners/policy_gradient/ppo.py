@@ -16,23 +16,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..envs.shared.names import one_of
-from .candidate_policy import CandidateNetwork, PolicyAgent, PolicyOptions, wander
-from .learner import Learner, SlateAgent
-from .options import check_ranges
-from .playing.players import Players
-from .policy_losses import (
-    approximate_kl,
-    clipped_surrogate,
-    examined,
-    first_slot_entropy,
-    gamma_deviance,
-    value_loss,
-)
+from ....envs.shared.names import one_of
+from ...options import check_ranges
+from ...playing.players import Players
+from ...slates.choice_losses import choice_log_probabilities, choice_loss
+from ...slates.inputs import SlateInputs
+from ...slates.plackett_luce import slot_log_probabilities
+from ..learner import Learner, SlateAgent
+from .candidates import CandidateNetwork, PolicyAgent, PolicyOptions, wander
+from .losses import approximate_kl, clipped_surrogate, examined, first_slot_entropy, gamma_deviance, value_loss
 from .rollouts import Batch, Rollout, collect
-from .slates.choice_losses import choice_log_probabilities, choice_loss
-from .slates.inputs import SlateInputs
-from .slates.plackett_luce import slot_log_probabilities
 
 
 @dataclass(frozen=True)

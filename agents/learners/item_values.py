@@ -1,13 +1,14 @@
 """What learners of item values share: SlateQ and the proto-item actor–critic."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from ..playing.players import Outcome
+from ..slates.inputs import Inputs
 from .learner import Learner
-from .playing.players import Outcome
-from .slates.inputs import Inputs
 
 RANDOM_STEPS = 16  # slates at random for each user at first, for the scales of inputs and values
 
@@ -54,3 +55,41 @@ class ItemValueLearner(Learner):
     def _discounts(self, outcome: Outcome) -> NDArray[np.float32]:
         kept = outcome.discounts(self.gamma, self.options.by_time)
         return np.where(outcome.truncated, np.float32(0.0), kept) if self.options.horizon_ends else kept
+
+
+APPEAL, MINUTES, FUTURE = range(3)  # heads of the network
+
+BASE, NONE = range(2)  # values of the network
+
+ONE = 0.5413249  # softplus of it is 1
+
+
+class Judged(NamedTuple):
+    """Of M items for each of B users; rewards are as the learner sees them.
+
+    Attributes
+    ----------
+    appeal
+        (B, M) scores v of the choice model, −∞ for no item.
+    minutes
+        (B, M) reward now, given a click; 0 for no item.
+    future
+        (B, M) discounted value of what follows a click; 0 for no item.
+    none
+        (B,) discounted value of what follows if nothing is clicked.
+    """
+
+    appeal: Tensor
+    minutes: Tensor
+    future: Tensor
+    none: Tensor
+
+    @property
+    def worth(self) -> Tensor:
+        """Q̄(s, i): (B, M)."""
+        return self.minutes + self.future
+
+    @property
+    def gain(self) -> Tensor:
+        """What a click is worth more than none: (B, M)."""
+        return self.worth - self.none[:, None]

@@ -15,15 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .playing.cross_entropy import CrossEntropy
-from .playing.trials import Trials
+from ...playing.cross_entropy import CrossEntropy
+from ...playing.trials import Trials
 
 if TYPE_CHECKING:
-    from .slateq_agent import SlateQAgent, SlateQOptions
+    from .agent import SlateQAgent, SlateQOptions
 
 
 class LaterSearch:
-    """The cross-entropy method on the weights of an agent's `longplay.agents.slateq_network.SlateQNetwork.traits`.
+    """The cross-entropy method on the weights of an agent's `SlateQNetwork.traits`.
 
     Parameters
     ----------

@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .learner import SlateAgent
-from .options import check_ranges
-from .playing.players import Players
+from ...options import check_ranges
+from ...playing.players import Players
+from ...slates.inputs import Inputs, SlateInputs
+from ...slates.networks import SlateNetwork
+from ..learner import SlateAgent
 from .rollouts import Batch, Judge, Judgement
-from .slates.inputs import Inputs, SlateInputs
-from .slates.networks import SlateNetwork
 
 LAST = 1000.0  # taken off the scores of the history's items: far more than scores and noise differ by
 WARM_STEPS = 8  # of random slates, from which the scale of the inputs is taken

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from longplay.agents.learner import ABOUT_FILE, WEIGHTS_FILE, Learner, SlateAgent
+from longplay.agents.learners.learner import ABOUT_FILE, WEIGHTS_FILE, Learner, SlateAgent
 from longplay.agents.slates.inputs import Inputs
 from longplay.tests.agents.worlds_small import Identity
 from longplay.tests.same import assert_same

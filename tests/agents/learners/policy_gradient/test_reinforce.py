@@ -7,15 +7,15 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
+from longplay.agents.learners.policy_gradient.reinforce import ReinforceOptions, TopKReinforce, credit_of, drawn_once
 from longplay.agents.playing.players import Players
 from longplay.agents.references.tiny import TinyPlanner
-from longplay.agents.reinforce import ReinforceOptions, TopKReinforce, credit_of, drawn_once
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import make_world
 from longplay.tests.agents.contracts import AgentContract, LearnerContract
+from longplay.tests.agents.learners.policy_gradient.test_ppo import shown
 from longplay.tests.agents.small import make_setting
-from longplay.tests.agents.test_pl_ppo import shown
 from longplay.tests.agents.worlds_small import Alternate, Identity, Trust, tiny_env, tiny_minutes
 
 SMALL = ReinforceOptions(rollout=8, memory=2, minibatch=256, learning_rate=5e-3, hidden=16, match=2)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from longplay.agents.course import CHECKPOINT, CURVE
-from longplay.agents.learner import SlateAgent
-from longplay.agents.own import OWN, build, options_of
+from longplay.agents.learners.learner import SlateAgent
+from longplay.agents.learners.training import OWN, build, options_of
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
 from longplay.agents.setup import RunConfig, load_agent

@@ -17,13 +17,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .item_values import ItemValueLearner
-from .playing.players import Players
-from .replay import Replay
-from .slates.choice_losses import choice_log_probabilities, choice_loss, chosen, slate_value, squared_error
-from .slates.inputs import Inputs
-from .wolpertinger_agent import WolpertingerAgent, WolpertingerOptions, columns_of, make_agent
-from .wolpertinger_losses import future_target, tether, value_alone
+from ...playing.players import Players
+from ...slates.choice_losses import choice_log_probabilities, choice_loss, chosen, slate_value, squared_error
+from ...slates.inputs import Inputs
+from ..item_values import ItemValueLearner
+from ..replay import Replay
+from .agent import WolpertingerAgent, WolpertingerOptions, columns_of, make_agent
+from .losses import future_target, tether, value_alone
 
 KEPT = torch.float16  # of states and points in the replay, which are standard deviations up to 5
 

@@ -6,13 +6,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..envs.engine import Observation
-from ..envs.shared.names import one_of
-from .learner import SlateAgent
-from .options import check_ranges
-from .slateq_network import Judged, SlateQNetwork
-from .slates.inputs import Inputs, SlateInputs
-from .slates.optimisers import OPTIMISERS, best_slates
+from ....envs.engine import Observation
+from ....envs.shared.names import one_of
+from ...options import check_ranges
+from ...slates.inputs import Inputs, SlateInputs
+from ...slates.optimisers import OPTIMISERS, best_slates
+from ..item_values import Judged
+from ..learner import SlateAgent
+from .network import SlateQNetwork
 
 PULLS = 30.0  # appeals are cut off there, in either direction: weights must remain numbers
 
@@ -69,9 +70,10 @@ class SlateQOptions:
     """Of the loss of future values."""
     later: str = "regression"
     """How it is learned what a choice changes later. As one weighting of the item's features for all states: by least
-    squares (regression: `longplay.agents.foresight`), or by a search over whole lives once the rest is learned (search:
-    `longplay.agents.later_search`; γ > 0 stands for all minutes of the month then, and nothing is discounted, γ = 0 for
-    those of the slate). Or by the gradients of the network, noise included (network)."""
+    squares (regression: `longplay.agents.learners.slateq.foresight`), or by a search over whole lives once the rest is
+    learned (search: `longplay.agents.learners.slateq.later_search`; γ > 0 stands for all minutes of the month then, and
+    nothing is discounted, γ = 0 for those of the slate). Or by the gradients of the network, noise included
+    (network)."""
     search_after: int = 150_000
     """Slates before the search begins."""
     search_rounds: int = 6

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from longplay.agents.replay import LEAST, Replay
+from longplay.agents.learners.replay import LEAST, Replay
 
 
 def segment(number, slates=3, users=2):

@@ -8,14 +8,14 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.own import OWN, options_of
+from longplay.agents.learners.item_values import Judged
+from longplay.agents.learners.training import OWN, options_of
+from longplay.agents.learners.wolpertinger.agent import WolpertingerOptions, make_agent
+from longplay.agents.learners.wolpertinger.learner import Wolpertinger
+from longplay.agents.learners.wolpertinger.losses import LATE, REAL, future_target, nearest, tether, value_alone
+from longplay.agents.learners.wolpertinger.network import ItemSpace, principal_components
 from longplay.agents.playing.players import Outcome, Players
-from longplay.agents.slateq_network import Judged
 from longplay.agents.slates.inputs import Inputs, SlateInputs
-from longplay.agents.wolpertinger import Wolpertinger
-from longplay.agents.wolpertinger_agent import WolpertingerOptions, make_agent
-from longplay.agents.wolpertinger_losses import LATE, REAL, future_target, nearest, tether, value_alone
-from longplay.agents.wolpertinger_network import ItemSpace, principal_components
 from longplay.tests.agents.contracts import AgentContract, LearnerContract
 from longplay.tests.agents.worlds_small import Alternate, Identity, Trust
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.later_search import LaterSearch
+from longplay.agents.learners.slateq.later_search import LaterSearch
+from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.players import Players
-from longplay.agents.slateq import SlateQ, SlateQOptions
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.references.test_linear import STRONG

@@ -15,16 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .candidate_policy import CandidateNetwork, PolicyAgent, PolicyOptions, wander
-from .learner import Learner, SlateAgent
-from .options import check_ranges
-from .pl_ppo import flatten, mean_of, normalised
-from .playing.players import Players
-from .policy_losses import first_slot_entropy, top_k_reinforce, value_loss
+from ...options import check_ranges
+from ...playing.players import Players
+from ...slates.inputs import SlateInputs
+from ...slates.networks import SlateNetwork
+from ...slates.plackett_luce import NEVER
+from ..learner import Learner, SlateAgent
+from .candidates import CandidateNetwork, PolicyAgent, PolicyOptions, wander
+from .losses import first_slot_entropy, top_k_reinforce, value_loss
+from .ppo import flatten, mean_of, normalised
 from .rollouts import Batch, collect
-from .slates.inputs import SlateInputs
-from .slates.networks import SlateNetwork
-from .slates.plackett_luce import NEVER
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ...playing.players import Players
+from ...slates.inputs import Inputs
+from ...slates.plackett_luce import draw, draw_one_by_one
 from .gae import gae
-from .playing.players import Players
-from .slates.inputs import Inputs
-from .slates.plackett_luce import draw, draw_one_by_one
 
 Batch = dict[str, Tensor]
 MANY = 2048  # columns, above which slates are drawn slot by slot

@@ -6,7 +6,7 @@ B users, K slots, M candidates. Nothing here averages over the batch, so minibat
 import torch
 from torch import Tensor
 
-from .slates.plackett_luce import NEVER
+from ...slates.plackett_luce import NEVER
 
 
 def first_slot_entropy(scores: Tensor) -> Tensor:

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..envs.engine import Observation
-from .candidate_policy import LAST, Guide, PolicyAgent, split_parameters, value_spread
-from .pl_ppo import PLPPO, PPOOptions
+from ....envs.engine import Observation
+from ...slates.inputs import Inputs, SlateInputs
+from ...slates.networks import CLIP
+from .candidates import LAST, Guide, PolicyAgent, split_parameters, value_spread
+from .ppo import PLPPO, PPOOptions
 from .rollouts import Batch, Judgement
-from .slates.inputs import Inputs, SlateInputs
-from .slates.networks import CLIP
 
 MOST_DIMENSIONS = 32
 
@@ -85,7 +85,7 @@ class CatalogNetwork(nn.Module):
     vectors
         (N + 1, E) text vectors of the items by number; neither these nor the attributes are saved with the weights.
     slots, options, gamma, guide
-        As of `longplay.agents.candidate_policy.CandidateNetwork`.
+        As of `longplay.agents.learners.policy_gradient.candidates.CandidateNetwork`.
     """
 
     mean_state: Tensor

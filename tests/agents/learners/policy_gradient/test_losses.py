@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from longplay.agents.gae import gae
-from longplay.agents.policy_losses import (
+from longplay.agents.learners.policy_gradient.gae import gae
+from longplay.agents.learners.policy_gradient.losses import (
     approximate_kl,
     clipped_surrogate,
     examined,
@@ -19,7 +19,7 @@ from longplay.agents.policy_losses import (
     top_k_weight,
     value_loss,
 )
-from longplay.agents.rollouts import sample
+from longplay.agents.learners.policy_gradient.rollouts import sample
 from longplay.agents.slates.plackett_luce import draw_one_by_one, evaluate, gumbel, slot_log_probabilities
 
 CHOICES = torch.tensor([0, 2, -1])

@@ -8,14 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..envs.shared.names import one_of
-from .learner import SlateAgent
-from .options import check_ranges
-from .slateq_network import Judged
-from .slates.inputs import Inputs, SlateInputs
-from .slates.optimisers import OPTIMISERS, best_slates
-from .wolpertinger_losses import LATE, METRICS, REAL, nearest
-from .wolpertinger_network import MOST_DIMENSIONS, WolpertingerNetwork
+from ....envs.shared.names import one_of
+from ...options import check_ranges
+from ...slates.inputs import Inputs, SlateInputs
+from ...slates.optimisers import OPTIMISERS, best_slates
+from ..item_values import Judged
+from ..learner import SlateAgent
+from .losses import LATE, METRICS, REAL, nearest
+from .network import MOST_DIMENSIONS, WolpertingerNetwork
 
 PULLS = 30.0  # appeals are cut off there, in either direction: weights must remain numbers
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
+from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions, make_agent
 from longplay.agents.playing.players import Players
 from longplay.agents.references.tiny import TinyPlanner
-from longplay.agents.slateq import SlateQ, SlateQOptions, make_agent
 from longplay.agents.slates.inputs import Inputs, SlateInputs
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import make_world

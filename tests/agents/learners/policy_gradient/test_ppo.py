@@ -7,13 +7,13 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents import pl_ppo
-from longplay.agents.catalog_policy import CatalogInputs, CatalogOptions, CatalogPPO
-from longplay.agents.gae import gae
-from longplay.agents.pl_ppo import PLPPO, PPOOptions
+from longplay.agents.learners.policy_gradient import ppo as pl_ppo
+from longplay.agents.learners.policy_gradient.catalog import CatalogInputs, CatalogOptions, CatalogPPO
+from longplay.agents.learners.policy_gradient.gae import gae
+from longplay.agents.learners.policy_gradient.ppo import PLPPO, PPOOptions
+from longplay.agents.learners.policy_gradient.rollouts import collect
 from longplay.agents.playing.players import Players
 from longplay.agents.references.tiny import TinyPlanner
-from longplay.agents.rollouts import collect
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.agents.slates.plackett_luce import slot_log_probabilities
 from longplay.envs.candidates.scoring import Scorer

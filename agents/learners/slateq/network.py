@@ -1,50 +1,14 @@
 """What SlateQ knows of a state: which item would be chosen, what a click pays now, and what comes after."""
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from .slates.inputs import Inputs, SlateInputs
-from .slates.networks import SlateNetwork
-
-APPEAL, MINUTES, FUTURE = range(3)  # heads of the network
-BASE, NONE = range(2)  # values of the network
-ONE = 0.5413249  # softplus of it is 1
-
-
-class Judged(NamedTuple):
-    """Of M items for each of B users; rewards are as the learner sees them.
-
-    Attributes
-    ----------
-    appeal
-        (B, M) scores v of the choice model, −∞ for no item.
-    minutes
-        (B, M) reward now, given a click; 0 for no item.
-    future
-        (B, M) discounted value of what follows a click; 0 for no item.
-    none
-        (B,) discounted value of what follows if nothing is clicked.
-    """
-
-    appeal: Tensor
-    minutes: Tensor
-    future: Tensor
-    none: Tensor
-
-    @property
-    def worth(self) -> Tensor:
-        """Q̄(s, i): (B, M)."""
-        return self.minutes + self.future
-
-    @property
-    def gain(self) -> Tensor:
-        """What a click is worth more than none: (B, M)."""
-        return self.worth - self.none[:, None]
+from ...slates.inputs import Inputs, SlateInputs
+from ...slates.networks import SlateNetwork
+from ..item_values import APPEAL, BASE, FUTURE, MINUTES, NONE, ONE, Judged
 
 
 class SlateQNetwork(nn.Module):
@@ -65,7 +29,8 @@ class SlateQNetwork(nn.Module):
         Whether there is a future; without it, it is worth 0.
     plain
         Whether a choice changes the future by a weighting of the item's traits that is the same in all states, set from
-        outside (`longplay.agents.foresight`, `longplay.agents.later_search`); otherwise two more outputs learn it.
+        outside (`longplay.agents.learners.slateq.foresight`, `longplay.agents.learners.slateq.later_search`); otherwise
+        two more outputs learn it.
     hidden, match
         Of the `SlateNetwork`.
     """

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..envs.engine import Observation
-from ..envs.shared.files import replacing, write_whole
-from .playing.players import Players
-from .slates.inputs import Inputs, SlateInputs
+from ...envs.engine import Observation
+from ...envs.shared.files import replacing, write_whole
+from ..playing.players import Players
+from ..slates.inputs import Inputs, SlateInputs
 
 WEIGHTS_FILE, ABOUT_FILE = "policy.safetensors", "policy.json"
 

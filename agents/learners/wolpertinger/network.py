@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from .slateq_network import APPEAL, BASE, FUTURE, MINUTES, NONE, ONE, Judged
-from .slates.inputs import Inputs, SlateInputs
-from .slates.networks import CLIP
+from ...slates.inputs import Inputs, SlateInputs
+from ...slates.networks import CLIP
+from ..item_values import APPEAL, BASE, FUTURE, MINUTES, NONE, ONE, Judged
 
 MOST_DIMENSIONS = 32
 

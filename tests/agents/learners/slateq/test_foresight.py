@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from longplay.agents.foresight import Foresight
+from longplay.agents.learners.slateq.foresight import Foresight
 
 
 def test_surprise_is_the_choice_less_what_was_expected():

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from gymnasium.vector import AutoresetMode
 
-from ..envs.shared.files import write_whole
-from .course import Course, Report
+from ...envs.shared.files import write_whole
+from ..course import Course, Report
+from ..options import make_options
+from ..playing.evaluate import Evaluator, held_out_users
+from ..playing.players import REWARD_SCALE, Players
 from .learner import Learner, SlateAgent
-from .options import make_options
-from .playing.evaluate import Evaluator, held_out_users
-from .playing.players import REWARD_SCALE, Players
 
 if TYPE_CHECKING:
-    from .setup import RunConfig, Setting
+    from ..setup import RunConfig, Setting
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def make_learner(config: "RunConfig", env: Any) -> Learner:
 
 def train_own(config: "RunConfig", folder: Path, resume: bool, report: Report, seconds: float) -> pd.DataFrame:
     """Train one of `OWN`; see `longplay.agents.training.train`."""
-    from .playing.luck import VALIDATION_LUCK  # which imports this module
+    from ..playing.luck import VALIDATION_LUCK  # which imports this module
 
     setting = config.setting
     env = setting.vector_env(config.num_envs, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)

@@ -1,0 +1,1 @@
+"""Learners of our own, and what they share."""

@@ -1,0 +1,1 @@
+"""SlateQ: values of slates from values of their items."""
