@@ -39,7 +39,7 @@ from .ope import (
     snips,
 )
 from .playing.steps import lives
-from .sb3 import REWARD_SCALE
+from .sb3.agents import REWARD_SCALE
 from .setup import Setting
 from .slates.inputs import Inputs, SlateInputs
 

@@ -13,10 +13,10 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from .course import CHECKPOINT
+from .sb3.training import train
 from .search_space import Space, placed, position
 from .settings_files import Preset
 from .setup import RunConfig
-from .training import train
 
 JOURNAL = "journal.log"
 STARTUP = 5  # trials that none is pruned before, and that are drawn at random

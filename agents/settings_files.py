@@ -27,8 +27,8 @@ from ..envs.shared.names import one_of
 from ..envs.users.params import scenario_names
 from .learners.training import OWN, options_of
 from .options import check_type, make_options
-from .sb3 import ALGORITHMS, algorithm_named
-from .sb3_options import sb3_kind
+from .sb3.agents import ALGORITHMS, algorithm_named
+from .sb3.options import sb3_kind
 from .setup import RunConfig
 
 SHIPPED = Path(__file__).parent / "presets"

@@ -26,12 +26,12 @@ from ..envs.shared.names import one_of
 from ..envs.users.params import MOST_STRENGTH
 from ..envs.users.world import World
 from .base import Agent
-from .extractor import OpenState
 from .learners.training import OWN, load_own, options_of
-from .sb3 import ALGORITHMS, States, agent_of, algorithm_named, check_encoder, draws_slates, load_policy
-from .sb3_options import sb3_settings
+from .sb3.agents import ALGORITHMS, States, agent_of, algorithm_named, check_encoder, draws_slates, load_policy
+from .sb3.extractor import OpenState
+from .sb3.options import sb3_settings
+from .sb3.slate_policy import SlateStates
 from .scores import check_scores, load_scores
-from .slate_policy import SlateStates
 from .slates.inputs import SlateInputs, UserStates
 
 STATES = ("pooled", "mean", "text")  # the encoders that need no fit; any other is named by its folder
@@ -247,7 +247,7 @@ class RunConfig:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Keyword arguments of the algorithm; see `longplay.agents.sb3_options`."""
+        """Keyword arguments of the algorithm; see `longplay.agents.sb3.options`."""
         return sb3_settings(self)
 
 

@@ -28,8 +28,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from longplay.agents.learners.training import make_learner
 from longplay.agents.playing.players import REWARD_SCALE
+from longplay.agents.sb3.vec_env import SlateVecEnv, state_space
 from longplay.agents.setup import RunConfig, Setting, states_of, training_env
-from longplay.agents.vec_env import SlateVecEnv, state_space
 from longplay.encoders.state import StateEncoder
 from longplay.envs.engine import Observation
 from longplay.envs.shared.files import write_whole
@@ -119,7 +119,7 @@ def stock(setting: Setting, users: int) -> Iterate:
 
 
 def weights(setting: Setting, users: int, **options: Any) -> Iterate:
-    """PPO on weights as `longplay.agents.training.train` has it."""
+    """PPO on weights as `longplay.agents.sb3.training.train` has it."""
     config = RunConfig(setting=setting, num_envs=users, options=options)
     env = SlateVecEnv(training_env(config), states_of(config, setting))
     return learn(PPO("MlpPolicy", env, device="cpu", **config.settings), users)

@@ -22,10 +22,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from longplay.agents.course import CHECKPOINT, CURVE
 from longplay.agents.options import changes
+from longplay.agents.sb3.training import train
 from longplay.agents.settings_files import DEFAULT, agent_options, configured
 from longplay.agents.setup import RunConfig, Setting
 from longplay.agents.tracking import MODES, Tracker
-from longplay.agents.training import train
 from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, prepare, run_name
 

@@ -126,7 +126,7 @@ def make_learner(config: "RunConfig", env: Any) -> Learner:
 
 
 def train_own(config: "RunConfig", folder: Path, resume: bool, report: Report, seconds: float) -> pd.DataFrame:
-    """Train one of `OWN`; see `longplay.agents.training.train`."""
+    """Train one of `OWN`; see `longplay.agents.sb3.training.train`."""
     from ..playing.luck import VALIDATION_LUCK  # which imports this module
 
     setting = config.setting

@@ -15,8 +15,8 @@ from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.report import retention_band, retention_picture, write_report
 from longplay.agents.rules.table import Context
 from longplay.agents.rules.tuning import tune
+from longplay.agents.sb3.training import train
 from longplay.agents.stats import Interval, bootstrap_difference
-from longplay.agents.training import train
 from longplay.tests.agents.small import tiny_run
 
 RULES = (

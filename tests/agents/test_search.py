@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from longplay.agents import search as searching
 from longplay.agents.learners.training import OWN
-from longplay.agents.sb3 import ALGORITHMS
+from longplay.agents.sb3.agents import ALGORITHMS
 from longplay.agents.search import STARTUP, Search, run_trial, trial_folder
 from longplay.agents.search_space import LOOKAHEAD, SPACES, including, placed, position, space_of
 from longplay.agents.settings_files import agent_options

@@ -7,8 +7,8 @@ import pytest
 
 from longplay.agents.learners.training import OWN
 from longplay.agents.options import changes, check_ranges, make_options
-from longplay.agents.sb3 import ALGORITHMS
-from longplay.agents.sb3_options import POLICY, RANGES, SB3_OPTIONS, PPOOptions, sb3_kind, sb3_settings
+from longplay.agents.sb3.agents import ALGORITHMS
+from longplay.agents.sb3.options import POLICY, RANGES, SB3_OPTIONS, PPOOptions, sb3_kind, sb3_settings
 from longplay.agents.settings_files import (
     SHIPPED,
     Preset,

@@ -12,7 +12,7 @@ import pytest
 
 import longplay
 from longplay.agents.learners.training import OWN
-from longplay.agents.sb3 import ALGORITHMS
+from longplay.agents.sb3.agents import ALGORITHMS
 from longplay.agents.settings_files import DEFAULT, agent_options, configured
 from longplay.agents.setup import RunConfig, Setting
 from longplay.scripts import (

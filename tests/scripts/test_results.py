@@ -11,9 +11,9 @@ from longplay.agents import compare as comparison
 from longplay.agents.compare import Contestant
 from longplay.agents.learners.slateq.agent import SlateQOptions
 from longplay.agents.playing.cross_entropy import Search
+from longplay.agents.sb3.training import train
 from longplay.agents.setup import RunConfig, Setting
 from longplay.agents.stats import bootstrap_difference
-from longplay.agents.training import train
 from longplay.envs.shared.files import write_whole
 from longplay.scripts import jobs, results, results_agents, results_check, results_play, results_prepare, results_tables
 from longplay.scripts.common import run_name

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from ..encoders.state import StateEncoder
-from ..envs.engine import Observation
+from ...encoders.state import StateEncoder
+from ...envs.engine import Observation
+from ..playing.players import REWARD_SCALE
 from .extractor import OpenState
-from .playing.players import REWARD_SCALE
 from .slate_policy import SlateStates
 
 States = StateEncoder | OpenState | SlateStates

@@ -9,11 +9,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .options import check_ranges, make_options
-from .sb3 import BOXES, draws_slates
+from ..options import check_ranges, make_options
+from .agents import BOXES, draws_slates
 
 if TYPE_CHECKING:
-    from .setup import RunConfig
+    from ..setup import RunConfig
 
 POLICY = ("log_std_init", "lstm_hidden_size", "n_quantiles")  # settings of the policy, not of the algorithm
 RANGES = (

@@ -11,8 +11,7 @@ from stable_baselines3 import PPO, SAC
 
 from longplay.agents.base import Remembering
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
-from longplay.agents.random_search import LivesARS
-from longplay.agents.sb3 import (
+from longplay.agents.sb3.agents import (
     ALGORITHMS,
     RecurrentAgent,
     SlateVecEnv,
@@ -22,6 +21,7 @@ from longplay.agents.sb3 import (
     policy_for,
     save_policy,
 )
+from longplay.agents.sb3.ars import LivesARS
 from longplay.agents.setup import load_agent, states_of, training_env
 from longplay.envs.shared.files import write_whole
 from longplay.tests.agents.contracts import AgentContract

@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 from stable_baselines3 import PPO, SAC
 
 from longplay.agents.course import CHECKPOINT
-from longplay.agents.extractor import HistoryExtractor, OpenState
-from longplay.agents.sb3 import SlateVecEnv, policy_for
+from longplay.agents.sb3.agents import SlateVecEnv, policy_for
+from longplay.agents.sb3.extractor import HistoryExtractor, OpenState
+from longplay.agents.sb3.training import train
 from longplay.agents.setup import load_agent, training_env
-from longplay.agents.training import train
 from longplay.encoders.registry import ENCODERS
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.encoders.small import make_log

@@ -14,14 +14,14 @@ from sb3_contrib import QRDQN, TQC, RecurrentPPO
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from ..encoders.state import StateEncoder
-from ..envs.candidates.wrappers import ActionMap
-from ..envs.engine import Observation
-from ..envs.shared.files import replacing, write_whole
-from ..envs.shared.names import one_of
-from .base import Memory
-from .playing.players import REWARD_SCALE
-from .random_search import ConstantPolicy, LivesARS
+from ...encoders.state import StateEncoder
+from ...envs.candidates.wrappers import ActionMap
+from ...envs.engine import Observation
+from ...envs.shared.files import replacing, write_whole
+from ...envs.shared.names import one_of
+from ..base import Memory
+from ..playing.players import REWARD_SCALE
+from .ars import ConstantPolicy, LivesARS
 from .slate_policy import SlatePolicy, SlateStates
 from .vec_env import SlateVecEnv, States, state_space
 

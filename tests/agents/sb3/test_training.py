@@ -15,8 +15,8 @@ import torch
 from longplay.agents.course import CHECKPOINT, CURVE
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
+from longplay.agents.sb3.training import train
 from longplay.agents.setup import load_agent
-from longplay.agents.training import train
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.same import assert_same
 
@@ -134,7 +134,7 @@ class TestResumption:
         driver = (
             "import torch\n"
             "from pathlib import Path\n"
-            "from longplay.agents.training import train\n"
+            "from longplay.agents.sb3.training import train\n"
             "from longplay.tests.agents.small import short_setting, tiny_run\n"
             "torch.set_num_threads(1)\n"
             # A point every 256 slates, as in the straight run, and more slates than the test waits for.

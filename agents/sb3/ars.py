@@ -12,8 +12,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from .playing.luck import LUCK_SPREAD
-from .playing.trials import Trials
+from ..playing.luck import LUCK_SPREAD
+from ..playing.trials import Trials
 
 
 class One(BaseFeaturesExtractor):

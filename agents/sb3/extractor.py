@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
-from ..encoders.state import StateEncoder
-from ..envs.engine import Observation
+from ...encoders.state import StateEncoder
+from ...envs.engine import Observation
 
 HISTORY = ("history_ids", "history_completion", "history_age")
 

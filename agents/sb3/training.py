@@ -15,15 +15,15 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from ..envs.candidates.scoring import FEATURES
-from ..envs.shared.files import write_whole
-from .course import CHECKPOINT, Course, Report
-from .learners.training import OWN, train_own
-from .playing.evaluate import Evaluator, held_out_users
-from .playing.luck import VALIDATION_LUCK, training_luck
-from .random_search import LivesARS
-from .sb3 import SB3Agent, SlateVecEnv, agent_of, algorithm_named, check_encoder, policy_for, save_policy
-from .setup import RunConfig, states_of, training_env
+from ...envs.candidates.scoring import FEATURES
+from ...envs.shared.files import write_whole
+from ..course import CHECKPOINT, Course, Report
+from ..learners.training import OWN, train_own
+from ..playing.evaluate import Evaluator, held_out_users
+from ..playing.luck import VALIDATION_LUCK, training_luck
+from ..setup import RunConfig, states_of, training_env
+from .agents import SB3Agent, SlateVecEnv, agent_of, algorithm_named, check_encoder, policy_for, save_policy
+from .ars import LivesARS
 from .slate_policy import SlatePolicy, calibrate
 
 # Numbers of a model that move; the last two are those of DQN and QR-DQN.

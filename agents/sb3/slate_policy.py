@@ -15,10 +15,10 @@ from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
-from ..envs.engine import Observation
-from .slates.inputs import Inputs, SlateInputs
-from .slates.networks import SlateNetwork
-from .slates.plackett_luce import best, draw, evaluate
+from ...envs.engine import Observation
+from ..slates.inputs import Inputs, SlateInputs
+from ..slates.networks import SlateNetwork
+from ..slates.plackett_luce import best, draw, evaluate
 
 LAST = 1000.0  # taken off the scores of the history's items: far more than scores and noise differ by
 SAMPLE_STEPS = 16  # of random slates, from which the scale of the inputs is taken
