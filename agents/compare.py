@@ -19,7 +19,7 @@ from .references.oracles import MyopicOracle, TasteOracle
 from .rules.minutes import LOGGED_STEPS as LOGGED_STEPS  # part of this module's interface
 from .rules.table import QUICK, RULES, Context
 from .rules.tuning import TRIALS, tuned_rule
-from .setup import RunConfig, Setting, load_agent
+from .runs.config import RunConfig, Setting, load_agent
 from .stats import Interval, bootstrap_difference
 
 SIMILARITY = "greedy similarity"

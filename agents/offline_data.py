@@ -39,8 +39,8 @@ from .ope import (
     snips,
 )
 from .playing.steps import lives
+from .runs.config import Setting
 from .sb3.agents import REWARD_SCALE
-from .setup import Setting
 from .slates.inputs import Inputs, SlateInputs
 
 Floats = NDArray[np.float64]

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..envs.shared.files import write_whole
-from .course import CURVE
-from .setup import RunConfig
+from .runs.config import RunConfig
+from .runs.progress import CURVE
 from .stats import Interval, retention
 
 COLOURS = mpl.colormaps["tab20"](range(20))

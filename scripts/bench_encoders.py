@@ -25,8 +25,8 @@ from sentence_transformers import SentenceTransformer
 from stable_baselines3 import PPO
 from transformers.utils import logging
 
+from longplay.agents.runs.config import RunConfig, Setting, training_env
 from longplay.agents.sb3.agents import SlateVecEnv
-from longplay.agents.setup import RunConfig, Setting, training_env
 from longplay.encoders.state import StateEncoder
 from longplay.encoders.text.cache import VectorCache, Vectors, text_key
 from longplay.encoders.text.encoder import TextEncoder

@@ -28,8 +28,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from longplay.agents.learners.training import make_learner
 from longplay.agents.playing.players import REWARD_SCALE
+from longplay.agents.runs.config import RunConfig, Setting, states_of, training_env
 from longplay.agents.sb3.vec_env import SlateVecEnv, state_space
-from longplay.agents.setup import RunConfig, Setting, states_of, training_env
 from longplay.encoders.state import StateEncoder
 from longplay.envs.engine import Observation
 from longplay.envs.shared.files import write_whole

@@ -32,7 +32,7 @@ from longplay.agents.logs.collect import (
 )
 from longplay.agents.logs.minari import write_minari
 from longplay.agents.playing.evaluate import held_out_users
-from longplay.agents.setup import Setting
+from longplay.agents.runs.config import Setting
 from longplay.envs.catalogs.catalog import Catalog
 from longplay.scripts.common import (
     begin_study,

@@ -16,7 +16,7 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from longplay.agents.logging_policy import POLICIES
-from longplay.agents.setup import Setting
+from longplay.agents.runs.config import Setting
 from longplay.envs.shared.files import replacing, write_whole
 
 console = Console(highlight=False)

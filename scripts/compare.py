@@ -25,7 +25,7 @@ from longplay.agents.references.linear import LinearOracle
 from longplay.agents.report import retention_picture, write_report
 from longplay.agents.rules.table import QUICK, RULES
 from longplay.agents.rules.tuning import TRIALS
-from longplay.agents.setup import Setting
+from longplay.agents.runs.config import Setting
 from longplay.agents.stats import Interval
 from longplay.agents.tracking import MODES, Tracker
 from longplay.envs.shared.files import write_whole

@@ -28,7 +28,7 @@ from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.rules.ranking import encoder_score
 from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.agents.rules.simple import StaticCap
-from longplay.agents.setup import RunConfig, Setting, load_agent
+from longplay.agents.runs.config import RunConfig, Setting, load_agent
 from longplay.agents.tracking import MODES, Tracker
 from longplay.encoders.registry import ENCODERS
 from longplay.encoders.study import FLOORS, fit_for_use, measure

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from longplay.agents.setup import RunConfig, Setting
+from longplay.agents.runs.config import RunConfig, Setting
 from longplay.agents.tracking import MODES
 from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, prepare, run_name

@@ -30,7 +30,7 @@ from longplay.agents.compare import minutes_of, rules
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.oracles import MyopicOracle
-from longplay.agents.setup import RunConfig, Setting, load_agent
+from longplay.agents.runs.config import RunConfig, Setting, load_agent
 from longplay.agents.stats import Interval, bootstrap_difference
 from longplay.agents.tracking import MODES
 from longplay.envs.shared.files import write_whole

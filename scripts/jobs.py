@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from longplay.agents.course import CHECKPOINT, FINISHED
-from longplay.agents.settings_files import NONE
-from longplay.agents.setup import RunConfig
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.presets import NONE
+from longplay.agents.runs.progress import CHECKPOINT, FINISHED
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import console, run_name
 

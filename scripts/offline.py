@@ -28,7 +28,7 @@ from longplay.agents.offline import OfflineConfig, learn, save_agent
 from longplay.agents.offline_data import Evaluation, first_minutes, log_lives, logged_setting, read_log, write_log
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TRUTH_LUCK, VALIDATION_LUCK
-from longplay.agents.setup import Setting
+from longplay.agents.runs.config import Setting
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.candidates.scoring import FEATURES, Scorer

@@ -30,7 +30,7 @@ from longplay.agents.references.linear import LinearOracle
 from longplay.agents.rules.options import Options
 from longplay.agents.rules.table import REFERENCES, RULES, Context
 from longplay.agents.rules.tuning import FILE, Tuned, load, save, tune
-from longplay.agents.setup import RunConfig, Setting, load_agent
+from longplay.agents.runs.config import RunConfig, Setting, load_agent
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, prepare, run_name

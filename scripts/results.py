@@ -26,8 +26,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from longplay.agents.base import Agent
 from longplay.agents.compare import Contestant, references
-from longplay.agents.course import CHECKPOINT
 from longplay.agents.rules.table import QUICK, RULES
+from longplay.agents.runs.progress import CHECKPOINT
 from longplay.scripts import encoder_tables, results_tables
 from longplay.scripts import results_play as parts
 from longplay.scripts import results_prepare as ready

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from longplay.agents.compare import Contestant, counted
-from longplay.agents.course import CURVE
-from longplay.agents.settings_files import DEFAULT, configured
-from longplay.agents.setup import RunConfig
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.presets import DEFAULT, configured
+from longplay.agents.runs.progress import CURVE
 from longplay.scripts.common import run_name
 from longplay.scripts.jobs import COST, Job
 from longplay.scripts.results_prepare import setting_of

@@ -17,7 +17,7 @@ from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.references.rollouts import RolloutPlanner, Rollouts
 from longplay.agents.rules.tuning import identity
-from longplay.agents.setup import RunConfig, Setting, load_agent
+from longplay.agents.runs.config import RunConfig, Setting, load_agent
 from longplay.scripts.common import write_table
 from longplay.scripts.results_prepare import LINEAR, Say, setting_of
 

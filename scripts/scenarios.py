@@ -22,8 +22,8 @@ from rich.table import Table
 
 from longplay.agents.compare import play, references, rules
 from longplay.agents.references.oracles import MyopicOracle
+from longplay.agents.runs.config import Setting
 from longplay.agents.sensitivity import plain_sense
-from longplay.agents.setup import Setting
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import World
 from longplay.scripts.common import command_line, console, prepare, run_name, write_table

@@ -30,8 +30,8 @@ from rich.table import Table
 
 from longplay.agents.compare import play, references, rules
 from longplay.agents.playing.evaluate import held_out_users
+from longplay.agents.runs.config import Setting
 from longplay.agents.sensitivity import draw_constants, figure, movers, plain_sense, rank_agreement, shares
-from longplay.agents.setup import Setting
 from longplay.envs.named.registry import ENVIRONMENTS
 from longplay.envs.shared.files import write_whole
 from longplay.envs.users.constants import dotted

@@ -20,11 +20,11 @@ from typing import Any, Self
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from longplay.agents.course import CHECKPOINT, CURVE
 from longplay.agents.options import changes
+from longplay.agents.runs.config import RunConfig, Setting
+from longplay.agents.runs.presets import DEFAULT, agent_options, configured
+from longplay.agents.runs.progress import CHECKPOINT, CURVE
 from longplay.agents.sb3.training import train
-from longplay.agents.settings_files import DEFAULT, agent_options, configured
-from longplay.agents.setup import RunConfig, Setting
 from longplay.agents.tracking import MODES, Tracker
 from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, prepare, run_name

@@ -30,10 +30,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from longplay.agents.playing.evaluate import held_out_users
-from longplay.agents.search import Search, run_trial
-from longplay.agents.search_space import space_of
-from longplay.agents.settings_files import write_preset
-from longplay.agents.setup import RunConfig, Setting
+from longplay.agents.runs.config import RunConfig, Setting
+from longplay.agents.runs.presets import write_preset
+from longplay.agents.runs.search import Search, run_trial
+from longplay.agents.runs.spaces import space_of
 from longplay.envs.named.registry import ENVIRONMENTS
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, set_threads

@@ -23,7 +23,7 @@ from longplay.agents.animation import ffmpeg, write_gif, write_mp4
 from longplay.agents.base import Agent, Following
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.rules.table import REFERENCES, RULES, Context
-from longplay.agents.setup import RunConfig, Setting, load_agent
+from longplay.agents.runs.config import RunConfig, Setting, load_agent
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.drawing.pictures import SIZE, draw_life
 from longplay.envs.drawing.viewer import LifeRecorder, clock_text

@@ -10,14 +10,14 @@ import pandas as pd
 from gymnasium.vector import AutoresetMode
 
 from ...envs.shared.files import write_whole
-from ..course import Course, Report
 from ..options import make_options
 from ..playing.evaluate import Evaluator, held_out_users
 from ..playing.players import REWARD_SCALE, Players
+from ..runs.progress import Course, Report
 from .learner import Learner, SlateAgent
 
 if TYPE_CHECKING:
-    from ..setup import RunConfig, Setting
+    from ..runs.config import RunConfig, Setting
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,12 @@ class Recipe:
 
 
 OWN: dict[str, Recipe] = {
-    "slateq": Recipe("slateq", "SlateQ", "SlateQOptions", "SlateQ", "values of slates from values of their items"),
-    "pl-ppo": Recipe("pl_ppo", "PLPPO", "PPOOptions", "PL-PPO", "Plackett–Luce PPO over the candidates"),
+    "slateq": Recipe(
+        "slateq.learner", "SlateQ", "SlateQOptions", "SlateQ", "values of slates from values of their items"
+    ),
+    "pl-ppo": Recipe("policy_gradient.ppo", "PLPPO", "PPOOptions", "PL-PPO", "Plackett–Luce PPO over the candidates"),
     "pl-ppo-catalog": Recipe(
-        "catalog_policy",
+        "policy_gradient.catalog",
         "CatalogPPO",
         "CatalogOptions",
         "PL-PPO catalogue",
@@ -62,10 +64,14 @@ OWN: dict[str, Recipe] = {
         inputs="CatalogInputs",
     ),
     "reinforce": Recipe(
-        "reinforce", "TopKReinforce", "ReinforceOptions", "Top-K REINFORCE", "with off-policy correction"
+        "policy_gradient.reinforce",
+        "TopKReinforce",
+        "ReinforceOptions",
+        "Top-K REINFORCE",
+        "with off-policy correction",
     ),
     "wolpertinger": Recipe(
-        "wolpertinger",
+        "wolpertinger.learner",
         "Wolpertinger",
         "WolpertingerOptions",
         "Wolpertinger",

@@ -13,7 +13,7 @@ from ..options import check_ranges, make_options
 from .agents import BOXES, draws_slates
 
 if TYPE_CHECKING:
-    from ..setup import RunConfig
+    from ..runs.config import RunConfig
 
 POLICY = ("log_std_init", "lstm_hidden_size", "n_quantiles")  # settings of the policy, not of the algorithm
 RANGES = (

@@ -17,11 +17,11 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from ...envs.candidates.scoring import FEATURES
 from ...envs.shared.files import write_whole
-from ..course import CHECKPOINT, Course, Report
 from ..learners.training import OWN, train_own
 from ..playing.evaluate import Evaluator, held_out_users
 from ..playing.luck import VALIDATION_LUCK, training_luck
-from ..setup import RunConfig, states_of, training_env
+from ..runs.config import RunConfig, states_of, training_env
+from ..runs.progress import CHECKPOINT, Course, Report
 from .agents import SB3Agent, SlateVecEnv, agent_of, algorithm_named, check_encoder, policy_for, save_policy
 from .ars import LivesARS
 from .slate_policy import SlatePolicy, calibrate

@@ -8,7 +8,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from longplay.agents.base import rows
-from longplay.agents.setup import RunConfig, Setting
+from longplay.agents.runs.config import RunConfig, Setting
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import build_world

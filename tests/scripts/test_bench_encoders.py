@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from longplay.agents.setup import Setting
+from longplay.agents.runs.config import Setting
 from longplay.encoders import TextEncoder
 from longplay.scripts import bench_encoders as bench
 

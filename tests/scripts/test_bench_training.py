@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
+from longplay.agents.runs.config import Setting, states_of, training_env
 from longplay.agents.sb3.vec_env import SlateVecEnv
-from longplay.agents.setup import Setting, states_of, training_env
 from longplay.scripts import bench_training as bench
 
 

@@ -12,9 +12,9 @@ import pytest
 
 import longplay
 from longplay.agents.learners.training import OWN
+from longplay.agents.runs.config import RunConfig, Setting
+from longplay.agents.runs.presets import DEFAULT, agent_options, configured
 from longplay.agents.sb3.agents import ALGORITHMS
-from longplay.agents.settings_files import DEFAULT, agent_options, configured
-from longplay.agents.setup import RunConfig, Setting
 from longplay.scripts import (
     bench,
     bench_training,

@@ -5,8 +5,8 @@ import pytest
 import tyro
 
 from longplay.agents import compare as comparison
+from longplay.agents.runs.config import RunConfig, Setting
 from longplay.agents.sb3.training import train
-from longplay.agents.setup import RunConfig, Setting
 from longplay.scripts import dial, jobs
 from longplay.scripts.common import run_name
 from longplay.scripts.train import Arguments as TrainArguments

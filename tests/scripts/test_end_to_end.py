@@ -14,7 +14,7 @@ import wandb
 import longplay
 from longplay.agents import compare as comparison
 from longplay.agents.rules.table import QUICK
-from longplay.agents.setup import RunConfig, Setting
+from longplay.agents.runs.config import RunConfig, Setting
 from longplay.envs.make import make_world
 from longplay.scripts import bench, compare, demo, train
 

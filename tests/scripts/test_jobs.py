@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from longplay.agents.setup import RunConfig
+from longplay.agents.runs.config import RunConfig
 from longplay.scripts import jobs
 from longplay.scripts.jobs import Job, add_cost, finished
 

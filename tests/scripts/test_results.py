@@ -11,8 +11,8 @@ from longplay.agents import compare as comparison
 from longplay.agents.compare import Contestant
 from longplay.agents.learners.slateq.agent import SlateQOptions
 from longplay.agents.playing.cross_entropy import Search
+from longplay.agents.runs.config import RunConfig, Setting
 from longplay.agents.sb3.training import train
-from longplay.agents.setup import RunConfig, Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.files import write_whole
 from longplay.scripts import jobs, results, results_agents, results_check, results_play, results_prepare, results_tables
@@ -254,7 +254,7 @@ class TestPlan:
         assert SlateQOptions(**less.options).search_after == less.steps == 64
 
     def test_agents_that_see_no_features_are_given_no_scores(self, monkeypatch):
-        monkeypatch.setattr("longplay.agents.setup.check_scores", lambda folders: None)
+        monkeypatch.setattr("longplay.agents.runs.config.check_scores", lambda folders: None)
         plan = results_agents.Plan("x", ("Video",), ("ppo", "ppo-stock"), 1, None, 7, ("minutes",))
         assert plan.config("Video", "ppo", 0).scores == ("runs/x/Video/scores/minutes",)
         assert plan.config("Video", "ppo-stock", 0).scores == ()

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 import pytest
 
-from longplay.agents.settings_files import read_preset
+from longplay.agents.runs.presets import read_preset
 from longplay.scripts import train, tune
 from longplay.tests.scripts.test_command_lines import SCRIPTS, SMALL
 

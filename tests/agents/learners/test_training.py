@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from longplay.agents.course import CHECKPOINT, CURVE
 from longplay.agents.learners.learner import SlateAgent
 from longplay.agents.learners.training import OWN, build, options_of
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
+from longplay.agents.runs.config import RunConfig, load_agent
+from longplay.agents.runs.progress import CHECKPOINT, CURVE
 from longplay.agents.sb3.training import train
-from longplay.agents.setup import RunConfig, load_agent
 from longplay.tests.agents.sb3.test_training import another_process, checkpoint, interrupting, quiet
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.same import assert_same

@@ -9,8 +9,8 @@ from longplay.agents.playing.evaluate import COLUMNS, Evaluator, held_out_users
 from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.agents.rules.simple import MMR, Popularity, RandomCandidates, RandomSlate
+from longplay.agents.runs.config import training_env
 from longplay.agents.sb3.agents import SB3Agent
-from longplay.agents.setup import training_env
 from longplay.envs.named.registry import Video
 from longplay.tests.agents.sb3.test_agents import trained
 from longplay.tests.agents.small import tiny_run

@@ -11,6 +11,7 @@ from stable_baselines3 import PPO, SAC
 
 from longplay.agents.base import Remembering
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
+from longplay.agents.runs.config import load_agent, states_of, training_env
 from longplay.agents.sb3.agents import (
     ALGORITHMS,
     RecurrentAgent,
@@ -22,7 +23,6 @@ from longplay.agents.sb3.agents import (
     save_policy,
 )
 from longplay.agents.sb3.ars import LivesARS
-from longplay.agents.setup import load_agent, states_of, training_env
 from longplay.envs.shared.files import write_whole
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.small import tiny_run

@@ -7,10 +7,10 @@ import torch
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
 from longplay.agents.rules.similarity import GreedySimilarity
+from longplay.agents.runs.config import RunConfig, states_of, training_env
 from longplay.agents.sb3.agents import SlateVecEnv, agent_of, policy_for
 from longplay.agents.sb3.ars import LivesARS
 from longplay.agents.sb3.training import train
-from longplay.agents.setup import RunConfig, states_of, training_env
 
 OPTIONS = {"n_delta": 6, "n_top": 3, "users": 16, "delta_std": 0.2, "learning_rate": 0.3}
 

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file
 from stable_baselines3 import PPO, SAC
 
-from longplay.agents.course import CHECKPOINT
+from longplay.agents.runs.config import load_agent, training_env
+from longplay.agents.runs.progress import CHECKPOINT
 from longplay.agents.sb3.agents import SlateVecEnv, policy_for
 from longplay.agents.sb3.extractor import HistoryExtractor, OpenState
 from longplay.agents.sb3.training import train
-from longplay.agents.setup import load_agent, training_env
 from longplay.encoders.registry import ENCODERS
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.encoders.small import make_log

@@ -7,9 +7,9 @@ import torch
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from longplay.agents.runs.config import RunConfig, states_of, training_env
 from longplay.agents.sb3.agents import SlateVecEnv, policy_for
 from longplay.agents.sb3.slate_policy import SlateDistribution, SlatePolicy, SlateStates, calibrate
-from longplay.agents.setup import RunConfig, states_of, training_env
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.envs.candidates.retriever import candidate_count
 from longplay.tests.agents.small import tiny_run

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 import torch
 
-from longplay.agents.course import CHECKPOINT, CURVE
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
+from longplay.agents.runs.config import load_agent
+from longplay.agents.runs.progress import CHECKPOINT, CURVE
 from longplay.agents.sb3.training import train
-from longplay.agents.setup import load_agent
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.same import assert_same
 

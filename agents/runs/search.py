@@ -12,11 +12,11 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from .course import CHECKPOINT
-from .sb3.training import train
-from .search_space import Space, placed, position
-from .settings_files import Preset
-from .setup import RunConfig
+from ..sb3.training import train
+from .config import RunConfig
+from .presets import Preset
+from .progress import CHECKPOINT
+from .spaces import Space, placed, position
 
 JOURNAL = "journal.log"
 STARTUP = 5  # trials that none is pruned before, and that are drawn at random

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..envs.shared.files import replacing, write_whole
-from .base import Agent
-from .playing.evaluate import Evaluator
+from ...envs.shared.files import replacing, write_whole
+from ..base import Agent
+from ..playing.evaluate import Evaluator
 
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.csv"

@@ -21,17 +21,17 @@ from typing import Any
 
 import tomli_w
 
-from ..envs.named.registry import ENVIRONMENTS
-from ..envs.shared.files import write_whole
-from ..envs.shared.names import one_of
-from ..envs.users.params import scenario_names
-from .learners.training import OWN, options_of
-from .options import check_type, make_options
-from .sb3.agents import ALGORITHMS, algorithm_named
-from .sb3.options import sb3_kind
-from .setup import RunConfig
+from ...envs.named.registry import ENVIRONMENTS
+from ...envs.shared.files import write_whole
+from ...envs.shared.names import one_of
+from ...envs.users.params import scenario_names
+from ..learners.training import OWN, options_of
+from ..options import check_type, make_options
+from ..sb3.agents import ALGORITHMS, algorithm_named
+from ..sb3.options import sb3_kind
+from .config import RunConfig
 
-SHIPPED = Path(__file__).parent / "presets"
+SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT, NONE = "default", "none"
 EVERYWHERE = "all"
 # Settings of a `RunConfig` that a file may have.

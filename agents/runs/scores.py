@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..encoders.base import ENCODER_FILE, Encoder
-from ..encoders.registry import load_encoder
-from ..envs.candidates.scoring import WEIGHTS, Score
-from ..envs.engine import Observation
-from .learners.learner import WEIGHTS_FILE, SlateAgent
-from .rules.minutes import Trees, predicted_minutes
-from .rules.ranking import encoder_score
+from ...encoders.base import ENCODER_FILE, Encoder
+from ...encoders.registry import load_encoder
+from ...envs.candidates.scoring import WEIGHTS, Score
+from ...envs.engine import Observation
+from ..learners.learner import WEIGHTS_FILE, SlateAgent
+from ..rules.minutes import Trees, predicted_minutes
+from ..rules.ranking import encoder_score
 
 if TYPE_CHECKING:
-    from .setup import Setting
+    from .config import Setting
 
 TREES = "minutes.safetensors"
 ENCODER = "encoder"
@@ -83,7 +83,7 @@ def check_scores(folders: Sequence[str]) -> None:
 
 def _check_rates(folder: Path) -> None:
     """Refuse the run of an agent that rates no candidates on their own."""
-    from .setup import RunConfig  # which imports this module
+    from .config import RunConfig  # which imports this module
 
     if any((folder / name).is_file() for name in (ENCODER_FILE, TREES, f"{ENCODER}/{ENCODER_FILE}")):
         return
@@ -115,14 +115,14 @@ def _digest(path: Path) -> str:
 
 def _check_rule(folder: Path, setting: "Setting") -> None:
     """Refuse what was saved with a rule of another setting; trees alone do not say where they were fitted."""
-    from .rules import tuning  # which imports this module
+    from ..rules import tuning  # which imports this module
 
     if (folder / tuning.FILE).is_file():
         tuning.read(folder, setting)
 
 
 def _trained(folder: Path, setting: "Setting") -> SlateAgent:
-    from .setup import RunConfig, load_agent  # which import this module
+    from .config import RunConfig, load_agent  # which import this module
 
     config = RunConfig.from_json(folder / RUN)
     if config.setting != setting:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from longplay.agents.course import CHECKPOINT, CURVE, FINISHED, Course
+from longplay.agents.runs.progress import CHECKPOINT, CURVE, FINISHED, Course
 
 
 class Played:

@@ -6,13 +6,13 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from longplay.agents import search as searching
 from longplay.agents.learners.training import OWN
+from longplay.agents.runs import search as searching
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.presets import agent_options
+from longplay.agents.runs.search import STARTUP, Search, run_trial, trial_folder
+from longplay.agents.runs.spaces import LOOKAHEAD, SPACES, including, placed, position, space_of
 from longplay.agents.sb3.agents import ALGORITHMS
-from longplay.agents.search import STARTUP, Search, run_trial, trial_folder
-from longplay.agents.search_space import LOOKAHEAD, SPACES, including, placed, position, space_of
-from longplay.agents.settings_files import agent_options
-from longplay.agents.setup import RunConfig
 
 TAKEN = [(agent, action) for agent, (_, actions) in ALGORITHMS.items() for action in actions]
 TAKEN += [(agent, "items") for agent in OWN]

@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from longplay.agents.setup import RunConfig, Setting
+from longplay.agents.runs.config import RunConfig, Setting
 from longplay.envs.users.params import Scenario
 
 
 def test_strength_reaches_the_world(monkeypatch):
     made = []
-    monkeypatch.setattr("longplay.agents.setup.make_world", lambda *given: made.append(given))
+    monkeypatch.setattr("longplay.agents.runs.config.make_world", lambda *given: made.append(given))
     assert Setting(strength=0.5).world is None
     assert made == [("video", None, 0, "video", 0.5)]
 

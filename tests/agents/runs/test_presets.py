@@ -7,9 +7,8 @@ import pytest
 
 from longplay.agents.learners.training import OWN
 from longplay.agents.options import changes, check_ranges, make_options
-from longplay.agents.sb3.agents import ALGORITHMS
-from longplay.agents.sb3.options import POLICY, RANGES, SB3_OPTIONS, PPOOptions, sb3_kind, sb3_settings
-from longplay.agents.settings_files import (
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.presets import (
     SHIPPED,
     Preset,
     agent_options,
@@ -18,7 +17,8 @@ from longplay.agents.settings_files import (
     read_preset,
     write_preset,
 )
-from longplay.agents.setup import RunConfig
+from longplay.agents.sb3.agents import ALGORITHMS
+from longplay.agents.sb3.options import POLICY, RANGES, SB3_OPTIONS, PPOOptions, sb3_kind, sb3_settings
 from longplay.envs.named.registry import ENVIRONMENTS
 
 TEXT = """

@@ -12,9 +12,9 @@ from longplay.agents.learners.training import build
 from longplay.agents.rules import tuning
 from longplay.agents.rules.minutes import fit_minutes
 from longplay.agents.rules.ranking import encoder_score
+from longplay.agents.runs.config import RunConfig, load_agent
+from longplay.agents.runs.scores import TREES, check_scores, load_scores
 from longplay.agents.sb3.training import train
-from longplay.agents.scores import TREES, check_scores, load_scores
-from longplay.agents.setup import RunConfig, load_agent
 from longplay.encoders.registry import ENCODERS
 from longplay.envs.candidates.scoring import FEATURES, Scorer
 from longplay.envs.candidates.wrappers import WeightMap

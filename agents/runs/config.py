@@ -13,26 +13,26 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from tyro.conf import Suppress
 
-from ..encoders.base import ENCODER_FILE, Items
-from ..encoders.registry import ENCODERS, load_encoder
-from ..encoders.state import StateEncoder
-from ..encoders.text.encoder import TextEncoder
-from ..envs.candidates.retriever import candidate_count
-from ..envs.candidates.scoring import Scorer
-from ..envs.candidates.wrappers import ActionMap, MappedAction, make_action_map
-from ..envs.make import make_vector_env, make_world
-from ..envs.named.registry import ENVIRONMENTS
-from ..envs.shared.names import one_of
-from ..envs.users.params import MOST_STRENGTH
-from ..envs.users.world import World
-from .base import Agent
-from .learners.training import OWN, load_own, options_of
-from .sb3.agents import ALGORITHMS, States, agent_of, algorithm_named, check_encoder, draws_slates, load_policy
-from .sb3.extractor import OpenState
-from .sb3.options import sb3_settings
-from .sb3.slate_policy import SlateStates
+from ...encoders.base import ENCODER_FILE, Items
+from ...encoders.registry import ENCODERS, load_encoder
+from ...encoders.state import StateEncoder
+from ...encoders.text.encoder import TextEncoder
+from ...envs.candidates.retriever import candidate_count
+from ...envs.candidates.scoring import Scorer
+from ...envs.candidates.wrappers import ActionMap, MappedAction, make_action_map
+from ...envs.make import make_vector_env, make_world
+from ...envs.named.registry import ENVIRONMENTS
+from ...envs.shared.names import one_of
+from ...envs.users.params import MOST_STRENGTH
+from ...envs.users.world import World
+from ..base import Agent
+from ..learners.training import OWN, load_own, options_of
+from ..sb3.agents import ALGORITHMS, States, agent_of, algorithm_named, check_encoder, draws_slates, load_policy
+from ..sb3.extractor import OpenState
+from ..sb3.options import sb3_settings
+from ..sb3.slate_policy import SlateStates
+from ..slates.inputs import SlateInputs, UserStates
 from .scores import check_scores, load_scores
-from .slates.inputs import SlateInputs, UserStates
 
 STATES = ("pooled", "mean", "text")  # the encoders that need no fit; any other is named by its folder
 
@@ -106,7 +106,7 @@ class Setting:
         return Items(catalog.texts, self.item_vectors, catalog.minutes.astype(np.float32))
 
     def scorer_with(self, scores: Sequence[str]) -> Scorer:
-        """The features of candidates, and those that fitted models add; see `longplay.agents.scores`."""
+        """The features of candidates, and those that fitted models add; see `longplay.agents.runs.scores`."""
         if not scores:
             return self.scorer
         made: dict[tuple[str, ...], Scorer] = self.__dict__.setdefault("_scorers", {})

@@ -15,10 +15,10 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from .learners.training import OWN
-from .options import changes
-from .settings_files import agent_options
-from .setup import RunConfig
+from ..learners.training import OWN
+from ..options import changes
+from .config import RunConfig
+from .presets import agent_options
 
 LOOKAHEAD = "lookahead"
 SHORTEST, LONGEST = 5.0, 500.0  # slates

@@ -1,1 +1,0 @@
-"""Chosen settings of agents, a TOML file each, as scripts/tune.py writes them; see `longplay.agents.settings_files`."""
