@@ -20,7 +20,6 @@ import tyro
 from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from longplay.agents.logging_policy import check_policy, load_catalog, make_policy
 from longplay.agents.logs.collect import (
     collect,
     draw_items,
@@ -31,6 +30,7 @@ from longplay.agents.logs.collect import (
     write_part,
 )
 from longplay.agents.logs.minari import write_minari
+from longplay.agents.offline.logging_policies import check_policy, load_catalog, make_policy
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.runs.config import Setting
 from longplay.envs.catalogs.catalog import Catalog

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from longplay.agents.logging_policy import POLICIES
+from longplay.agents.offline.logging_policies import POLICIES
 from longplay.agents.runs.config import Setting
 from longplay.envs.shared.files import replacing, write_whole
 

@@ -18,8 +18,8 @@ import tyro
 from rich.table import Table
 
 from longplay.agents.base import Following
-from longplay.agents.logging_policy import check_policy, make_policy
 from longplay.agents.logs.collect import make_env
+from longplay.agents.offline.logging_policies import check_policy, make_policy
 from longplay.agents.runs.config import Setting
 from longplay.encoders import Encoder, Items, PooledHistory, TextHistory
 from longplay.encoders.base import Histories

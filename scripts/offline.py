@@ -24,8 +24,8 @@ from rich.progress import track
 from rich.table import Table
 
 from longplay.agents.logs.propensities import PlackettLuce, weighted_scores
-from longplay.agents.offline import OfflineConfig, learn, save_agent
-from longplay.agents.offline_data import Evaluation, first_minutes, log_lives, logged_setting, read_log, write_log
+from longplay.agents.offline.data import Evaluation, first_minutes, log_lives, logged_setting, read_log, write_log
+from longplay.agents.offline.learning import OfflineConfig, learn, save_agent
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TRUTH_LUCK, VALIDATION_LUCK
 from longplay.agents.runs.config import Setting

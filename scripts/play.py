@@ -21,9 +21,9 @@ import pandas as pd
 import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
-from longplay.agents import offline
 from longplay.agents.base import Agent
-from longplay.agents.offline_data import logged_setting
+from longplay.agents.offline import learning as offline
+from longplay.agents.offline.data import logged_setting
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK, VALIDATION_LUCK
 from longplay.agents.references.linear import LinearOracle

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from longplay.agents.offline_data import read_log
+from longplay.agents.offline.data import read_log
 from longplay.scripts import collect, offline, play
 
 SMALL = ("--catalog", "items.csv", "--scenario", "small.toml")

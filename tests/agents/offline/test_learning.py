@@ -10,7 +10,8 @@ import torch
 from safetensors.numpy import load_file
 
 from longplay.agents.logs.propensities import PlackettLuce, columns_of, weighted_scores
-from longplay.agents.offline import (
+from longplay.agents.offline.data import Transitions, log_lives, read_log, write_log
+from longplay.agents.offline.learning import (
     Critic,
     OfflineConfig,
     advantage_weight,
@@ -23,7 +24,6 @@ from longplay.agents.offline import (
     load_agent,
     save_agent,
 )
-from longplay.agents.offline_data import Transitions, log_lives, read_log, write_log
 from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.agents.slates.choice_losses import slate_value
 from longplay.agents.slates.inputs import SlateInputs
@@ -231,7 +231,7 @@ class TestLog:
     def test_pieces_make_no_difference(self, world, item_vectors, scorer, monkeypatch):
         policy = PlackettLuce(weighted_scores(scorer, {"rating": 1.0}), scorer.slots)
         whole = log_lives(world, item_vectors, policy, np.arange(20), 2, 4)
-        monkeypatch.setattr("longplay.agents.offline_data.CHUNK", 7)
+        monkeypatch.setattr("longplay.agents.offline.data.CHUNK", 7)
         pieces = log_lives(world, item_vectors, policy, np.arange(20), 2, 4)
         np.testing.assert_array_equal(whole.slates, pieces.slates)
         np.testing.assert_allclose(whole.log_propensities, pieces.log_propensities)

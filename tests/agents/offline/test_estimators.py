@@ -15,8 +15,8 @@ from longplay.agents.logs.propensities import (
     slot_marginals,
     weighted_scores,
 )
-from longplay.agents.offline_data import Evaluation, first_minutes, log_lives
-from longplay.agents.ope import (
+from longplay.agents.offline.data import Evaluation, first_minutes, log_lives
+from longplay.agents.offline.estimators import (
     Estimate,
     direct,
     doubly_robust,
@@ -226,7 +226,7 @@ class TestInterval:
     def test_does_not_depend_on_the_blocks(self, monkeypatch):
         estimate = snips(np.random.default_rng(0).random(50), np.random.default_rng(1).random(50))
         whole = estimate.interval(200)
-        monkeypatch.setattr("longplay.agents.ope.LARGEST", 1000)
+        monkeypatch.setattr("longplay.agents.offline.estimators.LARGEST", 1000)
         assert estimate.interval(200) == whole
 
     def test_nothing_weighs_nothing(self):

@@ -17,15 +17,19 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 from torch import Tensor
 
-from ..envs.candidates.scoring import Scorer
-from ..envs.engine import Observation
-from ..envs.shared.files import write_whole
-from ..envs.users.world import World
-from .base import Agent
-from .logs.collect import Recorder, make_env
-from .logs.minari import read_minari, write_minari
-from .logs.propensities import PlackettLuce, columns_of, draw_columns
-from .ope import (
+from ...envs.candidates.scoring import Scorer
+from ...envs.engine import Observation
+from ...envs.shared.files import write_whole
+from ...envs.users.world import World
+from ..base import Agent
+from ..logs.collect import Recorder, make_env
+from ..logs.minari import read_minari, write_minari
+from ..logs.propensities import PlackettLuce, columns_of, draw_columns
+from ..playing.steps import lives
+from ..runs.config import Setting
+from ..sb3.agents import REWARD_SCALE
+from ..slates.inputs import Inputs, SlateInputs
+from .estimators import (
     Estimate,
     direct,
     doubly_robust,
@@ -38,10 +42,6 @@ from .ope import (
     per_decision,
     snips,
 )
-from .playing.steps import lives
-from .runs.config import Setting
-from .sb3.agents import REWARD_SCALE
-from .slates.inputs import Inputs, SlateInputs
 
 Floats = NDArray[np.float64]
 

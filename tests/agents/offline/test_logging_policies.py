@@ -5,7 +5,7 @@ import json
 import pytest
 
 from longplay.agents.base import Agent
-from longplay.agents.logging_policy import POLICIES, make_policy
+from longplay.agents.offline.logging_policies import POLICIES, make_policy
 from longplay.agents.rules import table as rules
 from longplay.agents.runs.config import Setting
 from longplay.agents.sb3.training import train

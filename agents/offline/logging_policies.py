@@ -3,15 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ..envs.catalogs.catalog import Catalog
-from ..envs.make import CATALOGS, as_scenario
-from ..envs.named.registry import ENVIRONMENTS
-from ..envs.shared.names import one_of
-from .base import Agent
-from .logs.exploring import Exploring
-from .logs.front_page import FrontPage
-from .rules.table import RULES, Context
-from .runs.config import RunConfig, Setting, load_agent
+from ...envs.catalogs.catalog import Catalog
+from ...envs.make import CATALOGS, as_scenario
+from ...envs.named.registry import ENVIRONMENTS
+from ...envs.shared.names import one_of
+from ..base import Agent
+from ..logs.exploring import Exploring
+from ..logs.front_page import FrontPage
+from ..rules.table import RULES, Context
+from ..runs.config import RunConfig, Setting, load_agent
 
 RANDOM, FRONT_PAGE = "random", "front-page"
 POLICIES = (RANDOM, FRONT_PAGE, *(name for name in RULES if name != RANDOM))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .stats import Interval
+from ..stats import Interval
 
 Floats = NDArray[np.float64]
 FOLDS = 2  # of users: a model is asked about those whom it was not fitted on

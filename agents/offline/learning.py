@@ -25,15 +25,15 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..envs.engine import Observation
-from ..envs.shared.files import replacing, write_whole
-from ..envs.shared.names import one_of
-from .offline_data import Batch, Log, Transitions
-from .options import check_ranges
-from .slates.choice_losses import choice_log_probabilities, choice_loss, chosen, slate_value
-from .slates.inputs import Inputs, SlateInputs
-from .slates.networks import SlateNetwork
-from .slates.plackett_luce import slot_log_probabilities
+from ...envs.engine import Observation
+from ...envs.shared.files import replacing, write_whole
+from ...envs.shared.names import one_of
+from ..options import check_ranges
+from ..slates.choice_losses import choice_log_probabilities, choice_loss, chosen, slate_value
+from ..slates.inputs import Inputs, SlateInputs
+from ..slates.networks import SlateNetwork
+from ..slates.plackett_luce import slot_log_probabilities
+from .data import Batch, Log, Transitions
 
 AGENTS = ("bc", "iql", "cql")
 HEAVIEST = 100.0  # weight of an advantage, at most, as in the paper

@@ -1,0 +1,1 @@
+"""Learning from logs, and off-policy evaluation."""
