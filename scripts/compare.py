@@ -19,10 +19,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import longplay
-from longplay.agents.compare import flat, grouped, learned, play, references, rules, summary
+from longplay.agents.comparison.contestants import grouped, learned, play, references, rules
+from longplay.agents.comparison.report import retention_picture, write_report
+from longplay.agents.comparison.summary import flat, summary
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.references.linear import LinearOracle
-from longplay.agents.report import retention_picture, write_report
 from longplay.agents.rules.table import QUICK, RULES
 from longplay.agents.rules.tuning import TRIALS
 from longplay.agents.runs.config import Setting

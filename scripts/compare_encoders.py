@@ -23,7 +23,7 @@ from typing import Any
 import pandas as pd
 from rich.progress import BarColumn, Progress, TextColumn
 
-from longplay.agents.compare import Contestant, play
+from longplay.agents.comparison.contestants import Contestant, play
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.rules.ranking import encoder_score
 from longplay.agents.rules.similarity import GreedySimilarity

@@ -26,7 +26,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from longplay.agents.base import Agent
-from longplay.agents.compare import minutes_of, rules
+from longplay.agents.comparison.contestants import rules
+from longplay.agents.comparison.summary import minutes_of
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.oracles import MyopicOracle

@@ -25,7 +25,7 @@ import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from longplay.agents.base import Agent
-from longplay.agents.compare import Contestant, references
+from longplay.agents.comparison.contestants import Contestant, references
 from longplay.agents.rules.table import QUICK, RULES
 from longplay.agents.runs.progress import CHECKPOINT
 from longplay.scripts import encoder_tables, results_tables

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from longplay.agents.compare import Contestant, counted
+from longplay.agents.comparison.contestants import Contestant, counted
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import DEFAULT, configured
 from longplay.agents.runs.progress import CURVE

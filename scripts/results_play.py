@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from longplay.agents.base import Agent
-from longplay.agents.compare import Contestant
+from longplay.agents.comparison.contestants import Contestant
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.linear import LinearOracle

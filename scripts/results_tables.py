@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from longplay.agents.compare import ORACLE, SIMILARITY, Contestant, minutes_of, summary
+from longplay.agents.comparison.contestants import ORACLE, SIMILARITY, Contestant
+from longplay.agents.comparison.summary import minutes_of, summary
 from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_ratio
 from longplay.envs.shared.files import write_whole
 from longplay.scripts import encoder_tables

@@ -20,7 +20,7 @@ from gymnasium.vector import AutoresetMode
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from longplay.agents.compare import play, references, rules
+from longplay.agents.comparison.contestants import play, references, rules
 from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.runs.config import Setting
 from longplay.agents.sensitivity import plain_sense

@@ -28,7 +28,7 @@ from rich import box
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from longplay.agents.compare import play, references, rules
+from longplay.agents.comparison.contestants import play, references, rules
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.runs.config import Setting
 from longplay.agents.sensitivity import draw_constants, figure, movers, plain_sense, rank_agreement, shares

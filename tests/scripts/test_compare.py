@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from longplay.agents import compare as comparison
+from longplay.agents.comparison import contestants as comparison
 from longplay.agents.references.linear import FEATURES, LinearOracle
 from longplay.agents.rules import tuning
 from longplay.agents.runs.config import Setting

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import tyro
 
-from longplay.agents import compare as comparison
+from longplay.agents.comparison import contestants as comparison
 from longplay.agents.runs.config import RunConfig, Setting
 from longplay.agents.sb3.training import train
 from longplay.scripts import dial, jobs

@@ -12,7 +12,7 @@ import pytest
 import wandb
 
 import longplay
-from longplay.agents import compare as comparison
+from longplay.agents.comparison import contestants as comparison
 from longplay.agents.rules.table import QUICK
 from longplay.agents.runs.config import RunConfig, Setting
 from longplay.envs.make import make_world

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import tyro
 
-from longplay.agents import compare as comparison
-from longplay.agents.compare import Contestant
+from longplay.agents.comparison import contestants as comparison
+from longplay.agents.comparison.contestants import Contestant
 from longplay.agents.learners.slateq.agent import SlateQOptions
 from longplay.agents.playing.cross_entropy import Search
 from longplay.agents.runs.config import RunConfig, Setting

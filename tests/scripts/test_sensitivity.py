@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import tyro
 
-from longplay.agents import compare as comparison
+from longplay.agents.comparison import contestants as comparison
 from longplay.agents.rules.table import QUICK
 from longplay.envs.users.params import Scenario
 from longplay.scripts import sensitivity

@@ -8,7 +8,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from longplay.agents.base import rows
-from longplay.agents.compare import references
+from longplay.agents.comparison.contestants import references
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.trials import lives_env
 from longplay.agents.references.linear import LinearOracle

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from longplay.agents import compare
 from longplay.agents.base import Agent
-from longplay.agents.compare import Contestant, flat, learned, minutes_of, play, references, rules, summary
+from longplay.agents.comparison import contestants as compare
+from longplay.agents.comparison.contestants import Contestant, learned, play, references, rules
+from longplay.agents.comparison.report import retention_band, retention_picture, write_report
+from longplay.agents.comparison.summary import flat, minutes_of, summary
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
-from longplay.agents.report import retention_band, retention_picture, write_report
 from longplay.agents.rules.table import Context
 from longplay.agents.rules.tuning import tune
 from longplay.agents.sb3.training import train

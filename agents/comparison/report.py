@@ -13,10 +13,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..envs.shared.files import write_whole
-from .runs.config import RunConfig
-from .runs.progress import CURVE
-from .stats import Interval, retention
+from ...envs.shared.files import write_whole
+from ..runs.config import RunConfig
+from ..runs.progress import CURVE
+from ..stats import Interval, retention
 
 COLOURS = mpl.colormaps["tab20"](range(20))
 STYLE = """

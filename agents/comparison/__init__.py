@@ -1,0 +1,1 @@
+"""Contestants on the same test users and luck, and what the results say."""

@@ -1,0 +1,79 @@
+"""TODO: agents/comparison/summary.py."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..stats import Interval, bootstrap_difference
+from .contestants import ORACLE, SIMILARITY, Contestant
+
+
+def minutes_of(results: pd.DataFrame, policy: str) -> NDArray[np.float64]:
+    """(S, U) minutes of a policy: seeds by users."""
+    rows = results[results["policy"] == policy]
+    return rows.pivot(index="seed", columns="user", values="minutes").to_numpy()
+
+
+def summary(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.DataFrame:
+    """One row a policy, by kind and minutes: means, and paired differences with intervals as `Interval`."""
+    best = results[results["kind"] == "rule"].groupby("policy")["minutes"].mean().idxmax()
+    table = []
+    for c in contestants:
+        rows = results[results["policy"] == c.name]
+        own = minutes_of(results, c.name)
+        table.append(
+            {
+                "policy": c.name,
+                "kind": c.kind,
+                "note": c.note,
+                "minutes": own.mean(),
+                "interval": bootstrap_difference(own),
+                "vs similarity": _against(results, c.name, SIMILARITY),
+                "vs best rule": _against(results, c.name, str(best)),
+                "vs γ=0 twin": _against(results, c.name, c.twin, alike=True) if c.twin else None,
+                "vs taste oracle": _against(results, c.name, ORACLE) if c.kind == "learned" else None,
+                "first session": rows["first_session_minutes"].mean(),
+                "sessions": rows["sessions"].mean(),
+                "click rate": rows["clicks"].sum() / rows["slates"].sum(),
+                "kept": 1.0 - rows["churned"].mean(),
+                "diversity": rows["diversity"].mean(),
+                "coverage": rows.groupby("seed")["coverage"].first().mean(),
+                "satiation": rows["satiation"].mean(),
+            }
+        )
+    frame = pd.DataFrame(table)
+    frame.attrs["best rule"] = str(best)
+    order = {"rule": 0, "learned": 1, "reference": 2}
+    return frame.sort_values(
+        ["kind", "minutes"], key=lambda s: s.map(order) if s.name == "kind" else s, ignore_index=True
+    )
+
+
+def _against(results: pd.DataFrame, policy: str, other: str, alike: bool = False) -> Interval | None:
+    """Less another policy; `alike` if seed by seed: twins of one seed set out alike and meet the same users."""
+    if policy == other:
+        return None
+    own, theirs = minutes_of(results, policy), minutes_of(results, other)
+    if alike and _seeds(results, policy) == _seeds(results, other):
+        return bootstrap_difference(own - theirs)
+    return bootstrap_difference(own, theirs)
+
+
+def _seeds(results: pd.DataFrame, policy: str) -> list[int]:
+    return sorted(results.loc[results["policy"] == policy, "seed"].unique().tolist())
+
+
+def flat(frame: pd.DataFrame) -> Mapping[str, Any]:
+    """The summary as plain numbers, ``{"policy/column": value}``, for trackers."""
+    out: dict[str, Any] = {}
+    for row in frame.to_dict("records"):
+        for key, value in row.items():
+            if isinstance(value, Interval):
+                out[f"{row['policy']}/{key}"] = value.mean
+                out[f"{row['policy']}/{key} low"], out[f"{row['policy']}/{key} high"] = value.low, value.high
+            elif isinstance(value, float):
+                out[f"{row['policy']}/{key}"] = value
+    return out
