@@ -50,8 +50,8 @@ class Arguments:
     rules_folder: str | None = None
     """Folder below runs/ that keeps the tuned rules; those there of the same search are not tuned again."""
     linear: Path | None = None
-    """JSON file of a linear oracle's weights, which then takes part as a reference; scripts/results.py writes
-    such files, as runs/results/Video/linear.json."""
+    """JSON file of a linear oracle's weights, which then takes part as a reference; scripts/studies/results/study.py
+    writes such files, as runs/results/Video/linear.json."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
     users: int = 500
     """Test users that every policy plays."""

@@ -32,11 +32,11 @@ from longplay.encoders.data.splits import Split, hold_back, split
 from longplay.encoders.data.table_parsing import TimeUnit
 from longplay.encoders.measures.evaluation import evaluate
 from longplay.encoders.registry import ENCODERS
-from longplay.encoders.study import Source, collected_source, table_source
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
 from longplay.scripts.common import command_line, console, run_name, set_threads
+from longplay.scripts.studies.encoders.measures import Source, collected_source, table_source
 
 MEASURES = {"recall": "recall@10", "ndcg": "nDCG@10", "auc": "AUC", "click_through": "click-through"}
 

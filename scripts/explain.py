@@ -27,7 +27,6 @@ from longplay.encoders.data.interactions import Interactions
 from longplay.encoders.explain import Explanation, TextEffects, explain, to_table
 from longplay.encoders.figures import explanation_figure, shorten
 from longplay.encoders.registry import ENCODERS, load_encoder
-from longplay.encoders.study import collected_source
 from longplay.envs.catalogs.titles import title_of
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
@@ -41,6 +40,7 @@ from longplay.scripts.common import (
     set_threads,
     write_figure,
 )
+from longplay.scripts.studies.encoders.measures import collected_source
 
 ATTRIBUTES = ("shared", "text", "none")
 

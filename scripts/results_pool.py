@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TypeVar
 
-from longplay.scripts.encoder_jobs import start_worker
+from longplay.scripts.studies.encoders.cells import start_worker
 
 T = TypeVar("T")
 

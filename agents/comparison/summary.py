@@ -1,4 +1,4 @@
-"""TODO: agents/comparison/summary.py."""
+"""What the results of a comparison say: means, and paired differences with intervals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -28,7 +28,7 @@ class FrontPage:
     so a user's slates do not depend on who else is played.
 
     The default strengths were fitted to Globo's log, together with the News scenario's constants, by
-    ``scripts/fit_signatures.py``.
+    ``scripts/studies/signatures/fit.py``.
 
     Parameters
     ----------

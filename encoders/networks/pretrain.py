@@ -168,7 +168,8 @@ def continue_pretraining(
     ``python scripts/pretrain.py --name films --catalog items.parquet`` on 1,000 films (three passes from minilm)
     brought perplexity on 50 held-out texts from 51,900 to 118, and the share of the ten nearest films with a genre in
     common from 54.0 to 70.7 %: these texts name their genres, and were learnt from. How well paraphrases are told from
-    other texts was not measured; judge a model by the recommendations made with it (``scripts/compare_encoders.py``).
+    other texts was not measured; judge a model by the recommendations made with it
+    (``scripts/studies/encoders/study.py``).
     """
     settings = settings or PretrainSettings()
     source = ModelFolder.find(base)

@@ -119,7 +119,7 @@ class Tower(Encoder):
     cold items from 0.25 to 0.36 (107 s); on MovieTweetings the heads' weights scored best on validation and stayed.
     Text users cost ten times as much and reached 0.030 with heads on 10,000 rows. Hard negatives, a popularity bias
     (either within 0.003 of 0.096) and the binary loss (0.064) did not help the ranking of warm users.
-    ``scripts/compare_encoders.py`` measures all this anew, with intervals.
+    ``scripts/studies/encoders/study.py`` measures all this anew, with intervals.
     """
 
     settings_type: ClassVar[type[Settings]] = TowerSettings

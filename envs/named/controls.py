@@ -174,8 +174,8 @@ class Tiny(NamedEnv):
 
     Known optimum
     -------------
-    Exact, by backward induction over the states (`longplay.agents.references.tiny.TinyPlanner`); ``scripts/tiny.py``
-    prints these, and holds them against simulated lives.
+    Exact, by backward induction over the states (`longplay.agents.references.tiny.TinyPlanner`);
+    ``scripts/studies/tiny.py`` prints these, and holds them against simulated lives.
 
     ===================================  ========================
     policy                               expected minutes

@@ -118,13 +118,14 @@ class News(NamedEnv):
     rated low, analyses are rated high. Lengths are 0.5 to 6 minutes. An article appears at its time of publication, and
     the pull of what has appeared fades within hours (``items.life``); before, it cannot be chosen. 10,000 users.
 
-    This is the scenario that is held against a log: ``scripts/signatures.py`` compares what it produces with the clicks
-    of Globo (three million, sixteen days). The constants of taste, momentum, satiation, life, leaving, gaps and churn
-    were fitted to statistics of that log, together with a logging policy, so the comparison is on what was fitted, and
-    some constants may be traded for others or for the policy's strengths. From a paper: the position-based model,
-    adapted to one click at most. Assumed: whatever the log does not show, which is appeal and substance, the effect of
-    the position, completion, satisfaction, trust and what they do. That an article's popularity is known at once is a
-    simplification: take it for an editor's forecast. ``envs/scenarios/news.toml`` gives each constant's source.
+    This is the scenario that is held against a log: ``scripts/studies/signatures/study.py`` compares what it produces
+    with the clicks of Globo (three million, sixteen days). The constants of taste, momentum, satiation, life, leaving,
+    gaps and churn were fitted to statistics of that log, together with a logging policy, so the comparison is on what
+    was fitted, and some constants may be traded for others or for the policy's strengths. From a paper: the
+    position-based model, adapted to one click at most. Assumed: whatever the log does not show, which is appeal and
+    substance, the effect of the position, completion, satisfaction, trust and what they do. That an article's
+    popularity is known at once is a simplification: take it for an editor's forecast. ``envs/scenarios/news.toml``
+    gives each constant's source.
 
     Action space
     ------------

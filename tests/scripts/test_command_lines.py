@@ -15,21 +15,11 @@ from longplay.agents.learners.training import OWN
 from longplay.agents.runs.config import RunConfig, Setting
 from longplay.agents.runs.presets import DEFAULT, agent_options, configured
 from longplay.agents.sb3.agents import ALGORITHMS
-from longplay.scripts import (
-    bench,
-    bench_training,
-    compare,
-    demo,
-    interest_evolution,
-    jobs,
-    offline,
-    play,
-    results,
-    slateq_bias,
-    train,
-    tune,
-)
+from longplay.scripts import bench, bench_training, compare, demo, jobs, offline, play, train, tune
 from longplay.scripts.common import RUNS, run_name
+from longplay.scripts.studies import slateq_bias
+from longplay.scripts.studies.interest_evolution import study as interest_evolution
+from longplay.scripts.studies.results import study as results
 
 SCRIPTS = Path(longplay.__file__).parent / "scripts"
 COMMANDS = {
@@ -40,19 +30,19 @@ COMMANDS = {
     "bench": "python scripts/bench.py",
     "encode": "python scripts/encode.py --name my-gru --encoder gru --log log",
     "pretrain": "python scripts/pretrain.py --name films-bert",
-    "compare_encoders": "python scripts/compare_encoders.py --name encoders --log log --ratings FOLDER",
+    "compare_encoders": "python scripts/studies/encoders/study.py --name encoders --log log --ratings FOLDER",
     "explain": "python scripts/explain.py --name why --user 9123",
     "predict": "python scripts/predict.py --name predictors --log log",
     "bench_encoders": "python scripts/bench_encoders.py",
-    "scenarios": "python scripts/scenarios.py --name scenarios",
+    "scenarios": "python scripts/studies/scenarios.py --name scenarios",
     "tune": "python scripts/tune.py --name slateq-video --agent slateq --trials 40 --steps 150000 --workers 2",
     "play": "python scripts/play.py --agent mmr --trade-off 0.7",
     "offline": "python scripts/offline.py estimate --name ope --log soft",
-    "results": "python scripts/results.py --name results --agents ppo slateq --seeds 5 --workers 2",
-    "slateq_bias": "python scripts/slateq_bias.py --env longplay/Video-v0 --users 2000",
-    "interest_evolution": "python scripts/interest_evolution.py --seeds 5",
+    "results": "python scripts/studies/results/study.py --name results --agents ppo slateq --seeds 5 --workers 2",
+    "slateq_bias": "python scripts/studies/slateq_bias.py --env longplay/Video-v0 --users 2000",
+    "interest_evolution": "python scripts/studies/interest_evolution/study.py --seeds 5",
     "bench_training": "python scripts/bench_training.py",
-    "signatures": "python scripts/signatures.py --name news-log --env longplay/News-v0 --reference signatures.json",
+    "signatures": "python scripts/studies/signatures/study.py --name news-log --env longplay/News-v0 --reference signatures.json",
 }
 
 

@@ -3,7 +3,7 @@
 ``Q(s, A) = P(∅|s, A) Q̄(s, ∅) + Σ_{i∈A} P(i|s, A) Q̄(s, i)``. It holds where a user takes at most one item of a slate,
 and reward and what follows depend on the slate through what was taken alone; then only the value of what was taken, or
 of nothing, is learned from a slate. Here items that are only seen tire, too, a little (``satiation.seen``), so that
-values are biased by as much: `scripts/slateq_bias.py` measures it.
+values are biased by as much: `scripts/studies/slateq_bias.py` measures it.
 
 ``Q̄(s, i)`` is the reward of a click, learned by regression, and the discounted value of what follows, learned from
 λ-returns on the latest slates, or what a search over whole lives says a click is worth later. With γ = 0 the second

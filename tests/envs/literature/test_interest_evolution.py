@@ -11,7 +11,6 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from scipy.stats import chisquare
 
-from longplay.agents.interest_evolution import engagement, myopic, quality_first, random_slate, thrifty
 from longplay.envs.literature import interest_evolution
 from longplay.envs.literature.interest_evolution import (
     InterestEvolutionVectorEnv,
@@ -19,6 +18,7 @@ from longplay.envs.literature.interest_evolution import (
     choice_probabilities,
     nudged,
 )
+from longplay.scripts.studies.interest_evolution.players import engagement, myopic, quality_first, random_slate, thrifty
 from longplay.tests.same import assert_same
 
 SESSIONS = 1500

@@ -1,0 +1,251 @@
+"""How strong must fatigue be before planning pays? Policies against the dial of the dynamics.
+
+    python scripts/studies/dial.py --name dial --strengths 0 0.5 1 1.5 2 --seeds 3
+
+At each strength: greedy similarity, the best static cap (tuned on validation users), greedy minutes, the myopic oracle,
+PPO on weights and its γ = 0 twin, on the same test users with the same luck. What counts is the paired difference of
+PPO to its twin, and to the best rule. At 1 the scenario is as it is; at 0 nothing shown changes how users choose, stay
+or return later. But all here choose from candidates, which the retriever finds by the history even at 0: what is
+clicked then changes what can be shown. So at 0, too, a little planning may pay, and only an oracle that chooses from
+the whole catalogue (`MyopicOracle(world, whole=True)`) is exactly optimal.
+
+Writes runs/NAME: results.parquet (one row a strength, policy, seed and user), dial.png, dial.html. Whatever an
+interrupted study had trained or played is kept there and not done again; more strengths or seeds may be added later.
+"""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from rich import box
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from longplay.agents.base import Agent
+from longplay.agents.comparison.contestants import rules
+from longplay.agents.comparison.summary import minutes_of
+from longplay.agents.playing.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.luck import TEST_LUCK
+from longplay.agents.references.oracles import MyopicOracle
+from longplay.agents.runs.config import RunConfig, Setting, load_agent
+from longplay.agents.stats import Interval, bootstrap_difference
+from longplay.agents.tracking import MODES
+from longplay.envs.shared.files import write_whole
+from longplay.envs.shared.names import one_of
+from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, write_figure, write_table
+from longplay.scripts.jobs import Job, train_all
+
+NAMES = ("similarity", "static-cap", "minutes")  # of the rules, as `RULES` of `longplay.agents.rules.table` has them
+RULES = ("greedy similarity", "static cap", "greedy minutes")
+ORACLE, AHEAD, TWIN = "myopic oracle", "PPO", "PPO γ=0"
+POLICIES = (*RULES, ORACLE, AHEAD, TWIN)
+STUDY = ("env", "catalog", "scenario", "steps", "users", "validation_users")  # what all parts must share
+
+
+@dataclass
+class Arguments:
+    """Train and play at each strength of the dynamics."""
+
+    name: str = "dial"
+    """Folder below runs/."""
+    strengths: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
+    """Of the coupling of the present to the future; 1 is the scenario."""
+    seeds: int = 3
+    """Training seeds of PPO and of its twin, at each strength."""
+    steps: int = RunConfig.steps
+    """Slates that each training learns from."""
+    users: int = 500
+    """Test users that every policy plays."""
+    validation_users: int = 200
+    """Validation users that rules and policies are chosen on."""
+    env: str = Setting.env
+    """Environment id."""
+    catalog: str | None = None
+    """A table of items; by default the environment's own."""
+    scenario: str | None = None
+    """A scenario TOML file; by default the environment's own."""
+    workers: int = 2
+    """Trainings side by side, one thread each."""
+    track: str = "off"
+    """Weights & Biases: online, offline or off."""
+
+    def setting(self, strength: float) -> Setting:
+        """The setting at a strength."""
+        return Setting(self.env, self.catalog, self.scenario, strength=strength)
+
+
+def main(args: Arguments) -> None:
+    """Train, play, show; whatever is there already is left as it is."""
+    one_of("track", args.track, MODES)
+    for name in ("seeds", "steps", "workers"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")
+    if not args.strengths or len(set(args.strengths)) < len(args.strengths):
+        raise ValueError(f"strengths = {list(args.strengths)} must be one or more different numbers")
+    folder = run_name(args.name)
+    settings = {strength: args.setting(strength) for strength in sorted(args.strengths)}
+    first = next(iter(settings.values()))
+    held_out_users(first.world, "test", args.users)
+    held_out_users(first.world, "validation", args.validation_users, field="validation_users")
+    begin_study(folder, {key: getattr(args, key) for key in STUDY})
+    prepare(first)
+    jobs = [
+        Job(place(args, strength, policy, seed), config)
+        for strength, setting in settings.items()
+        for seed in range(args.seeds)
+        for policy, config in learners(args, setting, seed).items()
+        if not cell(args, strength, policy, seed).exists()
+    ]
+    if jobs:
+        train_all(jobs, args.workers, args.track)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("playing", total=1.0)
+
+        def show(what: str, share: float = 0.0) -> None:
+            progress.update(task, description=what, completed=share)
+
+        for strength, setting in settings.items():
+            play_missing(args, strength, setting, show)
+    results = gathered(args)
+    write_table(results, folder / "results.parquet")
+    frame = summary(results)
+    write_picture(folder, frame, results)
+    for table in tables(frame, args):
+        console.print(table)
+    console.print(f"picture: {folder / 'dial.html'}", soft_wrap=True)
+
+
+def learners(args: Arguments, setting: Setting, seed: int) -> dict[str, RunConfig]:
+    """PPO and its twin, of one seed."""
+    ahead = RunConfig(setting, seed=seed, steps=args.steps, eval_users=args.validation_users)
+    return {AHEAD: ahead, TWIN: replace(ahead, gamma=0.0)}
+
+
+def place(args: Arguments, strength: float, policy: str, seed: int) -> str:
+    """Name below runs/ of a policy at a strength: of its training, and without a suffix of its lives."""
+    names = {AHEAD: f"ppo-{seed}", TWIN: f"twin-{seed}"}
+    return f"{args.name}/strength-{strength:g}/{names.get(policy, policy.replace(' ', '-'))}"
+
+
+def cell(args: Arguments, strength: float, policy: str, seed: int) -> Path:
+    """File of the lives of a policy at a strength."""
+    return run_name(place(args, strength, policy, seed) + ".parquet")
+
+
+def play_missing(args: Arguments, strength: float, setting: Setting, show: Callable[[str, float], None]) -> None:
+    """Play what has not been played at this strength, one file a policy and seed."""
+    wanted = [(p, s) for p in POLICIES for s in range(args.seeds if p in (AHEAD, TWIN) else 1)]
+    missing = [(p, s) for p, s in wanted if not cell(args, strength, p, s).exists()]
+    if not missing:
+        return
+    agents: dict[str, Agent] = {ORACLE: MyopicOracle(setting.world)}
+    if any(p in RULES for p, _ in missing):
+
+        def say(what: str) -> None:
+            show(f"strength {strength:g}: {what}", 0.0)
+
+        found = rules(setting, args.validation_users, say, NAMES)
+        agents |= {contestant.name: contestant.agents[0] for contestant in found}
+    evaluator = Evaluator(
+        setting.world, setting.item_vectors, held_out_users(setting.world, "test", args.users), TEST_LUCK
+    )
+    for policy, seed in missing:
+        agent = agents.get(policy)
+        if agent is None:
+            folder = run_name(place(args, strength, policy, seed))
+            agent = load_agent(folder, learners(args, setting, seed)[policy], setting)
+        table = evaluator.play(agent, lambda share, p=policy: show(f"strength {strength:g}: {p}", share))  # type: ignore[misc]
+        table.attrs = {}
+        table = table.assign(strength=strength, policy=policy, seed=seed)
+        write_table(table, cell(args, strength, policy, seed))
+
+
+def gathered(args: Arguments) -> pd.DataFrame:
+    """All rows of the strengths and seeds asked for."""
+    seeds = {policy: args.seeds if policy in (AHEAD, TWIN) else 1 for policy in POLICIES}
+    files = [cell(args, x, p, s) for x in sorted(args.strengths) for p in POLICIES for s in range(seeds[p])]
+    return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+
+
+def summary(results: pd.DataFrame) -> pd.DataFrame:
+    """One row a strength: `Interval` of each policy's minutes, and of the paired differences; the best rule's name."""
+    found = []
+    for strength, rows in results.groupby("strength"):
+        minutes = {policy: minutes_of(rows, policy) for policy in POLICIES}
+        best = max(RULES, key=lambda rule: minutes[rule].mean())
+        row: dict[str, object] = {"strength": strength, "best rule": best}
+        row |= {policy: bootstrap_difference(own) for policy, own in minutes.items()}
+        for name, other in (("− twin", TWIN), ("− best rule", best), ("− oracle", ORACLE)):
+            theirs = minutes[other]
+            # A twin begins with the same seed, so those two are compared seed by seed.
+            alike = (minutes[AHEAD] - theirs,) if other == TWIN else (minutes[AHEAD], theirs)
+            row[name] = bootstrap_difference(*alike)
+        found.append(row)
+    return pd.DataFrame(found)
+
+
+def tables(frame: pd.DataFrame, args: Arguments) -> list[Table]:
+    """Minutes, and differences."""
+    made = []
+    for title, columns in (
+        (f"Minutes, {args.users} test users, same luck", POLICIES),
+        (f"{AHEAD} against others, paired (95 % intervals: users and seeds)", ("− twin", "− best rule", "− oracle")),
+    ):
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+        for column in ("dial", *columns, *(["best rule"] if columns is not POLICIES else [])):
+            table.add_column(column, justify="right")
+        for row in frame.to_dict("records"):
+            cells = [f"{row[c].mean:.1f}" if columns is POLICIES else short(row[c]) for c in columns]
+            table.add_row(f"{row['strength']:g}", *cells, *([row["best rule"]] if columns is not POLICIES else []))
+        made.append(table)
+    return made
+
+
+def short(interval: Interval) -> str:
+    """In whole minutes."""
+    return f"{interval.mean:+.0f} [{interval.low:.0f}, {interval.high:.0f}]"
+
+
+def write_picture(folder: Path, frame: pd.DataFrame, results: pd.DataFrame) -> None:
+    """``dial.png``, and ``dial.html`` with it and the numbers."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for policy, colour in zip(
+        POLICIES, ("#bbbbbb", "#888888", "#333333", "#e08a00", "#1f6fd0", "#8cc0f5"), strict=True
+    ):
+        left.plot(frame["strength"], [i.mean for i in frame[policy]], "o-", color=colour, label=policy, ms=4)
+    left.set_ylabel("minutes of dwell until the horizon")
+    left.set_yscale("log")
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter("{x:g}")
+    scale = np.array([100 / row[row["best rule"]].mean for row in frame.to_dict("records")])
+    for column, colour in (("− best rule", "#333333"), ("− twin", "#1f6fd0")):
+        low, mean, high = scale * np.array([(i.low, i.mean, i.high) for i in frame[column]]).T
+        right.plot(frame["strength"], mean, "o-", color=colour, label=f"{AHEAD} {column}", ms=4)
+        right.fill_between(frame["strength"], low, high, color=colour, alpha=0.15, lw=0)
+    right.axhline(0, color="#888888", lw=0.8)
+    right.set_ylabel("difference in % of the best rule's minutes")
+    for axes in (left, right):
+        axes.set_xlabel("strength of the dynamics")
+        axes.legend(fontsize=8)
+        axes.grid(alpha=0.3)
+    picture = base64.b64encode(write_figure(figure, folder / "dial.png")).decode()
+    write_whole(
+        folder / "dial.html",
+        "<!doctype html><html lang=en><meta charset=utf-8><title>longplay: the dial</title>"
+        "<body style='font:15px/1.5 system-ui,sans-serif;max-width:1280px;margin:2rem auto'>"
+        f"<h1>When does planning pay?</h1><p>{results['user'].nunique()} test users, the same luck for every policy; "
+        "95 % intervals of a bootstrap over users (paired) and training seeds. The dial scales everything that couples "
+        "what is shown now to what comes later.</p>"
+        f"<img alt='minutes against the dial' style='max-width:100%' src='data:image/png;base64,{picture}'>"
+        f"{frame.map(str).to_html(index=False)}",
+    )
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)

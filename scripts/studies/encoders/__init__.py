@@ -1,0 +1,1 @@
+"""Encoders compared on a log."""

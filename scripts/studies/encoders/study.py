@@ -1,0 +1,195 @@
+"""Compare encoders: on a simulated log, on real ratings, and by the engagement that one agent earns on each state.
+
+    python scripts/collect.py --name log --items 1000 --users 3000 --policy random
+    python scripts/studies/encoders/study.py --name encoders --log log --ratings FOLDER
+
+Every encoder is fitted on the past of each log and asked for its future, with another split and start for each seed.
+FOLDER holds the files of MovieTweetings (see encoders/data/ratings.py); without --ratings that part is left out. Then
+each encoder is fitted on the whole log, PPO is trained on its states, all else the same, and plays the month of the
+same test users.
+
+Writes runs/NAME: results.parquet (a row for each encoder, seed, case and user), engagement.parquet, tables.md, and the
+encoders of the states, which scripts/train.py takes as --state. What is finished is kept; where the log or the settings
+of an encoder have changed it is done anew.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.progress import BarColumn, Progress, TextColumn
+
+from longplay.agents.comparison.contestants import Contestant, play
+from longplay.agents.playing.evaluate import held_out_users
+from longplay.agents.rules.ranking import encoder_score
+from longplay.agents.rules.similarity import GreedySimilarity
+from longplay.agents.rules.simple import StaticCap
+from longplay.agents.runs.config import RunConfig, Setting, load_agent
+from longplay.agents.tracking import MODES, Tracker
+from longplay.encoders.registry import ENCODERS
+from longplay.envs.candidates.scoring import Scorer
+from longplay.envs.shared.names import one_of
+from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, write_table
+from longplay.scripts.jobs import Job, train_all
+from longplay.scripts.studies.encoders import tables as encoder_tables
+from longplay.scripts.studies.encoders.cells import Place, cell, load, run_all
+from longplay.scripts.studies.encoders.measures import FLOORS, fit_for_use, measure
+
+ALL = (*FLOORS, *(name for name in ENCODERS if name != "cold-start"))
+STATES = ("pooled", "tower-heads", "als", "lightgcn", "gru")
+NETWORKS = ("gru", "lstm", "transformer", "attention")  # those that a policy can train further
+
+
+@dataclass
+class Arguments:
+    """Compare encoders."""
+
+    name: str
+    """Folder below runs/ that the study is written to."""
+    log: str = "log"
+    """Folder below runs/ that scripts/collect.py wrote."""
+    ratings: Path | None = None
+    """Folder with the files of MovieTweetings."""
+    encoders: tuple[str, ...] = ALL
+    """Encoders to measure."""
+    skip: tuple[str, ...] = ()
+    """Measurements to leave out, such as ratings:text, which takes BERT minutes."""
+    states: tuple[str, ...] = STATES
+    """Encoders whose states an agent is trained on; nothing after --states leaves that part out."""
+    fine_tuned: tuple[str, ...] = ("gru",)
+    """Encoders whose network the agent goes on training, as rows of their own."""
+    seeds: int = 5
+    """Splits and fits of each encoder, and trainings of the agent on each."""
+    steps: int = 100_000
+    """Slates of each training."""
+    users: int = 400
+    """Test users who are played."""
+    validation_users: int = 100
+    """Validation users by whom each training keeps its best policy."""
+    workers: int = 2
+    """Fits or trainings side by side, one process each."""
+    track: str = "offline"
+    """Weights & Biases: online, offline or off."""
+
+
+def main(args: Arguments) -> None:
+    """Measure, train, play, report."""
+    folder, log = run_name(args.name), run_name(args.log)
+    setting = check(args, log)
+    begin_study(folder, {"log": args.log})
+    prepare(setting)
+    places = [Place("simulated", log, setting.bert)]
+    if args.ratings is not None:
+        places.append(Place("ratings", args.ratings, setting.bert))
+    for place in places:
+        load(place)  # texts are encoded once, before the workers start
+    results = measure_all(args, folder, places)
+    write_table(results, folder / "results.parquet")
+    makers = (encoder_tables.warm, encoder_tables.cold)
+    tables = [make(results, place.source) for place in places for make in makers]
+    if args.states:
+        lives = engage(args, folder, setting, places[0])
+        write_table(lives, folder / "engagement.parquet")
+        tables.append(encoder_tables.engagement(lives))
+    encoder_tables.write(tables, folder / "tables.md")
+    with Tracker(args.track, folder, "compare-encoders", {"log": args.log, "seeds": args.seeds}) as tracker:
+        for table in tables:
+            console.print(encoder_tables.shown(table))
+            tracker.table(table.attrs["title"], table.astype(str))
+    console.print(f"tables: {folder / 'tables.md'}", soft_wrap=True)
+
+
+def check(args: Arguments, log: Path) -> Setting:
+    """Refuse what could not run, before anything slow happens; the setting of the log's world."""
+    one_of("track", args.track, MODES)
+    for name in args.encoders:
+        one_of("encoders", name, ALL)
+    for pair in args.skip:
+        one_of("skip", pair, [f"{source}:{name}" for source in ("simulated", "ratings") for name in ALL])
+    for name in args.states:
+        one_of("states", name, [name for name in ALL if name not in FLOORS])
+    for name in args.fine_tuned if args.states else ():
+        one_of("fine_tuned", name, NETWORKS)
+    for field, least in (("seeds", 1), ("workers", 1), ("steps", 1)):
+        if getattr(args, field) < least:
+            raise ValueError(f"{field} = {getattr(args, field)} must be at least {least}")
+    if not (log / "study.json").is_file():
+        raise ValueError(f"log = {args.log!r}: {log} has no log; run scripts/collect.py --name {args.log} first")
+    study = json.loads((log / "study.json").read_text(encoding="utf-8"))
+    if args.states and study["split"] != "train":
+        raise ValueError(f"log = {args.log!r} is of {study['split']} users, who are met again; collect --split train")
+    setting = Setting(**study["setting"])
+    if study["items"] is not None:
+        setting = replace(setting, catalog=str(log / "items.parquet"))
+    held_out_users(setting.world, "test", args.users)
+    held_out_users(setting.world, "validation", args.validation_users, field="validation_users")
+    return setting
+
+
+def measure_all(args: Arguments, folder: Path, places: Sequence[Place]) -> pd.DataFrame:
+    """Measure what is missing, some side by side."""
+    pairs = [(place, name) for place in places for name in args.encoders if f"{place.source}:{name}" not in args.skip]
+    asked = [(place, name, seed) for seed in range(args.seeds) for place, name in pairs]
+    run_all(args.workers, "encoders", measure_one, folder / "measured", asked)
+    files = [cell(folder / "measured", *job) / "measures.parquet" for job in asked]
+    return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+
+
+def measure_one(folder: Path, place: Place, name: str, seed: int) -> str:
+    """Fit and measure one encoder; what to say of it."""
+    try:
+        table = measure(load(place), name, seed)
+    except ValueError as error:
+        raise ValueError(f"{place.source}, {name}, seed {seed}: {error}") from error
+    write_table(table, cell(folder, place, name, seed) / "measures.parquet")
+    warm = table[(table["case"] == "warm") & (table["encoder"] == name)]
+    return f"recall@10 {warm['recall'].mean():.4f}, fitted in {table['fit_seconds'].iloc[0]:.0f} s"
+
+
+def fit_one(folder: Path, place: Place, name: str, seed: int) -> str:
+    """Fit an encoder on the whole log; policies that were trained on an earlier fit are of no use any more."""
+    fit_for_use(load(place), name, seed, cell(folder, place, name, seed))
+    for tuned in (False, True):
+        shutil.rmtree(folder.parent / "agents" / run_of(name, tuned, seed), ignore_errors=True)
+    return "fitted on the whole log"
+
+
+def run_of(name: str, tuned: bool, seed: int) -> str:
+    """Folder of a training."""
+    return f"{name}{'-tuned' if tuned else ''}-{seed}"
+
+
+def engage(args: Arguments, folder: Path, setting: Setting, place: Place) -> pd.DataFrame:
+    """Train the agent on each state, and play it beside the greedy use of each encoder's own scores."""
+    states = list(dict.fromkeys((*args.states, *args.fine_tuned)))
+    asked = [(place, name, seed) for seed in range(args.seeds) for name in states]
+    run_all(args.workers, "states", fit_one, folder / "states", asked)
+    budget: dict[str, Any] = {"steps": args.steps, "eval_users": args.validation_users, "evals": 4}
+    methods = [*((name, False) for name in args.states), *((name, True) for name in args.fine_tuned)]
+    runs: dict[tuple[str, bool], list[Job]] = {method: [] for method in methods}
+    for seed in range(args.seeds):
+        for name, tuned in methods:
+            state = str(cell(folder / "states", place, name, seed))
+            config = RunConfig(setting=setting, state=state, fine_tune=tuned, seed=seed, **budget)
+            runs[name, tuned].append(Job(f"{args.name}/agents/{run_of(name, tuned, seed)}", config))
+    train_all([job for some in zip(*runs.values(), strict=True) for job in some], args.workers, "off")
+    scorer = Scorer(setting.world, setting.item_vectors)
+    contestants = [Contestant("greedy similarity", "rule", [GreedySimilarity(scorer)])]
+    for (name, tuned), jobs in runs.items():
+        if not tuned:
+            scores = [encoder_score(setting.state_encoder(job.config.state).encoder) for job in jobs]
+            contestants.append(Contestant(name, "greedy", [StaticCap(scorer, score, 0, name) for score in scores]))
+        learned = [load_agent(run_name(job.name), job.config, setting) for job in jobs]
+        contestants.append(Contestant(f"{name}, fine-tuned" if tuned else name, "PPO", learned))
+    with Progress(TextColumn("playing {task.description}"), BarColumn(), console=console) as progress:
+        task = progress.add_task("", total=1.0)
+        say = lambda name, share: progress.update(task, description=name, completed=share)  # noqa: E731
+        return play(setting, contestants, args.users, say)
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)

@@ -1,0 +1,1 @@
+"""Agents in the interest-evolution environment of the SlateQ paper."""

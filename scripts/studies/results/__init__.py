@@ -1,0 +1,1 @@
+"""All agents and rules in all scenarios."""

@@ -1,0 +1,144 @@
+"""The agents of a study: their settings, their trainings in order, and how tables name them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from longplay.agents.comparison.contestants import Contestant, counted
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.presets import DEFAULT, configured
+from longplay.agents.runs.progress import CURVE
+from longplay.scripts.common import run_name
+from longplay.scripts.jobs import COST, Job
+from longplay.scripts.studies.results.prepare import setting_of
+
+CONTROL, TWIN = "Control", "-myopic"
+# What a run of each agent differs in from its preset, where it has one, and else from the defaults. "agent" names it
+# where a row is a variant of another one. SlateQ's search comes after its steps. `SHORT` lets one seed of all that have
+# it be trained in all scenarios in about an hour on two cores.
+SHORT: dict[str, Any] = {"steps": 150_000, "evals": 4}
+AGENTS: dict[str, dict[str, Any]] = {
+    "ppo": {"gamma": 0.98, "options": {"gae_lambda": 0.9}},
+    "ppo-stock": {"gamma": 0.98, **SHORT},
+    "ppo-candidates": {"agent": "ppo", "action": "candidates", "gamma": 0.98, **SHORT},
+    "a2c": {"gamma": 0.98, **SHORT},
+    "recurrent-ppo": {"gamma": 0.98, **SHORT},
+    "sac": {"gamma": 0.95, **SHORT},
+    "tqc": {"gamma": 0.95, **SHORT},
+    "qr-dqn": {"gamma": 0.95, **SHORT},
+    "ars": {"gamma": 1.0, "steps": 400_000},
+    "slateq": {
+        "gamma": 1.0,
+        "steps": 100_000,
+        "options": {
+            "later": "search",
+            "polyak": 0.005,
+            "search_after": 100_000,
+            "search_rounds": 5,
+            "search_users": 32,
+        },
+    },
+    "slateq-regression": {"agent": "slateq", "gamma": 0.99, "steps": 100_000, "options": {"polyak": 0.005}},
+    "pl-ppo": {"gamma": 0.99, **SHORT},
+    "reinforce": {"gamma": 0.95, **SHORT},
+    "wolpertinger": {"gamma": 0.98, **SHORT},
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained.
+
+    Attributes
+    ----------
+    name
+        Folder below runs/.
+    envs, agents, seeds
+        Which; agents by their names in `AGENTS`.
+    steps
+        Slates of each training, whatever `AGENTS` says; None for those.
+    eval_users
+        Validation users.
+    scores
+        Fitted models in ENV/scores that all agents are given that can read them.
+    seeds_of
+        How many seeds some agents are trained with instead.
+    """
+
+    name: str
+    envs: Sequence[str]
+    agents: Sequence[str]
+    seeds: int
+    steps: int | None
+    eval_users: int
+    scores: Sequence[str]
+    seeds_of: Mapping[str, int] = field(default_factory=dict)
+
+    def config(self, env: str, agent: str, seed: int) -> RunConfig:
+        """One training of an agent."""
+        changes = {"agent": agent, "action": ""} | AGENTS[agent]
+        setting = setting_of(env)
+        preset = configured(changes["agent"], changes["action"], setting.env, DEFAULT)
+        options = {**preset.options, **changes.pop("options", {})}
+        if self.steps is not None:
+            changes["steps"] = self.steps
+            options |= {"search_after": self.steps} if "search_after" in options else {}
+        own = {"setting": setting, "seed": seed, "eval_users": self.eval_users, "options": options}
+        config = replace(preset, **{**own, **changes})
+        scores = tuple(str(run_name(self.name) / env / "scores" / score) for score in self.scores)
+        return replace(config, scores=scores) if config.reads_scores else config
+
+    def jobs(self) -> dict[tuple[str, str, int], Job]:
+        """All trainings by scenario, label and seed, in the order in which they are to be done."""
+        found = {}
+        counts = {agent: self.seeds_of.get(agent, self.seeds) for agent in self.agents}
+        for seed in range(max(counts.values())):
+            for agent in (one for one in self.agents if seed < counts[one]):
+                for env in (*self.envs, *([CONTROL] if seed == 0 else [])):
+                    config = self.config(env, agent, seed)
+                    twins = {agent: config}
+                    if config.gamma > 0 and env != CONTROL:
+                        twins[agent + TWIN] = replace(config, gamma=0.0)
+                    for label, one in twins.items():
+                        found[env, label, seed] = Job(f"{self.name}/{env}/trained/{label}-{seed}", one)
+        return found
+
+
+def title_of(config: RunConfig, label: str) -> str:
+    """Of a method in tables: what runs call it, less the scores that all have; with its name if that is a variant's."""
+    title, agent = replace(config, scores=()).label, label.removesuffix(TWIN)
+    changes = AGENTS[agent]
+    return f"{title} ({agent})" if "agent" in changes and "action" not in changes else title
+
+
+def learned(
+    env: str, jobs: Mapping[tuple[str, str, int], Job]
+) -> tuple[list[Contestant], dict[str, str], dict[str, Mapping[str, float]]]:
+    """The agents of a scenario and their twins, the agents' titles by name, and by title what a training took."""
+    contestants, titles = [], {}
+    spent: dict[str, Mapping[str, float]] = {}
+    labels = [label for other, label, seed in jobs if other == env and seed == 0]
+    for label in labels:
+        runs = [job for (other, known, _), job in jobs.items() if (other, known) == (env, label)]
+        config, twin = runs[0].config, label + TWIN
+        title = title_of(config, label)
+        second = title_of(jobs[env, twin, 0].config, twin) if twin in labels else ""
+        steps = f"{config.steps:,} steps" + (" and a search" if config.options.get("later") == "search" else "")
+        contestants.append(Contestant(title, "learned", (), f"{steps}, {counted(len(runs))}", second))
+        spent[title] = costs([run_name(run.name) for run in runs])
+        if not label.endswith(TWIN):
+            titles[label] = title
+    return contestants, titles, spent
+
+
+def costs(folders: Sequence[Path]) -> dict[str, float]:
+    """Mean slates of some trainings, and mean CPU and wall seconds as far as they are known."""
+    slates = [pd.read_csv(folder / CURVE)["step"].iloc[-1] for folder in folders]
+    found = [json.loads((f / COST).read_text(encoding="utf-8")) for f in folders if (f / COST).is_file()]
+    seconds = {key: sum(one[key] for one in found) / len(found) for key in ("cpu", "wall")} if found else {}
+    return {"slates": float(np.mean(slates)), **seconds}

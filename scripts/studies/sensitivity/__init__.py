@@ -1,0 +1,1 @@
+"""What the constants of a scenario change."""

@@ -1,0 +1,193 @@
+"""Which conclusions depend on assumed constants? Rules and references in worlds drawn from the plausible ranges.
+
+    python scripts/studies/sensitivity/study.py --name sensitivity --worlds 32 --users 150 --env longplay/Video-v0
+
+Every constant whose source begins with "assumed", "chosen" or "fitted" is swept over its range, if it has one, by a
+Latin hypercube; world 0 has the defaults. In each world the rules are tuned anew on its validation users, and everybody
+plays its test users with the same luck. Reported: for each pair of policies the share of worlds that rank them as the
+defaults do, Kendall's τ of each world's ranking with the default one, the constants that move differences most
+(Spearman's ρ), and the plain-sense checks.
+
+Writes runs/NAME: world-*.toml (each a scenario that the other scripts take), world-*.parquet, results.parquet,
+worlds.parquet, sensitivity.png. An interrupted study goes on with the worlds that are missing.
+"""
+
+import multiprocessing
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tomli_w
+from rich import box
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from longplay.agents.comparison.contestants import play, references, rules
+from longplay.agents.playing.evaluate import held_out_users
+from longplay.agents.runs.config import Setting
+from longplay.envs.named.registry import ENVIRONMENTS
+from longplay.envs.shared.files import write_whole
+from longplay.envs.users.constants import dotted
+from longplay.scripts.common import (
+    begin_study,
+    command_line,
+    console,
+    prepare,
+    run_name,
+    set_threads,
+    write_figure,
+    write_table,
+)
+from longplay.scripts.studies.sensitivity.analysis import (
+    draw_constants,
+    figure,
+    movers,
+    plain_sense,
+    rank_agreement,
+    shares,
+)
+
+
+@dataclass
+class Arguments:
+    """Play in worlds with other constants."""
+
+    name: str = "sensitivity"
+    """Folder below runs/."""
+    worlds: int = 32
+    """Worlds drawn, beside the one with the default constants."""
+    users: int = 150
+    """Test users that every policy plays in each world."""
+    validation_users: int = 60
+    """Validation users that the rules are tuned on in each world."""
+    env: str = Setting.env
+    """Environment id."""
+    catalog: str | None = None
+    """A table of items; by default the environment's own."""
+    scenario: str | None = None
+    """A scenario TOML file; by default the environment's own."""
+    workers: int = 2
+    """Worlds side by side, one process each."""
+    seed: int = 0
+    """Of the Latin hypercube."""
+
+
+def main(args: Arguments) -> None:
+    """Draw, play, report; worlds that have been played are left as they are."""
+    for name, least in (("worlds", 2), ("workers", 1), ("seed", 0)):
+        if getattr(args, name) < least:
+            raise ValueError(f"{name} = {getattr(args, name)} must be at least {least}")
+    folder = run_name(args.name)
+    setting = Setting(args.env, args.catalog, args.scenario)
+    drawn = draw_constants(setting.world.scenario, args.worlds, args.seed)
+    held_out_users(setting.world, "test", args.users)
+    held_out_users(setting.world, "validation", args.validation_users, field="validation_users")
+    begin_study(folder, {key: value for key, value in vars(args).items() if key not in ("name", "workers")})
+    prepare(setting)
+    write_scenarios(folder, args, drawn)
+    play_all(folder, args)
+    played = [pd.read_parquet(cell(folder, world)).assign(world=world) for world in range(args.worlds + 1)]
+    results = pd.concat(played, ignore_index=True)
+    write_table(results, folder / "results.parquet")
+    minutes = results.pivot_table(index="world", columns="policy", values="minutes", aggfunc="mean")
+    minutes = minutes.iloc[:, np.argsort(-minutes.loc[0].to_numpy(), kind="stable")]
+    share, moved, checks = shares(minutes), movers(minutes, drawn), plain_sense(results)
+    tau = rank_agreement(minutes)
+    defaults = pd.DataFrame({key: [setting.world.scenario.number(str(key))] for key in drawn})
+    constants = pd.concat([defaults, drawn], ignore_index=True)
+    write_table(pd.concat([constants, minutes, tau, checks], axis=1), folder / "worlds.parquet")
+    write_figure(figure(share, moved), folder / "sensitivity.png")
+    for table in tables(results, share, moved, checks, tau):
+        console.print(table)
+    console.print(f"picture: {folder / 'sensitivity.png'}", soft_wrap=True)
+
+
+def write_scenarios(folder: Path, args: Arguments, drawn: pd.DataFrame) -> None:
+    """A TOML file a world."""
+    base = ENVIRONMENTS[args.env].scenario if args.scenario is None else os.path.relpath(args.scenario, folder)
+    for world in range(len(drawn) + 1):
+        content: dict[str, Any] = {"base": base}
+        for key, value in drawn.iloc[world - 1].items() if world else ():
+            group, _, name = dotted(str(key)).partition(".")
+            content.setdefault(group, {})[name] = float(value)
+        write_whole(cell(folder, world).with_suffix(".toml"), tomli_w.dumps(content))
+
+
+def cell(folder: Path, world: int) -> Path:
+    """File of a world's lives."""
+    return folder / f"world-{world:04d}.parquet"
+
+
+def play_all(folder: Path, args: Arguments) -> None:
+    """Play the worlds that are missing, some side by side."""
+    missing = [world for world in range(args.worlds + 1) if not cell(folder, world).exists()]
+    columns = (TextColumn("worlds"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # New processes and no forks: a fork of a process with threads may hang.
+    pool = ProcessPoolExecutor(args.workers, multiprocessing.get_context("spawn"), start_worker)
+    try:
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("worlds", total=args.worlds + 1, completed=args.worlds + 1 - len(missing))
+            for done in as_completed([pool.submit(play_world, cell(folder, world), args) for world in missing]):
+                done.result()
+                progress.advance(task)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def start_worker() -> None:
+    """One thread, and an interruption is the parent's business: it lets the worlds begun come to an end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_threads(1)
+
+
+def play_world(file: Path, args: Arguments) -> None:
+    """Tune the rules in one world, and play everybody."""
+    setting = Setting(args.env, args.catalog, str(file.with_suffix(".toml")))
+    contestants = [*rules(setting, args.validation_users, lambda what: None), *references(setting)]
+    write_table(play(setting, contestants, args.users, lambda name, share: None), file)
+
+
+def tables(
+    results: pd.DataFrame, share: pd.DataFrame, moved: pd.DataFrame, checks: pd.DataFrame, tau: Any
+) -> list[Table]:
+    """Pairs, movers, checks."""
+    default = results[results["world"] == 0].pivot(index="user", columns="policy", values="minutes")
+    pairs = table("Does the default ranking hold?", "earns more", "than", "by default", "holds in")
+    order: list[str] = list(share.columns)
+    for (i, a), (j, b) in combinations(enumerate(order), 2):
+        gap = default[a].to_numpy() - default[b].to_numpy()
+        error = 1.96 * gap.std() / np.sqrt(len(gap))
+        pairs.add_row(a, b, f"{gap.mean():+.1f} ± {error:.1f}", f"{share.to_numpy()[i, j]:.0%}")
+    limit = min(1.0, 1.96 / np.sqrt(max(len(tau) - 2, 1)))  # of one constant; there are dozens
+    constants = table(
+        f"Constants that move differences most (ρ; |ρ| < {limit:.2f} may be chance)", "difference", "constants"
+    )
+    for name, column in moved.items():
+        top = column.reindex(column.abs().sort_values(ascending=False).index)[:4]
+        constants.add_row(str(name), ", ".join(f"{key!s} {value:+.2f}" for key, value in top.items()))
+    sense = table("Plain sense", "check", "default", "holds in")
+    for name, column in checks.items():
+        sense.add_row(str(name), "yes" if column.loc[0] else "no", f"{column.drop(index=0).mean():.0%}")
+    rest = tau.drop(index=0)
+    sense.add_row(
+        "Kendall's τ with the default ranking", "1", f"{rest.median():.2f} ({rest.min():.2f} to {rest.max():.2f})"
+    )
+    return [pairs, constants, sense]
+
+
+def table(title: str, *columns: str) -> Table:
+    """An empty table."""
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        made.add_column(column)
+    return made
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)

@@ -1,0 +1,101 @@
+"""The Tiny scenario, solved: what policies are worth exactly, and what simulated lives say.
+
+    python scripts/studies/tiny.py --users 20000
+
+The planner's value is the most that any policy can get; the myopic one takes the slate that pays most at once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tyro
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+from rich import box
+from rich.progress import track
+from rich.table import Table
+
+from longplay.agents.base import rows
+from longplay.agents.references.tiny import Slate, State, TinyPlanner
+from longplay.agents.stats import Interval
+from longplay.envs.env import SlateVectorEnv
+from longplay.envs.make import make_world
+from longplay.envs.users.world import World
+from longplay.scripts.common import command_line, console
+
+Policy = dict[State, Slate]
+
+
+@dataclass
+class Arguments:
+    """Solve Tiny and simulate it."""
+
+    users: int = 20_000
+    """Lives that are simulated for each policy."""
+    scenario: tyro.conf.Positional[str] = "tiny"
+    """A scenario that is finite as Tiny is: a name or a TOML file."""
+    seed: int = 0
+    """Of the luck; each policy has its own, so that the intervals are independent checks."""
+
+
+def main(args: Arguments) -> None:
+    """Solve, simulate, print."""
+    for name, least in (("users", 2), ("seed", 0)):
+        if getattr(args, name) < least:
+            raise ValueError(f"{name} = {getattr(args, name)} must be at least {least}")
+    world = make_world(args.scenario)
+    planner = TinyPlanner(world)
+    policies = listed(planner, TinyPlanner(world, greedy=True))
+    days = world.scenario.params.horizon_days
+    title = f"Minutes in {days:g} days: exact, and of {args.users:,} lives (95 % intervals)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    for column in ("policy", "exact", "of optimal", "simulated", "interval"):
+        table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
+    playing = track(list(policies.items()), "playing", console=console, transient=True)
+    for place, (name, policy) in enumerate(playing):
+        exact = planner.evaluate(policy.__getitem__)
+        found = simulated(world, planner, policy, args.users, args.seed + place * args.users)
+        mark = " " if found.low <= exact <= found.high else "*"
+        table.add_row(
+            name,
+            f"{exact:.3f}",
+            f"{exact / planner.value:.1%}" if planner.value else "",
+            f"{found.mean:.3f}",
+            f"{found.low:.2f} to {found.high:.2f}{mark}",
+        )
+    console.print(table)
+    console.print(f"{len(planner.solution):,} states; * one interval in twenty misses the exact value by chance")
+
+
+def listed(planner: TinyPlanner, greedy: TinyPlanner) -> dict[str, Policy]:
+    """The optimal policy, the myopic one, and each fixed slate, the best first."""
+    policies = {
+        "optimal": {state: slate for state, (_, slate) in planner.solution.items()},
+        "myopic": {state: slate for state, (_, slate) in greedy.solution.items()},
+    }
+    names = ("–", *planner.world.catalog.ids)
+    fixed = {
+        f"always {', '.join(names[item] for item in slate)}": dict.fromkeys(planner.solution, slate)
+        for slate in planner.slates
+    }
+    return policies | dict(sorted(fixed.items(), key=lambda pair: -planner.evaluate(pair[1].__getitem__)))
+
+
+def simulated(world: World, planner: TinyPlanner, policy: Policy, users: int, seed: int) -> Interval:
+    """Mean minutes of simulated lives."""
+    env = SlateVectorEnv(world, users, autoreset_mode=AutoresetMode.DISABLED, reward="minutes")
+    observation, _ = env.reset(seed=seed)
+    minutes: NDArray[np.float64] = np.zeros(users)
+    active = np.ones(users, bool)
+    slates = np.zeros((users, world.scenario.shape.slate), np.int64)
+    while active.any():
+        slates[active] = [policy[state] for state in planner.states(rows(observation, active))]
+        observation, reward, terminated, truncated, _ = env.step(slates)
+        minutes += reward
+        active = ~(terminated | truncated)
+    spread = 1.96 * minutes.std(ddof=1) / np.sqrt(users)
+    return Interval(float(minutes.mean()), float(minutes.mean() - spread), float(minutes.mean() + spread))
+
+
+if __name__ == "__main__":
+    command_line(main, Arguments)
