@@ -34,7 +34,7 @@ from longplay.envs.make import make_world
 from longplay.envs.shared.files import write_whole
 from longplay.envs.users.world import World
 from longplay.scripts import peers, speed_tables
-from longplay.scripts.common import command_line, console, set_threads
+from longplay.scripts.shared.console import command_line, console, set_threads
 
 STREAM = 16  # slates prepared for each user, shown in turn; fewer for very large batches
 CROWD = 1024  # users while other processes keep the cores busy

@@ -32,7 +32,7 @@ from longplay.encoders.text.cache import VectorCache, Vectors, text_key
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.encoders.text.model_folder import ModelFolder
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.common import command_line, console, prepare, set_threads
+from longplay.scripts.shared.console import command_line, console, prepare, set_threads
 from longplay.scripts.speed_tables import show
 
 PEER = "sentence-transformers"

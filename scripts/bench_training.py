@@ -33,7 +33,7 @@ from longplay.agents.sb3.vec_env import SlateVecEnv, state_space
 from longplay.encoders.state import StateEncoder
 from longplay.envs.engine import Observation
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.common import command_line, console, prepare, set_threads
+from longplay.scripts.shared.console import command_line, console, prepare, set_threads
 from longplay.scripts.speed_tables import show
 
 STOCK = "stock"

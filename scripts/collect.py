@@ -34,7 +34,7 @@ from longplay.agents.offline.logging_policies import check_policy, load_catalog,
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.runs.config import Setting
 from longplay.envs.catalogs.catalog import Catalog
-from longplay.scripts.common import (
+from longplay.scripts.shared.console import (
     begin_study,
     command_line,
     console,

@@ -28,10 +28,10 @@ from longplay.agents.rules.table import QUICK, RULES
 from longplay.agents.rules.tuning import TRIALS
 from longplay.agents.runs.config import Setting
 from longplay.agents.stats import Interval
-from longplay.agents.tracking import MODES, Tracker
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
-from longplay.scripts.common import command_line, console, prepare, run_name, write_table
+from longplay.scripts.shared.console import command_line, console, prepare, run_name, write_table
+from longplay.scripts.shared.tracking import MODES, Tracker
 
 
 @dataclass

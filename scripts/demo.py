@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from longplay.agents.runs.config import RunConfig, Setting
-from longplay.agents.tracking import MODES
 from longplay.envs.shared.names import one_of
-from longplay.scripts.common import command_line, console, prepare, run_name
-from longplay.scripts.jobs import SCRIPTS, Job, environment, train_all
+from longplay.scripts.shared.console import command_line, console, prepare, run_name
+from longplay.scripts.shared.tracking import MODES
+from longplay.scripts.shared.trainings import SCRIPTS, Job, environment, train_all
 
 COMPARED = "compare.txt"
 SLATEQ_SHARE = 3  # it learns from a third of PPO's slates: what is chosen from each tells it more

@@ -35,7 +35,7 @@ from longplay.encoders.registry import ENCODERS
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
-from longplay.scripts.common import command_line, console, run_name, set_threads
+from longplay.scripts.shared.console import command_line, console, run_name, set_threads
 from longplay.scripts.studies.encoders.measures import Source, collected_source, table_source
 
 MEASURES = {"recall": "recall@10", "ndcg": "nDCG@10", "auc": "AUC", "click_through": "click-through"}

@@ -30,7 +30,7 @@ from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.envs.catalogs.titles import title_of
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
-from longplay.scripts.common import (
+from longplay.scripts.shared.console import (
     RUNS,
     command_line,
     console,

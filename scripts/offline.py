@@ -34,7 +34,7 @@ from longplay.agents.stats import bootstrap_difference
 from longplay.envs.candidates.scoring import FEATURES, Scorer
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
-from longplay.scripts.common import command_line, console, prepare, run_name, set_threads, write_table
+from longplay.scripts.shared.console import command_line, console, prepare, run_name, set_threads, write_table
 
 CONFIG = "config.json"
 

@@ -33,7 +33,7 @@ from longplay.agents.rules.tuning import FILE, Tuned, load, save, tune
 from longplay.agents.runs.config import RunConfig, Setting, load_agent
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.names import one_of
-from longplay.scripts.common import command_line, console, prepare, run_name
+from longplay.scripts.shared.console import command_line, console, prepare, run_name
 
 RUN, LINEAR = "run", "linear"
 AGENTS = (*RULES, *REFERENCES, RUN)

@@ -40,7 +40,7 @@ from longplay.encoders.outcomes.questions import PARTS, Outcomes, Parts, align_s
 from longplay.encoders.outcomes.survival import ReturnTime, concordance, integrated_brier, kaplan_meier
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.common import RUNS, command_line, console, run_name, set_threads, write_figure
+from longplay.scripts.shared.console import RUNS, command_line, console, run_name, set_threads, write_figure
 from longplay.scripts.studies.encoders.measures import Source, collected_source
 
 FEW = 1000  # validation rows below which two numbers recalibrate, not a step function

@@ -29,7 +29,7 @@ from longplay.encoders.networks.pretrain import (
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.encoders.text.model_folder import ModelFolder
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.common import begin_study, command_line, console, run_name, set_threads
+from longplay.scripts.shared.console import begin_study, command_line, console, run_name, set_threads
 
 RESULT = "pretraining.json"
 NEAREST = 10  # items whose topics are compared

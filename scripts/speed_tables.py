@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from longplay.scripts.common import console
+from longplay.scripts.shared.console import console
 
 Row = dict[str, Any]
 

@@ -25,9 +25,9 @@ from longplay.agents.runs.config import RunConfig, Setting
 from longplay.agents.runs.presets import DEFAULT, agent_options, configured
 from longplay.agents.runs.progress import CHECKPOINT, CURVE
 from longplay.agents.sb3.training import train
-from longplay.agents.tracking import MODES, Tracker
 from longplay.envs.shared.names import one_of
-from longplay.scripts.common import command_line, console, prepare, run_name
+from longplay.scripts.shared.console import command_line, console, prepare, run_name
+from longplay.scripts.shared.tracking import MODES, Tracker
 
 
 @dataclass

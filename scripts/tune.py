@@ -36,7 +36,7 @@ from longplay.agents.runs.search import Search, run_trial
 from longplay.agents.runs.spaces import space_of
 from longplay.envs.named.registry import ENVIRONMENTS
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, set_threads
+from longplay.scripts.shared.console import begin_study, command_line, console, prepare, run_name, set_threads
 
 TRAINING = ("agent", "action", "state", "scores", "steps", "num_envs", "eval_users", "evals", "seed")
 

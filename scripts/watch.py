@@ -19,7 +19,6 @@ from gymnasium.vector import AutoresetMode
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from longplay.agents.animation import ffmpeg, write_gif, write_mp4
 from longplay.agents.base import Agent, Following
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.rules.table import REFERENCES, RULES, Context
@@ -30,7 +29,8 @@ from longplay.envs.drawing.viewer import LifeRecorder, clock_text
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.shared.names import one_of
 from longplay.envs.users.records import CHURNED, HORIZON
-from longplay.scripts.common import RUNS, command_line, console, prepare, run_name
+from longplay.scripts.shared.animation import ffmpeg, write_gif, write_mp4
+from longplay.scripts.shared.console import RUNS, command_line, console, prepare, run_name
 
 FORMATS = ("gif", "mp4")
 NAMES = (*RULES, *(name for name in REFERENCES if name != "linear"))  # whose weights would have to be searched first

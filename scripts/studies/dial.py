@@ -33,11 +33,19 @@ from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.runs.config import RunConfig, Setting, load_agent
 from longplay.agents.stats import Interval, bootstrap_difference
-from longplay.agents.tracking import MODES
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
-from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, write_figure, write_table
-from longplay.scripts.jobs import Job, train_all
+from longplay.scripts.shared.console import (
+    begin_study,
+    command_line,
+    console,
+    prepare,
+    run_name,
+    write_figure,
+    write_table,
+)
+from longplay.scripts.shared.tracking import MODES
+from longplay.scripts.shared.trainings import Job, train_all
 
 NAMES = ("similarity", "static-cap", "minutes")  # of the rules, as `RULES` of `longplay.agents.rules.table` has them
 RULES = ("greedy similarity", "static cap", "greedy minutes")

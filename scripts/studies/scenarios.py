@@ -25,7 +25,7 @@ from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.runs.config import Setting
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import World
-from longplay.scripts.common import command_line, console, prepare, run_name, write_table
+from longplay.scripts.shared.console import command_line, console, prepare, run_name, write_table
 from longplay.scripts.studies.sensitivity.analysis import plain_sense
 
 MAIN = ("Video", "News", "Shop", "Social", "VideoShifted", "NewsShifted", "ShopShifted", "SocialShifted")

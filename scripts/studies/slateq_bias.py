@@ -27,7 +27,7 @@ from longplay.agents.stats import bootstrap_difference
 from longplay.envs.candidates.scoring import WEIGHTS, Scorer
 from longplay.envs.make import make_vector_env
 from longplay.envs.named.registry import ENVIRONMENTS
-from longplay.scripts.common import command_line, console, prepare
+from longplay.scripts.shared.console import command_line, console, prepare
 
 RULE = {"similarity": 0.6, "popularity": 0.3, "rating": 0.6, "exposed": -0.4, "variety": 0.2}  # weights of the rule
 

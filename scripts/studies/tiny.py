@@ -21,7 +21,7 @@ from longplay.agents.stats import Interval
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world
 from longplay.envs.users.world import World
-from longplay.scripts.common import command_line, console
+from longplay.scripts.shared.console import command_line, console
 
 Policy = dict[State, Slate]
 

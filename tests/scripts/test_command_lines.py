@@ -15,8 +15,9 @@ from longplay.agents.learners.training import OWN
 from longplay.agents.runs.config import RunConfig, Setting
 from longplay.agents.runs.presets import DEFAULT, agent_options, configured
 from longplay.agents.sb3.agents import ALGORITHMS
-from longplay.scripts import bench, bench_training, compare, demo, jobs, offline, play, train, tune
-from longplay.scripts.common import RUNS, run_name
+from longplay.scripts import bench, bench_training, compare, demo, offline, play, train, tune
+from longplay.scripts.shared import trainings as jobs
+from longplay.scripts.shared.console import RUNS, run_name
 from longplay.scripts.studies import slateq_bias
 from longplay.scripts.studies.interest_evolution import study as interest_evolution
 from longplay.scripts.studies.results import study as results

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from longplay.scripts import collect, explain
-from longplay.scripts.common import RUNS, policy_name
+from longplay.scripts.shared.console import RUNS, policy_name
 from longplay.tests.agents.small import Counts, short_setting
 
 SMALL = ("--catalog", "items.csv", "--scenario", "small.toml")

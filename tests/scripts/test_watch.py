@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from longplay.agents import animation
 from longplay.agents.rules import table as rules
 from longplay.scripts import train, watch
+from longplay.scripts.shared import animation
 from longplay.tests.agents.small import Counts, short_setting
 
 SMALL = ("--catalog", "items.csv", "--scenario", "small.toml")

@@ -1,10 +1,7 @@
 """Fits of encoders side by side, each finished one kept for as long as what it depends on stays the same."""
 
 import functools
-import multiprocessing
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +9,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.common import console, set_threads
+from longplay.scripts.shared.console import console
 from longplay.scripts.studies.encoders.measures import Source, collected_source, ratings_source, stamp
+
+from ...shared.pool import finished
 
 
 @dataclass(frozen=True)
@@ -58,27 +57,3 @@ def read_stamp(folder: Path) -> str | None:
     """What a finished cell depended on."""
     file = folder / "stamp.txt"
     return file.read_text(encoding="utf-8") if file.is_file() else None
-
-
-def finished(workers: int, work: Work, folder: Path, jobs: Sequence[Job]) -> Iterator[tuple[Job, str]]:
-    """Each job and what to say of it, as they are finished; an interruption ends those that run."""
-    if workers == 1:
-        yield from ((job, work(folder, *job)) for job in jobs)
-        return
-    # New processes and no forks: a fork of a process with threads may hang.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), start_worker)
-    try:
-        running = {pool.submit(work, folder, *job): job for job in jobs}
-        yield from ((running[done], done.result()) for done in as_completed(running))
-    except BaseException:
-        for child in multiprocessing.active_children():
-            child.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def start_worker() -> None:
-    """One thread, and an interruption is the parent's business."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    set_threads(1)

@@ -29,12 +29,12 @@ from longplay.agents.rules.ranking import encoder_score
 from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.agents.rules.simple import StaticCap
 from longplay.agents.runs.config import RunConfig, Setting, load_agent
-from longplay.agents.tracking import MODES, Tracker
 from longplay.encoders.registry import ENCODERS
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.shared.names import one_of
-from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, write_table
-from longplay.scripts.jobs import Job, train_all
+from longplay.scripts.shared.console import begin_study, command_line, console, prepare, run_name, write_table
+from longplay.scripts.shared.tracking import MODES, Tracker
+from longplay.scripts.shared.trainings import Job, train_all
 from longplay.scripts.studies.encoders import tables as encoder_tables
 from longplay.scripts.studies.encoders.cells import Place, cell, load, run_all
 from longplay.scripts.studies.encoders.measures import FLOORS, fit_for_use, measure

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions
 from longplay.agents.stats import bootstrap_difference
-from longplay.scripts.common import command_line, console, set_threads
+from longplay.scripts.shared.console import command_line, console, set_threads
 from longplay.scripts.studies.interest_evolution.players import (
     EvolutionPlayers,
     Policy,

@@ -13,8 +13,8 @@ from longplay.agents.comparison.contestants import Contestant, counted
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import DEFAULT, configured
 from longplay.agents.runs.progress import CURVE
-from longplay.scripts.common import run_name
-from longplay.scripts.jobs import COST, Job
+from longplay.scripts.shared.console import run_name
+from longplay.scripts.shared.trainings import COST, Job
 from longplay.scripts.studies.results.prepare import setting_of
 
 CONTROL, TWIN = "Control", "-myopic"

@@ -4,9 +4,9 @@ from typing import Any
 
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.rules.table import QUICK, RULES
-from longplay.agents.tracking import MODES
 from longplay.envs.shared.names import one_of
-from longplay.scripts.common import run_name
+from longplay.scripts.shared.console import run_name
+from longplay.scripts.shared.tracking import MODES
 from longplay.scripts.studies.results import agents as results_agents
 from longplay.scripts.studies.results.prepare import SCORES, check_same_items, setting_of
 

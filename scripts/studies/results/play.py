@@ -18,7 +18,7 @@ from longplay.agents.references.linear import LinearOracle
 from longplay.agents.references.rollouts import RolloutPlanner, Rollouts
 from longplay.agents.rules.tuning import identity
 from longplay.agents.runs.config import RunConfig, Setting, load_agent
-from longplay.scripts.common import write_table
+from longplay.scripts.shared.console import write_table
 from longplay.scripts.studies.results.prepare import LINEAR, Say, setting_of
 
 

@@ -28,9 +28,9 @@ from longplay.agents.base import Agent
 from longplay.agents.comparison.contestants import Contestant, references
 from longplay.agents.rules.table import QUICK, RULES
 from longplay.agents.runs.progress import CHECKPOINT
-from longplay.scripts.common import begin_study, command_line, console, prepare, run_name, write_table
-from longplay.scripts.jobs import Job, finished, train_all
-from longplay.scripts.results_pool import side_by_side
+from longplay.scripts.shared.console import begin_study, command_line, console, prepare, run_name, write_table
+from longplay.scripts.shared.pool import side_by_side
+from longplay.scripts.shared.trainings import Job, finished, train_all
 from longplay.scripts.studies.encoders import tables as encoder_tables
 from longplay.scripts.studies.results import play as parts
 from longplay.scripts.studies.results import prepare as ready

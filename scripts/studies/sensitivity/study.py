@@ -34,7 +34,7 @@ from longplay.agents.runs.config import Setting
 from longplay.envs.named.registry import ENVIRONMENTS
 from longplay.envs.shared.files import write_whole
 from longplay.envs.users.constants import dotted
-from longplay.scripts.common import (
+from longplay.scripts.shared.console import (
     begin_study,
     command_line,
     console,

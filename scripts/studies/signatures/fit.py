@@ -26,7 +26,7 @@ from scipy.optimize import least_squares
 
 from longplay.envs.make import as_scenario
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.common import command_line, console, run_name, set_threads
+from longplay.scripts.shared.console import command_line, console, run_name, set_threads
 from longplay.scripts.studies.signatures.distances import ccdf_of, survival_points
 from longplay.scripts.studies.signatures.study import Arguments as Simulation
 from longplay.scripts.studies.signatures.study import base_scenario, read_reference, simulate

@@ -23,7 +23,7 @@ from longplay.agents.playing.evaluate import held_out_users
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import as_scenario, make_world
 from longplay.envs.shared.files import replacing, write_whole
-from longplay.scripts.common import command_line, console, run_name, set_threads
+from longplay.scripts.shared.console import command_line, console, run_name, set_threads
 from longplay.scripts.studies.signatures.distances import compare
 from longplay.scripts.studies.signatures.figure import signature_figure
 from longplay.scripts.studies.signatures.measures import measure

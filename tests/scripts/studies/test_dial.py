@@ -7,8 +7,8 @@ import tyro
 from longplay.agents.comparison import contestants as comparison
 from longplay.agents.runs.config import RunConfig, Setting
 from longplay.agents.sb3.training import train
-from longplay.scripts import jobs
-from longplay.scripts.common import run_name
+from longplay.scripts.shared import trainings as jobs
+from longplay.scripts.shared.console import run_name
 from longplay.scripts.studies import dial
 from longplay.scripts.train import Arguments as TrainArguments
 

@@ -15,9 +15,9 @@ from longplay.agents.runs.config import RunConfig, Setting
 from longplay.agents.sb3.training import train
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.files import write_whole
-from longplay.scripts import jobs
-from longplay.scripts.common import run_name
-from longplay.scripts.results_pool import side_by_side
+from longplay.scripts.shared import trainings as jobs
+from longplay.scripts.shared.console import run_name
+from longplay.scripts.shared.pool import side_by_side
 from longplay.scripts.studies.results import agents as results_agents
 from longplay.scripts.studies.results import check as results_check
 from longplay.scripts.studies.results import play as results_play

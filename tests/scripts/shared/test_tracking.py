@@ -11,7 +11,7 @@ import pytest
 import wandb
 
 from longplay.agents.stats import Interval
-from longplay.agents.tracking import Tracker
+from longplay.scripts.shared.tracking import Tracker
 
 
 class FakeRun:
@@ -98,7 +98,7 @@ def test_offline_writes_everything_to_the_folder_without_a_network(tmp_path):
     """In a process of its own: wandb starts a service that would outlive the test."""
     code = (
         "import sys; from pathlib import Path; import pandas as pd\n"
-        "from longplay.agents.tracking import Tracker\n"
+        "from longplay.scripts.shared.tracking import Tracker\n"
         f"folder = Path({str(tmp_path)!r}) / 'run'\n"
         "(folder.parent / 'weights').write_bytes(b'12345')\n"
         "with Tracker('offline', folder, 'train', {'gamma': 0.95}) as tracker:\n"

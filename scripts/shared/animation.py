@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..envs.shared.files import replacing
+from ...envs.shared.files import replacing
 
 HOLD = 4.0  # seconds that the last frame stays
 EXACT, NEAR = 64, 128  # colours of a GIF: the most common ones as they are, and some that the others are near to

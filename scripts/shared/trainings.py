@@ -15,7 +15,7 @@ from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import NONE
 from longplay.agents.runs.progress import CHECKPOINT, FINISHED
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.common import console, run_name
+from longplay.scripts.shared.console import console, run_name
 
 SCRIPTS = Path(__file__).parent
 COST = "cost.json"

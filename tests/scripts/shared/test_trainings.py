@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from longplay.agents.runs.config import RunConfig
-from longplay.scripts import jobs
-from longplay.scripts.jobs import Job, add_cost, finished
+from longplay.scripts.shared import trainings as jobs
+from longplay.scripts.shared.trainings import Job, add_cost, finished
 
 CONFIG = RunConfig(steps=100)
 

@@ -1,0 +1,1 @@
+"""What scripts share: command lines, tables, worker processes, tracking."""
