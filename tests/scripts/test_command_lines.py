@@ -15,7 +15,9 @@ from longplay.agents.learners.training import OWN
 from longplay.agents.runs.config import RunConfig, Setting
 from longplay.agents.runs.presets import DEFAULT, agent_options, configured
 from longplay.agents.sb3.agents import ALGORITHMS
-from longplay.scripts import bench, bench_training, compare, demo, offline, play, train, tune
+from longplay.scripts import compare, demo, offline, play, train, tune
+from longplay.scripts.bench import environment as bench
+from longplay.scripts.bench import training as bench_training
 from longplay.scripts.shared import trainings as jobs
 from longplay.scripts.shared.console import RUNS, run_name
 from longplay.scripts.studies import slateq_bias
@@ -28,13 +30,13 @@ COMMANDS = {
     "compare": "python scripts/compare.py --name first --runs my-ppo my-myopic-ppo",
     "demo": "python scripts/demo.py",
     "collect": "python scripts/collect.py --name log --items 1000 --users 3000 --policy random",
-    "bench": "python scripts/bench.py",
+    "bench": "python scripts/bench/environment.py",
     "encode": "python scripts/encode.py --name my-gru --encoder gru --log log",
     "pretrain": "python scripts/pretrain.py --name films-bert",
     "compare_encoders": "python scripts/studies/encoders/study.py --name encoders --log log --ratings FOLDER",
     "explain": "python scripts/explain.py --name why --user 9123",
     "predict": "python scripts/predict.py --name predictors --log log",
-    "bench_encoders": "python scripts/bench_encoders.py",
+    "bench_encoders": "python scripts/bench/encoders.py",
     "scenarios": "python scripts/studies/scenarios.py --name scenarios",
     "tune": "python scripts/tune.py --name slateq-video --agent slateq --trials 40 --steps 150000 --workers 2",
     "play": "python scripts/play.py --agent mmr --trade-off 0.7",
@@ -42,7 +44,7 @@ COMMANDS = {
     "results": "python scripts/studies/results/study.py --name results --agents ppo slateq --seeds 5 --workers 2",
     "slateq_bias": "python scripts/studies/slateq_bias.py --env longplay/Video-v0 --users 2000",
     "interest_evolution": "python scripts/studies/interest_evolution/study.py --seeds 5",
-    "bench_training": "python scripts/bench_training.py",
+    "bench_training": "python scripts/bench/training.py",
     "signatures": "python scripts/studies/signatures/study.py --name news-log --env longplay/News-v0 --reference signatures.json",
 }
 

@@ -16,7 +16,8 @@ from longplay.agents.comparison import contestants as comparison
 from longplay.agents.rules.table import QUICK
 from longplay.agents.runs.config import RunConfig, Setting
 from longplay.envs.make import make_world
-from longplay.scripts import bench, compare, demo, train
+from longplay.scripts import compare, demo, train
+from longplay.scripts.bench import environment as bench
 
 SCRIPTS = Path(longplay.__file__).parent / "scripts"
 SMALL = ("--catalog", "items.csv", "--scenario", "small.toml")

@@ -1,6 +1,6 @@
 """Measure the speed of the environment beside a minimal kernel and other simulators, in one run on one thread.
 
-    make bench           (or: python scripts/bench.py)
+    make bench           (or: python scripts/bench/environment.py)
 
 The kernel does only what no slate simulator can do without: gather ten item vectors, take inner products with the
 user's, pass them through a sigmoid and draw a choice. Rounds alternate between the two, and the best of each counts,
@@ -33,7 +33,8 @@ from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world
 from longplay.envs.shared.files import write_whole
 from longplay.envs.users.world import World
-from longplay.scripts import peers, speed_tables
+from longplay.scripts.bench import peers
+from longplay.scripts.bench import tables as speed_tables
 from longplay.scripts.shared.console import command_line, console, set_threads
 
 STREAM = 16  # slates prepared for each user, shown in turn; fewer for very large batches

@@ -1,7 +1,7 @@
 """Measure how fast agents train: user-steps a second of environment, policy and updates together.
 
-    make bench           (or: python scripts/bench_training.py)
-    python scripts/bench_training.py --only "PPO weights" stock --rounds 5 --json runs/training-speed/figures.json
+    make bench           (or: python scripts/bench/training.py)
+    python scripts/bench/training.py --only "PPO weights" stock --rounds 5 --json runs/training-speed/figures.json
 
 One iteration of a learner is a rollout and its update. Rounds alternate between all that is measured, and the least
 disturbed of each counts, because other work on the machine only ever slows a round down; by processor time and by the
@@ -33,8 +33,8 @@ from longplay.agents.sb3.vec_env import SlateVecEnv, state_space
 from longplay.encoders.state import StateEncoder
 from longplay.envs.engine import Observation
 from longplay.envs.shared.files import write_whole
+from longplay.scripts.bench.tables import show
 from longplay.scripts.shared.console import command_line, console, prepare, set_threads
-from longplay.scripts.speed_tables import show
 
 STOCK = "stock"
 Iterate = Callable[[], int]  # returns the user-steps taken

@@ -8,7 +8,7 @@ import pytest
 
 from longplay.agents.runs.config import Setting
 from longplay.encoders import TextEncoder
-from longplay.scripts import bench_encoders as bench
+from longplay.scripts.bench import encoders as bench
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from longplay.envs.make import make_world
-from longplay.scripts import bench, peer_worker, peers, speed_tables
-from longplay.scripts.peers import PEERS, STAMP, Peer, SkippedError, measure, parse, prepare, run
+from longplay.scripts.bench import environment as bench
+from longplay.scripts.bench import peer_worker, peers
+from longplay.scripts.bench import tables as speed_tables
+from longplay.scripts.bench.peers import PEERS, STAMP, Peer, SkippedError, measure, parse, prepare, run
 
 PEER = Peer("Some Sim", ("one==1.0", "two==2.0"), ("old==0.1",))
 ROW = {

@@ -8,7 +8,7 @@ import pytest
 
 from longplay.agents.runs.config import Setting, states_of, training_env
 from longplay.agents.sb3.vec_env import SlateVecEnv
-from longplay.scripts import bench_training as bench
+from longplay.scripts.bench import training as bench
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Measure the text encoder beside sentence-transformers, its cache, and what states cost in training.
 
-    make bench           (or: python scripts/bench_encoders.py)
-    python scripts/bench_encoders.py --catalog runs/log/items.parquet --states pooled runs/my-gru
+    make bench           (or: python scripts/bench/encoders.py)
+    python scripts/bench/encoders.py --catalog runs/log/items.parquet --states pooled runs/my-gru
 
 The texts of the catalogue are encoded by the default BERT. Rounds alternate between all that is measured, and the least
 disturbed of each counts, because other work on the machine only ever slows a round down; by processor time and by the
@@ -32,8 +32,8 @@ from longplay.encoders.text.cache import VectorCache, Vectors, text_key
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.encoders.text.model_folder import ModelFolder
 from longplay.envs.shared.files import write_whole
+from longplay.scripts.bench.tables import show
 from longplay.scripts.shared.console import command_line, console, prepare, set_threads
-from longplay.scripts.speed_tables import show
 
 PEER = "sentence-transformers"
 Encode = Callable[[Sequence[str]], Vectors]
