@@ -33,9 +33,9 @@ lint: .venv/.installed ## Check style, format and types
 	@MYPYPATH=.venv/types $(VENV) -m mypy -p longplay.envs -p longplay.agents -p longplay.encoders -p longplay.scripts
 
 bench: .venv/.installed ## Measure the speed of the environment, of encoders and of training
-	@$(VENV) scripts/bench.py
-	@$(VENV) scripts/bench_encoders.py
-	@$(VENV) scripts/bench_training.py
+	@$(VENV) -m longplay.scripts.bench.environment
+	@$(VENV) -m longplay.scripts.bench.encoders
+	@$(VENV) -m longplay.scripts.bench.training
 
 clean: ## Remove .venv, .peers, builds and tool caches; keep runs/
 	@rm -rf .venv .peers build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

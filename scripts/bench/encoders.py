@@ -1,7 +1,7 @@
 """Measure the text encoder beside sentence-transformers, its cache, and what states cost in training.
 
-    make bench           (or: python scripts/bench/encoders.py)
-    python scripts/bench/encoders.py --catalog runs/log/items.parquet --states pooled runs/my-gru
+    make bench           (or: python -m longplay.scripts.bench.encoders)
+    python -m longplay.scripts.bench.encoders --catalog runs/log/items.parquet --states pooled runs/my-gru
 
 The texts of the catalogue are encoded by the default BERT. Rounds alternate between all that is measured, and the least
 disturbed of each counts, because other work on the machine only ever slows a round down; by processor time and by the

@@ -1,6 +1,6 @@
 """Measure the speed of the environment beside a minimal kernel and other simulators, in one run on one thread.
 
-    make bench           (or: python scripts/bench/environment.py)
+    make bench           (or: python -m longplay.scripts.bench.environment)
 
 The kernel does only what no slate simulator can do without: gather ten item vectors, take inner products with the
 user's, pass them through a sigmoid and draw a choice. Rounds alternate between the two, and the best of each counts,

@@ -1,7 +1,7 @@
 """Measure how fast agents train: user-steps a second of environment, policy and updates together.
 
-    make bench           (or: python scripts/bench/training.py)
-    python scripts/bench/training.py --only "PPO weights" stock --rounds 5 --json runs/training-speed/figures.json
+    make bench           (or: python -m longplay.scripts.bench.training)
+    python -m longplay.scripts.bench.training --only "PPO weights" stock --rounds 5 --json runs/speed/figures.json
 
 One iteration of a learner is a rollout and its update. Rounds alternate between all that is measured, and the least
 disturbed of each counts, because other work on the machine only ever slows a round down; by processor time and by the

@@ -109,7 +109,9 @@ def command_line(main: Callable[[Any], None], arguments: type[Any]) -> None:
     Arguments whose defaults depend on other words have a class method ``defaults``, from the words to the arguments.
     """
     try:
-        given = {"default": arguments.defaults(sys.argv[1:])} if hasattr(arguments, "defaults") else {}
+        given: dict[str, Any] = {"prog": _command()}
+        if hasattr(arguments, "defaults"):
+            given["default"] = arguments.defaults(sys.argv[1:])
         main(tyro.cli(arguments, description=sys.modules[main.__module__].__doc__, **given))
     except ValueError as error:
         console.print("[red]error:[/red] ", end="")
@@ -118,3 +120,11 @@ def command_line(main: Callable[[Any], None], arguments: type[Any]) -> None:
     except KeyboardInterrupt:
         console.print("interrupted")
         raise SystemExit(130) from None
+
+
+def _command() -> str | None:
+    """How a module that ``python -m`` runs is called; of a file, tyro knows it."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is None or not spec.name.startswith("longplay."):
+        return None
+    return f"python -m {spec.name.removesuffix('.__main__')}"

@@ -17,7 +17,7 @@ from longplay.agents.runs.progress import CHECKPOINT, FINISHED
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.shared.console import console, run_name
 
-SCRIPTS = Path(__file__).parent
+SCRIPTS = Path(__file__).parents[1]
 COST = "cost.json"
 
 

@@ -1,6 +1,6 @@
 """How strong must fatigue be before planning pays? Policies against the dial of the dynamics.
 
-    python scripts/studies/dial.py --name dial --strengths 0 0.5 1 1.5 2 --seeds 3
+    python -m longplay.scripts.studies.dial --name dial --strengths 0 0.5 1 1.5 2 --seeds 3
 
 At each strength: greedy similarity, the best static cap (tuned on validation users), greedy minutes, the myopic oracle,
 PPO on weights and its γ = 0 twin, on the same test users with the same luck. What counts is the paired difference of

@@ -1,6 +1,6 @@
 """Does each scenario make plain sense? Rules and references in all of them, before any agent is trained.
 
-    python scripts/studies/scenarios.py --name scenarios
+    python -m longplay.scripts.studies.scenarios --name scenarios
 
 In each scenario the rules are tuned on its validation users and everybody plays its test users with the same luck.
 Checked: in a first session similarity earns more than popularity and random, over the horizon not less than random; a

@@ -1,6 +1,6 @@
 """How far is it from true that the future depends on a slate through what was taken from it alone.
 
-    python scripts/studies/slateq_bias.py --env longplay/Video-v0 --users 2000
+    python -m longplay.scripts.studies.slateq_bias --env longplay/Video-v0 --users 2000
 
 SlateQ gives two slates the same future if the same item is taken from both. Here that is tested without any learned
 value: users are led to some slate of their life by a rule, and shown either the rule's slate or one in which all other

@@ -1,6 +1,6 @@
 """The Tiny scenario, solved: what policies are worth exactly, and what simulated lives say.
 
-    python scripts/studies/tiny.py --users 20000
+    python -m longplay.scripts.studies.tiny --users 20000
 
 The planner's value is the most that any policy can get; the myopic one takes the slate that pays most at once.
 """

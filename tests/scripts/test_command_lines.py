@@ -30,23 +30,50 @@ COMMANDS = {
     "compare": "python scripts/compare.py --name first --runs my-ppo my-myopic-ppo",
     "demo": "python scripts/demo.py",
     "collect": "python scripts/collect.py --name log --items 1000 --users 3000 --policy random",
-    "bench": "python scripts/bench/environment.py",
+    "bench": "python -m longplay.scripts.bench.environment",
     "encode": "python scripts/encode.py --name my-gru --encoder gru --log log",
     "pretrain": "python scripts/pretrain.py --name films-bert",
-    "compare_encoders": "python scripts/studies/encoders/study.py --name encoders --log log --ratings FOLDER",
+    "compare_encoders": "python -m longplay.scripts.studies.encoders --name encoders --log log --ratings FOLDER",
     "explain": "python scripts/explain.py --name why --user 9123",
     "predict": "python scripts/predict.py --name predictors --log log",
-    "bench_encoders": "python scripts/bench/encoders.py",
-    "scenarios": "python scripts/studies/scenarios.py --name scenarios",
+    "bench_encoders": "python -m longplay.scripts.bench.encoders",
+    "scenarios": "python -m longplay.scripts.studies.scenarios --name scenarios",
     "tune": "python scripts/tune.py --name slateq-video --agent slateq --trials 40 --steps 150000 --workers 2",
     "play": "python scripts/play.py --agent mmr --trade-off 0.7",
     "offline": "python scripts/offline.py estimate --name ope --log soft",
-    "results": "python scripts/studies/results/study.py --name results --agents ppo slateq --seeds 5 --workers 2",
-    "slateq_bias": "python scripts/studies/slateq_bias.py --env longplay/Video-v0 --users 2000",
-    "interest_evolution": "python scripts/studies/interest_evolution/study.py --seeds 5",
-    "bench_training": "python scripts/bench/training.py",
-    "signatures": "python scripts/studies/signatures/study.py --name news-log --env longplay/News-v0 --reference signatures.json",
+    "results": "python -m longplay.scripts.studies.results --name results --agents ppo slateq --seeds 5 --workers 2",
+    "slateq_bias": "python -m longplay.scripts.studies.slateq_bias --env longplay/Video-v0 --users 2000",
+    "interest_evolution": "python -m longplay.scripts.studies.interest_evolution --seeds 5",
+    "bench_training": "python -m longplay.scripts.bench.training",
+    "signatures": (
+        "python -m longplay.scripts.studies.signatures --name news-log --env longplay/News-v0 "
+        "--reference signatures.json"
+    ),
 }
+
+
+def module_of(name):
+    """The module of a command that is run as ``python -m``, or None."""
+    words = COMMANDS[name].split()
+    return words[2] if words[1] == "-m" else None
+
+
+def run(name):
+    """Run a command in this process."""
+    module = module_of(name)
+    if module is None:
+        runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+    else:
+        runpy.run_module(module, run_name="__main__")
+
+
+def source_of(name):
+    """The file whose docstring a command's help shows."""
+    module = module_of(name)
+    if module is None:
+        return SCRIPTS / f"{name}.py"
+    place = SCRIPTS.joinpath(*module.split(".")[2:])
+    return place / "study.py" if place.is_dir() else place.with_suffix(".py")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +91,7 @@ def helped(place, environment):
             patch.setenv("COLUMNS", environment["COLUMNS"])
             patch.setattr(sys, "argv", [f"{name}.py", "--help"])
             with pytest.raises(SystemExit) as end:
-                runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
+                run(name)
         answers[name] = end.value.code, said.getvalue()
     return answers
 
@@ -75,7 +102,7 @@ class TestHelp:
         code, output = helped[name]
         assert code == 0, output
         assert COMMANDS[name] in output
-        assert COMMANDS[name] in (SCRIPTS / f"{name}.py").read_text(encoding="utf-8").split('"""')[1]
+        assert COMMANDS[name] in source_of(name).read_text(encoding="utf-8").split('"""')[1]
         assert "Traceback" not in output
 
     @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -10,9 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.shared.console import console
+from longplay.scripts.shared.pool import work_side_by_side
 from longplay.scripts.studies.encoders.measures import Source, collected_source, ratings_source, stamp
-
-from ...shared.pool import finished
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,15 @@ def run_all(workers: int, title: str, work: Work, folder: Path, asked: Sequence[
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(title, total=len(asked), completed=len(asked) - len(missing))
-        for job, said in finished(workers, work, folder, missing):
+        for job, said in work_side_by_side(partial(do_job, work, folder), missing, workers):
             write_whole(cell(folder, *job) / "stamp.txt", stamps[job[:2]])
             progress.console.print(f"{title}: {job[0].source} {job[1]} {job[2]}: {said}")
             progress.advance(task)
+
+
+def do_job(work: Work, folder: Path, job: Job) -> str:
+    """One job's work."""
+    return work(folder, *job)
 
 
 def read_stamp(folder: Path) -> str | None:

@@ -1,7 +1,7 @@
 """Compare encoders: on a simulated log, on real ratings, and by the engagement that one agent earns on each state.
 
     python scripts/collect.py --name log --items 1000 --users 3000 --policy random
-    python scripts/studies/encoders/study.py --name encoders --log log --ratings FOLDER
+    python -m longplay.scripts.studies.encoders --name encoders --log log --ratings FOLDER
 
 Every encoder is fitted on the past of each log and asked for its future, with another split and start for each seed.
 FOLDER holds the files of MovieTweetings (see encoders/data/ratings.py); without --ratings that part is left out. Then
@@ -32,7 +32,7 @@ from longplay.agents.runs.config import RunConfig, Setting, load_agent
 from longplay.encoders.registry import ENCODERS
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.shared.names import one_of
-from longplay.scripts.shared.console import begin_study, command_line, console, prepare, run_name, write_table
+from longplay.scripts.shared.console import begin_study, console, prepare, run_name, write_table
 from longplay.scripts.shared.tracking import MODES, Tracker
 from longplay.scripts.shared.trainings import Job, train_all
 from longplay.scripts.studies.encoders import tables as encoder_tables
@@ -189,7 +189,3 @@ def engage(args: Arguments, folder: Path, setting: Setting, place: Place) -> pd.
         task = progress.add_task("", total=1.0)
         say = lambda name, share: progress.update(task, description=name, completed=share)  # noqa: E731
         return play(setting, contestants, args.users, say)
-
-
-if __name__ == "__main__":
-    command_line(main, Arguments)

@@ -1,6 +1,6 @@
 """SlateQ on the simulated users that it was published on, as far as the paper says what they are.
 
-    python scripts/studies/interest_evolution/study.py --seeds 5
+    python -m longplay.scripts.studies.interest_evolution --seeds 5
 
 Trains SlateQ with γ and with γ = 0, all else the same, on `longplay.envs.literature.interest_evolution`, and plays the
 same test sessions as random slates, the most interesting documents, the best ones, and a rule that knows what time
@@ -19,7 +19,7 @@ from rich.table import Table
 
 from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions
 from longplay.agents.stats import bootstrap_difference
-from longplay.scripts.shared.console import command_line, console, set_threads
+from longplay.scripts.shared.console import console, set_threads
 from longplay.scripts.studies.interest_evolution.players import (
     EvolutionPlayers,
     Policy,
@@ -101,7 +101,3 @@ def table_of(lived: dict[str, NDArray[np.float64]]) -> Table:
             cells.append("" if name == other else str(difference))
         table.add_row(*cells)
     return table
-
-
-if __name__ == "__main__":
-    command_line(main, Arguments)

@@ -1,6 +1,6 @@
 """The study of all agents in all scenarios: trained with several seeds, beside rules and references, and moved away.
 
-    python scripts/studies/results/study.py --name results --agents ppo slateq --seeds 5 --workers 2
+    python -m longplay.scripts.studies.results --name results --agents ppo slateq --seeds 5 --workers 2
 
 In each scenario the rules are tuned on validation users, and every agent is trained with γ as in `AGENTS` and with
 γ = 0, all else the same; all play the month of the same test
@@ -28,8 +28,8 @@ from longplay.agents.base import Agent
 from longplay.agents.comparison.contestants import Contestant, references
 from longplay.agents.rules.table import QUICK, RULES
 from longplay.agents.runs.progress import CHECKPOINT
-from longplay.scripts.shared.console import begin_study, command_line, console, prepare, run_name, write_table
-from longplay.scripts.shared.pool import side_by_side
+from longplay.scripts.shared.console import begin_study, console, prepare, run_name, write_table
+from longplay.scripts.shared.pool import work_side_by_side
 from longplay.scripts.shared.trainings import Job, finished, train_all
 from longplay.scripts.studies.encoders import tables as encoder_tables
 from longplay.scripts.studies.results import play as parts
@@ -126,7 +126,8 @@ def do(what: str, work: Callable[[Any], object], asked: Sequence[Any], workers: 
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        for one in progress.track(side_by_side(work, asked, workers), total=len(asked), description=what):
+        done = work_side_by_side(work, asked, workers)
+        for one, _ in progress.track(done, total=len(asked), description=what):
             progress.console.print(f"{what}: {one}")
 
 
@@ -214,14 +215,10 @@ def play_untrained(args: Arguments, need: Preparation) -> None:
 def head(args: Arguments) -> str:
     """What stands above the tables."""
     return (
-        f"    python scripts/studies/results/study.py {shlex.join(sys.argv[1:])}\n\n"
+        f"    python -m longplay.scripts.studies.results {shlex.join(sys.argv[1:])}\n\n"
         f"{args.users} test users, the same luck for every policy; rules tuned in {args.trials} trials and policies "
         f"chosen on {args.validation_users} validation users. Intervals: 95 %, bootstrap over users (paired) and "
         f"training seeds, for whose number they allow; with one seed, over users alone. {GIVEN if args.scores else ''}"
         f"{ready.POLICY_OF_LOGS} CPU and wall seconds are of one training on one thread, the start of "
         f"its process and its evaluations included, with {args.workers} side by side."
     )
-
-
-if __name__ == "__main__":
-    command_line(main, Arguments)

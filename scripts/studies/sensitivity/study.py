@@ -1,6 +1,6 @@
 """Which conclusions depend on assumed constants? Rules and references in worlds drawn from the plausible ranges.
 
-    python scripts/studies/sensitivity/study.py --name sensitivity --worlds 32 --users 150 --env longplay/Video-v0
+    python -m longplay.scripts.studies.sensitivity --name sensitivity --worlds 32 --users 150 --env longplay/Video-v0
 
 Every constant whose source begins with "assumed", "chosen" or "fitted" is swept over its range, if it has one, by a
 Latin hypercube; world 0 has the defaults. In each world the rules are tuned anew on its validation users, and everybody
@@ -12,11 +12,9 @@ Writes runs/NAME: world-*.toml (each a scenario that the other scripts take), wo
 worlds.parquet, sensitivity.png. An interrupted study goes on with the worlds that are missing.
 """
 
-import multiprocessing
 import os
-import signal
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -36,14 +34,13 @@ from longplay.envs.shared.files import write_whole
 from longplay.envs.users.constants import dotted
 from longplay.scripts.shared.console import (
     begin_study,
-    command_line,
     console,
     prepare,
     run_name,
-    set_threads,
     write_figure,
     write_table,
 )
+from longplay.scripts.shared.pool import work_side_by_side
 from longplay.scripts.studies.sensitivity.analysis import (
     draw_constants,
     figure,
@@ -128,25 +125,14 @@ def play_all(folder: Path, args: Arguments) -> None:
     """Play the worlds that are missing, some side by side."""
     missing = [world for world in range(args.worlds + 1) if not cell(folder, world).exists()]
     columns = (TextColumn("worlds"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # New processes and no forks: a fork of a process with threads may hang.
-    pool = ProcessPoolExecutor(args.workers, multiprocessing.get_context("spawn"), start_worker)
-    try:
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task("worlds", total=args.worlds + 1, completed=args.worlds + 1 - len(missing))
-            for done in as_completed([pool.submit(play_world, cell(folder, world), args) for world in missing]):
-                done.result()
-                progress.advance(task)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    files = [cell(folder, world) for world in missing]
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("worlds", total=args.worlds + 1, completed=args.worlds + 1 - len(missing))
+        for _ in work_side_by_side(partial(play_world, args), files, args.workers):
+            progress.advance(task)
 
 
-def start_worker() -> None:
-    """One thread, and an interruption is the parent's business: it lets the worlds begun come to an end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    set_threads(1)
-
-
-def play_world(file: Path, args: Arguments) -> None:
+def play_world(args: Arguments, file: Path) -> None:
     """Tune the rules in one world, and play everybody."""
     setting = Setting(args.env, args.catalog, str(file.with_suffix(".toml")))
     contestants = [*rules(setting, args.validation_users, lambda what: None), *references(setting)]
@@ -187,7 +173,3 @@ def table(title: str, *columns: str) -> Table:
     for column in columns:
         made.add_column(column)
     return made
-
-
-if __name__ == "__main__":
-    command_line(main, Arguments)

@@ -1,6 +1,6 @@
 """Fit a scenario's constants and the logging policy's strengths to the signatures of a real log.
 
-    python scripts/studies/signatures/fit.py --name news-fit --reference signatures.json
+    python -m longplay.scripts.studies.signatures.fit --name news-fit --reference signatures.json
 
 Method of simulated moments (McFadden, 1989): a log is simulated and measured as `signatures.py` does it, and lengths of
 sessions, gaps, odds of choice, churn and the like are to come near to the real ones, each difference divided by its

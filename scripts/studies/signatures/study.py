@@ -1,6 +1,6 @@
 """Simulate a click log under a front-page policy, and set its signatures beside those of a real log.
 
-    python scripts/studies/signatures/study.py --name news-log --env longplay/News-v0 --reference signatures.json
+    python -m longplay.scripts.studies.signatures --name news-log --env longplay/News-v0 --reference signatures.json
 
 Users arrive day by day, read a front page mixed with topics they have read, and the log goes through the filters of the
 Globo news log: its last 16 days, clicks only, sessions cut by 30 minutes without a click, those of one click dropped.
@@ -23,7 +23,7 @@ from longplay.agents.playing.evaluate import held_out_users
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import as_scenario, make_world
 from longplay.envs.shared.files import replacing, write_whole
-from longplay.scripts.shared.console import command_line, console, run_name, set_threads
+from longplay.scripts.shared.console import console, run_name, set_threads
 from longplay.scripts.studies.signatures.distances import compare
 from longplay.scripts.studies.signatures.figure import signature_figure
 from longplay.scripts.studies.signatures.measures import measure
@@ -243,7 +243,3 @@ def _label(statistic: str) -> str:
         "return_time_h": "gaps: KS",
     }
     return names.get(group, statistic)
-
-
-if __name__ == "__main__":
-    command_line(main, Arguments)

@@ -154,5 +154,5 @@ def test_a_job_is_told_everything_that_its_configuration_says(monkeypatch, tmp_p
 
 def test_the_command_of_the_docstring_is_one():
     (line,) = [line.strip() for line in dial.__doc__.splitlines() if line.strip().startswith("python ")]
-    assert line.startswith("python scripts/studies/dial.py ")
+    assert line.startswith("python -m longplay.scripts.studies.dial ")
     assert tyro.cli(dial.Arguments, args=line.split()[2:]) == dial.Arguments()

@@ -41,5 +41,5 @@ def test_wrong_numbers_are_named(call):
 
 def test_the_command_of_the_docstring_is_one():
     (line,) = [line.strip() for line in tiny.__doc__.splitlines() if line.strip().startswith("python ")]
-    assert line.startswith("python scripts/studies/tiny.py ")
+    assert line.startswith("python -m longplay.scripts.studies.tiny ")
     assert tyro.cli(tiny.Arguments, args=line.split()[2:]) == tiny.Arguments()

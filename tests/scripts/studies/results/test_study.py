@@ -17,7 +17,7 @@ from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.shared import trainings as jobs
 from longplay.scripts.shared.console import run_name
-from longplay.scripts.shared.pool import side_by_side
+from longplay.scripts.shared.pool import work_side_by_side
 from longplay.scripts.studies.results import agents as results_agents
 from longplay.scripts.studies.results import check as results_check
 from longplay.scripts.studies.results import play as results_play
@@ -103,7 +103,7 @@ class TestStudy:
         assert counts.pop("rollout planner") == 3
         assert counts.eq(6).all()
         text = (folder / "results.md").read_text()
-        assert f"python scripts/studies/results/study.py {SMALL} --agents ppo --planner-users 3" in text
+        assert f"python -m longplay.scripts.studies.results {SMALL} --agents ppo --planner-users 3" in text
         assert "| PPO weights γ=0.9 | learned |" in text
         assert "96 | 2 | 3 |" in text
         for title in (
@@ -272,16 +272,16 @@ class TestPlan:
 
 class TestSideBySide:
     def test_one_after_the_other(self):
-        assert list(side_by_side(int, ["5", "7"], 1)) == ["5", "7"]
-        assert list(side_by_side(int, [], 2)) == []
+        assert list(work_side_by_side(int, ["5", "7"], 1)) == [("5", 5), ("7", 7)]
+        assert list(work_side_by_side(int, [], 2)) == []
         with pytest.raises(ValueError, match="invalid literal"):
-            list(side_by_side(int, ["five", "5"], 1))
+            list(work_side_by_side(int, ["five", "5"], 1))
 
     def test_in_other_processes_work_is_done_and_what_fails_is_told(self):
         done = []
         with pytest.raises(ValueError, match="invalid literal"):
-            done.extend(side_by_side(int, ["5", "7", "five"], 2))
-        assert set(done) <= {"5", "7"}
+            done.extend(work_side_by_side(int, ["5", "7", "five"], 2))
+        assert set(done) <= {("5", 5), ("7", 7)}
 
 
 class TestTables:

@@ -106,5 +106,5 @@ def test_a_wrong_argument_is_named(here, call, arguments, said):
 
 def test_the_command_of_the_docstring_is_one():
     (line,) = [line.strip() for line in sensitivity.__doc__.splitlines() if line.strip().startswith("python ")]
-    assert line.startswith("python scripts/studies/sensitivity/study.py ")
+    assert line.startswith("python -m longplay.scripts.studies.sensitivity ")
     assert tyro.cli(sensitivity.Arguments, args=line.split()[2:]) == sensitivity.Arguments()
