@@ -13,6 +13,7 @@ from .envs.catalogs.films import load_films
 from .envs.env import SlateVectorEnv
 from .envs.make import make_world
 from .envs.named.registry import ENVIRONMENTS
+from .envs.shared.moved import keep_old_names
 from .envs.single import SlateEnv
 from .envs.users.params import Scenario, ScenarioError
 from .envs.users.world import World, build_world
@@ -37,6 +38,7 @@ __all__ = [
     "make_world",
 ]
 
+keep_old_names()
 for _id, _kind in ENVIRONMENTS.items():
     gymnasium.register(
         id=_id,
