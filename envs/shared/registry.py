@@ -1,0 +1,207 @@
+"""Registries: things by name, each from a file that registers it, found without importing any of the others.
+
+A file of one of the registry's packages ends with calls such as
+
+    RULES.register("mmr", Rule(title="MMR", about="maximal marginal relevance", build=...))
+
+At the first look-up the registry reads the sources of its packages for calls of its own ``register``: the name and all
+literal keywords, those of calls within it included, are known from then on, and a file is imported when one of its
+names is asked for. So to add something is to add a file; who lists what there is imports nothing; and what needs an
+extra that is not installed (``needs="torch_geometric"``) is listed as such.
+"""
+
+import ast
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .names import unknown_name
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of an entry before its file is imported.
+
+    Attributes
+    ----------
+    name
+        In the registry.
+    module
+        That registers it.
+    words
+        Literal keywords of the registering call, such as ``title`` and ``about``.
+    """
+
+    name: str
+    module: str
+    words: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> str:
+        """The module it ``needs`` that is not installed, or ``""``."""
+        needs = str(self.words.get("needs", ""))
+        return needs if needs and importlib.util.find_spec(needs) is None else ""
+
+
+class Registry(Mapping[str, T]):
+    """Entries by name.
+
+    Besides those of its packages, there are those that other distributions announce in an entry-point group, and
+    those of any module on the path, as ``"module:Class"``: the module is imported, and what it registers of that class
+    is the entry.
+
+    Parameters
+    ----------
+    variable
+        Name of the variable that holds the registry, by which sources are read.
+    noun
+        What an entry is, for errors.
+    packages
+        Whose files register entries.
+    group
+        Entry-point group of other distributions.
+    """
+
+    def __init__(self, variable: str, noun: str, *packages: str, group: str = "") -> None:
+        self.variable, self.noun, self.packages, self.group = variable, noun, packages, group
+        self._entries: dict[str, T] = {}
+        self._registered: dict[str, Card] = {}
+
+    def register(self, name: str, entry: T, **words: Any) -> T:
+        """Add an entry; called by the file that defines it, when that is imported.
+
+        Parameters
+        ----------
+        name
+            As on the command line; a literal, so that it is known before the import.
+        entry
+            What the name stands for.
+        words
+            More that is to be known before the import.
+
+        Raises
+        ------
+        ValueError
+            If the name stands for something of another module.
+        """
+        module = sys._getframe(1).f_globals["__name__"]
+        known = self._registered.get(name) or self.cards.get(name)
+        if known is not None and known.module != module and "announced" not in known.words:
+            raise ValueError(f"{self.noun} {name!r} is registered by {known.module} already; take another name")
+        self._entries[name] = entry
+        self._registered[name] = Card(name, module, words)
+        return entry
+
+    @cached_property
+    def cards(self) -> dict[str, Card]:
+        """All that is known of the entries of the packages and of the entry-point group, by name."""
+        found: dict[str, Card] = {}
+        for package in self.packages:
+            spec = importlib.util.find_spec(package)
+            for folder in (spec.submodule_search_locations or ()) if spec else ():
+                for path in sorted(Path(folder).rglob("*.py")):
+                    parts = path.relative_to(folder).with_suffix("").parts
+                    for card in self._read(path, ".".join((package, *parts))):
+                        if card.name in found:
+                            both = f"{found[card.name].module} and {card.module}"
+                            raise ValueError(f"{self.noun} {card.name!r} is registered by {both}; rename one")
+                        found[card.name] = card
+        if self.group:
+            for point in importlib.metadata.entry_points(group=self.group):
+                found.setdefault(point.name, Card(point.name, point.module, {"announced": point.value}))
+        return found
+
+    def _read(self, path: Path, module: str) -> Iterator[Card]:
+        """Cards of the calls of ``register`` in a source; most files have none and are not parsed."""
+        text, call = path.read_text(encoding="utf-8"), f"{self.variable}.register"
+        at = text.find(f"\n{call}(")
+        if at < 0:
+            return
+        for node in ast.parse(text[at:]).body:
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == call:
+                calls = [one for one in ast.walk(node.value) if isinstance(one, ast.Call)]
+                words = {word.arg: word.value for one in reversed(calls) for word in one.keywords if word.arg}
+                literal = {key: value.value for key, value in words.items() if isinstance(value, ast.Constant)}
+                yield Card(ast.literal_eval(node.value.args[0]), module, literal)
+
+    def card(self, name: str, field: str = "") -> Card:
+        """What is known of an entry.
+
+        Parameters
+        ----------
+        field
+            What the name was given as, for the error; by default the registry's noun.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name.
+        """
+        if name in self.cards:
+            return self.cards[name]
+        if name in self._registered:
+            return self._registered[name]
+        if ":" in name:
+            return Card(name, name.partition(":")[0])
+        raise unknown_name(field or self.noun, name, self)
+
+    def __getitem__(self, name: str) -> T:
+        """The entry, its file imported.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name, or what it needs is not installed.
+        """
+        card = self.card(name)
+        if name not in self._entries:
+            if card.missing:
+                raise ValueError(
+                    f"{self.noun} {name!r} needs {card.missing}, which is not installed; fix: pip install "
+                    f"{card.missing.replace('_', '-')}"
+                )
+            self._import(card)
+        return self._entries[name]
+
+    def _import(self, card: Card) -> None:
+        """Import the file of an entry, which registers it."""
+        try:
+            module = importlib.import_module(card.module)
+        except ImportError as error:
+            raise ValueError(
+                f"{self.noun} {card.name!r}: module {card.module} cannot be imported ({error}); fix: install it, or "
+                "put its folder on PYTHONPATH"
+            ) from error
+        if card.name in self._entries:
+            return
+        kind = str(card.words.get("announced", card.name)).partition(":")[2]
+        here = [entry for entry in self._entries.values() if kind and named_by(entry, getattr(module, kind, None))]
+        if not here:
+            raise ValueError(
+                f"{self.noun} {card.name!r}: importing {card.module} registered no such {self.noun}; fix: end the file "
+                f"with {self.variable}.register({(kind or card.name).lower()!r}, ...)"
+            )
+        self._entries[card.name] = here[0]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.cards or name in self._registered
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.cards
+        yield from (name for name in self._registered if name not in self.cards)
+
+    def __len__(self) -> int:
+        return len(set(self))
+
+
+def named_by(entry: Any, kind: Any) -> bool:
+    """Whether ``module:Class`` means an entry: it is the class, or of it (its attribute ``kind``)."""
+    return kind is not None and (entry is kind or getattr(entry, "kind", None) is kind)
