@@ -1,5 +1,8 @@
-"""The protocol that rules, trained policies and references satisfy, and how an agent is followed through lives."""
+"""What all rest on: the protocols of agents, how an agent is followed through lives, and what trains one."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -44,6 +47,74 @@ class Remembering(Protocol):
     def follow(self, observation: Observation, memory: Memory) -> tuple[NDArray[np.int64], Memory]:
         """Slates (B, K), and what is remembered from here on; row b depends on row b of both alone."""
         ...
+
+
+@runtime_checkable
+class RatesItems(Protocol):
+    """An agent that says how good each candidate is on its own, so that its ratings can be another policy's feature."""
+
+    def rate_candidates(self, observation: Observation) -> NDArray[np.floating]:
+        """Ratings (B, M) of the candidates, the more the better, 0 where there is none."""
+        ...
+
+
+class Trainer(ABC):
+    """An agent in training, as the one loop of `longplay.agents.runs.training` drives it.
+
+    Attributes
+    ----------
+    agent
+        As it is now.
+    """
+
+    agent: Agent
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """Slates learnt from."""
+
+    @property
+    @abstractmethod
+    def finished_minutes(self) -> list[float]:
+        """Minutes of the latest training lives that ended."""
+
+    def start(self) -> None:  # noqa: B027  # most have nothing to do
+        """Begin from nothing, rather than from a checkpoint."""
+
+    @abstractmethod
+    def learn(self, steps: int, before_update: Callable[..., None]) -> Mapping[str, float]:
+        """Learn until so many slates are learnt from.
+
+        Parameters
+        ----------
+        steps
+            Slates in all, those before a checkpoint included.
+        before_update
+            Called before each round of learning, where everything that moves is whole, with what is to be logged of
+            the last round, and ``due=True`` where an evaluation is due whatever the interval.
+
+        Returns
+        -------
+        dict
+            What is to be logged of the last round.
+        """
+
+    @abstractmethod
+    def save_policy(self, folder: Path, about: Mapping[str, Any]) -> None:
+        """Write the policy, and what is to be known of it, each file whole or not at all."""
+
+    @abstractmethod
+    def capture(self) -> dict[str, Any]:
+        """Everything that moves, as `torch.save` takes it and ``weights_only`` reads it."""
+
+    @abstractmethod
+    def restore(self, content: Mapping[str, Any]) -> None:
+        """Put everything back as `capture` found it; KeyError, RuntimeError or ValueError where it does not fit."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the environment."""
 
 
 class Following:

@@ -32,7 +32,7 @@ from longplay.agents.logs.collect import (
 from longplay.agents.logs.minari import write_minari
 from longplay.agents.offline.logging_policies import check_policy, load_catalog, make_policy
 from longplay.agents.playing.evaluate import held_out_users
-from longplay.agents.runs.config import Setting
+from longplay.agents.setting import Setting
 from longplay.envs.catalogs.catalog import Catalog
 from longplay.scripts.shared.console import (
     begin_study,

@@ -13,7 +13,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from longplay.agents.runs.config import RunConfig, Setting
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.setting import Setting
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import command_line, console, prepare, run_name
 from longplay.scripts.shared.tracking import MODES

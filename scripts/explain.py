@@ -20,7 +20,7 @@ from rich.table import Table
 from longplay.agents.base import Following
 from longplay.agents.logs.collect import make_env
 from longplay.agents.offline.logging_policies import check_policy, make_policy
-from longplay.agents.runs.config import Setting
+from longplay.agents.setting import Setting
 from longplay.encoders import Encoder, Items, PooledHistory, TextHistory
 from longplay.encoders.base import Histories
 from longplay.encoders.data.interactions import Interactions

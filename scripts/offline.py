@@ -28,7 +28,8 @@ from longplay.agents.offline.data import Evaluation, first_minutes, log_lives, l
 from longplay.agents.offline.learning import OfflineConfig, learn, save_agent
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TRUTH_LUCK, VALIDATION_LUCK
-from longplay.agents.runs.config import Setting
+from longplay.agents.runs.reading import Reading
+from longplay.agents.setting import Setting
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.candidates.scoring import FEATURES, Scorer
@@ -220,7 +221,7 @@ def train(job: Learn, folder: Path) -> None:
     people = held_out_users(setting.world, "validation", job.eval_users, field="eval_users")
     log = read_log(run_name(job.log))
     prepare(setting)
-    inputs = SlateInputs(Scorer(setting.world, setting.item_vectors), setting.state_encoder(job.state))
+    inputs = SlateInputs(Scorer(setting.world, setting.item_vectors), Reading(setting, job.state).state_encoder)
     curve: list[dict[str, float]] = []
 
     def report(number: int, losses: dict[str, float]) -> None:

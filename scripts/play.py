@@ -30,7 +30,9 @@ from longplay.agents.references.linear import LinearOracle
 from longplay.agents.rules.options import Options
 from longplay.agents.rules.table import REFERENCES, RULES, Context
 from longplay.agents.rules.tuning import FILE, Tuned, load, save, tune
-from longplay.agents.runs.config import RunConfig, Setting, load_agent
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.reading import Reading, load_agent
+from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import command_line, console, prepare, run_name
@@ -168,7 +170,7 @@ def kept(args: Arguments) -> tuple[Agent, str]:
 def from_log(folder: Path, job: Mapping[str, Any], setting: Setting) -> tuple[Agent, str]:
     """A policy that a job of scripts/offline.py learned."""
     check_same(folder, logged_setting(run_name(job["log"]))[0], setting)
-    return offline.load_agent(folder, setting.inputs(job["state"], ())), f"learned from the log {job['log']}"
+    return offline.load_agent(folder, Reading(setting, job["state"]).inputs), f"learned from the log {job['log']}"
 
 
 def check_same(folder: Path, theirs: Setting, ours: Setting) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from longplay.agents.runs.config import Setting
+from longplay.agents.setting import Setting
 from longplay.encoders.networks.pretrain import (
     Knowledge,
     PretrainSettings,

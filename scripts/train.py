@@ -20,12 +20,13 @@ from typing import Any, Self
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from longplay.agents.options import changes
-from longplay.agents.runs.config import RunConfig, Setting
-from longplay.agents.runs.presets import DEFAULT, agent_options, configured
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.presets import DEFAULT, configure_run
 from longplay.agents.runs.progress import CHECKPOINT, CURVE
-from longplay.agents.sb3.training import train
+from longplay.agents.runs.training import train
+from longplay.agents.setting import Setting
 from longplay.envs.shared.names import one_of
+from longplay.envs.shared.options import find_changes
 from longplay.scripts.shared.console import command_line, console, prepare, run_name
 from longplay.scripts.shared.tracking import MODES, Tracker
 
@@ -56,15 +57,15 @@ class Arguments:
         for name, value in (("agent", RunConfig.agent), ("action", ""), ("env", Setting.env), ("preset", DEFAULT)):
             parser.add_argument(f"--{name}", nargs="?", default=value, const=value)  # that a word is missing, tyro says
         given = parser.parse_known_args(words)[0]
-        run = configured(given.agent, given.action, given.env, given.preset)
-        return cls(tyro.MISSING, run, agent_options(run))
+        run = configure_run(given.agent, given.action, given.env, given.preset)
+        return cls(tyro.MISSING, run, run.agent_options)
 
 
 def main(args: Arguments) -> None:
     """Train, or go on."""
     one_of("track", args.track, MODES)
     folder = run_name(args.name)
-    asked = replace(args.run, options=changes(args.options))
+    asked = replace(args.run, options=find_changes(args.options))
     config = RunConfig.from_json(folder / "config.json") if args.resume else asked
     if not args.resume and not args.overwrite and (folder / "config.json").exists():
         raise ValueError(

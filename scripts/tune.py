@@ -30,10 +30,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from longplay.agents.playing.evaluate import held_out_users
-from longplay.agents.runs.config import RunConfig, Setting
+from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import write_preset
-from longplay.agents.runs.search import Search, run_trial
-from longplay.agents.runs.spaces import space_of
+from longplay.agents.runs.search import SettingsSearch, run_trial
+from longplay.agents.runs.spaces import make_run_space
+from longplay.agents.setting import Setting
 from longplay.envs.named.registry import ENVIRONMENTS
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.shared.console import begin_study, command_line, console, prepare, run_name, set_threads
@@ -88,7 +89,7 @@ def main(args: Arguments) -> None:
     about = {name: value for name, value in asdict(args).items() if name not in ("name", "trials", "workers")}
     begin_study(folder, about | {"action": config.action, "scores": list(config.scores)})
     prepare(config.setting)
-    search = Search(folder, config, space_of(config, args.gamma is None), args.seed)
+    search = SettingsSearch(folder, config, make_run_space(config, args.gamma is None), args.seed)
     console.print(f"{folder}: {config.agent} {config.action}, searched are {', '.join(search.space)}", soft_wrap=True)
     try:
         train_all(search, args)
@@ -97,7 +98,7 @@ def main(args: Arguments) -> None:
     report(search, folder, ENVIRONMENTS[config.setting.env].scenario)
 
 
-def train_all(search: Search, args: Arguments) -> None:
+def train_all(search: SettingsSearch, args: Arguments) -> None:
     """Train the trials that are missing, some side by side; interrupted, the workers stop at their next slates."""
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     stop = context.Event()
@@ -110,7 +111,7 @@ def train_all(search: Search, args: Arguments) -> None:
             task = progress.add_task("trials", total=args.trials * args.evals, note="")
             while True:
                 while len(running) < args.workers and (number := search.next(args.trials)) is not None:
-                    config = asdict(search.proposed(number))
+                    config = asdict(search.propose(number))
                     running[pool.submit(work, search.folder, number, config, args.prune)] = number
                 if not running:
                     break
@@ -122,7 +123,7 @@ def train_all(search: Search, args: Arguments) -> None:
         pool.shutdown(cancel_futures=True)
 
 
-def settle(search: Search, number: int, done: "Future[float | None]") -> str:
+def settle(search: SettingsSearch, number: int, done: "Future[float | None]") -> str:
     """Tell the study what came of a trial; returns it in words."""
     try:
         minutes = done.result()
@@ -137,14 +138,14 @@ def settle(search: Search, number: int, done: "Future[float | None]") -> str:
     return f"trial {number}: " + ("pruned" if minutes is None else f"{minutes:.1f} validation minutes")
 
 
-def evaluations(search: Search, evals: int) -> int:
+def evaluations(search: SettingsSearch, evals: int) -> int:
     """How many have been done or need not be."""
     return sum(
         len(trial.intermediate_values) if trial.state == TrialState.RUNNING else evals for trial in search.trials()
     )
 
 
-def standing(search: Search, trials: int) -> str:
+def standing(search: SettingsSearch, trials: int) -> str:
     """How far the search is."""
     done = search.trials(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     values = [trial.value for trial in search.trials(TrialState.COMPLETE) if trial.value is not None]
@@ -179,19 +180,19 @@ def work(folder: Path, number: int, config: dict[str, Any], prune: bool) -> floa
     return run_trial(folder, number, RunConfig(**{**config, "setting": setting}), prune, heed)
 
 
-def report(search: Search, folder: Path, scenario: str) -> None:
+def report(search: SettingsSearch, folder: Path, scenario: str) -> None:
     """Show the trials, the best first, and write the preset."""
     table = Table("trial", "minutes", "", "settings that differ from the defaults", box=box.SIMPLE_HEAD)
     trials = sorted(search.trials(), key=lambda trial: (trial.state != TrialState.COMPLETE, -(trial.value or 0.0)))
     for trial in trials:
-        changed = search.changed(trial.number)
+        changed = search.find_changes(trial.number)
         words = [f"{key} {value:g}" for key, value in changed.items() if key != "options"]
         words += [f"{key} {value}" for key, value in changed.get("options", {}).items()]
         minutes = "" if trial.value is None else f"{trial.value:.1f}"
         table.add_row(str(trial.number), minutes, trial.state.name.lower(), ", ".join(words) or "none")
     console.print(table)
     command = shlex.join(["python", "scripts/tune.py", *sys.argv[1:]])
-    write_preset(search.preset(scenario, command), folder / "preset.toml")
+    write_preset(search.make_preset(scenario, command), folder / "preset.toml")
     console.print(f"settings of trial {search.best().number}: {folder / 'preset.toml'}", soft_wrap=True)
 
 

@@ -22,7 +22,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from longplay.agents.base import Agent, Following
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.rules.table import REFERENCES, RULES, Context
-from longplay.agents.runs.config import RunConfig, Setting, load_agent
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.reading import load_agent
+from longplay.agents.setting import Setting
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.drawing.pictures import SIZE, draw_life
 from longplay.envs.drawing.viewer import LifeRecorder, clock_text

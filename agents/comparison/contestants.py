@@ -16,7 +16,9 @@ from ..references.oracles import MyopicOracle, TasteOracle
 from ..rules.minutes import LOGGED_STEPS as LOGGED_STEPS  # part of this module's interface
 from ..rules.table import QUICK, RULES, Context
 from ..rules.tuning import TRIALS, tuned_rule
-from ..runs.config import RunConfig, Setting, load_agent
+from ..runs.config import RunConfig
+from ..runs.reading import load_agent
+from ..setting import Setting
 
 SIMILARITY = "greedy similarity"
 ORACLE = "taste oracle"

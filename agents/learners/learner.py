@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from torch import nn
 
 from ...envs.engine import Observation
 from ...envs.shared.files import replacing, write_whole
+from ..base import Trainer
 from ..playing.players import Players
 from ..slates.inputs import Inputs, SlateInputs
 
@@ -41,16 +42,6 @@ class SlateAgent(ABC):
     @abstractmethod
     def choose(self, inputs: Inputs) -> NDArray[np.int64]:
         """Columns (B, K) of the candidates to show, best position first, −1 for an empty slot; no chance in it."""
-
-    def rate(self, inputs: Inputs) -> NDArray[np.floating]:
-        """What it makes of each candidate on its own: (B, M), the more the better.
-
-        Raises
-        ------
-        ValueError
-            If the agent rates no candidates.
-        """
-        raise ValueError(f"{self.name!r} rates no candidates; take another agent")
 
     @torch.no_grad()
     def act(self, observation: Observation) -> NDArray[np.int64]:
@@ -98,34 +89,79 @@ class SlateAgent(ABC):
         self.network.eval()
 
 
-class Learner(ABC):
+class Learner(Trainer):
     """An algorithm: collects slates from its players and learns from them.
 
-    A subclass makes its network from ``players.now`` (widths, calibration), draws chance from `self.chance` (NumPy) and
-    `self.dice` (torch) alone, lists in `tensors` everything else that moves, and learns in `iterate`.
+    A subclass says with `make_agent` how its agent is built, takes the scale of its inputs from ``players.now``, draws
+    chance from `self.rng` (NumPy) and `self.torch_rng` alone, lists in `tensors` everything else that moves, and learns
+    in `iterate`.
 
     Parameters
     ----------
     players
         Training users.
     options
-        The algorithm's settings, a frozen dataclass.
+        The algorithm's options, a frozen dataclass.
     gamma
         Discount; 0 learns what pays now.
     seed
-        Of the network's first weights and of exploration.
+        Seed of the network's first weights and of exploration.
+    vectors
+        (N + 1, E) text vectors of the items by number, row 0 for none.
+    slots
+        K.
+    name
+        Name of the agent.
     """
 
     agent: SlateAgent
     optimisers: Mapping[str, torch.optim.Optimizer]
+    steps: int = 0
     tensors: ClassVar[tuple[str, ...]] = ()  # names of further attributes that move: tensors, or dictionaries of them
+    make_agent: ClassVar[Callable[..., SlateAgent]]  # of inputs, vectors, slots, options, gamma, name
 
-    def __init__(self, players: Players, options: Any, gamma: float, seed: int) -> None:
+    def __init__(
+        self,
+        players: Players,
+        options: Any,
+        gamma: float,
+        seed: int,
+        *,
+        vectors: NDArray[np.float32],
+        slots: int,
+        name: str = "",
+    ) -> None:
         self.players, self.options, self.gamma = players, options, gamma
-        self.steps = 0  # slates learnt from
-        self.chance = np.random.default_rng(seed)
-        self.dice = torch.Generator().manual_seed(seed)
+        self.rng = np.random.default_rng(seed)
+        self.torch_rng = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)  # first weights
+        self.agent = self.make_agent(players.inputs, vectors, slots, options, gamma, name or type(self).__name__)
+
+    @classmethod
+    def check_run(cls, config: Any) -> None:
+        """Raise ValueError where a run of this learner could not run, beyond its single values."""
+
+    def learn(self, steps: int, before_update: Callable[..., None]) -> dict[str, float]:
+        """Iterate until so many slates are learnt from, and the last stage is over."""
+        note: dict[str, float] = {}
+        while self.steps < steps or self.unfinished:
+            # Each round of a last stage counts: which of its policies to keep is to be seen.
+            before_update(note, due=self.steps >= steps)
+            note = {f"loss/{key}": value for key, value in self.iterate().items()}
+        return note
+
+    @property
+    def finished_minutes(self) -> list[float]:
+        """Of the players."""
+        return self.players.finished
+
+    def save_policy(self, folder: Path, about: Mapping[str, Any]) -> None:
+        """Write the agent's weights and what they belong to."""
+        self.agent.save(folder, about)
+
+    def close(self) -> None:
+        """Close the players' environment."""
+        self.players.env.close()
 
     @property
     def unfinished(self) -> bool:
@@ -149,8 +185,8 @@ class Learner(ABC):
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "tensors": {name: getattr(self, name) for name in self.tensors},
             "players": {key: torch.from_numpy(value) for key, value in self.players.save_state().items()},
-            "dice": self.dice.get_state(),
-            "chance": json.dumps(self.chance.bit_generator.state),
+            "dice": self.torch_rng.get_state(),
+            "chance": json.dumps(self.rng.bit_generator.state),
         }
 
     def restore(self, content: Mapping[str, Any]) -> None:
@@ -165,5 +201,5 @@ class Learner(ABC):
         for name in self.tensors:
             setattr(self, name, content["tensors"][name])
         self.players.load_state({key: value.numpy() for key, value in content["players"].items()})
-        self.dice.set_state(content["dice"])
-        self.chance.bit_generator.state = json.loads(content["chance"])
+        self.torch_rng.set_state(content["dice"])
+        self.rng.bit_generator.state = json.loads(content["chance"])

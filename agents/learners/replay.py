@@ -44,27 +44,27 @@ class Replay:
         self.priority[place] = self.priority[: self.held].max() if self.added else 1.0
         self.added += 1
 
-    def whole(self, name: str) -> Tensor:
+    def read_all(self, name: str) -> Tensor:
         """All that is held of an array: (R, T, B, ·)."""
         return self.data[name][: self.held]
 
-    def draw(self, count: int, chance: np.random.Generator) -> tuple[NDArray[np.int64], Tensor]:
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Tensor]:
         """Places of `count` slates, or of as many as there are, and the weights (count,) of their losses, at most 1."""
         size = self.held * self.shape[1] * self.shape[2]
         if self.alpha == 0.0:
-            places = chance.permutation(size)[:count]
+            places = rng.permutation(size)[:count]
             return places, torch.ones(len(places))
         share = self.priority[: self.held].flatten().double().numpy() ** self.alpha
         share /= share.sum()
-        places = np.minimum(np.searchsorted(np.cumsum(share), chance.random(count), side="right"), size - 1)
+        places = np.minimum(np.searchsorted(np.cumsum(share), rng.random(count), side="right"), size - 1)
         weights = (size * share[places]) ** -self.beta
         return places, torch.from_numpy(weights / weights.max()).float()
 
-    def rows(self, name: str, places: NDArray[np.int64]) -> Tensor:
+    def read_rows(self, name: str, places: NDArray[np.int64]) -> Tensor:
         """An array's rows (n, ·) at places that `draw` gave."""
         return self.data[name][tuple(torch.from_numpy(part) for part in np.unravel_index(places, self.shape))]
 
-    def judge(self, places: NDArray[np.int64], errors: Tensor) -> None:
+    def set_priorities(self, places: NDArray[np.int64], errors: Tensor) -> None:
         """Set the priorities of slates to the sizes of their errors (n,)."""
         self.priority.view(-1)[torch.from_numpy(places)] = errors.abs().float() + LEAST
 

@@ -15,7 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 from numpy.typing import NDArray
 
-from ..runs.config import Setting
+from ..setting import Setting
 
 DATASET = "slates-v0"  # Minari's name of the dataset, below its root
 FORMAT = "parquet"  # compressed, and needs no other library than the tables do

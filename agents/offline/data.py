@@ -25,9 +25,9 @@ from ..base import Agent
 from ..logs.collect import Recorder, make_env
 from ..logs.minari import read_minari, write_minari
 from ..logs.propensities import PlackettLuce, columns_of, draw_columns
+from ..playing.players import REWARD_SCALE
 from ..playing.steps import lives
-from ..runs.config import Setting
-from ..sb3.agents import REWARD_SCALE
+from ..setting import Setting
 from ..slates.inputs import Inputs, SlateInputs
 from .estimators import (
     Estimate,

@@ -11,7 +11,9 @@ from ..base import Agent
 from ..logs.exploring import Exploring
 from ..logs.front_page import FrontPage
 from ..rules.table import RULES, Context
-from ..runs.config import RunConfig, Setting, load_agent
+from ..runs.config import RunConfig
+from ..runs.reading import load_agent
+from ..setting import Setting
 
 RANDOM, FRONT_PAGE = "random", "front-page"
 POLICIES = (RANDOM, FRONT_PAGE, *(name for name in RULES if name != RANDOM))

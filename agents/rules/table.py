@@ -23,7 +23,7 @@ from ..playing.evaluate import held_out_users
 from ..playing.luck import RULE_LOG_LUCK
 from ..references.linear import LinearOracle
 from ..references.oracles import MyopicOracle, TasteOracle
-from ..runs.config import Setting
+from ..setting import Setting
 from .bandits.linear import WARM_UP, BanditOptions, LinearBandit
 from .bandits.personal import PersonalBandit
 from .diversity import DPP, MMR

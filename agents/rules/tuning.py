@@ -22,7 +22,7 @@ from ...envs.shared.files import write_whole
 from ...envs.shared.names import one_of
 from ..base import Agent
 from ..playing.evaluate import Evaluator
-from ..runs.config import Setting
+from ..setting import Setting
 from .bandits.linear import LinearBandit
 from .minutes import PredictedMinutes, Trees
 from .options import MINUTES, BanditRuleOptions, Options

@@ -24,11 +24,9 @@ import tomli_w
 from ...envs.named.registry import ENVIRONMENTS
 from ...envs.shared.files import write_whole
 from ...envs.shared.names import one_of
+from ...envs.shared.options import check_value
 from ...envs.users.params import scenario_names
-from ..learners.training import OWN, options_of
-from ..options import check_type, make_options
-from ..sb3.agents import ALGORITHMS, algorithm_named
-from ..sb3.options import sb3_kind
+from ..registry import AGENTS
 from .config import RunConfig
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -65,7 +63,7 @@ class Preset:
         for scenario in self.tables:
             try:
                 for key, value in self.tables[scenario].items():
-                    check_type(one_of("setting", key, SETTINGS), value, SETTINGS[key])
+                    check_value(one_of("setting", key, SETTINGS), value, SETTINGS[key])
                 RunConfig(agent=self.agent, action=self.action, **self.settings(scenario))
             except ValueError as error:
                 raise ValueError(f"{self.name}: [{scenario}] holds settings that are not possible: {error}") from error
@@ -100,18 +98,14 @@ def read_preset(path: Path) -> Preset:
             one_of(f"{path}: key", key, ("agent", "action", "command"))
     if "agent" not in content:
         raise ValueError(f"{path} does not say whose settings it has; add, for instance, agent = 'slateq'")
-    agent = one_of(f"{path}: agent", content["agent"], (*ALGORITHMS, *OWN))
-    return Preset(agent, content.get("action") or first_action(agent), tables, content.get("command", ""), str(path))
+    agent = AGENTS.card(content["agent"], f"{path}: agent").name
+    action = content.get("action") or AGENTS[agent].actions[0]
+    return Preset(agent, action, tables, content.get("command", ""), str(path))
 
 
 def write_preset(preset: Preset, path: Path) -> None:
     """Write a file whole or not at all."""
     write_whole(path, preset.to_toml())
-
-
-def first_action(agent: str) -> str:
-    """What an agent does by default."""
-    return "items" if agent in OWN else ALGORITHMS[agent][1][0]
 
 
 def find_preset(name: str, agent: str, action: str, shipped: Path = SHIPPED) -> Preset | None:
@@ -125,7 +119,7 @@ def find_preset(name: str, agent: str, action: str, shipped: Path = SHIPPED) -> 
     agent, action
         That they have to be of.
     shipped
-        Folder of those that come with the package, AGENT-ACTION.toml or for an own agent AGENT.toml.
+        Folder of those that come with the package, AGENT-ACTION.toml, or AGENT.toml for one that chooses items.
 
     Raises
     ------
@@ -136,7 +130,7 @@ def find_preset(name: str, agent: str, action: str, shipped: Path = SHIPPED) -> 
         return None
     path = Path(name)
     if name == DEFAULT:
-        path = shipped / (f"{agent}.toml" if agent in OWN else f"{agent}-{action}.toml")
+        path = shipped / (f"{agent}.toml" if action == "items" else f"{agent}-{action}.toml")
         if not path.is_file():
             return None
     elif not path.is_file():
@@ -147,7 +141,7 @@ def find_preset(name: str, agent: str, action: str, shipped: Path = SHIPPED) -> 
     return preset
 
 
-def configured(agent: str, action: str, env: str, preset: str, shipped: Path = SHIPPED) -> RunConfig:
+def configure_run(agent: str, action: str, env: str, preset: str, shipped: Path = SHIPPED) -> RunConfig:
     """A run of an agent as a preset has it in an environment, all else by default.
 
     Raises
@@ -156,21 +150,13 @@ def configured(agent: str, action: str, env: str, preset: str, shipped: Path = S
         For names that do not exist, and for a preset that is not possible.
     """
     one_of("env", env, tuple(ENVIRONMENTS))
-    one_of("agent", agent, (*ALGORITHMS, *OWN))
-    action = action or first_action(agent)
-    if agent in ALGORITHMS:
-        algorithm_named(agent, action)
-    found = find_preset(preset, agent, action, shipped)
+    entry = AGENTS[agent]
+    action = action or entry.actions[0]
+    entry.check_action(agent, action)
+    chosen = find_preset(preset, agent, action, shipped)
     scenario = ENVIRONMENTS[env].scenario
-    if found and preset != DEFAULT and not {EVERYWHERE, scenario} & set(found.tables):
-        there = ", ".join(f"[{table}]" for table in found.tables) or "no table"
+    if chosen and preset != DEFAULT and not {EVERYWHERE, scenario} & set(chosen.tables):
+        there = ", ".join(f"[{table}]" for table in chosen.tables) or "no table"
         raise ValueError(f"preset = {preset!r} has {there}, and nothing for {env}; add [{EVERYWHERE}] or [{scenario}]")
-    settings = found.settings(scenario) if found else {}
+    settings = chosen.settings(scenario) if chosen else {}
     return RunConfig(agent=agent, action=action, **settings)
-
-
-def agent_options(config: RunConfig) -> Any:
-    """The options of a run's agent: a frozen dataclass of its own."""
-    if config.agent in OWN:
-        return options_of(config.agent, config.options)
-    return make_options(config.agent, sb3_kind(config.agent, config.action), config.options)

@@ -1,4 +1,4 @@
-"""The course of a training: evaluations on the way, the best policy kept, checkpoints that it goes on from."""
+"""The progress of a training: evaluations on the way, the best policy kept, checkpoints that it goes on from."""
 
 import io
 import json
@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from ...envs.shared.files import replacing, write_whole
-from ..base import Agent
+from ..base import Trainer
 from ..playing.evaluate import Evaluator
 
 CHECKPOINT = "checkpoint.pt"
@@ -21,15 +21,17 @@ FINISHED = "finished.json"
 Report = Callable[[dict[str, float]], None]
 
 
-class Course:
+class TrainingProgress:
     """Evaluates at even intervals, keeps the best policy, and writes checkpoints, all between two rounds of learning.
 
     Parameters
     ----------
     folder
-        Gets ``curve.csv``, ``checkpoint.pt``, in the end ``finished.json`` and, through `keep`, the policy.
-    agent
-        That is evaluated.
+        Gets ``curve.csv``, ``checkpoint.pt``, in the end ``finished.json`` and the policy.
+    trainer
+        Whose agent is evaluated and kept, and whose state is written into checkpoints.
+    label
+        Name of the method, kept with the policy.
     evaluator
         Of validation users.
     every
@@ -37,63 +39,54 @@ class Course:
     report
         Called with ``{"step": ..., "minutes": ..., ...}`` at each evaluation, and with ``{"step": ...}`` in between.
     seconds
-        At least this long between two checkpoints.
-    keep
-        Writes the policy, given what is known of it.
-    capture
-        All that moves in the learner, as `torch.save` takes it and ``weights_only`` reads it.
+        Least time between two checkpoints [s].
     """
 
     def __init__(
         self,
         folder: Path,
-        agent: Agent,
+        trainer: Trainer,
+        label: str,
         evaluator: Evaluator,
         every: float,
         report: Report,
         seconds: float,
-        keep: Callable[[dict[str, float]], None],
-        capture: Callable[[], dict[str, Any]],
     ) -> None:
-        self.folder, self.agent, self.evaluator, self.every = folder, agent, evaluator, every
-        self.report, self.seconds, self.keep, self.capture = report, seconds, keep, capture
+        self.folder, self.trainer, self.label = folder, trainer, label
+        self.evaluator, self.every, self.report, self.seconds = evaluator, every, report, seconds
         self.curve = pd.DataFrame()
         self._saved = -np.inf  # when the last checkpoint was written: the first is due at once
         self._next = 0.0  # step of the next evaluation
 
-    def begin(self) -> None:
+    def start_fresh(self) -> None:
         """Forget an earlier run of this folder."""
         for name in (CHECKPOINT, FINISHED):
             (self.folder / name).unlink(missing_ok=True)
 
-    def between(
-        self, step: int, finished: list[float], note: Mapping[str, float] | None = None, *, due: bool = False
-    ) -> None:
+    def before_update(self, note: Mapping[str, float] | None = None, *, due: bool = False) -> None:
         """Before a round of learning: evaluate if it is time, tell how far it is, write a checkpoint if it is time.
 
         Parameters
         ----------
-        step
-            Slates learnt from.
-        finished
-            Minutes of the latest training lives that ended.
         note
-            What the learner says of its last round.
+            What is logged of the last round.
         due
             Evaluate, whatever the interval; but not twice, as a resumed run would.
         """
-        done = not self.curve.empty and self.curve["step"].iloc[-1] == step
-        if (due and not done) or step >= self._next:
-            self.evaluate(step, finished, note)
+        step = self.trainer.steps
+        evaluated = not self.curve.empty and self.curve["step"].iloc[-1] == step
+        if (due and not evaluated) or step >= self._next:
+            self.evaluate(note)
         else:
             self.report({"step": float(step)})
         if time.monotonic() - self._saved > self.seconds:
-            self.save()
+            self.save_checkpoint()
             self._saved = time.monotonic()
 
-    def evaluate(self, step: int, finished: list[float], note: Mapping[str, float] | None = None) -> None:
-        """One point of the curve; keeps the policy if it is the best so far."""
-        table = self.evaluator.play(self.agent)
+    def evaluate(self, note: Mapping[str, float] | None = None) -> None:
+        """Add a point to the curve; keeps the policy if it is the best so far."""
+        step, finished = self.trainer.steps, self.trainer.finished_minutes
+        table = self.evaluator.play(self.trainer.agent)
         row = {
             "step": float(step),
             "minutes": float(table["minutes"].mean()),
@@ -104,26 +97,26 @@ class Course:
             **(note or {}),
         }
         if self.curve.empty or row["minutes"] > self.curve["minutes"].max():
-            self.keep(row)
+            self.trainer.save_policy(self.folder, {"label": self.label, **row})
         self.curve = pd.concat([self.curve, pd.DataFrame([row])], ignore_index=True)
         write_whole(self.folder / CURVE, self.curve.to_csv(index=False))
         self._next = step + self.every
         self.report(row)
 
-    def finish(self, step: int, finished: list[float], note: Mapping[str, float] | None = None) -> None:
-        """The last point of the curve, and the last checkpoint: resuming a finished run finds nothing left to do."""
-        self.evaluate(step, finished, note)
-        write_whole(self.folder / FINISHED, json.dumps({"step": step}))
-        self.save()
+    def finish(self, note: Mapping[str, float] | None = None) -> None:
+        """Add the last point, and write the last checkpoint: resuming a finished run finds nothing left to do."""
+        self.evaluate(note)
+        write_whole(self.folder / FINISHED, json.dumps({"step": self.trainer.steps}))
+        self.save_checkpoint()
 
-    def save(self) -> None:
+    def save_checkpoint(self) -> None:
         """Write the checkpoint, whole or not at all."""
-        content = self.capture() | {"curve": self.curve.to_csv(index=False), "next": float(self._next)}
+        content = self.trainer.capture() | {"curve": self.curve.to_csv(index=False), "next": float(self._next)}
         with replacing(self.folder / CHECKPOINT) as temporary, temporary.open("wb") as file:
             torch.save(content, file)
 
-    def read(self) -> dict[str, Any]:
-        """The checkpoint's content; an error says what to do where there is none."""
+    def read_checkpoint(self) -> dict[str, Any]:
+        """Read the checkpoint's content; an error says what to do where there is none."""
         path = self.folder / CHECKPOINT
         if not path.is_file():
             raise ValueError(
@@ -137,7 +130,7 @@ class Course:
             ) from error
         return content
 
-    def go_on(self, content: Mapping[str, Any]) -> None:
+    def resume(self, content: Mapping[str, Any]) -> None:
         """Take up the curve of a checkpoint."""
         text = content["curve"]
         self.curve = pd.read_csv(io.StringIO(text)) if text.strip() else pd.DataFrame()

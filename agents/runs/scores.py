@@ -1,10 +1,10 @@
 """Scores of fitted models as features of candidates, beside those of `longplay.envs.candidates.scoring.FEATURES`."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +13,20 @@ from ...encoders.base import ENCODER_FILE, Encoder
 from ...encoders.registry import load_encoder
 from ...envs.candidates.scoring import WEIGHTS, Score
 from ...envs.engine import Observation
-from ..learners.learner import WEIGHTS_FILE, SlateAgent
+from ..base import RatesItems
+from ..registry import AGENTS
+from ..rules import tuning
 from ..rules.minutes import Trees, predicted_minutes
 from ..rules.ranking import encoder_score
-
-if TYPE_CHECKING:
-    from .config import Setting
+from ..setting import Setting
 
 TREES = "minutes.safetensors"
 ENCODER = "encoder"
-RUN = "config.json"
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "policy.safetensors"  # of a run
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedScore:
     """A score that a fitted model gives.
 
     Attributes
@@ -45,89 +45,83 @@ class Fitted:
         return self.score(observation, features)
 
 
-def _by_encoder(encoder: Encoder) -> Score:
+def score_by_encoder(encoder: Encoder) -> Score:
+    """How well each candidate goes with the history, by an encoder."""
     score = encoder_score(encoder)
     return lambda observation, features: score(observation)
 
 
-def minutes_score(trees: Trees) -> Score:
+def score_by_trees(trees: Trees) -> Score:
     """Predicted minutes of each candidate in the first slot."""
     return lambda observation, features: predicted_minutes(trees, features)
 
 
-def agent_score(agent: SlateAgent) -> Score:
-    """What one of our own agents makes of each candidate, such as the logarithm of the minutes it expects."""
-
-    def score(observation: Observation, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        inputs = agent.inputs(observation)
-        return np.where(inputs.ids > 0, agent.rate(inputs), 0.0).astype(np.float32)
-
-    return score
+def score_by_agent(agent: RatesItems) -> Score:
+    """What an agent makes of each candidate, such as the logarithm of the minutes it expects."""
+    return lambda observation, features: agent.rate_candidates(observation).astype(np.float32)
 
 
 def check_scores(folders: Sequence[str]) -> None:
     """Refuse folders that hold no score, and two of one name, before anything slow happens."""
-    for folder in folders:
-        if not any((Path(folder) / name).is_file() for name in (ENCODER_FILE, TREES, f"{ENCODER}/{ENCODER_FILE}", RUN)):
+    for folder in map(Path, folders):
+        if not holds_model(folder) and not (folder / CONFIG_FILE).is_file():
             raise ValueError(
-                f"scores: {folder!r} holds no fitted encoder (scripts/encode.py), no rule fitted with trees or "
+                f"scores: {str(folder)!r} holds no fitted encoder (scripts/encode.py), no rule fitted with trees or "
                 "an encoder (scripts/play.py --save) and no run of an agent that rates items "
                 "(scripts/train.py); name such a folder"
             )
-        _check_rates(Path(folder))
+        if not holds_model(folder):
+            _check_rates(folder)
     names = [Path(folder).name for folder in folders]
     for name in names:
         if names.count(name) > 1 or name in (*WEIGHTS, "repeated"):
             raise ValueError(f"scores: {name!r} is the name of two features; rename a folder")
 
 
+def holds_model(folder: Path) -> bool:
+    """Whether a folder holds an encoder, or a rule fitted with trees or an encoder."""
+    return any((folder / name).is_file() for name in (ENCODER_FILE, TREES, f"{ENCODER}/{ENCODER_FILE}"))
+
+
 def _check_rates(folder: Path) -> None:
     """Refuse the run of an agent that rates no candidates on their own."""
-    from .config import RunConfig  # which imports this module
+    try:
+        agent = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["agent"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / CONFIG_FILE} is not a run's configuration: {error}; train again") from error
+    if not AGENTS[agent].rates_items:
+        raters = " or ".join(repr(name) for name, card in AGENTS.cards.items() if card.words.get("rates_items"))
+        raise ValueError(f"scores: {str(folder)!r} is a run of {agent!r}, which rates no items; name a run of {raters}")
 
-    if any((folder / name).is_file() for name in (ENCODER_FILE, TREES, f"{ENCODER}/{ENCODER_FILE}")):
-        return
-    agent = RunConfig.from_json(folder / RUN).agent
-    if agent != "slateq":
-        raise ValueError(f"scores: {str(folder)!r} is a run of {agent!r}, which rates no items; name a run of 'slateq'")
 
+def load_scores(
+    folders: Sequence[str], setting: Setting, load_run: Callable[[Path], RatesItems]
+) -> Mapping[str, FittedScore]:
+    """Scores by the name of the folder that each was saved in.
 
-def load_scores(folders: Sequence[str], setting: "Setting") -> Mapping[str, Fitted]:
-    """Scores by the name of the folder that each was saved in."""
+    Parameters
+    ----------
+    folders
+        Of fitted encoders, rules and runs; see `check_scores`.
+    setting
+        That all have to be of.
+    load_run
+        Loads the agent of a run's folder.
+    """
     check_scores(folders)
-    found = {}
+    scores = {}
     for folder in map(Path, folders):
-        _check_rule(folder, setting)
+        if (folder / tuning.FILE).is_file():
+            tuning.read(folder, setting)  # refuses another setting; trees alone do not say where they were fitted
         if (folder / TREES).is_file():
-            found[folder.name] = Fitted(minutes_score(Trees.load(folder / TREES)), _digest(folder / TREES))
-        elif (folder / RUN).is_file():
-            found[folder.name] = Fitted(agent_score(_trained(folder, setting)), _digest(folder / WEIGHTS_FILE))
+            scores[folder.name] = FittedScore(score_by_trees(Trees.load(folder / TREES)), _digest(folder / TREES))
+        elif (folder / CONFIG_FILE).is_file():
+            scores[folder.name] = FittedScore(score_by_agent(load_run(folder)), _digest(folder / WEIGHTS_FILE))
         else:
-            where = folder if (folder / ENCODER_FILE).is_file() else folder / ENCODER
-            encoder = load_encoder(where, setting.items)
-            found[folder.name] = Fitted(_by_encoder(encoder), encoder.identity)
-    return found
+            encoder = load_encoder(folder if (folder / ENCODER_FILE).is_file() else folder / ENCODER, setting.items)
+            scores[folder.name] = FittedScore(score_by_encoder(encoder), encoder.identity)
+    return scores
 
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _check_rule(folder: Path, setting: "Setting") -> None:
-    """Refuse what was saved with a rule of another setting; trees alone do not say where they were fitted."""
-    from ..rules import tuning  # which imports this module
-
-    if (folder / tuning.FILE).is_file():
-        tuning.read(folder, setting)
-
-
-def _trained(folder: Path, setting: "Setting") -> SlateAgent:
-    from .config import RunConfig, load_agent  # which import this module
-
-    config = RunConfig.from_json(folder / RUN)
-    if config.setting != setting:
-        raise ValueError(f"scores: {str(folder)!r} was trained on {config.setting}, the run is on {setting}")
-    agent = load_agent(folder, config, setting)
-    if not isinstance(agent, SlateAgent):
-        raise ValueError(f"scores: {str(folder)!r} holds {config.label}, which rates no items; name a run of 'slateq'")
-    return agent

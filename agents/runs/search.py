@@ -12,17 +12,18 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ..sb3.training import train
+from ..options import Space
 from .config import RunConfig
 from .presets import Preset
 from .progress import CHECKPOINT
-from .spaces import Space, placed, position
+from .spaces import apply_proposal, locate
+from .training import train
 
 JOURNAL = "journal.log"
 STARTUP = 5  # trials that none is pruned before, and that are drawn at random
 
 
-class Search:
+class SettingsSearch:
     """The study of a folder: what to try next, and what came of it.
 
     Parameters
@@ -41,11 +42,11 @@ class Search:
         self.folder, self.config, self.space, self.seed = folder, config, space, seed
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study: Study = optuna.create_study(
-            storage=storage(folder), study_name=folder.name, direction="maximize", load_if_exists=True
+            storage=open_storage(folder), study_name=folder.name, direction="maximize", load_if_exists=True
         )
         self.interrupted = [trial.number for trial in self.trials(TrialState.RUNNING)]
         if not self.study.trials:
-            self.study.enqueue_trial(position(config, space))  # the defaults are the first to beat
+            self.study.enqueue_trial(locate(config, space))  # the defaults are the first to beat
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """Those in some states, by number; all that have begun, if none is given."""
@@ -63,9 +64,9 @@ class Search:
         self.study.sampler = TPESampler(n_startup_trials=STARTUP, seed=self.seed * 100_003 + begun)
         return self.study.ask(self.space).number
 
-    def proposed(self, number: int) -> RunConfig:
+    def propose(self, number: int) -> RunConfig:
         """The run of a trial."""
-        return placed(self.config, self.study.trials[number].params)
+        return apply_proposal(self.config, self.study.trials[number].params)
 
     def tell(self, number: int, minutes: float | None) -> None:
         """Note the best validation minutes of a trial, or None if it was pruned."""
@@ -85,26 +86,26 @@ class Search:
         ValueError
             If no trial has been completed.
         """
-        found = self.trials(TrialState.COMPLETE)
-        if not found:
+        completed = self.trials(TrialState.COMPLETE)
+        if not completed:
             raise ValueError(f"no trial in {self.folder} was completed; see the errors above, or give more --trials")
-        return max(found, key=lambda trial: trial.value or 0.0)
+        return max(completed, key=lambda trial: trial.value or 0.0)
 
-    def changed(self, number: int) -> dict[str, Any]:
+    def find_changes(self, number: int) -> dict[str, Any]:
         """Settings of a trial that differ from those it set out from, as a table of a `Preset`."""
-        run, table = self.proposed(number), {}
+        run, table = self.propose(number), {}
         for name in ("gamma", "learning_rate", "num_envs"):
             if getattr(run, name) != getattr(RunConfig, name):
                 table[name] = getattr(run, name)
         return table | ({"options": dict(run.options)} if run.options else {})
 
-    def preset(self, scenario: str, command: str) -> Preset:
+    def make_preset(self, scenario: str, command: str) -> Preset:
         """The best trial's settings, for a scenario."""
-        table = {scenario: self.changed(self.best().number)}
+        table = {scenario: self.find_changes(self.best().number)}
         return Preset(self.config.agent, self.config.action, table, command)
 
 
-def storage(folder: Path) -> JournalStorage:
+def open_storage(folder: Path) -> JournalStorage:
     """The journal of a search, which several processes write to."""
     folder.mkdir(parents=True, exist_ok=True)
     return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
@@ -137,30 +138,32 @@ def run_trial(
         Most minutes of validation users at any evaluation, as the policy that is kept has; None if pruned.
     """
     pruner: BasePruner = MedianPruner(STARTUP, n_warmup_steps=config.evals // 4) if prune else NopPruner()
-    study = optuna.load_study(study_name=folder.name, storage=storage(folder), sampler=RandomSampler(0), pruner=pruner)
+    study = optuna.load_study(
+        study_name=folder.name, storage=open_storage(folder), sampler=RandomSampler(0), pruner=pruner
+    )
     trial = Trial(study, study.trials[number]._trial_id)
-    known = set(study.trials[number].intermediate_values)
-    into = trial_folder(folder, number)
+    reported = set(study.trials[number].intermediate_values)
+    run_folder = trial_folder(folder, number)
 
     def report(row: dict[str, float]) -> None:
         tell(row)
         if "minutes" not in row:
             return
         index = int(config.evals * row["step"] / config.steps)  # the same for all, whatever the length of their rounds
-        if index not in known:
-            known.add(index)
+        if index not in reported:
+            reported.add(index)
             trial.report(row["minutes"], index)
         if index < config.evals and trial.should_prune():
             raise optuna.TrialPruned
 
     try:
-        curve = train(config, into, resume=_begun(into, config), report=report)
+        curve = train(config, run_folder, resume=_has_checkpoint(run_folder, config), report=report)
     except optuna.TrialPruned:
         return None
     return float(curve["minutes"].max())
 
 
-def _begun(folder: Path, config: RunConfig) -> bool:
+def _has_checkpoint(folder: Path, config: RunConfig) -> bool:
     """Whether there is a checkpoint of this very run."""
     file = folder / "config.json"
     return file.is_file() and (folder / CHECKPOINT).is_file() and RunConfig.from_json(file) == config

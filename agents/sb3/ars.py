@@ -14,9 +14,13 @@ from torch.nn.utils import parameters_to_vector
 
 from ..playing.luck import LUCK_SPREAD
 from ..playing.trials import Trials
+from ..registry import AGENTS
+from .algorithms import FIRST_WEIGHT
+from .entry import SB3Entry
+from .options import ARSOptions
 
 
-class One(BaseFeaturesExtractor):
+class ConstantFeature(BaseFeaturesExtractor):
     """A 1 whatever is seen."""
 
     def __init__(self, observation_space: gym.Space[Any]) -> None:
@@ -34,7 +38,7 @@ class ConstantPolicy(ARSLinearPolicy):
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
         """What the linear layer reads: a bias is all that is left of it."""
-        return One(self.observation_space)
+        return ConstantFeature(self.observation_space)
 
 
 class LivesARS(ARS):
@@ -82,3 +86,26 @@ class LivesARS(ARS):
         self.num_timesteps += shown
         callback.on_rollout_end()
         return torch.as_tensor(values, dtype=torch.float32)
+
+
+def set_one_weight(model: LivesARS, column: int | None) -> None:
+    """Set out from the first fitted score alone, or from the first feature where there is none."""
+    weights = torch.zeros(model.action_space.shape or ())
+    weights[column or 0] = FIRST_WEIGHT
+    model.set_parameters({"policy": {"action_net.0.weight": weights[:, None]}})
+
+
+AGENTS.register(
+    "ars",
+    SB3Entry(
+        LivesARS,
+        ARSOptions,
+        title="ARS",
+        about="augmented random search over whole lives, for one weighting of scores",
+        actions=("weights",),
+        policy=ConstantPolicy,
+        set_first_weights=set_one_weight,
+        any_discount=False,
+        takes_learning_rate=False,
+    ),
+)

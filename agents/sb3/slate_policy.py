@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from ...envs.engine import Observation
 from ..slates.inputs import Inputs, SlateInputs
-from ..slates.networks import SlateNetwork
+from ..slates.networks import HISTORY_LAST, SlateNetwork
 from ..slates.plackett_luce import best, draw, evaluate
 
-LAST = 1000.0  # taken off the scores of the history's items: far more than scores and noise differ by
 SAMPLE_STEPS = 16  # of random slates, from which the scale of the inputs is taken
 
 
@@ -44,12 +43,12 @@ class SlateStates:
 
     def __call__(self, observation: Observation) -> dict[str, NDArray[np.float32]]:
         """State (B, S), features (B, M, F) and item numbers (B, M)."""
-        found = self.inputs(observation)
-        missing = ((0, 0), (0, self.candidates - found.ids.shape[1]))
-        ids, items = np.pad(found.ids, missing), np.pad(found.items, (*missing, (0, 0)))
-        again = _again(ids)
+        inputs = self.inputs(observation)
+        missing = ((0, 0), (0, self.candidates - inputs.ids.shape[1]))
+        ids, items = np.pad(inputs.ids, missing), np.pad(inputs.items, (*missing, (0, 0)))
+        again = _mark_repeats(ids)
         ids[again], items[again] = 0, 0.0
-        return {"state": found.state, "items": items, "ids": ids.astype(np.float32)}
+        return {"state": inputs.state, "items": items, "ids": ids.astype(np.float32)}
 
     @property
     def identity(self) -> str:
@@ -62,7 +61,7 @@ class SlateStates:
         return {"vectors": self.inputs.scorer.vectors, "repeated": self.inputs.item_features.index("repeated")}
 
 
-def _again(ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _mark_repeats(ids: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(B, M) whether the same item is a candidate in an earlier place already."""
     again = np.zeros(ids.shape, bool)
     ordered = np.sort(ids, axis=1)
@@ -159,7 +158,7 @@ class SlatePolicy(ActorCriticPolicy):
         scores, values = self.network(obs["state"], obs["items"], obs["ids"].long())
         of_history = obs["items"][:, :, self.repeated] > 0
         distribution: Any = self.action_dist
-        return distribution.proba_distribution(scores[0] - LAST * of_history), values[0][:, None]
+        return distribution.proba_distribution(scores[0] - HISTORY_LAST * of_history), values[0][:, None]
 
     def forward(self, obs: Any, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Slates (B, K), values (B, 1) and log-probabilities (B,)."""

@@ -8,20 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from ...encoders.state import StateEncoder
 from ...envs.engine import Observation
 from ..playing.players import REWARD_SCALE
-from .extractor import OpenState
-from .slate_policy import SlateStates
-
-States = StateEncoder | OpenState | SlateStates
-
-
-def state_space(states: States) -> gym.Space[Any]:
-    """What a policy is given: one vector, or the parts that its own network reads."""
-    if isinstance(states, StateEncoder):
-        return gym.spaces.Box(-np.inf, np.inf, (states.width,), np.float32)
-    return states.space
+from .states import States, state_space
 
 
 class SlateVecEnv(VecEnv):

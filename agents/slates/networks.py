@@ -13,9 +13,63 @@ from torch import Tensor, nn
 from .inputs import Inputs
 
 CLIP = 5.0  # standard deviations: what is rarer says no more to the network
+HISTORY_LAST = 1000.0  # taken off the scores of the history's items: far more than scores and noise differ by
 
 
-class SlateNetwork(nn.Module):
+def make_two_layers(width: int, hidden: int) -> nn.Sequential:
+    """Two hidden layers, the block that every network here is made of."""
+    return nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+
+
+def fit_scale(sample: Tensor, mean: Tensor, scale: Tensor) -> None:
+    """Write mean and standard deviation of a sample (n, D) into two buffers (D,), 1 where nothing varies."""
+    mean.copy_(sample.mean(dim=0))
+    spread = sample.std(dim=0)
+    scale.copy_(torch.where(spread > 1e-4, spread, torch.ones_like(spread)))
+
+
+def standardise(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """In standard deviations, cut off at `CLIP`."""
+    return ((x - mean) / scale).clamp(-CLIP, CLIP)
+
+
+class ScalesInputs(nn.Module):
+    """A module that keeps the scales of its inputs, saved with the weights.
+
+    Parameters
+    ----------
+    state_width, item_width
+        S and F of the inputs.
+    """
+
+    mean_state: Tensor
+    scale_state: Tensor
+    mean_items: Tensor
+    scale_items: Tensor
+
+    def __init__(self, state_width: int, item_width: int) -> None:
+        super().__init__()
+        for part, width in (("state", state_width), ("items", item_width)):
+            self.register_buffer(f"mean_{part}", torch.zeros(width))
+            self.register_buffer(f"scale_{part}", torch.ones(width))
+
+    @torch.no_grad()
+    def calibrate(self, inputs: Inputs) -> None:
+        """Take the scale of states, and of real candidates' features, from a sample."""
+        fit_scale(torch.from_numpy(inputs.state), self.mean_state, self.scale_state)
+        real = torch.from_numpy(inputs.items[inputs.ids > 0])
+        fit_scale(real, self.mean_items, self.scale_items)
+
+    def scaled_state(self, state: Tensor) -> Tensor:
+        """States (B, S) in standard deviations."""
+        return standardise(state, self.mean_state, self.scale_state)
+
+    def scaled(self, items: Tensor, ids: Tensor) -> Tensor:
+        """Features (B, M, F) in standard deviations, 0 where there is no candidate."""
+        return standardise(items, self.mean_items, self.scale_items) * (ids > 0)[:, :, None]
+
+
+class SlateNetwork(ScalesInputs):
     """Scores (H, B, M) of candidates and values (V, B) of states.
 
     Parameters
@@ -34,10 +88,6 @@ class SlateNetwork(nn.Module):
         Dimensions of the space in which users and items are matched; at most 32, 0 for no match.
     """
 
-    mean_state: Tensor
-    scale_state: Tensor
-    mean_items: Tensor
-    scale_items: Tensor
     vectors: Tensor
 
     def __init__(
@@ -51,16 +101,12 @@ class SlateNetwork(nn.Module):
         hidden: int = 64,
         match: int = 16,
     ) -> None:
-        super().__init__()
+        super().__init__(state_width, item_width)
         self.heads, self.values, self.match, self.item_width = heads, values, match, item_width
-        self.register_buffer("mean_state", torch.zeros(state_width))
-        self.register_buffer("scale_state", torch.ones(state_width))
-        self.register_buffer("mean_items", torch.zeros(item_width))
-        self.register_buffer("scale_items", torch.ones(item_width))
         self.register_buffer("vectors", torch.from_numpy(np.ascontiguousarray(vectors)), persistent=False)
         whole = state_width + item_width  # the state, and the mean candidate
-        self.trunk = nn.Sequential(nn.Linear(whole, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
-        self.judge = nn.Sequential(nn.Linear(whole, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        self.trunk = make_two_layers(whole, hidden)
+        self.judge = make_two_layers(whole, hidden)
         self.weights = nn.Linear(hidden, self.heads * (item_width + 1))
         self.constant = nn.Parameter(torch.zeros(heads, item_width))
         if match:
@@ -75,22 +121,6 @@ class SlateNetwork(nn.Module):
             nn.init.normal_(self.user.weight, std=0.01)
             nn.init.zeros_(self.user.bias)
             nn.init.normal_(self.user_direct.weight, std=0.01)
-
-    @torch.no_grad()
-    def calibrate(self, inputs: Inputs) -> None:
-        """Take the scale of states and of real candidates' features from a sample; saved with the weights."""
-        state, real = torch.from_numpy(inputs.state), torch.from_numpy(inputs.items[inputs.ids > 0])
-        for sample, mean, scale in (
-            (state, self.mean_state, self.scale_state),
-            (real, self.mean_items, self.scale_items),
-        ):
-            mean.copy_(sample.mean(dim=0))
-            spread = sample.std(dim=0)
-            scale.copy_(torch.where(spread > 1e-4, spread, torch.ones_like(spread)))
-
-    def scaled(self, items: Tensor, ids: Tensor) -> Tensor:
-        """Features (B, M, F) in standard deviations, 0 where there is no candidate."""
-        return ((items - self.mean_items) / self.scale_items).clamp(-CLIP, CLIP) * (ids > 0)[:, :, None]
 
     def mean_candidate(self, items: Tensor, ids: Tensor) -> Tensor:
         """Mean scaled features (B, F) of the candidates: all that the state's part of the network sees of them."""
@@ -108,7 +138,7 @@ class SlateNetwork(nn.Module):
         """
         real = ids > 0
         x = self.scaled(items, ids)
-        s = ((state - self.mean_state) / self.scale_state).clamp(-CLIP, CLIP)
+        s = self.scaled_state(state)
         if mean is None:
             mean = x.sum(dim=1) / real.sum(dim=1, keepdim=True).clamp(min=1)
         whole = torch.cat([s, mean], dim=1)
@@ -125,6 +155,6 @@ class SlateNetwork(nn.Module):
     def run(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """`forward` of NumPy arrays, on the network's device."""
         device = self.vectors.device
-        parts = (inputs.state, inputs.items, inputs.ids)
-        found: tuple[Tensor, Tensor] = self(*(torch.from_numpy(part).to(device) for part in parts))
-        return found
+        arrays = (inputs.state, inputs.items, inputs.ids)
+        scores, values = self(*(torch.from_numpy(array).to(device) for array in arrays))
+        return scores, values

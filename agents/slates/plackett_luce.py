@@ -14,17 +14,17 @@ from torch.nn.functional import pad
 NEVER = -1e9  # stands for minus infinity, whose differences are not numbers
 
 
-def gumbel(like: Tensor, dice: torch.Generator | None = None) -> Tensor:
-    """Standard Gumbel noise in the shape of `like`; from the global generator where no dice are given."""
-    return -torch.empty_like(like).exponential_(generator=dice).log_()
+def gumbel(like: Tensor, torch_rng: torch.Generator | None = None) -> Tensor:
+    """Standard Gumbel noise in the shape of `like`; from the global generator where no torch_rng are given."""
+    return -torch.empty_like(like).exponential_(generator=torch_rng).log_()
 
 
-def draw(scores: Tensor, slots: int, dice: torch.Generator | None = None) -> Tensor:
+def draw(scores: Tensor, slots: int, torch_rng: torch.Generator | None = None) -> Tensor:
     """Slates (B, K) drawn at random: the largest scores after Gumbel noise (Yellott, 1977)."""
-    return best(scores + gumbel(scores, dice), slots)
+    return best(scores + gumbel(scores, torch_rng), slots)
 
 
-def draw_one_by_one(scores: Tensor, slots: int, dice: torch.Generator) -> Tensor | None:
+def draw_one_by_one(scores: Tensor, slots: int, torch_rng: torch.Generator) -> Tensor | None:
     """Slates (B, K) drawn slot by slot, faster than by noise where there are thousands of columns.
 
     Columns are held in about as many blocks as a block has columns: each draw is of a block by its mass and of a column
@@ -40,19 +40,19 @@ def draw_one_by_one(scores: Tensor, slots: int, dice: torch.Generator) -> Tensor
     for _ in range(slots):
         if not (masses.sum(dim=1) > 0).all():
             return None
-        block = _pick(masses, dice)
-        column = _pick(weights[rows, block], dice)
+        block = _pick(masses, torch_rng)
+        column = _pick(weights[rows, block], torch_rng)
         found.append(block * size + column)
         weights[rows, block, column] = 0.0
         masses[rows, block] = weights[rows, block].sum(dim=1)
     return torch.stack(found, dim=1)
 
 
-def _pick(weights: Tensor, dice: torch.Generator) -> Tensor:
+def _pick(weights: Tensor, torch_rng: torch.Generator) -> Tensor:
     """(B,) columns, each as likely as it weighs; never one of weight 0."""
     edges = weights.cumsum(dim=1)
     total = edges[:, -1:].contiguous()
-    at = torch.rand(len(weights), 1, generator=dice) * total
+    at = torch.rand(len(weights), 1, generator=torch_rng) * total
     below = torch.nextafter(total, torch.zeros_like(total))
     return torch.searchsorted(edges, torch.minimum(at, below), right=True)[:, 0]
 

@@ -8,10 +8,11 @@ on: str = word("minutes", "similarity", "minutes")
 
 import dataclasses
 import functools
+import inspect
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 from .names import one_of
 
@@ -83,11 +84,26 @@ def word(default: str, *words: str, search: bool = False) -> Any:
 class Options:
     """Options of anything, checked when they are made.
 
+    Attributes
+    ----------
+    RENAMED
+        Names that files written before may have, and what they are called now.
+
     Raises
     ------
     ValueError
         If a value has another type than its field, or is not allowed; the message names field, value and range.
     """
+
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls) -> None:
+        """Keep what is allowed of a field where a subclass only gives another default."""
+        declared = getattr(cls, "__dataclass_fields__", {})
+        for name in inspect.get_annotations(cls):
+            default = cls.__dict__.get(name)
+            if name in declared and KEY in declared[name].metadata and not isinstance(default, dataclasses.Field):
+                setattr(cls, name, dataclasses.field(default=default, metadata=declared[name].metadata))
 
     def __post_init__(self) -> None:
         """Refuse what is not allowed."""
@@ -156,6 +172,8 @@ def make_options(owner: str, kind: type[T], values: Mapping[str, Any]) -> T:
         For a name that there is not, and for a value that is not allowed.
     """
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    renamed: Mapping[str, str] = getattr(kind, "RENAMED", {})
+    values = {renamed.get(name, name): value for name, value in values.items()}
     for name in values:
         one_of(f"options of {owner!r}: name", name, known)
     return kind(**values)

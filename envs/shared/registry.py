@@ -129,8 +129,7 @@ class Registry(Mapping[str, T]):
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == call:
                 calls = [one for one in ast.walk(node.value) if isinstance(one, ast.Call)]
                 words = {word.arg: word.value for one in reversed(calls) for word in one.keywords if word.arg}
-                literal = {key: value.value for key, value in words.items() if isinstance(value, ast.Constant)}
-                yield Card(ast.literal_eval(node.value.args[0]), module, literal)
+                yield Card(ast.literal_eval(node.value.args[0]), module, dict(read_literals(words)))
 
     def card(self, name: str, field: str = "") -> Card:
         """What is known of an entry.
@@ -149,7 +148,7 @@ class Registry(Mapping[str, T]):
             return self.cards[name]
         if name in self._registered:
             return self._registered[name]
-        if ":" in name:
+        if ":" in str(name):
             return Card(name, name.partition(":")[0])
         raise unknown_name(field or self.noun, name, self)
 
@@ -200,6 +199,15 @@ class Registry(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(set(self))
+
+
+def read_literals(words: Mapping[str, ast.expr]) -> Iterator[tuple[str, Any]]:
+    """The keywords whose values are literals, evaluated."""
+    for key, value in words.items():
+        try:
+            yield key, ast.literal_eval(value)
+        except ValueError:  # a name or a call, which is known when the file is imported
+            continue
 
 
 def named_by(entry: Any, kind: Any) -> bool:

@@ -25,8 +25,9 @@ from sentence_transformers import SentenceTransformer
 from stable_baselines3 import PPO
 from transformers.utils import logging
 
-from longplay.agents.runs.config import RunConfig, Setting, training_env
-from longplay.agents.sb3.agents import SlateVecEnv
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.reading import Reading, read_run
+from longplay.agents.setting import Setting
 from longplay.encoders.state import StateEncoder
 from longplay.encoders.text.cache import VectorCache, Vectors, text_key
 from longplay.encoders.text.encoder import TextEncoder
@@ -169,8 +170,9 @@ def state_share(encoder: StateEncoder, setting: Setting, users: int, rollouts: i
         users; ``share`` of the first in the second.
     """
     config, timed = RunConfig(setting=setting, num_envs=users), Timed(encoder)
-    env = SlateVecEnv(training_env(config), timed)  # type: ignore[arg-type]
-    model = PPO("MlpPolicy", env, device="cpu", **config.settings)
+    entry: Any = config.entry
+    env = entry.make_env(config, read_run(config), timed)
+    model = PPO("MlpPolicy", env, device="cpu", **config.algorithm_arguments)
     steps = int(model.n_steps)
     model.learn(steps * users)
     timed.seconds, start = 0.0, time.process_time()
@@ -220,7 +222,7 @@ def main(args: Arguments) -> None:
     drawn = [texts[i] for i in np.random.default_rng(0).permutation(len(texts))[:count]]
     versions = {name: importlib.metadata.version(name) for name in (PEER, "transformers", "torch")}
     figures: dict[str, Any] = {"texts": count, "catalogue": len(texts), "threads": args.threads, "versions": versions}
-    states = {state: args.setting.state_encoder(state) for state in args.states}
+    states = {state: Reading(args.setting, state).state_encoder for state in args.states}
     with console.status("encoding"):
         figures["encoding"] = encoding(text_encoders(model), drawn, args.rounds)
         figures["reload"] = reload(texts, model, args.rounds)

@@ -21,15 +21,15 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import tyro
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from longplay.agents.learners.training import make_learner
 from longplay.agents.playing.players import REWARD_SCALE
-from longplay.agents.runs.config import RunConfig, Setting, states_of, training_env
-from longplay.agents.sb3.vec_env import SlateVecEnv, state_space
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.reading import Reading, read_run
+from longplay.agents.sb3.states import state_space
+from longplay.agents.setting import Setting
 from longplay.encoders.state import StateEncoder
 from longplay.envs.engine import Observation
 from longplay.envs.shared.files import write_whole
@@ -97,7 +97,7 @@ def stock_env(setting: Setting, users: int) -> DummyVecEnv:
 
     def single() -> gym.Env[Any, Any]:
         env = gym.make(setting.env, action="weights", item_vectors=setting.item_vectors, reward="minutes", **options)
-        return Encoded(env, setting.state_encoder("pooled"))
+        return Encoded(env, Reading(setting, "pooled").state_encoder)
 
     return DummyVecEnv([single] * users)
 
@@ -119,17 +119,16 @@ def stock(setting: Setting, users: int) -> Iterate:
 
 
 def weights(setting: Setting, users: int, **options: Any) -> Iterate:
-    """PPO on weights as `longplay.agents.sb3.training.train` has it."""
+    """PPO on weights as a run trains it."""
     config = RunConfig(setting=setting, num_envs=users, options=options)
-    env = SlateVecEnv(training_env(config), states_of(config, setting))
-    return learn(PPO("MlpPolicy", env, device="cpu", **config.settings), users)
+    trainer: Any = config.entry.make_trainer(config, read_run(config))
+    return learn(trainer.model, users)
 
 
 def own(setting: Setting, users: int, agent: str) -> Iterate:
-    """One of our own learners as `longplay.agents.learners.training.train_own` has it."""
+    """One of our own learners as a run trains it."""
     config = RunConfig(setting=setting, agent=agent, num_envs=users)
-    env = setting.vector_env(users, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)
-    learner = make_learner(config, env)
+    learner: Any = config.entry.make_trainer(config, read_run(config))
 
     def iterate() -> int:
         before = learner.steps

@@ -16,7 +16,7 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from longplay.agents.offline.logging_policies import POLICIES
-from longplay.agents.runs.config import Setting
+from longplay.agents.setting import Setting
 from longplay.envs.shared.files import replacing, write_whole
 
 console = Console(highlight=False)

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from longplay.agents.comparison.contestants import play, references, rules
 from longplay.agents.references.oracles import MyopicOracle
-from longplay.agents.runs.config import Setting
+from longplay.agents.setting import Setting
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import World
 from longplay.scripts.shared.console import command_line, console, prepare, run_name, write_table

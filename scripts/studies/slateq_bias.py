@@ -22,7 +22,7 @@ from rich import box
 from rich.progress import track
 from rich.table import Table
 
-from longplay.agents.runs.config import Setting
+from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.candidates.scoring import WEIGHTS, Scorer
 from longplay.envs.make import make_vector_env

@@ -8,8 +8,11 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from longplay.agents.base import rows
-from longplay.agents.runs.config import RunConfig, Setting
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.reading import read_run
+from longplay.agents.setting import Setting
 from longplay.envs.candidates.retriever import Retriever
+from longplay.envs.candidates.wrappers import MappedAction
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import make_catalog, small, vectors
@@ -31,8 +34,8 @@ class TinyRun(RunConfig):
     """A run whose algorithm learns from little; everything else is as shipped."""
 
     @property
-    def settings(self):
-        return {**super().settings, **TINY.get(self.agent, TINY["off-policy"])}
+    def algorithm_arguments(self):
+        return {**super().algorithm_arguments, **TINY.get(self.agent, TINY["off-policy"])}
 
 
 def unit_vectors(catalog):
@@ -52,6 +55,17 @@ def tiny_run(setting, **changes):
     """A run of a few hundred slates."""
     options = {"steps": 768, "num_envs": 8, "eval_users": 8, "evals": 3, "learning_rate": 1e-3}
     return TinyRun(setting=setting, **{**options, **changes})
+
+
+def make_training_env(config):
+    """The environment that a run learns from, whose action is that of the run."""
+    reading = read_run(config)
+    return MappedAction(reading.make_training_env(config.num_envs), reading.action_map)
+
+
+def make_states(config, setting):
+    """What the policy of a run is given in a setting."""
+    return config.entry.make_states(config, read_run(config, setting))
 
 
 def short_setting():

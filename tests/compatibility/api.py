@@ -10,7 +10,6 @@ from longplay.agents.offline.data import log_lives, read_log, write_log
 from longplay.agents.offline.learning import OfflineConfig, learn
 from longplay.agents.offline.learning import load_agent as load_offline
 from longplay.agents.offline.learning import save_agent as save_offline
-from longplay.agents.playing.cross_entropy import Search as WeightSearch
 from longplay.agents.playing.evaluate import Evaluator
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.rules.minutes import LEAVES, PredictedMinutes, Trees, logged_minutes
@@ -18,12 +17,15 @@ from longplay.agents.rules.table import RULES, Context
 from longplay.agents.rules.tuning import Tuned, tune
 from longplay.agents.rules.tuning import load as load_rule
 from longplay.agents.rules.tuning import save as save_rule
-from longplay.agents.runs.config import RunConfig, Setting, load_agent
+from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import read_preset, write_preset
 from longplay.agents.runs.progress import CHECKPOINT
-from longplay.agents.runs.search import Search, run_trial
-from longplay.agents.runs.spaces import space_of
-from longplay.agents.sb3.training import train
+from longplay.agents.runs.reading import load_agent
+from longplay.agents.runs.search import SettingsSearch, run_trial
+from longplay.agents.runs.search import SettingsSearch as WeightSearch
+from longplay.agents.runs.spaces import make_run_space
+from longplay.agents.runs.training import train
+from longplay.agents.setting import Setting
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.encoders.data.splits import hold_back
 from longplay.encoders.outcomes.calibration import Isotonic, Platt
@@ -57,8 +59,8 @@ __all__ = [
     "RetentionPredictor",
     "ReturnTime",
     "RunConfig",
-    "Search",
     "Setting",
+    "SettingsSearch",
     "SlateInputs",
     "Standardiser",
     "Trees",
@@ -75,6 +77,7 @@ __all__ = [
     "logged_minutes",
     "make_catalog",
     "make_env",
+    "make_run_space",
     "random_vectors",
     "read_log",
     "read_minari",
@@ -83,7 +86,6 @@ __all__ = [
     "run_trial",
     "save_offline",
     "save_rule",
-    "space_of",
     "train",
     "tune",
     "weighted_scores",

@@ -24,6 +24,7 @@ import torch
 from safetensors.numpy import save_file
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from longplay.agents.runs.reading import Reading
 from longplay.tests.compatibility import api, playing
 
 ITEMS = 48
@@ -237,7 +238,7 @@ def save_offline(setting):
     policy = api.PlackettLuce(api.weighted_scores(setting.scorer, {"length": 1.0}), setting.scorer.slots, 0.5)
     log = api.log_lives(setting.world, setting.item_vectors, policy, np.arange(4), 0, 5)
     api.write_log(Path("log"), log, setting, policy.name, 0)
-    inputs = api.SlateInputs(setting.scorer, setting.state_encoder("pooled"))
+    inputs = api.SlateInputs(setting.scorer, Reading(setting, "pooled").state_encoder)
     for agent in ("bc", "iql", "cql"):
         config = api.OfflineConfig(agent, updates=20, batch=16, hidden=4, match=2)
         api.save_offline(api.learn(log, inputs, config), Path("offline") / agent)
@@ -295,10 +296,10 @@ def save_study(setting):
     """A search for settings with two of three trials done, and its third trial."""
     config = api.RunConfig(setting=setting, **playing.SEARCHED)
     folder = Path("study")
-    search = api.Search(folder, config, api.space_of(config), seed=0)
+    search = api.SettingsSearch(folder, config, api.make_run_space(config), seed=0)
     for _ in range(2):
         number = search.next(3)
-        search.tell(number, api.run_trial(folder, number, search.proposed(number), False, playing.ignore))
+        search.tell(number, api.run_trial(folder, number, search.propose(number), False, playing.ignore))
     api.write_preset(search.preset("video", "python scripts/tune.py"), Path("preset.toml"))
     for trial in folder.glob("trial-*"):
         shutil.rmtree(trial)

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from safetensors.numpy import load_file
 
+from longplay.agents.runs.reading import Reading
 from longplay.tests.compatibility import api
 
 SAVED = Path(__file__).parent / "saved"
@@ -35,8 +36,8 @@ class NarrowRun(api.RunConfig):
     """A run of stable-baselines3 with narrow networks, which take little room; everything else is as shipped."""
 
     @property
-    def settings(self):
-        known = super().settings
+    def algorithm_arguments(self):
+        known = super().algorithm_arguments
         if self.agent == "ars":
             return known
         of_slates = self.action == "candidates" and self.agent in ("ppo", "a2c")
@@ -70,7 +71,7 @@ def load(path, setting):
     if kind == "rules":
         return api.load_rule(path, setting)[1]
     if kind == "offline":
-        return api.load_offline(path, api.SlateInputs(setting.scorer, setting.state_encoder("pooled")))
+        return api.load_offline(path, api.SlateInputs(setting.scorer, Reading(setting, "pooled").state_encoder))
     assert path.name == "linear.json"
     return api.LinearOracle.load(path, setting.world)
 
@@ -150,9 +151,9 @@ def read_curve(text):
 def go_on(folder, setting):
     """The trial of a search that is still to do: its settings and minutes."""
     config = api.RunConfig(setting=setting, **SEARCHED)
-    search = api.Search(folder, config, api.space_of(config), seed=0)
+    search = api.SettingsSearch(folder, config, api.make_run_space(config), seed=0)
     number = search.next(3)
-    minutes = api.run_trial(folder, number, search.proposed(number), False, ignore)
+    minutes = api.run_trial(folder, number, search.propose(number), False, ignore)
     search.tell(number, minutes)
     assert search.next(3) is None
     return {"number": number, "parameters": search.study.trials[number].params, "minutes": minutes}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from longplay.agents.logs.minari import read_minari
-from longplay.agents.runs.config import Setting
+from longplay.agents.setting import Setting
 from longplay.envs.catalogs.catalog import Catalog
 from longplay.scripts import collect
 from longplay.tests.scripts.conftest import furnish

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import longplay
-from longplay.agents.learners.training import OWN
-from longplay.agents.runs.config import RunConfig, Setting
-from longplay.agents.runs.presets import DEFAULT, agent_options, configured
-from longplay.agents.sb3.agents import ALGORITHMS
+from longplay.agents.registry import AGENTS
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.presets import DEFAULT, configure_run
+from longplay.agents.setting import Setting
 from longplay.scripts import compare, demo, offline, play, train, tune
 from longplay.scripts.bench import environment as bench
 from longplay.scripts.bench import training as bench_training
@@ -316,12 +316,12 @@ class TestRefusals:
 class TestAgents:
     """The options of train.py are those of the agent named."""
 
-    @pytest.mark.parametrize("agent", [*ALGORITHMS, *OWN])
+    @pytest.mark.parametrize("agent", list(AGENTS))
     def test_help_is_that_of_the_agent(self, call, agent):
         code, output = call(train, "--agent", agent, "--help")
         assert code == 0
-        shipped = configured(agent, "", Setting.env, DEFAULT)
-        for name, value in asdict(agent_options(shipped)).items():
+        shipped = configure_run(agent, "", Setting.env, DEFAULT)
+        for name, value in asdict(shipped.agent_options).items():
             flag = f"--options.{name}".replace("_", "-")
             assert flag in output
             if not isinstance(value, bool):
@@ -362,7 +362,7 @@ class TestAgents:
         other = trained(*given, "--options.epochs", "3", "--gamma", "0")
         assert (other.gamma, other.options) == (0.0, {"polyak": 0.5, "epochs": 3})
         # An option that a flag sets back to the agent's default is no setting of the run.
-        default = str(agent_options(RunConfig(agent="slateq")).polyak)
+        default = str(RunConfig(agent="slateq").agent_options.polyak)
         assert trained(*given, "--options.polyak", default).options == {"epochs": 2}
 
     @pytest.mark.parametrize(

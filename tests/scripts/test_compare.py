@@ -9,7 +9,7 @@ import pytest
 from longplay.agents.comparison import contestants as comparison
 from longplay.agents.references.linear import FEATURES, LinearOracle
 from longplay.agents.rules import tuning
-from longplay.agents.runs.config import Setting
+from longplay.agents.setting import Setting
 from longplay.scripts import compare
 from longplay.tests.agents.small import unit_vectors
 

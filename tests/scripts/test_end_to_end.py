@@ -14,7 +14,8 @@ import wandb
 import longplay
 from longplay.agents.comparison import contestants as comparison
 from longplay.agents.rules.table import QUICK
-from longplay.agents.runs.config import RunConfig, Setting
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.setting import Setting
 from longplay.envs.make import make_world
 from longplay.scripts import compare, demo, train
 from longplay.scripts.bench import environment as bench

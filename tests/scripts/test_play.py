@@ -10,8 +10,8 @@ from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.rules.table import REFERENCES, RULES, CapOptions, Context
 from longplay.agents.rules.tuning import load
-from longplay.agents.runs.config import Setting
-from longplay.agents.sb3.training import train
+from longplay.agents.runs.training import train
+from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.scripts import play
 from longplay.tests.agents.small import tiny_run, unit_vectors

@@ -7,59 +7,45 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...options import check_ranges
+from ....envs.shared.options import Options, among, evenly, number
+from ...options import ENTROPY, RATE
 from ...playing.players import Players
 from ...slates.inputs import Inputs, SlateInputs
-from ...slates.networks import SlateNetwork
+from ...slates.networks import HISTORY_LAST, SlateNetwork
 from ..learner import SlateAgent
+from ..warm_up import join_inputs, show_random_slates
 from .rollouts import Batch, Judge, Judgement
 
-LAST = 1000.0  # taken off the scores of the history's items: far more than scores and noise differ by
 WARM_STEPS = 8  # of random slates, from which the scale of the inputs is taken
 LONGEST = 100.0  # slates that values look ahead, at most
 
 
 @dataclass(frozen=True)
-class PolicyOptions:
-    """What the learners of slate policies share."""
+class PolicyOptions(Options):
+    """Options that the learners of slate policies share."""
 
-    rollout: int = 32
+    rollout: int = number(32, 1, 10**6, search=among(8, 16, 32, 64))
     """Slates for each user between two updates."""
-    minibatch: int = 1024
+    minibatch: int = number(1024, 2, 10**9)
     """Slates in a gradient step."""
-    epochs: int = 4
-    """Passes over what was collected."""
-    learning_rate: float = 1e-3
-    """Of Adam."""
-    gae_lambda: float = 0.95
-    """From 0, values of the next state, to 1, whole returns."""
+    epochs: int = number(4, 1, 1000, search=evenly(1, 10))
+    """Passes over the slates of a rollout."""
+    learning_rate: float = number(1e-3, 1e-8, 1.0, search=RATE)
+    """Learning rate of the optimiser."""
+    gae_lambda: float = number(0.95, 0.0, 1.0, search=evenly(0.5, 1.0))
+    """λ of the advantages: from 0, values of the next state, to 1, whole returns."""
     by_time: bool = False
     """Discount by days away and not at all within a session, instead of by slates."""
-    max_grad_norm: float = 0.5
-    """Longest gradient of the policy, and of the value."""
-    entropy: float = 0.01
+    max_grad_norm: float = number(0.5, 1e-6, 1e6)
+    """Largest norm of the gradient of the policy, and of that of the value."""
+    entropy: float = number(0.01, 0.0, 100.0, search=ENTROPY)
     """Bonus for each nat of the first slot's entropy."""
-    hidden: int = 64
+    hidden: int = number(64, 1, 4096)
     """Width of the hidden layers."""
-    match: int = 16
+    match: int = number(16, 0, 32)
     """Dimensions of the space in which users and items are matched; 0 leaves the texts out."""
     repeats: bool = False
     """Whether items of the history are weighed against the rest; otherwise they come last."""
-
-    def __post_init__(self) -> None:
-        """Refuse what could not run."""
-        check_ranges(
-            self,
-            ("rollout", 1, 10**6),
-            ("minibatch", 2, 10**9),
-            ("epochs", 1, 1000),
-            ("learning_rate", 1e-8, 1.0),
-            ("gae_lambda", 0.0, 1.0),
-            ("max_grad_norm", 1e-6, 1e6),
-            ("entropy", 0.0, 100.0),
-            ("hidden", 1, 4096),
-            ("match", 0, 32),
-        )
 
 
 class CandidateNetwork(nn.Module):
@@ -125,7 +111,7 @@ class CandidateNetwork(nn.Module):
 
     def held_back(self, batch: Batch) -> Tensor:
         """(B, M) taken off the scores of the history's items, unless they are weighed against the rest."""
-        return LAST * (self.avoid * batch["items"][:, :, self.repeated])
+        return HISTORY_LAST * (self.avoid * batch["items"][:, :, self.repeated])
 
     def parts(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Parameters of the policy, and of the value."""
@@ -178,17 +164,13 @@ class PolicyAgent(SlateAgent):
         return nn.functional.pad(torch.where(real, columns, -1), missing, value=-1).numpy()
 
 
-def wander(players: Players, slots: int, chance: np.random.Generator) -> Inputs:
+def sample_inputs(players: Players, slots: int, rng: np.random.Generator) -> Inputs:
     """What users see who are shown some random slates: a sample to take the scale of the inputs from."""
-    seen = [players.now]
-    for _ in range(WARM_STEPS):
-        noise = chance.random(players.now.ids.shape, np.float32) + (players.now.ids == 0)
+
+    def draw(inputs: Inputs) -> NDArray[np.int64]:
+        noise = rng.random(inputs.ids.shape, np.float32) + (inputs.ids == 0)
         columns = np.argpartition(noise, slots - 1, axis=1)[:, :slots]
-        shown = np.take_along_axis(players.now.ids, columns, axis=1)
-        players.step(np.where(shown > 0, columns, -1))
-        seen.append(players.now)
-    return Inputs(
-        np.concatenate([one.state for one in seen]),
-        np.concatenate([one.items for one in seen]),
-        np.concatenate([one.ids[:, : one.items.shape[1]] for one in seen]),  # none of a whole catalogue
-    )
+        return np.where(np.take_along_axis(inputs.ids, columns, axis=1) > 0, columns, -1)
+
+    seen, _ = show_random_slates(players, WARM_STEPS, draw)
+    return join_inputs([*seen, players.now])

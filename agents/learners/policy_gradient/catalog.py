@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ....envs.engine import Observation
+from ....envs.shared.options import number
+from ...registry import AGENTS
 from ...slates.inputs import Inputs, SlateInputs
-from ...slates.networks import CLIP
-from .candidates import LAST, Guide, PolicyAgent, split_parameters, value_spread
-from .ppo import PLPPO, PPOOptions
+from ...slates.networks import HISTORY_LAST, fit_scale, make_two_layers, standardise
+from ..training import LearnerEntry
+from .candidates import Guide, PolicyAgent, split_parameters, value_spread
+from .ppo import PLPPO, PlackettLucePPOOptions
 from .rollouts import Batch, Judgement
 
 MOST_DIMENSIONS = 32
@@ -58,21 +61,15 @@ class CatalogInputs(SlateInputs):
 
 
 @dataclass(frozen=True)
-class CatalogOptions(PPOOptions):
-    """Settings of PPO over the whole catalogue: as of `PPOOptions`, but smaller minibatches, and fewer passes."""
+class CatalogOptions(PlackettLucePPOOptions):
+    """Options of PPO over the whole catalogue: as of candidates, but smaller minibatches, and fewer passes."""
 
     minibatch: int = 256
     """Slates in a gradient step; a score for every item of each is kept until then."""
     epochs: int = 1
-    """Passes over what was collected."""
-    match: int = 24
+    """Passes over the slates of a rollout."""
+    match: int = number(24, 1, MOST_DIMENSIONS)
     """Dimensions of the space in which users and items are matched."""
-
-    def __post_init__(self) -> None:
-        """Refuse what could not run."""
-        super().__post_init__()
-        if self.match < 1:
-            raise ValueError(f"match = {self.match!r} is out of range; allowed: 1 to {MOST_DIMENSIONS}")
 
 
 class CatalogNetwork(nn.Module):
@@ -97,7 +94,7 @@ class CatalogNetwork(nn.Module):
         inputs: SlateInputs,
         vectors: NDArray[np.float32],
         slots: int,
-        options: PPOOptions,
+        options: PlackettLucePPOOptions,
         gamma: float,
         guide: float | None,
     ) -> None:
@@ -108,8 +105,7 @@ class CatalogNetwork(nn.Module):
         self.register_buffer("mean_state", torch.zeros(width))
         self.register_buffer("scale_state", torch.ones(width))
         self.register_buffer("described", torch.from_numpy(describe(inputs, vectors)), persistent=False)
-        self.trunk = nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
-        self.judge_trunk = nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        self.trunk, self.judge_trunk = make_two_layers(width, hidden), make_two_layers(width, hidden)
         self.user = nn.Linear(hidden, self.heads * match)
         self.user_direct = nn.Linear(width, self.heads * match, bias=False)
         self.item = nn.Linear(self.described.shape[1], match, bias=False)
@@ -127,10 +123,7 @@ class CatalogNetwork(nn.Module):
     @torch.no_grad()
     def calibrate(self, inputs: Inputs) -> None:
         """Take the scale of states from a sample; saved with the weights."""
-        state = torch.from_numpy(inputs.state)
-        self.mean_state.copy_(state.mean(dim=0))
-        spread = state.std(dim=0)
-        self.scale_state.copy_(torch.where(spread > 1e-4, spread, torch.ones_like(spread)))
+        fit_scale(torch.from_numpy(inputs.state), self.mean_state, self.scale_state)
 
     @property
     def slate(self) -> "CatalogNetwork":
@@ -154,7 +147,7 @@ class CatalogNetwork(nn.Module):
         scores = torch.addmm(bias, query, items.T)
         if self.avoid:
             history = batch["history"]  # numbers are columns + 1
-            scores = scores.scatter_add_(1, (history - 1).clamp(min=0), -LAST * (history > 0))
+            scores = scores.scatter_add_(1, (history - 1).clamp(min=0), -HISTORY_LAST * (history > 0))
         return Judgement(scores, self.value(self.judge_trunk(state))[:, 0] * self.spread)
 
     def shown(self, batch: Batch) -> Batch:
@@ -172,7 +165,7 @@ class CatalogNetwork(nn.Module):
 
     def _users(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Scaled states (B, S), and places (B, heads, match) in the space of users and items."""
-        state = ((batch["state"] - self.mean_state) / self.scale_state).clamp(-CLIP, CLIP)
+        state = standardise(batch["state"], self.mean_state, self.scale_state)
         users = self.user(self.trunk(state)) + self.user_direct(state)
         return state, users.view(len(state), self.heads, self.match)
 
@@ -196,7 +189,7 @@ def make_agent(
 class CatalogPPO(PLPPO):
     """Plackett–Luce PPO over the whole catalogue, on players with `CatalogInputs`; constructed as `PLPPO`."""
 
-    make = staticmethod(make_agent)
+    make_agent = staticmethod(make_agent)
 
 
 def describe(inputs: SlateInputs, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -204,3 +197,16 @@ def describe(inputs: SlateInputs, vectors: NDArray[np.float32]) -> NDArray[np.fl
     static = inputs.scorer.static[1:]
     scaled = (static - static.mean(axis=0)) / np.maximum(static.std(axis=0), 1e-6)
     return np.concatenate([vectors[1:], scaled, inputs.scorer.topics[1:]], axis=1).astype(np.float32)
+
+
+AGENTS.register(
+    "pl-ppo-catalog",
+    LearnerEntry(
+        CatalogPPO,
+        CatalogOptions,
+        title="PL-PPO catalogue",
+        about="Plackett–Luce PPO over the whole catalogue",
+        sees_features=False,
+        change_inputs=CatalogInputs,
+    ),
+)

@@ -16,57 +16,49 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ....envs.shared.names import one_of
-from ...options import check_ranges
+from ....envs.shared.options import among, evenly, number, word
+from ...options import RATE
 from ...playing.players import Players
+from ...registry import AGENTS
 from ...slates.choice_losses import choice_log_probabilities, choice_loss
 from ...slates.inputs import SlateInputs
 from ...slates.plackett_luce import slot_log_probabilities
 from ..learner import Learner, SlateAgent
-from .candidates import CandidateNetwork, PolicyAgent, PolicyOptions, wander
+from ..training import LearnerEntry
+from .candidates import CandidateNetwork, PolicyAgent, PolicyOptions, sample_inputs
 from .losses import approximate_kl, clipped_surrogate, examined, first_slot_entropy, gamma_deviance, value_loss
 from .rollouts import Batch, Rollout, collect
 
 
 @dataclass(frozen=True)
-class PPOOptions(PolicyOptions):
-    """Settings of Plackett–Luce PPO."""
+class PlackettLucePPOOptions(PolicyOptions):
+    """Options of Plackett–Luce PPO."""
 
-    clip: float = 0.2
+    clip: float = number(0.2, 1e-6, 10.0, search=among(0.1, 0.2, 0.3, 0.4))
     """ε of the clipped surrogate."""
-    value_clip: float = 0.0
+    value_clip: float = number(0.0, 0.0, 1e6)
     """How far a value may move in an update, in units of the reward; 0 for any."""
-    target_kl: float = 0.1
-    """An update ends when KL(old ‖ new) of slates is larger; 0 for never."""
-    auxiliary: int = 4
+    target_kl: float = number(0.1, 0.0, 1e6, search=among(0.0, 0.03, 0.1, 0.3))
+    """Limit of KL(old ‖ new) of slates, at which an update ends; 0 for none."""
+    auxiliary: int = number(4, 0, 1000, search=evenly(1, 10))
     """Passes over what was collected that fit the models of choice and minutes; 0 leaves the policy without a guide."""
-    guide_learning_rate: float = 1e-3
-    """Of the Adam that fits them."""
-    guide: float = 3.0
-    """What the guide is multiplied by at first."""
-    ratio: str = "slate"
-    """Clip the ratio of probabilities of a whole slate, or of each slot and average ("slots")."""
-    credit: str = "slate"
-    """Credit all slots, or the one consumed and those above it ("cascade")."""
-
-    def __post_init__(self) -> None:
-        """Refuse what could not run."""
-        super().__post_init__()
-        check_ranges(
-            self,
-            ("clip", 1e-6, 10.0),
-            ("value_clip", 0.0, 1e6),
-            ("target_kl", 0.0, 1e6),
-            ("auxiliary", 0, 1000),
-            ("guide_learning_rate", 1e-8, 1.0),
-            ("guide", 1e-6, 100.0),
-        )
-        one_of("ratio", self.ratio, ("slate", "slots"))
-        one_of("credit", self.credit, ("slate", "cascade"))
+    guide_learning_rate: float = number(1e-3, 1e-8, 1.0, search=RATE)
+    """Learning rate of the optimiser that fits the models of choice and minutes."""
+    guide: float = number(3.0, 1e-6, 100.0, search=evenly(0.5, 4.0))
+    """Factor of the guide at first."""
+    ratio: str = word("slate", "slate", "slots")
+    """Ratio of probabilities that is clipped: of a whole slate, or of each slot, averaged ("slots")."""
+    credit: str = word("slate", "slate", "cascade")
+    """Slots that are credited: all ("slate"), or the one consumed and those above it ("cascade")."""
 
 
 def make_agent(
-    inputs: SlateInputs, vectors: NDArray[np.float32], slots: int, options: PPOOptions, gamma: float, name: str
+    inputs: SlateInputs,
+    vectors: NDArray[np.float32],
+    slots: int,
+    options: PlackettLucePPOOptions,
+    gamma: float,
+    name: str,
 ) -> PolicyAgent:
     """An untrained agent, to load weights into."""
     guide = options.guide if options.auxiliary > 0 else None
@@ -74,28 +66,16 @@ def make_agent(
 
 
 class PLPPO(Learner):
-    """Plackett–Luce PPO.
+    """Plackett–Luce PPO; constructed as every `Learner`."""
 
-    Parameters
-    ----------
-    players, options, gamma, seed
-        As of every `Learner`.
-    vectors
-        (N + 1, E) text vectors of the items by number, row 0 for none.
-    slots
-        K.
-    name
-        Of the agent.
-    """
-
-    make: ClassVar[Callable[..., SlateAgent]] = staticmethod(make_agent)
-    options: PPOOptions
+    make_agent: ClassVar[Callable[..., SlateAgent]] = staticmethod(make_agent)
+    options: PlackettLucePPOOptions
     network: CandidateNetwork
 
     def __init__(
         self,
         players: Players,
-        options: PPOOptions,
+        options: PlackettLucePPOOptions,
         gamma: float,
         seed: int,
         *,
@@ -103,10 +83,9 @@ class PLPPO(Learner):
         slots: int,
         name: str = "PL-PPO",
     ) -> None:
-        super().__init__(players, options, gamma, seed)
-        self.agent = self.make(players.inputs, vectors, slots, options, gamma, name)
+        super().__init__(players, options, gamma, seed, vectors=vectors, slots=slots, name=name)
         self.network = self.agent.network  # type: ignore[assignment]
-        self.network.slate.calibrate(wander(players, slots, self.chance))
+        self.network.slate.calibrate(sample_inputs(players, slots, self.rng))
         self.optimisers = {
             name: torch.optim.Adam(self.network.parameters(), rate, eps=1e-5)
             for name, rate in (("policy", options.learning_rate), ("guide", options.guide_learning_rate))
@@ -123,12 +102,12 @@ class PLPPO(Learner):
             length=options.rollout,
             gamma=self.gamma,
             by_time=options.by_time,
-            dice=self.dice,
+            torch_rng=self.torch_rng,
         )
         advantages = rollout.advantages(options.gae_lambda)
         returns = advantages + rollout.values
         content = flatten(rollout) | {"returns": returns.flatten()}
-        content["advantages"] = normalised(advantages).flatten()
+        content["advantages"] = standardise(advantages).flatten()
         self.steps += len(content["returns"])
         log = self._learn(content)
         error = ((returns - rollout.values).var() / returns.var().clamp(min=1e-8)).item()
@@ -148,26 +127,26 @@ class PLPPO(Learner):
         # Apart from the policy's steps, whose ratios would not stay near 1 while the guide moves the scores.
         guided = []
         if options.auxiliary > 0:
-            for part in self._parts(self._told(content), options.auxiliary):
+            for part in self._parts(self._collect_for_guide(content), options.auxiliary):
                 losses = self.guide_losses(part)
                 guided.append({name: loss.item() for name, loss in losses.items()})
                 self._step("guide", losses["choice"] + losses["minutes"])
-        return mean_of(seen) | mean_of(guided)
+        return average_logs(seen) | average_logs(guided)
 
     def _parts(self, content: Batch, passes: int) -> Iterator[Batch]:
         for _ in range(passes):
-            order = torch.randperm(len(next(iter(content.values()))), generator=self.dice)
+            order = torch.randperm(len(next(iter(content.values()))), generator=self.torch_rng)
             for rows in torch.split(order, self.options.minibatch):
                 yield {key: value[rows] for key, value in content.items()}
 
     @torch.no_grad()
-    def _told(self, content: Batch) -> Batch:
-        """What the guide learns from, found once for all passes: the slates, and of all candidates their mean."""
+    def _collect_for_guide(self, content: Batch) -> Batch:
+        """The slates, and of all candidates their mean: what the guide learns from, once for all passes."""
         # A minibatch at a time: the features of all candidates of all slates are large.
         rows = zip(*(torch.split(value, self.options.minibatch) for value in content.values()), strict=True)
         parts = [dict(zip(content, row, strict=True)) for row in rows]
-        told = [self.network.shown(part) | {name: part[name] for name in ("choice", "rewards")} for part in parts]
-        return {name: torch.cat([part[name] for part in told]) for name in told[0]}
+        seen = [self.network.shown(part) | {name: part[name] for name in ("choice", "rewards")} for part in parts]
+        return {name: torch.cat([part[name] for part in seen]) for name in seen[0]}
 
     def _step(self, name: str, loss: Tensor) -> None:
         optimiser = self.optimisers[name]
@@ -178,7 +157,7 @@ class PLPPO(Learner):
         optimiser.step()
 
     def losses(self, part: Batch) -> dict[str, Tensor]:
-        """Of a minibatch, each a mean: losses of policy and value, KL(old ‖ new) and the first slot's entropy."""
+        """Losses of a minibatch, each a mean: of policy and value, KL(old ‖ new) and the first slot's entropy."""
         options = self.options
         judged = self.network.judge(part)
         log_ratio = slot_log_probabilities(judged.scores, part["columns"]) - part["log_probabilities"]
@@ -198,7 +177,7 @@ class PLPPO(Learner):
         }
 
     def guide_losses(self, part: Batch) -> dict[str, Tensor]:
-        """Of what slates told, each a mean: the losses of choice and, where something was chosen, of its minutes."""
+        """Losses of the guide on a minibatch, each a mean: of choice, and of the minutes of what was chosen."""
         choice = part["choice"]
         logits, log_minutes = self.network.respond(part)
         held = log_minutes.gather(1, choice.clamp(min=0)[:, None])[:, 0]
@@ -211,17 +190,23 @@ class PLPPO(Learner):
 
 
 def flatten(rollout: Rollout) -> Batch:
-    """What a minibatch is drawn from: rows (T·B, ·)."""
+    """Rows (T·B, ·) of a rollout, from which minibatches are drawn."""
     names = ("columns", "log_probabilities", "values", "choice", "rewards")
     whole = rollout.batch | {name: getattr(rollout, name) for name in names}
     return {name: value.flatten(0, 1) for name, value in whole.items()}
 
 
-def normalised(advantages: Tensor) -> Tensor:
-    """With mean 0 and standard deviation 1."""
+def standardise(advantages: Tensor) -> Tensor:
+    """Shift and scale to mean 0 and standard deviation 1."""
     return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
 
 
-def mean_of(seen: list[dict[str, float]]) -> dict[str, float]:
+def average_logs(seen: list[dict[str, float]]) -> dict[str, float]:
     """Means of what was logged, by name."""
     return {name: float(np.mean([one[name] for one in seen])) for name in (seen[0] if seen else ())}
+
+
+AGENTS.register(
+    "pl-ppo",
+    LearnerEntry(PLPPO, PlackettLucePPOOptions, title="PL-PPO", about="Plackett–Luce PPO over the candidates"),
+)

@@ -15,43 +15,40 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...options import check_ranges
+from ....envs.shared.options import evenly, logarithmically, number
 from ...playing.players import Players
+from ...registry import AGENTS
 from ...slates.inputs import SlateInputs
 from ...slates.networks import SlateNetwork
 from ...slates.plackett_luce import NEVER
 from ..learner import Learner, SlateAgent
-from .candidates import CandidateNetwork, PolicyAgent, PolicyOptions, wander
+from ..training import LearnerEntry
+from .candidates import CandidateNetwork, PolicyAgent, PolicyOptions, sample_inputs
 from .losses import first_slot_entropy, top_k_reinforce, value_loss
-from .ppo import flatten, mean_of, normalised
+from .ppo import average_logs, flatten, standardise
 from .rollouts import Batch, collect
 
 
 @dataclass(frozen=True)
 class ReinforceOptions(PolicyOptions):
-    """Settings of top-K REINFORCE."""
+    """Options of top-K REINFORCE."""
 
     rollout: int = 16
     """Slates for each user between two updates."""
-    memory: int = 4
+    memory: int = number(4, 1, 1000, search=evenly(1, 8))
     """Rollouts that are learnt from: the latest and those before it."""
     epochs: int = 1
-    """Passes over them in an update."""
+    """Passes over the rollouts in an update."""
     top_k: bool = True
     """Weigh by λ_K; otherwise as if one item were shown."""
     correction: bool = True
     """Weigh by π/β; otherwise as if the policy had shown everything itself."""
-    cap: float = 5.0
-    """Largest ratio π/β."""
+    cap: float = number(5.0, 1e-6, 1e6, search=logarithmically(1.0, 20.0))
+    """Largest ratio π/β that counts."""
     baseline: bool = True
     """Take the value off the return, and scale by the spread of what is left."""
     entropy: float = 0.02
     """Bonus for each nat of the entropy."""
-
-    def __post_init__(self) -> None:
-        """Refuse what could not run."""
-        super().__post_init__()
-        check_ranges(self, ("memory", 1, 1000), ("cap", 1e-6, 1e6))
 
 
 def make_agent(
@@ -64,19 +61,10 @@ def make_agent(
 class TopKReinforce(Learner):
     """Top-K off-policy REINFORCE on a replay of its own latest rollouts.
 
-    Parameters
-    ----------
-    players, options, gamma, seed
-        As of every `Learner`.
-    vectors
-        (N + 1, E) text vectors of the items by number, row 0 for none.
-    slots
-        K.
-    name
-        Of the agent.
+    Constructed as every `Learner`.
     """
 
-    make: ClassVar[Callable[..., SlateAgent]] = staticmethod(make_agent)
+    make_agent: ClassVar[Callable[..., SlateAgent]] = staticmethod(make_agent)
     tensors: ClassVar[tuple[str, ...]] = ("replay",)
     options: ReinforceOptions
 
@@ -91,14 +79,13 @@ class TopKReinforce(Learner):
         slots: int,
         name: str = "Top-K REINFORCE",
     ) -> None:
-        super().__init__(players, options, gamma, seed)
+        super().__init__(players, options, gamma, seed, vectors=vectors, slots=slots, name=name)
         inputs: SlateInputs = players.inputs  # type: ignore[assignment]
-        self.agent = self.make(inputs, vectors, slots, options, gamma, name)
         self.network: CandidateNetwork = self.agent.network  # type: ignore[assignment]
         self.behaviour = SlateNetwork(
             inputs.state_width, inputs.item_width, vectors, hidden=options.hidden, match=options.match
         )
-        sample = wander(players, slots, self.chance)
+        sample = sample_inputs(players, slots, self.rng)
         for network in (self.network.slate, self.behaviour):
             network.calibrate(sample)
         self.optimisers = {
@@ -117,12 +104,12 @@ class TopKReinforce(Learner):
         rollout = collect(
             self.players,
             self.network,
-            drawn_once,
+            log_softmax_of,
             slots=self.agent.slots,
             length=options.rollout,
             gamma=self.gamma,
             by_time=options.by_time,
-            dice=self.dice,
+            torch_rng=self.torch_rng,
         )
         returns = rollout.advantages(options.gae_lambda) + rollout.values
         latest = flatten(rollout) | {"returns": returns.flatten()}
@@ -135,26 +122,26 @@ class TopKReinforce(Learner):
         self.steps += count
         seen = []
         for _ in range(options.epochs):
-            order = torch.randperm(len(latest["returns"]), generator=self.dice)
+            order = torch.randperm(len(latest["returns"]), generator=self.torch_rng)
             for rows in torch.split(order, options.minibatch):
                 if len(rows) < 2:
                     continue  # a lone advantage has no spread to be measured by
                 seen.append(self._step({key: value[rows] for key, value in latest.items()}))
-        return mean_of(seen)
+        return average_logs(seen)
 
     def losses(self, part: Batch) -> dict[str, Tensor]:
         """Losses of a minibatch, each a mean: policy, value, behaviour, and the entropy and the mean ratio."""
         options, slots = self.options, self.agent.slots
         judged = self.network.judge(part)
         columns, choice = part["columns"], part["choice"]
-        log_pi = drawn_once(judged.scores, columns)
+        log_pi = log_softmax_of(judged.scores, columns)
         shown_by, _ = self.behaviour(part["state"], part["items"], part["ids"])
-        log_beta = drawn_once(shown_by[0] - self.network.held_back(part), columns)
+        log_beta = log_softmax_of(shown_by[0] - self.network.held_back(part), columns)
         advantage = part["returns"]
         if options.baseline:
-            advantage = normalised(part["returns"] - judged.values.detach())
+            advantage = standardise(part["returns"] - judged.values.detach())
         assumed = log_beta.detach() if options.correction else log_pi.detach()
-        credit = credit_of(choice, columns.shape[1])
+        credit = assign_credit(choice, columns.shape[1])
         policy = top_k_reinforce(log_pi, assumed, advantage, credit, slots if options.top_k else 1, options.cap)
         return {
             "policy": policy.mean(),
@@ -178,13 +165,19 @@ class TopKReinforce(Learner):
         return {name: loss.item() for name, loss in losses.items()}
 
 
-def drawn_once(scores: Tensor, columns: Tensor) -> Tensor:
+def log_softmax_of(scores: Tensor, columns: Tensor) -> Tensor:
     """(B, K) log-probability of each column under one draw of the softmax; 0 where there is no candidate."""
     logs = torch.log_softmax(scores.clamp(min=NEVER), dim=1).gather(1, columns)
     return torch.where(scores.gather(1, columns) > NEVER, logs, 0.0)
 
 
-def credit_of(choice: Tensor, slots: int) -> Tensor:
+def assign_credit(choice: Tensor, slots: int) -> Tensor:
     """(B, K) the slot consumed has all credit; where none was, all share it."""
     one = torch.nn.functional.one_hot(choice.clamp(min=0), slots).float()
     return torch.where(choice[:, None] < 0, torch.full_like(one, 1.0 / slots), one)
+
+
+AGENTS.register(
+    "reinforce",
+    LearnerEntry(TopKReinforce, ReinforceOptions, title="Top-K REINFORCE", about="with off-policy correction"),
+)

@@ -81,10 +81,10 @@ class Rollout:
         return gae(self.rewards, self.discounts, self.values, self.next_values, self.going, lambda_)
 
 
-def sample(scores: Tensor, slots: int, dice: torch.Generator) -> Tensor:
+def sample(scores: Tensor, slots: int, torch_rng: torch.Generator) -> Tensor:
     """Plackett–Luce slates (B, K), by the faster of two exact ways."""
-    one_by_one = draw_one_by_one(scores, slots, dice) if scores.shape[1] > MANY else None
-    return draw(scores, slots, dice) if one_by_one is None else one_by_one
+    one_by_one = draw_one_by_one(scores, slots, torch_rng) if scores.shape[1] > MANY else None
+    return draw(scores, slots, torch_rng) if one_by_one is None else one_by_one
 
 
 @torch.no_grad()
@@ -97,7 +97,7 @@ def collect(
     length: int,
     gamma: float,
     by_time: bool,
-    dice: torch.Generator,
+    torch_rng: torch.Generator,
 ) -> Rollout:
     """Show `length` slates, drawn from the network's scores, to each player.
 
@@ -111,7 +111,7 @@ def collect(
     for _ in range(length):
         batch = network.read(players.now)
         judged = network.judge(batch)
-        columns = sample(judged.scores, slots, dice)
+        columns = sample(judged.scores, slots, torch_rng)
         logs = log_probabilities(judged.scores, columns)
         real = torch.gather(judged.scores, 1, columns) > -torch.inf
         outcome = players.step(torch.where(real, columns, -1).numpy())

@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 
 from ....envs.engine import Observation
-from ....envs.shared.names import one_of
-from ...options import check_ranges
+from ....envs.shared.options import Options, among, evenly, logarithmically, number, word
+from ...options import RATE
 from ...slates.inputs import Inputs, SlateInputs
 from ...slates.optimisers import OPTIMISERS, best_slates
-from ..item_values import Judged
+from ..item_values import ItemValues
 from ..learner import SlateAgent
 from .network import SlateQNetwork
 
@@ -19,110 +19,77 @@ PULLS = 30.0  # appeals are cut off there, in either direction: weights must rem
 
 
 @dataclass(frozen=True)
-class SlateQOptions:
-    """Settings of SlateQ; the discount is the run's."""
+class SlateQOptions(Options):
+    """Options of SlateQ; the discount is the run's."""
 
-    learning_rate: float = 1e-3
-    """Of Adam."""
-    hidden: int = 64
+    learning_rate: float = number(1e-3, 1e-8, 1.0, search=RATE)
+    """Learning rate of the optimiser."""
+    hidden: int = number(64, 1, 4096)
     """Width of the hidden layers."""
-    match: int = 16
+    match: int = number(16, 1, 32)
     """Dimensions in which users and items are matched by their texts."""
-    segment: int = 32
+    segment: int = number(32, 1, 1000, search=among(8, 16, 32))
     """Slates of each user that are collected between two rounds of learning."""
-    epochs: int = 4
+    epochs: int = number(4, 1, 1000, search=evenly(1, 8))
     """Minibatches of a round, in passes over as many slates as were collected."""
-    batch: int = 1024
+    batch: int = number(1024, 1, 10**6)
     """Slates in a minibatch."""
-    replay: int = 2
+    replay: int = number(2, 1, 1000, search=evenly(1, 8))
     """Latest segments that minibatches are drawn from."""
-    mix: float = 0.95
+    mix: float = number(0.95, 0.0, 1.0, search=evenly(0.5, 1.0))
     """λ of the λ-returns: 0 looks one slate ahead, 1 as far as the segment goes."""
     by_time: bool = False
     """Discount per day away instead of per slate."""
     horizon_ends: bool = False
-    """Nothing counts after the horizon. By default life goes on there, and is only not watched any longer."""
-    target: str = "best"
+    """Count nothing after the horizon. By default life goes on there, and is only not watched any longer."""
+    target: str = word("best", "best", "shown")
     """Slates whose values are bootstrapped from: the best by the network that learns, valued by the slower one (double
     learning: van Hasselt et al., 2016), or those shown, exploration included ("shown", as in SARSA)."""
-    polyak: float = 0.02
-    """By how much the slower network, an average of the one that learns, follows with each minibatch. It values, and it
-    is the agent's: averaging takes off noise that an optimiser of slates would pick up."""
-    optimiser: str = "exact"
-    """Of slates: exact, greedy or top-k; see `longplay.agents.slates.optimisers.best_slates`."""
+    polyak: float = number(0.02, 1e-6, 1.0, search=logarithmically(0.002, 0.2))
+    """Share by which the slower network, an average of the one that learns, follows with each minibatch. It values, and
+    it is the agent's: averaging takes off noise that an optimiser of slates would pick up."""
+    optimiser: str = word("exact", *OPTIMISERS)
+    """Optimiser of slates: exact, greedy or top-k; see `longplay.agents.slates.optimisers.best_slates`."""
     fill: bool = True
     """Fill every slot; otherwise items that cost more than they bring are left out."""
     repeats: bool = False
     """Show items of the history like any other; otherwise only when nothing else is left."""
-    variety: float = 0.0
-    """How much less an item pulls for each of its main topic above it, as a logarithm."""
-    temperature: float = 0.5
+    temperature: float = number(0.5, 0.0, 100.0, search=logarithmically(0.1, 2.0))
     """Gumbel noise on appeals in training, at first."""
-    last_temperature: float = 0.1
-    """And in the end."""
-    anneal: int = 200_000
-    """Slates until then."""
-    epsilon: float = 0.02
+    last_temperature: float = number(0.1, 0.0, 100.0, search=logarithmically(0.02, 0.5))
+    """Gumbel noise on appeals in training, in the end."""
+    anneal: int = number(200_000, 1, 10**12)
+    """Slates until the noise is that of the end."""
+    epsilon: float = number(0.02, 0.0, 1.0, search=logarithmically(0.005, 0.2))
     """Share of slates in training that are drawn at random."""
-    priority: float = 0.0
+    priority: float = number(0.0, 0.0, 1.0)
     """How much the error of a slate's value decides whether it is drawn: 0 to 1."""
-    future_weight: float = 1.0
-    """Of the loss of future values."""
-    later: str = "regression"
-    """How it is learned what a choice changes later. As one weighting of the item's features for all states: by least
-    squares (regression: `longplay.agents.learners.slateq.foresight`), or by a search over whole lives once the rest is
-    learned (search: `longplay.agents.learners.slateq.later_search`; γ > 0 stands for all minutes of the month then, and
-    nothing is discounted, γ = 0 for those of the slate). Or by the gradients of the network, noise included
+    variety: float = number(0.0, 0.0, 10.0, search=evenly(0.0, 2.0))
+    """How much less an item pulls for each of its main topic above it, as a logarithm."""
+    future_weight: float = number(1.0, 0.0, 1e6, search=logarithmically(0.1, 10.0))
+    """Weight of the loss of future values."""
+    later: str = word("regression", "regression", "search", "network")
+    """Way to learn what a choice changes later. As one weighting of the item's features for all states: by least
+    squares (regression: `longplay.agents.learners.slateq.follow_up`), or by a search over whole lives once the rest is
+    learned (search: `longplay.agents.learners.slateq.lookahead_search`; γ > 0 stands for all minutes of the month then,
+    and nothing is discounted, γ = 0 for those of the slate). Or by the gradients of the network, noise included
     (network)."""
-    search_after: int = 150_000
+    search_after: int = number(150_000, 0, 10**12)
     """Slates before the search begins."""
-    search_rounds: int = 6
+    search_rounds: int = number(6, 1, 10**4)
     """Rounds of the search, played however many slates a run is given."""
-    search_users: int = 48
+    search_users: int = number(48, 1, 10**6)
     """Users whose lives each trial of a round plays, all trials with the same luck."""
-    search_population: int = 16
+    search_population: int = number(16, 8, 10**4)
     """Trials of a round; a third of them lead on."""
-    search_spread: float = 0.04
+    search_spread: float = number(0.04, 1e-6, 1e3)
     """Standard deviation of the first trials' weights, as a share of what a click pays."""
-    memory: float = 200_000.0
+    memory: float = number(200_000.0, 1.0, 1e12)
     """Slates after which one counts for 37 % in the least squares."""
-    ridge: float = 1000.0
+    ridge: float = number(1000.0, 1.0, 1e12)
     """Slates' worth of belief in the least squares that nothing changes."""
-    clip: float = 1.0
+    clip: float = number(1.0, 1e-6, 1e6)
     """Largest norm of a gradient."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        one_of("optimiser", self.optimiser, OPTIMISERS)
-        one_of("target", self.target, ("best", "shown"))
-        one_of("later", self.later, ("regression", "search", "network"))
-        check_ranges(
-            self,
-            ("learning_rate", 1e-8, 1.0),
-            ("hidden", 1, 4096),
-            ("match", 1, 32),
-            ("segment", 1, 1000),
-            ("epochs", 1, 1000),
-            ("batch", 1, 10**6),
-            ("replay", 1, 1000),
-            ("mix", 0.0, 1.0),
-            ("polyak", 1e-6, 1.0),
-            ("variety", 0.0, 10.0),
-            ("temperature", 0.0, 100.0),
-            ("last_temperature", 0.0, 100.0),
-            ("anneal", 1, 10**12),
-            ("epsilon", 0.0, 1.0),
-            ("priority", 0.0, 1.0),
-            ("memory", 1.0, 1e12),
-            ("ridge", 1.0, 1e12),
-            ("future_weight", 0.0, 1e6),
-            ("clip", 1e-6, 1e6),
-            ("search_after", 0, 10**12),
-            ("search_rounds", 1, 10**4),
-            ("search_users", 1, 10**6),
-            ("search_population", 8, 10**4),
-            ("search_spread", 1e-6, 1e3),
-        )
 
 
 class SlateQAgent(SlateAgent):
@@ -145,11 +112,16 @@ class SlateQAgent(SlateAgent):
         self.options = options
         self.repeated = inputs.item_features.index("repeated")
 
+    def rate_candidates(self, observation: Observation) -> NDArray[np.float32]:
+        """Ratings (B, M) of candidates, 0 where there is none; see `rate_inputs`."""
+        inputs = self.inputs(observation)
+        return np.where(inputs.ids > 0, self.rate_inputs(inputs), 0.0).astype(np.float32)
+
     @torch.no_grad()
-    def rate(self, inputs: Inputs) -> NDArray[np.float32]:
+    def rate_inputs(self, inputs: Inputs) -> NDArray[np.float32]:
         """Logarithm of how much a click is expected to pay, were the item shown beside nothing else of appeal."""
-        judged: Judged = self.network.run(inputs)
-        return (judged.appeal + torch.log(judged.minutes.clamp(min=1e-6))).numpy()
+        values: ItemValues = self.network.run(inputs)
+        return (values.appeal + torch.log(values.minutes.clamp(min=1e-6))).numpy()
 
     def choose(self, inputs: Inputs) -> NDArray[np.int64]:
         """Columns (B, K) of the best slates."""
@@ -157,7 +129,7 @@ class SlateQAgent(SlateAgent):
             return self.best(inputs, *self.judge(self.network, inputs))
 
     @torch.no_grad()
-    def slates(self, observation: Observation, later: NDArray[np.float64]) -> NDArray[np.int64]:
+    def choose_weighted(self, observation: Observation, later: NDArray[np.float64]) -> NDArray[np.int64]:
         """Slates (B, K) of item numbers, with a weighting (B, F + 2) of what follows of each user's own."""
         inputs = self.inputs(observation)
         weights = torch.from_numpy(later.astype(np.float32))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...playing.players import Players
+from ...registry import AGENTS
 from ...slates.choice_losses import (
     choice_log_probabilities,
     choice_loss,
@@ -29,13 +30,12 @@ from ...slates.choice_losses import (
     squared_error,
 )
 from ...slates.inputs import Inputs
-from ..item_values import ItemValueLearner, Judged
+from ..item_values import ItemValueLearner, ItemValues
 from ..replay import Replay
+from ..training import LearnerEntry
 from .agent import SlateQAgent, SlateQOptions, make_agent
-from .foresight import Foresight
-from .later_search import LaterSearch
-
-__all__ = ["SlateQ", "SlateQAgent", "SlateQOptions", "make_agent"]
+from .follow_up import FollowUpRegression
+from .lookahead_search import LookaheadSearch
 
 
 class Plan(NamedTuple):
@@ -54,21 +54,13 @@ class Plan(NamedTuple):
 class SlateQ(ItemValueLearner):
     """Learns on policy from short segments and a small replay of them.
 
-    Parameters
-    ----------
-    players, options, gamma, seed
-        As of `Learner`; ``players.inputs`` is a `SlateInputs`.
-    vectors
-        (N + 1, E) text vectors of the items by number.
-    slots
-        K.
-    name
-        The agent's.
+    Constructed as every `Learner`; ``players.inputs`` is a `SlateInputs`.
     """
 
     agent: SlateQAgent
     options: SlateQOptions
     tensors = ("memory",)
+    make_agent = staticmethod(make_agent)
 
     def __init__(
         self,
@@ -79,21 +71,22 @@ class SlateQ(ItemValueLearner):
         *,
         vectors: NDArray[np.float32],
         slots: int,
-        name: str,
+        name: str = "SlateQ",
     ) -> None:
-        super().__init__(players, options, gamma, seed)
+        super().__init__(players, options, gamma, seed, vectors=vectors, slots=slots, name=name)
         inputs: Any = players.inputs
-        self.agent = make_agent(inputs, vectors, slots, options, gamma, name)
         self._calibrate()
-        kept = self.agent.network.base.vectors
+        texts = self.agent.network.base.vectors
         # Both networks share the table of texts.
-        self.online = copy.deepcopy(self.agent.network, {id(kept): kept})
+        self.online = copy.deepcopy(self.agent.network, {id(texts): texts})
         self.optimisers = {"adam": torch.optim.Adam(self.online.parameters(), lr=options.learning_rate)}
         users = len(players.now.ids)
         self.replay = Replay(options.replay, options.segment, users, options.priority)
-        self.foresight = Foresight(inputs.item_width, options.memory, options.ridge)
+        self.follow_up = FollowUpRegression(inputs.item_width, options.memory, options.ridge)
         self.bootstraps = gamma > 0 and options.later != "search"
-        self.later = LaterSearch(self.agent, players.env, options, gamma, seed) if options.later == "search" else None
+        self.search = (
+            LookaheadSearch(self.agent, players.env, options, gamma, seed) if options.later == "search" else None
+        )
 
     def modules(self) -> Mapping[str, nn.Module]:
         """The agent's network, which is the slower one, and the one that explores and learns."""
@@ -102,36 +95,46 @@ class SlateQ(ItemValueLearner):
     @property
     def memory(self) -> dict[str, Tensor]:
         """What `capture` keeps of the replay, the least squares and the search."""
-        searched = self.later.save_state() if self.later else {}
-        least = {"gram": self.foresight.gram, "moment": self.foresight.moment}
-        return {**self.replay.save_state(), **least, **searched}
+        search = self.search.save_state() if self.search else {}
+        least = {"gram": self.follow_up.gram, "moment": self.follow_up.moment}
+        return {**self.replay.save_state(), **least, **search}
 
     @memory.setter
     def memory(self, state: Mapping[str, Tensor]) -> None:
-        self.foresight.gram, self.foresight.moment = state["gram"], state["moment"]
-        if self.later:
-            self.later.load_state(state)
-        others = ("gram", "moment", *(self.later.save_state() if self.later else ()))
+        self.follow_up.gram, self.follow_up.moment = state["gram"], state["moment"]
+        if self.search:
+            self.search.load_state(state)
+        others = ("gram", "moment", *(self.search.save_state() if self.search else ()))
         self.replay.load_state({name: part for name, part in state.items() if name not in others})
+
+    @classmethod
+    def check_run(cls, config: Any) -> None:
+        """The search begins within the run."""
+        options = config.agent_options
+        if options.later == "search" and options.search_after > config.steps:
+            raise ValueError(
+                f"search_after = {options.search_after} is out of range; allowed: 0 to steps = {config.steps}, the "
+                "slates that a run learns from before it searches"
+            )
 
     @property
     def unfinished(self) -> bool:
         """Whether there are rounds of the search to play."""
-        return self.later is not None and not self.later.done
+        return self.search is not None and not self.search.done
 
     def iterate(self) -> dict[str, float]:
         """Collect a segment, work out what followed each slate, learn from minibatches; or a round of the search."""
         options = self.options
-        if self.later and self.unfinished and self.steps >= options.search_after:
-            return self._search(self.later)
+        if self.search and self.unfinished and self.steps >= options.search_after:
+            return self._play_search(self.search)
         clicks = self._collect()
         futures = self._futures().flatten() if self.bootstraps else None
         if futures is not None and options.later == "regression":
-            self._foresee(futures)
+            self._fit_follow_up(futures)
         size = options.segment * self.replay.shape[2]
         logs = []
         for _ in range(max(options.epochs * size // options.batch, 1)):
-            places, weights = self.replay.draw(options.batch, self.chance)
+            places, weights = self.replay.draw(options.batch, self.rng)
             logs.append(self._learn(places, weights, futures))
         losses = {key: float(np.mean([log[key] for log in logs])) for key in logs[0]}
         return {**losses, "clicks": clicks, "temperature": self.temperature}
@@ -144,10 +147,10 @@ class SlateQ(ItemValueLearner):
 
     def _plan(self, inputs: Inputs) -> Plan:
         appeal, gain = self.agent.judge(self.online, inputs)
-        noise = self.temperature * self.chance.gumbel(size=appeal.shape)
+        noise = self.temperature * self.rng.gumbel(size=appeal.shape)
         shown = self.agent.best(inputs, appeal + noise, gain)
-        strange = self.chance.random(len(shown)) < self.options.epsilon
-        shown = np.where(strange[:, None], self._random(inputs), shown)
+        strange = self.rng.random(len(shown)) < self.options.epsilon
+        shown = np.where(strange[:, None], self._draw_random(inputs), shown)
         wanted = self.bootstraps and self.options.target == "best"
         return Plan(shown, self.agent.best(inputs, appeal, gain) if wanted else shown)
 
@@ -181,21 +184,21 @@ class SlateQ(ItemValueLearner):
                 {
                     "choice": torch.from_numpy(outcome.choice),
                     "reward": torch.from_numpy(outcome.reward),
-                    "discount": torch.from_numpy(self._discounts(outcome)),
+                    "discount": torch.from_numpy(self._discount(outcome)),
                     "ended": torch.from_numpy(ended),
                     "beyond": beyond,
                 }
             )
             self.steps += len(ended)
         views.append(self._view(self.players.now, self._plan(self.players.now)))
-        came = {name: torch.stack([outcome[name] for outcome in outcomes]) for name in outcomes[0]}
-        self.replay.add({name: torch.stack([view[name] for view in views]) for name in views[0]} | came)
-        return float((came["choice"] >= 0).float().mean())
+        outcome_parts = {name: torch.stack([outcome[name] for outcome in outcomes]) for name in outcomes[0]}
+        self.replay.add({name: torch.stack([view[name] for view in views]) for name in views[0]} | outcome_parts)
+        return float((outcome_parts["choice"] >= 0).float().mean())
 
     def _values(self, view: Mapping[str, Tensor]) -> Tensor:
         """Values (n,) of states by the slower network, if the best slates are shown there."""
         network = self.agent.network
-        judged: Judged = network(view["state"], view["best_items"], view["best_ids"], view["mean"])
+        judged: ItemValues = network(view["state"], view["best_items"], view["best_ids"], view["mean"])
         chances = choice_log_probabilities(judged.appeal, network.log_position)
         return slate_value(chances, judged.worth, judged.none)
 
@@ -203,48 +206,50 @@ class SlateQ(ItemValueLearner):
     def _futures(self) -> Tensor:
         """Targets (R, T, B) of what followed each slate of the replay."""
         replay = self.replay
-        view = {name: replay.whole(name) for name in ("state", "mean", "best_items", "best_ids")}
+        view = {name: replay.read_all(name) for name in ("state", "mean", "best_items", "best_ids")}
         shape = view["state"].shape[:3]
         values = self._values({name: part.flatten(0, 2) for name, part in view.items()}).view(shape)
         futures = []
         for r in range(replay.held):
             reward, discount, ended, beyond = (
-                replay.whole(name)[r] for name in ("reward", "discount", "ended", "beyond")
+                replay.read_all(name)[r] for name in ("reward", "discount", "ended", "beyond")
             )
             following = torch.where(ended, beyond, values[r, 1:])
             futures.append(lambda_futures(reward, discount, following, ended, self.options.mix))
         return torch.stack(futures)
 
     @torch.no_grad()
-    def _foresee(self, futures: Tensor) -> None:
+    def _fit_follow_up(self, futures: Tensor) -> None:
         """Take the latest segment into the least squares, and both networks' weighting from them."""
         replay, network = self.replay, self.agent.network
         size = replay.shape[1] * replay.shape[2]
         places = (replay.added - 1) % replay.shape[0] * size + np.arange(size)
-        state, items, ids, mean = (replay.rows(name, places) for name in ("state", "shown_items", "shown_ids", "mean"))
-        judged: Judged = network(state, items, ids, mean)
+        state, items, ids, mean = (
+            replay.read_rows(name, places) for name in ("state", "shown_items", "shown_ids", "mean")
+        )
+        judged: ItemValues = network(state, items, ids, mean)
         chances = choice_log_probabilities(judged.appeal, network.log_position)
         expected = slate_value(chances, judged.future, judged.none)
-        choice = replay.rows("choice", places)
-        surprise = Foresight.surprise(network.base.scaled(items, ids), chances.exp(), choice)
-        self.foresight.add(surprise, futures[torch.from_numpy(places)] - expected)
+        choice = replay.read_rows("choice", places)
+        surprise = FollowUpRegression.surprise(network.base.scaled(items, ids), chances.exp(), choice)
+        self.follow_up.add(surprise, futures[torch.from_numpy(places)] - expected)
         for other in (network, self.online):
-            other.later[:-1] = self.foresight.coefficients  # without the appeal, from which chances are made
+            other.later[:-1] = self.follow_up.coefficients  # without the appeal, from which chances are made
 
-    def _search(self, later: LaterSearch) -> dict[str, float]:
+    def _play_search(self, search: LookaheadSearch) -> dict[str, float]:
         """A round of the search: the agent's weighting moves on."""
-        played, logs = later.round()
+        played, logs = search.play_round()
         self.steps += played
         for network in (self.agent.network, self.online):
-            network.later.copy_(torch.from_numpy(later.weights))
+            network.later.copy_(torch.from_numpy(search.weights))
         return logs
 
     def _learn(self, places: NDArray[np.int64], weights: Tensor, futures: Tensor | None) -> dict[str, float]:
         """One step of the optimiser."""
         network, replay = self.online, self.replay
         names = ("state", "shown_items", "shown_ids", "mean")
-        judged: Judged = network(*(replay.rows(name, places) for name in names))
-        choice, reward = replay.rows("choice", places), replay.rows("reward", places)
+        judged: ItemValues = network(*(replay.read_rows(name, places) for name in names))
+        choice, reward = replay.read_rows("choice", places), replay.read_rows("reward", places)
         minutes_scale, future_scale = network.scale
         log_probabilities = choice_log_probabilities(judged.appeal, network.log_position)
         choices = (weights * choice_loss(log_probabilities, choice)).mean()
@@ -259,7 +264,7 @@ class SlateQ(ItemValueLearner):
             logs |= {"future_loss": (weights * errors).mean(), "future": after.mean(), "future_target": target.mean()}
             loss = loss + self.options.future_weight * logs["future_loss"]
             if replay.alpha:
-                replay.judge(places, ((after - target) / future_scale).detach())
+                replay.set_priorities(places, ((after - target) / future_scale).detach())
         optimiser = self.optimisers["adam"]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -269,3 +274,15 @@ class SlateQ(ItemValueLearner):
             for slow, fast in zip(self.agent.network.parameters(), network.parameters(), strict=True):
                 slow.lerp_(fast, self.options.polyak)
         return {name: float(value.detach()) for name, value in logs.items()}
+
+
+AGENTS.register(
+    "slateq",
+    LearnerEntry(
+        SlateQ,
+        SlateQOptions,
+        title="SlateQ",
+        about="values of slates from values of their items",
+        rates_items=True,
+    ),
+)

@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ....envs.shared.names import one_of
-from ...options import check_ranges
+from ....envs.shared.options import Options, among, evenly, logarithmically, number, word
+from ...options import RATE
 from ...slates.inputs import Inputs, SlateInputs
 from ...slates.optimisers import OPTIMISERS, best_slates
-from ..item_values import Judged
+from ..item_values import ItemValues
 from ..learner import SlateAgent
 from .losses import LATE, METRICS, REAL, nearest
 from .network import MOST_DIMENSIONS, WolpertingerNetwork
@@ -21,94 +21,70 @@ PULLS = 30.0  # appeals are cut off there, in either direction: weights must rem
 
 
 @dataclass(frozen=True)
-class WolpertingerOptions:
-    """Settings of Wolpertinger; the discount is the run's."""
+class WolpertingerOptions(Options):
+    """Options of Wolpertinger; the discount is the run's."""
 
-    neighbours: int = 40
-    """k: the candidates nearest to the proto item, which are judged; at least a slate of them."""
-    metric: str = "inner"
-    """Nearest by Euclidean "distance", or by the largest "inner" product, for which the proto item is a direction: it
-    need not be where items are, and a slate is of the items furthest that way rather than of those like one another."""
-    ranking: str = "exact"
-    """Of those judged: the slate of most value under the choice model ("exact", "greedy" or "top-k", as of
+    RENAMED = {"twins": "double_critic"}
+
+    learning_rate: float = number(1e-3, 1e-8, 1.0, search=RATE)
+    """Learning rate of the critics' optimiser."""
+    actor_rate: float = number(3e-4, 1e-8, 1.0, search=RATE)
+    """Learning rate of the actor's optimiser."""
+    hidden: int = number(64, 1, 4096)
+    """Width of the hidden layers."""
+    segment: int = number(16, 1, 1000, search=among(8, 16, 32))
+    """Slates of each user that are collected between two rounds of learning."""
+    epochs: int = number(4, 1, 1000, search=evenly(1, 8))
+    """Minibatches of a round, in passes over as many slates as were collected."""
+    batch: int = number(512, 1, 10**6)
+    """Slates in a minibatch."""
+    replay: int = number(8, 1, 1000, search=evenly(1, 16))
+    """Latest segments that minibatches are drawn from."""
+    neighbours: int = number(40, 1, 10**6, search=among(20, 40, 80, 160))
+    """k, the number of candidates nearest to the proto item, which are judged; at least a slate of them."""
+    metric: str = word("inner", *METRICS, search=True)
+    """What makes candidates near: Euclidean "distance", or the largest "inner" product, for which the proto item is a
+    direction: it need not be where items are, and a slate is of the items furthest that way rather than of those like
+    one another."""
+    ranking: str = word("exact", *OPTIMISERS, "value")
+    """Slate shown of those judged: that of most value under the choice model ("exact", "greedy" or "top-k", as of
     `longplay.agents.slates.optimisers.best_slates`), or the items of most value once clicked ("value")."""
-    text: int = 16
+    text: int = number(16, 0, MOST_DIMENSIONS)
     """Principal components of the text vectors in the space of items, beside the features; at most 32 in all."""
-    reach: float = 3.0
+    reach: float = number(3.0, 1e-3, 5.0)
     """Bound of the proto item in each dimension, in standard deviations of candidates."""
     plain: bool = True
     """Learn the future of an item by one weighting of its coordinates, the same for all states, as SlateQ does: what
     one click changes later is small beside the spread of what follows."""
-    learning_rate: float = 1e-3
-    """Of Adam, for the critics."""
-    actor_rate: float = 3e-4
-    """Of Adam, for the actor."""
-    hidden: int = 64
-    """Width of the hidden layers."""
-    segment: int = 16
-    """Slates of each user that are collected between two rounds of learning."""
-    epochs: int = 4
-    """Minibatches of a round, in passes over as many slates as were collected."""
-    batch: int = 512
-    """Slates in a minibatch."""
-    replay: int = 8
-    """Latest segments that minibatches are drawn from."""
-    polyak: float = 0.02
-    """By how much the slower networks, which value what follows and are the agent's, follow with each minibatch."""
-    delay: int = 2
+    polyak: float = number(0.02, 1e-6, 1.0, search=logarithmically(0.002, 0.2))
+    """Share by which the slower networks, which value what follows and are the agent's, follow with each minibatch."""
+    delay: int = number(2, 1, 1000)
     """Minibatches of the critics for one of the actor."""
-    twins: bool = False
+    double_critic: bool = False
     """Learn two critics, and bootstrap from the lower value."""
-    tether: float = 0.1
+    tether: float = number(0.1, 0.0, 1e3, search=evenly(0.0, 1.0))
     """Weight of the squared distance of the proto item to the closest of those judged: a critic knows nothing of
     places where no item is."""
     by_time: bool = False
     """Discount per day away instead of per slate."""
     horizon_ends: bool = False
-    """Nothing counts after the horizon. By default life goes on there, and is only not watched any longer."""
+    """Count nothing after the horizon. By default life goes on there, and is only not watched any longer."""
     fill: bool = True
     """Fill every slot; otherwise items that cost more than they bring are left out."""
     repeats: bool = False
     """Show items of the history like any other; otherwise only when nothing else is left."""
-    noise: float = 0.5
+    noise: float = number(0.5, 0.0, 10.0, search=evenly(0.0, 1.0))
     """Standard deviation of the noise on proto items in training, at first."""
-    temperature: float = 0.5
+    temperature: float = number(0.5, 0.0, 100.0, search=logarithmically(0.1, 2.0))
     """Gumbel noise on what pulls in training, at first."""
-    last: float = 0.2
-    """Share of both that is left in the end."""
-    anneal: int = 200_000
-    """Slates until then."""
-    epsilon: float = 0.02
+    last: float = number(0.2, 0.0, 1.0)
+    """Share of both kinds of noise that is left in the end."""
+    anneal: int = number(200_000, 1, 10**12)
+    """Slates until the noise is that of the end."""
+    epsilon: float = number(0.02, 0.0, 1.0, search=logarithmically(0.005, 0.2))
     """Share of slates in training that are drawn at random."""
-    clip: float = 1.0
+    clip: float = number(1.0, 1e-6, 1e6)
     """Largest norm of a gradient."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        one_of("metric", self.metric, METRICS)
-        one_of("ranking", self.ranking, (*OPTIMISERS, "value"))
-        check_ranges(
-            self,
-            ("neighbours", 1, 10**6),
-            ("text", 0, MOST_DIMENSIONS),
-            ("reach", 1e-3, 5.0),
-            ("learning_rate", 1e-8, 1.0),
-            ("actor_rate", 1e-8, 1.0),
-            ("hidden", 1, 4096),
-            ("segment", 1, 1000),
-            ("epochs", 1, 1000),
-            ("batch", 1, 10**6),
-            ("replay", 1, 1000),
-            ("polyak", 1e-6, 1.0),
-            ("delay", 1, 1000),
-            ("tether", 0.0, 1e3),
-            ("noise", 0.0, 10.0),
-            ("temperature", 0.0, 100.0),
-            ("last", 0.0, 1.0),
-            ("anneal", 1, 10**12),
-            ("epsilon", 0.0, 1.0),
-            ("clip", 1e-6, 1e6),
-        )
 
 
 class Near(NamedTuple):
@@ -167,7 +143,7 @@ class WolpertingerAgent(SlateAgent):
         return Near(columns, found, np.where(columns >= 0, np.take_along_axis(kind, at, axis=1), 0).astype(np.int8))
 
     def best(
-        self, judged: Judged, kind: NDArray[np.int8], noise: NDArray[np.float64] | float = 0.0
+        self, judged: ItemValues, kind: NDArray[np.int8], noise: NDArray[np.float64] | float = 0.0
     ) -> NDArray[np.int64]:
         """Places (B, K) among those judged (B, k) of the best slates, −1 for an empty slot; with noise on pulls."""
         options, by_value = self.options, self.options.ranking == "value"
@@ -200,7 +176,7 @@ def make_agent(
         text=options.text,
         hidden=options.hidden,
         reach=options.reach,
-        critics=2 if options.twins else 1,
+        critics=2 if options.double_critic else 1,
         plain=options.plain,
     )
     return WolpertingerAgent(network, inputs, slots, name, options)

@@ -10,7 +10,6 @@ slow targets, delayed steps and, on request, two critics of which the lower coun
 
 import copy
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,14 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...playing.players import Players
+from ...registry import AGENTS
 from ...slates.choice_losses import choice_log_probabilities, choice_loss, chosen, slate_value, squared_error
 from ...slates.inputs import Inputs
 from ..item_values import ItemValueLearner
 from ..replay import Replay
+from ..training import LearnerEntry
 from .agent import WolpertingerAgent, WolpertingerOptions, columns_of, make_agent
-from .losses import future_target, tether, value_alone
+from .losses import future_target, tether_distance, value_alone
 
-KEPT = torch.float16  # of states and points in the replay, which are standard deviations up to 5
+HALF = torch.float16  # of states and points in the replay, which are standard deviations up to 5
 
 
 class Wolpertinger(ItemValueLearner):
@@ -36,21 +37,13 @@ class Wolpertinger(ItemValueLearner):
     of those that were the nearest when the next state was met, chosen by the networks that learn and valued by the
     slower ones (double learning: van Hasselt et al., 2016).
 
-    Parameters
-    ----------
-    players, options, gamma, seed
-        As of `Learner`; ``players.inputs`` is a `SlateInputs`.
-    vectors
-        (N + 1, E) text vectors of the items by number.
-    slots
-        K.
-    name
-        The agent's.
+    Constructed as every `Learner`; ``players.inputs`` is a `SlateInputs`.
     """
 
     agent: WolpertingerAgent
     options: WolpertingerOptions
     tensors = ("memory", "rounds")
+    make_agent = staticmethod(make_agent)
 
     def __init__(
         self,
@@ -61,14 +54,12 @@ class Wolpertinger(ItemValueLearner):
         *,
         vectors: NDArray[np.float32],
         slots: int,
-        name: str,
+        name: str = "Wolpertinger",
     ) -> None:
-        super().__init__(players, options, gamma, seed)
-        inputs: Any = players.inputs
-        self.agent = make_agent(inputs, vectors, slots, options, gamma, name)
+        super().__init__(players, options, gamma, seed, vectors=vectors, slots=slots, name=name)
         self._calibrate()
-        kept = self.agent.network.space
-        self.online = copy.deepcopy(self.agent.network, {id(kept): kept})  # both share the space, which is fixed
+        space = self.agent.network.space
+        self.online = copy.deepcopy(self.agent.network, {id(space): space})  # both share the space, which is fixed
         actor = list(self.online.actor.parameters())
         critics = [*self.online.critics.parameters(), self.online.fall]
         self.optimisers = {
@@ -104,13 +95,13 @@ class Wolpertinger(ItemValueLearner):
         size = options.segment * self.replay.shape[2]
         logs: dict[str, list[float]] = {}
         for _ in range(max(options.epochs * size // options.batch, options.delay)):
-            places, _ = self.replay.draw(options.batch, self.chance)
-            found = self._learn_critics(places)
+            places, _ = self.replay.draw(options.batch, self.rng)
+            logged = self._learn_critics(places)
             self.rounds = self.rounds + 1
             if self.rounds % options.delay == 0:
-                found |= self._learn_actor(places)
-            self._follow()
-            for key, value in found.items():
+                logged |= self._learn_actor(places)
+            self._update_slow_networks()
+            for key, value in logged.items():
                 logs.setdefault(key, []).append(float(value.detach()))
         losses = {key: float(np.mean(values)) for key, values in logs.items()}
         return {**losses, "clicks": clicks, "exploration": self.exploration}
@@ -118,12 +109,12 @@ class Wolpertinger(ItemValueLearner):
     def _explore(self, inputs: Inputs, whole: Tensor, points: Tensor, proto: Tensor) -> NDArray[np.int64]:
         """Columns (B, K) to show in training: noise on the proto item and on pulls, and some slates at random."""
         spread = self.exploration * self.options.noise
-        near = self.agent.near(inputs, points, proto + spread * torch.randn(proto.shape, generator=self.dice))
+        near = self.agent.near(inputs, points, proto + spread * torch.randn(proto.shape, generator=self.torch_rng))
         judged = self.online.judge(whole, near.points, torch.from_numpy(near.kind) > 0)
-        noise = self.exploration * self.options.temperature * self.chance.gumbel(size=near.kind.shape)
+        noise = self.exploration * self.options.temperature * self.rng.gumbel(size=near.kind.shape)
         shown = columns_of(near, self.agent.best(judged, near.kind, noise))
-        strange = self.chance.random(len(shown)) < self.options.epsilon
-        return np.where(strange[:, None], self._random(inputs), shown)
+        strange = self.rng.random(len(shown)) < self.options.epsilon
+        return np.where(strange[:, None], self._draw_random(inputs), shown)
 
     @torch.no_grad()
     def _view(self, inputs: Inputs) -> tuple[dict[str, Tensor], Tensor, Tensor]:
@@ -131,7 +122,7 @@ class Wolpertinger(ItemValueLearner):
         whole, points = self.online.space(inputs)
         proto = self.online.proto(whole)
         near = self.agent.near(inputs, points, proto)
-        view = {"whole": whole.to(KEPT), "near": near.points.to(KEPT), "kind": torch.from_numpy(near.kind)}
+        view = {"whole": whole.to(HALF), "near": near.points.to(HALF), "kind": torch.from_numpy(near.kind)}
         return view, points, proto
 
     @torch.no_grad()
@@ -152,20 +143,20 @@ class Wolpertinger(ItemValueLearner):
             views.append(view)
             outcomes.append(
                 {
-                    "slate": torch.take_along_dim(points, at, dim=1).to(KEPT),
+                    "slate": torch.take_along_dim(points, at, dim=1).to(HALF),
                     "filled": torch.from_numpy(columns >= 0),
                     "choice": torch.from_numpy(outcome.choice),
                     "reward": torch.from_numpy(outcome.reward),
-                    "discount": torch.from_numpy(self._discounts(outcome)),
+                    "discount": torch.from_numpy(self._discount(outcome)),
                     "ended": torch.from_numpy(ended),
                     "beyond": beyond,
                 }
             )
             self.steps += len(ended)
         views.append(self._view(self.players.now)[0])
-        came = {name: torch.stack([outcome[name] for outcome in outcomes]) for name in outcomes[0]}
-        self.replay.add({name: torch.stack([view[name] for view in views]) for name in views[0]} | came)
-        return float((came["choice"] >= 0).float().mean())
+        outcome_parts = {name: torch.stack([outcome[name] for outcome in outcomes]) for name in outcomes[0]}
+        self.replay.add({name: torch.stack([view[name] for view in views]) for name in views[0]} | outcome_parts)
+        return float((outcome_parts["choice"] >= 0).float().mean())
 
     @torch.no_grad()
     def _values(self, view: Mapping[str, Tensor]) -> Tensor:
@@ -174,12 +165,12 @@ class Wolpertinger(ItemValueLearner):
         places = torch.from_numpy(self.agent.best(self.online.judge(whole, points, kind > 0), kind.numpy()))
         at = places.clamp(min=0)
         slate = torch.take_along_dim(points, at[:, :, None], dim=1)
-        slow, found = self.agent.network, []
+        slow, values = self.agent.network, []
         for critic in range(len(slow.critics)):
             judged = slow.judge(whole, slate, places >= 0, critic)
             chances = choice_log_probabilities(judged.appeal, slow.log_position)
-            found.append(slate_value(chances, judged.worth, judged.none))
-        return torch.stack(found).min(dim=0).values
+            values.append(slate_value(chances, judged.worth, judged.none))
+        return torch.stack(values).min(dim=0).values
 
     def _targets(self, places: NDArray[np.int64]) -> Tensor:
         """Discounted values (n,) of what followed slates of the replay."""
@@ -187,14 +178,14 @@ class Wolpertinger(ItemValueLearner):
         segment, slate, user = np.unravel_index(places, replay.shape)
         names = ("whole", "near", "kind")
         following = self._values({name: replay.data[name][segment, slate + 1, user] for name in names})
-        discount, ended, beyond = (replay.rows(name, places) for name in ("discount", "ended", "beyond"))
+        discount, ended, beyond = (replay.read_rows(name, places) for name in ("discount", "ended", "beyond"))
         return future_target(discount, following, ended, beyond)
 
     def _learn_critics(self, places: NDArray[np.int64]) -> dict[str, Tensor]:
         """One step of the critics: which item was chosen, what it paid, and what followed."""
         network, replay = self.online, self.replay
         whole, slate, filled, choice, reward = (
-            replay.rows(name, places) for name in ("whole", "slate", "filled", "choice", "reward")
+            replay.read_rows(name, places) for name in ("whole", "slate", "filled", "choice", "reward")
         )
         minutes_scale, future_scale = network.scale
         target = self._targets(places) if self.gamma > 0 else None
@@ -222,13 +213,13 @@ class Wolpertinger(ItemValueLearner):
     def _learn_actor(self, places: NDArray[np.int64]) -> dict[str, Tensor]:
         """One step of the actor up the first critic, near to where candidates are."""
         network = self.online
-        whole = self.replay.rows("whole", places).float()
+        whole = self.replay.read_rows("whole", places).float()
         proto = network.proto(whole)
         judged = network.judge(whole, proto[:, None, :], torch.ones(len(proto), 1, dtype=torch.bool))
         gain = judged.gain[:, 0]
         worth = gain if self.options.ranking == "value" else value_alone(judged.appeal[:, 0], gain)
-        near, kind = self.replay.rows("near", places).float(), self.replay.rows("kind", places)
-        far = tether(proto, near, kind > 0).mean()
+        near, kind = self.replay.read_rows("near", places).float(), self.replay.read_rows("kind", places)
+        far = tether_distance(proto, near, kind > 0).mean()
         worth = (worth / network.scale[0]).mean()
         self._step("actor", self.options.tether * far - worth)
         return {"proto_worth": worth, "proto_far": far}
@@ -243,7 +234,18 @@ class Wolpertinger(ItemValueLearner):
         optimiser.step()
 
     @torch.no_grad()
-    def _follow(self) -> None:
-        """The slower networks follow."""
+    def _update_slow_networks(self) -> None:
+        """Let the slower networks follow."""
         for slow, fast in zip(self.agent.network.parameters(), self.online.parameters(), strict=True):
             slow.lerp_(fast, self.options.polyak)
+
+
+AGENTS.register(
+    "wolpertinger",
+    LearnerEntry(
+        Wolpertinger,
+        WolpertingerOptions,
+        title="Wolpertinger",
+        about="an actor points at an item, critics choose from the nearest",
+    ),
+)

@@ -41,7 +41,7 @@ def value_alone(appeal: Tensor, gain: Tensor) -> Tensor:
     return torch.sigmoid(appeal) * gain
 
 
-def tether(proto: Tensor, points: Tensor, real: Tensor) -> Tensor:
+def tether_distance(proto: Tensor, points: Tensor, real: Tensor) -> Tensor:
     """(B,) mean over dimensions of the squared distance from proto items (B, D) to the closest of points (B, k, D).
 
     A critic knows nothing of places where no candidate is. 0 where none of the points is `real` (B, k).

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ...slates.inputs import Inputs, SlateInputs
-from ...slates.networks import CLIP
-from ..item_values import APPEAL, BASE, FUTURE, MINUTES, NONE, ONE, Judged
+from ...slates.networks import CLIP, ScalesInputs, make_two_layers
+from ..item_values import APPEAL, BASE, FUTURE, MINUTES, NONE, ONE, ItemValueNetwork, ItemValues
 
 MOST_DIMENSIONS = 32
 
 
-class ItemSpace(nn.Module):
+class ItemSpace(ScalesInputs):
     """States and candidates in standard deviations; a candidate is a point of D dimensions.
 
     The first dimensions are the candidate's features, as they are for this user now; the last are the principal
@@ -37,14 +37,10 @@ class ItemSpace(nn.Module):
         If D = F + `text` is more than 32.
     """
 
-    mean_state: Tensor
-    scale_state: Tensor
-    mean_items: Tensor
-    scale_items: Tensor
     texts: Tensor
 
     def __init__(self, state_width: int, item_width: int, vectors: NDArray[np.float32], text: int) -> None:
-        super().__init__()
+        super().__init__(state_width, item_width)
         text = min(text, vectors.shape[1])
         if item_width + text > MOST_DIMENSIONS:
             raise ValueError(
@@ -54,31 +50,14 @@ class ItemSpace(nn.Module):
         self.width, self.whole_width = item_width + text, state_width + item_width
         texts = np.zeros((len(vectors), text), np.float32)
         texts[1:] = np.clip(principal_components(vectors[1:], text), -CLIP, CLIP)
-        self.register_buffer("mean_state", torch.zeros(state_width))
-        self.register_buffer("scale_state", torch.ones(state_width))
-        self.register_buffer("mean_items", torch.zeros(item_width))
-        self.register_buffer("scale_items", torch.ones(item_width))
         self.register_buffer("texts", torch.from_numpy(texts), persistent=False)
-
-    @torch.no_grad()
-    def calibrate(self, inputs: Inputs) -> None:
-        """Take the scale of states and of real candidates' features from a sample."""
-        state, real = torch.from_numpy(inputs.state), torch.from_numpy(inputs.items[inputs.ids > 0])
-        for sample, mean, scale in (
-            (state, self.mean_state, self.scale_state),
-            (real, self.mean_items, self.scale_items),
-        ):
-            mean.copy_(sample.mean(dim=0))
-            spread = sample.std(dim=0)
-            scale.copy_(torch.where(spread > 1e-4, spread, torch.ones_like(spread)))
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """States with the mean candidate (B, S + F), and candidates (B, M, D), 0 where there is none."""
         ids = torch.from_numpy(inputs.ids)
-        real = (ids > 0)[:, :, None]
-        state = ((torch.from_numpy(inputs.state) - self.mean_state) / self.scale_state).clamp(-CLIP, CLIP)
-        items = ((torch.from_numpy(inputs.items) - self.mean_items) / self.scale_items).clamp(-CLIP, CLIP) * real
-        mean = items.sum(dim=1) / real.sum(dim=1).clamp(min=1)
+        state = self.scaled_state(torch.from_numpy(inputs.state))
+        items = self.scaled(torch.from_numpy(inputs.items), ids)
+        mean = items.sum(dim=1) / (ids > 0).sum(dim=1, keepdim=True).clamp(min=1)
         return torch.cat([state, mean], dim=1), torch.cat([items, self.texts[ids]], dim=2)
 
 
@@ -99,24 +78,20 @@ def principal_components(vectors: NDArray[np.float32], count: int) -> NDArray[np
     return components
 
 
-def _two_layers(width: int, hidden: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
-
-
 class Actor(nn.Module):
     """The proto item (B, D) of a state, within `reach` of the mean item in each dimension; at first close to it."""
 
     def __init__(self, whole: int, points: int, hidden: int, reach: float) -> None:
         super().__init__()
         self.reach = reach
-        self.trunk, self.out = _two_layers(whole, hidden), nn.Linear(hidden, points)
+        self.trunk, self.out = make_two_layers(whole, hidden), nn.Linear(hidden, points)
         nn.init.normal_(self.out.weight, std=0.01)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, whole: Tensor) -> Tensor:
         """Of states with mean candidates (B, S + F)."""
-        found: Tensor = self.reach * torch.tanh(self.out(self.trunk(whole)))
-        return found
+        proto: Tensor = self.reach * torch.tanh(self.out(self.trunk(whole)))
+        return proto
 
 
 class Critic(nn.Module):
@@ -137,7 +112,7 @@ class Critic(nn.Module):
         super().__init__()
         self.bent = 2 if plain else 3  # scores that depend on the state
         self.none = nn.Parameter(torch.zeros(()))  # the last value, where it is a number
-        self.trunk, self.judge = _two_layers(whole, hidden), _two_layers(whole, hidden)
+        self.trunk, self.judge = make_two_layers(whole, hidden), make_two_layers(whole, hidden)
         self.weights, self.constant = nn.Linear(hidden, self.bent * (points + 1)), nn.Parameter(torch.zeros(3, points))
         self.state, self.point = nn.Linear(hidden, hidden), nn.Linear(points, hidden, bias=False)
         self.bend, self.value = nn.Linear(hidden, self.bent, bias=False), nn.Linear(hidden, self.bent - 1)
@@ -161,10 +136,8 @@ class Critic(nn.Module):
         return depends + torch.einsum("hd,bnd->hbn", self.constant, points), values
 
 
-class WolpertingerNetwork(nn.Module):
+class WolpertingerNetwork(ItemValueNetwork):
     """An actor, one or two critics, and how far each slot is looked at.
-
-    Outputs are in units that `calibrate` sets, as those of `SlateQNetwork`.
 
     Parameters
     ----------
@@ -180,8 +153,6 @@ class WolpertingerNetwork(nn.Module):
         Principal components of texts; width of hidden layers; bound of proto items; one critic or two; see `Critic`.
     """
 
-    units: Tensor
-
     def __init__(
         self,
         inputs: SlateInputs,
@@ -195,48 +166,30 @@ class WolpertingerNetwork(nn.Module):
         critics: int,
         plain: bool,
     ) -> None:
-        super().__init__()
+        super().__init__(slots)
         self.ahead, self.plain = ahead, plain
         self.space = ItemSpace(inputs.state_width, inputs.item_width, vectors, text)
         whole, points = self.space.whole_width, self.space.width
         self.actor = Actor(whole, points, hidden, reach)
         self.critics = nn.ModuleList([Critic(whole, points, hidden, plain) for _ in range(critics)])
-        self.fall = nn.Parameter(torch.full((slots - 1,), -2.0))  # of log p, slot by slot, before softplus
-        self.register_buffer("units", torch.tensor([0.0, 1.0, 1.0, 1.0]))  # appeal, minutes, future, its mean
-
-    @property
-    def log_position(self) -> Tensor:
-        """(K,) log p: 0 for the first slot, and no slot is looked at more than the one above it."""
-        return torch.cat([self.units.new_zeros(1), -softplus(self.fall).cumsum(dim=0)])
-
-    @property
-    def scale(self) -> tuple[Tensor, Tensor]:
-        """Of minutes, and of the future."""
-        return self.units[1], self.units[2]
 
     def calibrate(self, inputs: Inputs, clicked: float, minutes: float, discount: float) -> None:
-        """Take scales from random slates: inputs, share with a click, mean reward of a click, mean discount."""
+        """Take scales from random slates: of inputs, and the units as of `fit_units`."""
         self.space.calibrate(inputs)
-        clicked = float(np.clip(clicked, 0.01, 0.99))
-        minutes = max(minutes, 1e-3)
-        looked_at = float(self.log_position.detach().exp().sum())
-        # The value of earning as much for ever; at most of some hundred slates, should no one leave.
-        whole = clicked * minutes / max(1.0 - discount, 0.005)
-        found = [np.log(clicked / (1.0 - clicked) / looked_at), minutes, whole, discount * whole]
-        self.units.copy_(torch.tensor(found))
+        self.fit_units(clicked, minutes, discount)
 
-    def judge(self, whole: Tensor, points: Tensor, real: Tensor, critic: int = 0) -> Judged:
+    def judge(self, whole: Tensor, points: Tensor, real: Tensor, critic: int = 0) -> ItemValues:
         """What a critic knows of points (B, n, D), where `real` (B, n), in states with mean candidates (B, S + F)."""
         scores, values = self.critics[critic](whole, points)
         appeal, minutes, future, level = self.units
         pull = (scores[APPEAL] + appeal).masked_fill(~real, -torch.inf)
         now = torch.where(real, minutes * softplus(scores[MINUTES] + ONE), 0.0)
         if not self.ahead:
-            return Judged(pull, now, torch.zeros_like(now), torch.zeros_like(values[BASE]))
+            return ItemValues(pull, now, torch.zeros_like(now), torch.zeros_like(values[BASE]))
         base = level + future * values[BASE]
         unit = self.units[1] if self.plain else future
         after = torch.where(real, base[:, None] + unit * scores[FUTURE], 0.0)
-        return Judged(pull, now, after, base + unit * values[NONE])
+        return ItemValues(pull, now, after, base + unit * values[NONE])
 
     def proto(self, whole: Tensor) -> Tensor:
         """Proto items (B, D)."""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from longplay.agents.comparison.contestants import Contestant, counted
 from longplay.agents.runs.config import RunConfig
-from longplay.agents.runs.presets import DEFAULT, configured
+from longplay.agents.runs.presets import DEFAULT, configure_run
 from longplay.agents.runs.progress import CURVE
 from longplay.scripts.shared.console import run_name
 from longplay.scripts.shared.trainings import COST, Job
@@ -83,7 +83,7 @@ class Plan:
         """One training of an agent."""
         changes = {"agent": agent, "action": ""} | AGENTS[agent]
         setting = setting_of(env)
-        preset = configured(changes["agent"], changes["action"], setting.env, DEFAULT)
+        preset = configure_run(changes["agent"], changes["action"], setting.env, DEFAULT)
         options = {**preset.options, **changes.pop("options", {})}
         if self.steps is not None:
             changes["steps"] = self.steps

@@ -13,8 +13,8 @@ from longplay.agents.references.linear import LinearOracle
 from longplay.agents.rules.minutes import LOGGED_STEPS, PredictedMinutes, Trees
 from longplay.agents.rules.table import LOG_LIVES, LOG_RANDOM, LOG_USERS, RULES, Context
 from longplay.agents.rules.tuning import FILE, Tuned, as_fitted_now, read, save, tuned_rule
-from longplay.agents.runs.config import Setting
 from longplay.agents.runs.scores import ENCODER, TREES
+from longplay.agents.setting import Setting
 from longplay.encoders.registry import load_encoder
 
 Say = Callable[[str, float], None]

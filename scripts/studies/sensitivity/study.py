@@ -28,7 +28,7 @@ from rich.table import Table
 
 from longplay.agents.comparison.contestants import play, references, rules
 from longplay.agents.playing.evaluate import held_out_users
-from longplay.agents.runs.config import Setting
+from longplay.agents.setting import Setting
 from longplay.envs.named.registry import ENVIRONMENTS
 from longplay.envs.shared.files import write_whole
 from longplay.envs.users.constants import dotted

@@ -16,7 +16,7 @@ from longplay.agents.comparison.summary import flat, minutes_of, summary
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.rules.table import Context
 from longplay.agents.rules.tuning import tune
-from longplay.agents.sb3.training import train
+from longplay.agents.runs.training import train
 from longplay.agents.stats import Interval, bootstrap_difference
 from longplay.tests.agents.small import tiny_run
 

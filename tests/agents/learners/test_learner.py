@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from longplay.agents.base import RatesItems
 from longplay.agents.learners.learner import ABOUT_FILE, WEIGHTS_FILE, Learner, SlateAgent
 from longplay.agents.slates.inputs import Inputs
 from longplay.tests.agents.worlds_small import Identity
@@ -57,9 +58,8 @@ class TestAgent:
         expected = np.stack([11 + scores.argmax(axis=1), np.zeros(20)], axis=1)
         np.testing.assert_array_equal(largest.act(observation), expected)
 
-    def test_who_rates_nothing_says_so(self, observation):
-        with pytest.raises(ValueError, match="'largest' rates no candidates; take another agent"):
-            agent().rate(observation)
+    def test_who_rates_nothing_is_no_rater(self):
+        assert not isinstance(agent(), RatesItems)
 
 
 class TestSaveAndLoad:
@@ -103,17 +103,20 @@ class Walk(Learner):
 
     tensors = ("far",)
 
+    @staticmethod
+    def make_agent(inputs, vectors, slots, options, gamma, name):
+        return Largest(nn.Linear(5, 1), Sees(), slots, name)
+
     def __init__(self, players, seed):
-        super().__init__(players, None, 0.9, seed)
-        self.agent = Largest(nn.Linear(5, 1), Sees(), 2, "walk")
+        super().__init__(players, None, 0.9, seed, vectors=None, slots=2, name="walk")
         self.optimisers = {"one": torch.optim.Adam(self.agent.network.parameters(), 0.1)}
         self.far = torch.zeros(3)
 
     def iterate(self):
-        columns = self.chance.integers(0, 8, (len(self.players.state), 1))
+        columns = self.rng.integers(0, 8, (len(self.players.state), 1))
         found = self.players.step(np.concatenate([columns, np.full_like(columns, -1)], axis=1))
         self.optimisers["one"].zero_grad()
-        aim = torch.randn(5, generator=self.dice) + float(found.reward.mean())
+        aim = torch.randn(5, generator=self.torch_rng) + float(found.reward.mean())
         ((self.agent.network.weight - aim) ** 2).sum().backward()
         self.optimisers["one"].step()
         self.far = self.far + self.agent.network.weight.detach()[0, :3]

@@ -23,17 +23,17 @@ def filled(segments=2, added=3, **options):
 def test_the_latest_segments_are_kept():
     replay = filled()
     assert replay.held == 2
-    assert sorted(replay.whole("reward")[:, 0, 0].tolist()) == [100.0, 200.0]
-    assert replay.whole("state").shape == (2, 4, 2, 1)
-    assert filled(added=1).whole("reward").shape == (1, 3, 2)
+    assert sorted(replay.read_all("reward")[:, 0, 0].tolist()) == [100.0, 200.0]
+    assert replay.read_all("state").shape == (2, 4, 2, 1)
+    assert filled(added=1).read_all("reward").shape == (1, 3, 2)
 
 
 def test_rows_of_all_arrays_belong_together():
     replay, chance = filled(), np.random.default_rng(0)
     places, weights = replay.draw(100, chance)
     assert sorted(places) == list(range(12))  # each once; the last state of a segment, which has no reward, never
-    np.testing.assert_array_equal(replay.rows("state", places)[:, 0], replay.rows("reward", places))
-    np.testing.assert_array_equal(replay.rows("reward", places), replay.whole("reward").flatten()[places])
+    np.testing.assert_array_equal(replay.read_rows("state", places)[:, 0], replay.read_rows("reward", places))
+    np.testing.assert_array_equal(replay.read_rows("reward", places), replay.read_all("reward").flatten()[places])
     assert (weights == 1).all()
     assert len(set(replay.draw(5, chance)[0])) == 5
 
@@ -41,7 +41,7 @@ def test_rows_of_all_arrays_belong_together():
 def test_large_errors_are_drawn_in_proportion_and_weigh_less():
     replay = filled(alpha=1.0)
     errors = torch.arange(1.0, 13.0)
-    replay.judge(np.arange(12), -errors)
+    replay.set_priorities(np.arange(12), -errors)
     places, weights = replay.draw(60_000, np.random.default_rng(0))
     share = np.bincount(places, minlength=12) / len(places)
     expected = (errors.numpy() + LEAST) / (errors + LEAST).sum().item()
@@ -54,8 +54,8 @@ def test_large_errors_are_drawn_in_proportion_and_weigh_less():
 
 def test_new_slates_are_as_urgent_as_any():
     replay = filled(alpha=1.0)
-    replay.judge(np.arange(12), torch.full((12,), 0.5))
-    replay.judge(np.array([4]), torch.tensor([7.0]))
+    replay.set_priorities(np.arange(12), torch.full((12,), 0.5))
+    replay.set_priorities(np.array([4]), torch.tensor([7.0]))
     replay.add(segment(3))
     assert (replay.priority[3 % 2] == 7.0 + LEAST).all()
 

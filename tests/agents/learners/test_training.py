@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from longplay.agents.learners.learner import SlateAgent
-from longplay.agents.learners.training import OWN, build, options_of
+from longplay.agents.learners.training import LearnerEntry
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
-from longplay.agents.runs.config import RunConfig, load_agent
+from longplay.agents.registry import AGENTS
+from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.progress import CHECKPOINT, CURVE
-from longplay.agents.sb3.training import train
+from longplay.agents.runs.reading import load_agent, read_run
+from longplay.agents.runs.training import train
 from longplay.tests.agents.sb3.test_training import another_process, checkpoint, interrupting, quiet
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.same import assert_same
@@ -121,27 +123,32 @@ class TestRun:
 
 class TestOptions:
     def test_every_own_agent_can_be_built_with_its_defaults(self, setting):
-        for agent, recipe in OWN.items():
-            config = RunConfig(agent=agent)
-            made = build(config, setting)
-            assert made.name == config.label
-            assert recipe.title in config.label
-            assert callable(recipe.named(recipe.learner).iterate)
-            weights = made.network.state_dict().values()
+        entries = {name: entry for name, entry in AGENTS.items() if isinstance(entry, LearnerEntry)}
+        assert {"slateq", "pl-ppo", "pl-ppo-catalog", "reinforce", "wolpertinger"} <= set(entries)
+        for name, entry in entries.items():
+            config = RunConfig(agent=name)
+            agent = entry.make_agent(config, read_run(config, setting))
+            assert agent.name == config.label
+            assert entry.title in config.label
+            assert callable(entry.kind.iterate)
+            weights = agent.network.state_dict().values()
             assert all(torch.isfinite(w).all() for w in weights if w.is_floating_point())
 
     def test_options_reach_the_learner(self):
-        options = options_of("slateq", {"polyak": 0.5})
+        options = RunConfig(agent="slateq", options={"polyak": 0.5}).agent_options
         assert options.polyak == 0.5
-        assert options.batch == options_of("slateq", {}).batch
+        assert options.batch == RunConfig(agent="slateq").agent_options.batch
+
+    def test_an_option_by_its_former_name_is_read(self):
+        assert RunConfig(agent="wolpertinger", options={"twins": True}).agent_options.double_critic
 
     @pytest.mark.parametrize(
         ("given", "said"),
         [
             ({"options": {"polyac": 0.5}}, r"options of 'slateq': name = 'polyac' is unknown \(did you mean 'polyak'"),
-            ({"options": {"polyak": 2.0}}, "polyak = 2.0 is out of range; allowed: 1e-06 to 1.0"),
-            ({"options": {"polyak": "x"}}, "polyak = 'x' must be of type float"),
-            ({"options": {"batch": 2.5}}, r"batch = 2\.5 must be of type int"),
+            ({"options": {"polyak": 2.0}}, "polyak = 2.0 is out of range; allowed: 1e-06 to 1$"),
+            ({"options": {"polyak": "x"}}, "polyak = 'x' must be a number, 1e-06 to 1"),
+            ({"options": {"batch": 2.5}}, r"batch = 2\.5 must be a whole number"),
             ({"action": "weights"}, "'slateq' chooses slates of items; leave out --action"),
             ({"fine_tune": True}, "'slateq' chooses slates of items"),
         ],

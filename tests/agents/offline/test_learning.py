@@ -25,6 +25,7 @@ from longplay.agents.offline.learning import (
     save_agent,
 )
 from longplay.agents.rules.similarity import GreedySimilarity
+from longplay.agents.runs.reading import Reading
 from longplay.agents.slates.choice_losses import slate_value
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.tests.agents.contracts import AgentContract
@@ -47,7 +48,7 @@ class Mixture:
 
 @pytest.fixture(scope="module")
 def inputs(setting, scorer):
-    return SlateInputs(scorer, setting.state_encoder("pooled"))
+    return SlateInputs(scorer, Reading(setting, "pooled").state_encoder)
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +277,7 @@ class TestKept:
             load_agent(tmp_path, inputs)
         save_agent(cloned[1], tmp_path)
         with pytest.raises(ValueError, match="was learned on inputs"):
-            load_agent(tmp_path, SlateInputs(scorer, setting.state_encoder("mean")))
+            load_agent(tmp_path, SlateInputs(scorer, Reading(setting, "mean").state_encoder))
         about = json.loads((tmp_path / "policy.json").read_text(encoding="utf-8"))
         about["config"]["hidden"] = 8
         (tmp_path / "policy.json").write_text(json.dumps(about), encoding="utf-8")

@@ -9,11 +9,10 @@ from longplay.agents.playing.evaluate import COLUMNS, Evaluator, held_out_users
 from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.agents.rules.simple import MMR, Popularity, RandomCandidates, RandomSlate
-from longplay.agents.runs.config import training_env
 from longplay.agents.sb3.agents import SB3Agent
 from longplay.envs.named.registry import Video
 from longplay.tests.agents.sb3.test_agents import trained
-from longplay.tests.agents.small import tiny_run
+from longplay.tests.agents.small import make_training_env, tiny_run
 
 LUCK = 1
 
@@ -194,7 +193,7 @@ class TestHeldOutUsers:
             held_out_users(world, "tset", 1)
 
     def test_nobody_who_trains_is_evaluated(self, setting, world):
-        env = training_env(tiny_run(setting, num_envs=32))
+        env = make_training_env(tiny_run(setting, num_envs=32))
         met = set()
         _, info = env.reset(seed=0)
         for _ in range(60):

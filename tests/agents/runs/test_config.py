@@ -5,13 +5,14 @@ import json
 
 import pytest
 
-from longplay.agents.runs.config import RunConfig, Setting
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.setting import Setting
 from longplay.envs.users.params import Scenario
 
 
 def test_strength_reaches_the_world(monkeypatch):
     made = []
-    monkeypatch.setattr("longplay.agents.runs.config.make_world", lambda *given: made.append(given))
+    monkeypatch.setattr("longplay.agents.setting.make_world", lambda *given: made.append(given))
     assert Setting(strength=0.5).world is None
     assert made == [("video", None, 0, "video", 0.5)]
 
@@ -86,3 +87,12 @@ class TestRunConfig:
         }
         assert len(labels) == 5
         assert RunConfig(seed=3).label == RunConfig().label
+
+    def test_a_twin_differs_in_the_discount_alone(self):
+        run = RunConfig(agent="slateq", gamma=0.9, seed=4, options={"hidden": 8})
+        assert run.twin() == dataclasses.replace(run, gamma=0.0)
+        assert run.twin().is_twin_of(run)
+        assert dataclasses.replace(run.twin(), seed=9).is_twin_of(run)
+        assert not run.is_twin_of(run.twin())
+        assert not run.twin().is_twin_of(run.twin())
+        assert not dataclasses.replace(run.twin(), steps=7).is_twin_of(run)

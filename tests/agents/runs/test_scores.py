@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.learners.training import build
+from longplay.agents.base import RatesItems
+from longplay.agents.registry import AGENTS
 from longplay.agents.rules import tuning
 from longplay.agents.rules.minutes import fit_minutes
 from longplay.agents.rules.ranking import encoder_score
-from longplay.agents.runs.config import RunConfig, load_agent
-from longplay.agents.runs.scores import TREES, check_scores, load_scores
-from longplay.agents.sb3.training import train
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.reading import Reading, load_agent, read_run
+from longplay.agents.runs.scores import TREES, check_scores
+from longplay.agents.runs.training import train
 from longplay.encoders.registry import ENCODERS
 from longplay.envs.candidates.scoring import FEATURES, Scorer
 from longplay.envs.candidates.wrappers import WeightMap
@@ -26,6 +28,12 @@ TINY = {"segment": 16, "epochs": 1, "batch": 32, "hidden": 16, "match": 4}
 @pytest.fixture(scope="module")
 def observation(world, item_vectors):
     return {key: value for key, value in phases(world, item_vectors)[0].items() if key != "latent"}
+
+
+def with_world(other, setting):
+    """A setting with the world of another one, already built."""
+    other.__dict__.update(world=setting.world, item_vectors=setting.item_vectors)
+    return other
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +59,12 @@ def test_an_encoders_score_is_its_own_for_the_candidates(setting, observation):
 
 def test_they_come_after_the_features_in_the_order_given(setting, folders, observation):
     names = [str(folders / name) for name in ("minutes", "pooled", "run")]
-    scorer = setting.scorer_with(names)
+    scorer = Reading(setting, scores=names).scorer
     assert scorer.names == (*FEATURES, "minutes", "pooled", "run")
     assert scorer.weights[-2:] == ("run", "variety")
     features = scorer.features(observation)
     np.testing.assert_array_equal(features[:, :, : len(FEATURES)], setting.scorer.features(observation))
-    for column, score in enumerate(load_scores(names, setting).values()):
+    for column, score in enumerate(scorer.scores.values()):
         found = score(observation, features[:, :, : len(FEATURES)])
         np.testing.assert_array_equal(features[:, :, len(FEATURES) + column], found)
         assert np.isfinite(found).all()
@@ -64,7 +72,7 @@ def test_they_come_after_the_features_in_the_order_given(setting, folders, obser
 
 
 def test_a_weight_on_a_score_ranks_by_it(setting, folders, observation):
-    scorer = setting.scorer_with([str(folders / "minutes")])
+    scorer = Reading(setting, scores=[str(folders / "minutes")]).scorer
     weights = np.zeros((len(observation["candidates"]), len(scorer.weights)), np.float32)
     weights[:, scorer.weights.index("minutes")] = 1.0
     slates = WeightMap(scorer)(observation, weights)
@@ -95,7 +103,7 @@ def test_ppo_sets_out_from_the_first_score_alone(setting, folders, observation, 
 
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path, False, at_once)
-    scorer = setting.scorer_with(names)
+    scorer = Reading(setting, scores=names).scorer
     minutes = scorer.features(observation)[:, :, scorer.names.index("minutes")]
     expected = scorer.fill(observation, minutes, np.zeros(len(minutes)), cap=scorer.slots)
     slates = load_agent(tmp_path, config, setting).act(observation)
@@ -121,17 +129,16 @@ class TestRefusals:
     def test_a_run_of_another_setting(self, setting, folders):
         other = dataclasses.replace(setting, world_seed=9)
         with pytest.raises(ValueError, match=r"was trained on .*, the run is on"):
-            load_scores([str(folders / "run")], other)
+            assert Reading(with_world(other, setting), scores=[str(folders / "run")]).scorer
 
     def test_a_rule_of_another_setting(self, setting, folders, tmp_path):
         shutil.copy(folders / "minutes" / TREES, tmp_path)
         content = {"format": 2, "rule": "minutes", "options": {}, "setting": tuning.identity(setting)}
         (tmp_path / tuning.FILE).write_text(json.dumps(content | {"search": {}, "trials": []}))
-        assert list(load_scores([str(tmp_path)], setting)) == [tmp_path.name]
-        other = dataclasses.replace(setting, world_seed=9)
-        other.__dict__.update(world=setting.world, item_vectors=setting.item_vectors)
+        assert list(Reading(setting, scores=[str(tmp_path)]).scorer.scores) == [tmp_path.name]
+        other = with_world(dataclasses.replace(setting, world_seed=9), setting)
         with pytest.raises(ValueError, match="was tuned on another world_seed"):
-            load_scores([str(tmp_path)], other)
+            assert Reading(other, scores=[str(tmp_path)]).scorer
 
     def test_the_run_of_an_agent_that_rates_nothing(self, setting, tmp_path):
         for agent in ("ppo", "wolpertinger"):
@@ -148,9 +155,19 @@ class TestRefusals:
 
     def test_an_agent_that_rates_nothing(self, setting, observation):
         config = RunConfig(setting=setting, agent="wolpertinger")
-        agent = build(config, setting)
-        with pytest.raises(ValueError, match="rates no candidates"):
-            agent.rate(agent.inputs(observation))
+        agent = config.entry.make_agent(config, read_run(config, setting))
+        assert not isinstance(agent, RatesItems)
+        assert not config.entry.rates_items
+
+    def test_an_agent_that_rates_leaves_out_what_is_no_candidate(self, setting, observation):
+        config = RunConfig(setting=setting, agent="slateq")
+        agent = AGENTS["slateq"].make_agent(config, read_run(config, setting))
+        assert isinstance(agent, RatesItems)
+        fewer = observation | {"candidates": observation["candidates"].copy()}
+        fewer["candidates"][:, 3] = 0
+        ratings = agent.rate_candidates(fewer)
+        assert (ratings[:, 3] == 0).all()
+        assert (np.delete(ratings, 3, axis=1) != 0).all()
 
 
 def test_the_scorer_without_scores_is_the_plain_one(world, item_vectors):

@@ -6,16 +6,13 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from longplay.agents.learners.training import OWN
+from longplay.agents.registry import AGENTS
 from longplay.agents.runs import search as searching
 from longplay.agents.runs.config import RunConfig
-from longplay.agents.runs.presets import agent_options
-from longplay.agents.runs.search import STARTUP, Search, run_trial, trial_folder
-from longplay.agents.runs.spaces import LOOKAHEAD, SPACES, including, placed, position, space_of
-from longplay.agents.sb3.agents import ALGORITHMS
+from longplay.agents.runs.search import STARTUP, SettingsSearch, run_trial, trial_folder
+from longplay.agents.runs.spaces import LOOKAHEAD, apply_proposal, locate, make_run_space, widen
 
-TAKEN = [(agent, action) for agent, (_, actions) in ALGORITHMS.items() for action in actions]
-TAKEN += [(agent, "items") for agent in OWN]
+TAKEN = [(agent, action) for agent, entry in AGENTS.items() for action in entry.actions]
 
 
 def ends(where):
@@ -27,58 +24,69 @@ def ends(where):
 class TestSpace:
     def test_all_of_it_is_possible(self, agent, action):
         config = RunConfig(agent=agent, action=action)
-        space = space_of(config)
+        space = make_run_space(config)
         assert len(space) > 2
         for name, where in space.items():
             for value in ends(where):
-                made = placed(config, {name: value})
+                made = apply_proposal(config, {name: value})
                 if name == LOOKAHEAD:
                     assert 0.0 < made.gamma < 1.0  # never the twin that only learns what pays now
                 elif name.startswith("options."):
-                    assert getattr(agent_options(made), name.removeprefix("options.")) == value
+                    assert getattr(made.agent_options, name.removeprefix("options.")) == value
 
     def test_the_defaults_are_in_it(self, agent, action):
         config = RunConfig(agent=agent, action=action)
-        values = position(config, space_of(config))
-        assert placed(config, values) == config
-        for name, where in space_of(config).items():
+        values = locate(config, make_run_space(config))
+        assert apply_proposal(config, values) == config
+        for name, where in make_run_space(config).items():
             assert (
                 values[name] in where.choices if hasattr(where, "choices") else where.low <= values[name] <= where.high
             )
 
     def test_a_discount_that_is_fixed_is_left_alone(self, agent, action):
         config = RunConfig(agent=agent, action=action, gamma=0.0)
-        space = space_of(config, lookahead=False)
+        space = make_run_space(config, lookahead=False)
         assert LOOKAHEAD not in space
-        assert placed(config, {name: ends(where)[0] for name, where in space.items()}).gamma == 0.0
+        assert apply_proposal(config, {name: ends(where)[0] for name, where in space.items()}).gamma == 0.0
 
 
 class TestPlaces:
     def test_looking_ahead_is_a_discount(self):
         config = RunConfig(agent="slateq")
-        assert placed(config, {LOOKAHEAD: 50.0}).gamma == 0.98
-        assert position(RunConfig(gamma=0.98), {LOOKAHEAD: None}) == {LOOKAHEAD: 50.0}
+        assert apply_proposal(config, {LOOKAHEAD: 50.0}).gamma == 0.98
+        assert locate(RunConfig(gamma=0.98), {LOOKAHEAD: None}) == {LOOKAHEAD: 50.0}
 
     def test_what_is_proposed_is_rounded(self):
-        made = placed(RunConfig(agent="slateq"), {"options.polyak": 0.0123456})
+        made = apply_proposal(RunConfig(agent="slateq"), {"options.polyak": 0.0123456})
         assert made.options == {"polyak": 0.0123}
 
     def test_other_options_stay(self):
         config = RunConfig(agent="slateq", options={"hidden": 16})
-        assert placed(config, {"options.polyak": 0.5}).options == {"hidden": 16, "polyak": 0.5}
-        assert placed(config, {"options.polyak": agent_options(config).polyak}).options == {"hidden": 16}
+        assert apply_proposal(config, {"options.polyak": 0.5}).options == {"hidden": 16, "polyak": 0.5}
+        assert apply_proposal(config, {"options.polyak": config.agent_options.polyak}).options == {"hidden": 16}
 
     def test_a_space_is_widened_to_where_it_sets_out(self):
-        assert including(FloatDistribution(1.0, 2.0), 3.0) == FloatDistribution(1.0, 3.0)
-        assert including(IntDistribution(2, 4), 1) == IntDistribution(1, 4)
-        assert including(CategoricalDistribution((1, 2)), 5) == CategoricalDistribution((1, 2, 5))
-        assert including(FloatDistribution(1.0, 2.0, log=True), 1.5) == FloatDistribution(1.0, 2.0, log=True)
+        assert widen(FloatDistribution(1.0, 2.0), 3.0) == FloatDistribution(1.0, 3.0)
+        assert widen(IntDistribution(2, 4), 1) == IntDistribution(1, 4)
+        assert widen(CategoricalDistribution((1, 2)), 5) == CategoricalDistribution((1, 2, 5))
+        assert widen(FloatDistribution(1.0, 2.0, log=True), 1.5) == FloatDistribution(1.0, 2.0, log=True)
 
-    def test_an_agent_without_a_space_of_its_own_has_the_common_one(self, monkeypatch):
-        monkeypatch.delitem(SPACES, "slateq")
-        assert set(space_of(RunConfig(agent="slateq"))) == {LOOKAHEAD, "options.learning_rate"}
-        monkeypatch.delitem(SPACES, "sac")
-        assert set(space_of(RunConfig(agent="sac"))) == {LOOKAHEAD, "learning_rate"}
+    def test_what_is_searched_is_declared_at_the_options(self):
+        names = list(make_run_space(RunConfig(agent="slateq")))
+        assert names[:3] == [LOOKAHEAD, "options.learning_rate", "options.segment"]
+        assert "options.hidden" not in names
+        assert list(make_run_space(RunConfig(agent="sac"))) == [
+            LOOKAHEAD,
+            "learning_rate",
+            "options.gradient_steps",
+            "options.batch_size",
+            "options.tau",
+        ]
+
+    def test_an_agent_that_knows_two_discounts_is_not_searched_over_more(self):
+        names = list(make_run_space(RunConfig(agent="ars")))
+        assert LOOKAHEAD not in names
+        assert names[0] == "options.learning_rate"
 
 
 @pytest.fixture
@@ -86,7 +94,7 @@ def begin(tmp_path):
     config = RunConfig(agent="slateq", steps=100, evals=4)
 
     def make(seed=0):
-        return Search(tmp_path / "study", config, space_of(config), seed)
+        return SettingsSearch(tmp_path / "study", config, make_run_space(config), seed)
 
     return make
 
@@ -116,7 +124,7 @@ def quiet(row):
 
 def one_trial(search, most=100, prune=True):
     number = search.next(most)
-    minutes = run_trial(search.folder, number, search.proposed(number), prune, quiet)
+    minutes = run_trial(search.folder, number, search.propose(number), prune, quiet)
     search.tell(number, minutes)
     return number, minutes
 
@@ -157,7 +165,7 @@ class TestSearch:
         for seed in (0, 1):
             search = begin(seed)
             one_trial(search)
-            found.append(search.proposed(one_trial(search)[0]))
+            found.append(search.propose(one_trial(search)[0]))
             (tmp_path / "study").rename(tmp_path / f"seed-{seed}")
         assert found[0] != found[1]
 
@@ -182,8 +190,8 @@ class TestSearch:
         search = begin()
         number = search.next(1)
         trained(1.0, 2.0)
-        run_trial(search.folder, number, search.proposed(number), True, quiet)
-        search.tell(number, run_trial(search.folder, number, search.proposed(number), True, quiet))
+        run_trial(search.folder, number, search.propose(number), True, quiet)
+        search.tell(number, run_trial(search.folder, number, search.propose(number), True, quiet))
         assert search.study.trials[0].intermediate_values == {0: 1.0, 1: 2.0}
 
     def test_an_interruption_leaves_the_trial_to_go_on_with(self, begin, trained):
@@ -195,7 +203,7 @@ class TestSearch:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            run_trial(search.folder, number, search.proposed(number), True, interrupt)
+            run_trial(search.folder, number, search.propose(number), True, interrupt)
         assert begin().interrupted == [number]
 
     def test_a_checkpoint_of_the_same_run_is_gone_on_with(self, begin, trained):
@@ -217,8 +225,8 @@ class TestSearch:
             trained(minutes)
             one_trial(search)
         assert search.best().number == 1
-        preset = search.preset("news", "python scripts/tune.py --name x")
-        proposed = search.proposed(1)
+        preset = search.make_preset("news", "python scripts/tune.py --name x")
+        proposed = search.propose(1)
         assert RunConfig(agent="slateq", steps=100, evals=4, **preset.settings("news")) == proposed
         assert preset.settings("video") == {"options": {}}
         assert proposed.options
@@ -228,7 +236,7 @@ class TestSearch:
         for minutes in (9.0, 5.0):
             trained(minutes)
             one_trial(search)
-        assert search.preset("video", "").tables == {"video": {}}
+        assert search.make_preset("video", "").tables == {"video": {}}
 
     def test_a_search_in_which_all_failed_says_so(self, begin):
         search = begin()

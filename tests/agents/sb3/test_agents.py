@@ -11,43 +11,37 @@ from stable_baselines3 import PPO, SAC
 
 from longplay.agents.base import Remembering
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
-from longplay.agents.runs.config import load_agent, states_of, training_env
-from longplay.agents.sb3.agents import (
-    ALGORITHMS,
-    RecurrentAgent,
-    SlateVecEnv,
-    agent_of,
-    algorithm_named,
-    load_policy,
-    policy_for,
-    save_policy,
-)
+from longplay.agents.registry import AGENTS
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.reading import Reading, load_agent, read_run
+from longplay.agents.sb3.agents import RecurrentAgent, load_policy, make_agent, save_policy
 from longplay.agents.sb3.ars import LivesARS
+from longplay.agents.sb3.entry import SB3Entry
 from longplay.envs.shared.files import write_whole
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.small import tiny_run
 
-PAIRS = [(name, action) for name, (_, actions) in ALGORITHMS.items() for action in actions]
+PAIRS = [(name, action) for name in AGENTS if isinstance(AGENTS[name], SB3Entry) for action in AGENTS[name].actions]
 
 
-class TestAlgorithmNamed:
+class TestAlgorithms:
     def test_names_give_classes(self):
-        assert algorithm_named("ppo", "candidates") is PPO
-        assert algorithm_named("sac", "query") is SAC
-        assert algorithm_named("recurrent-ppo", "presets") is RecurrentPPO
-        assert algorithm_named("qr-dqn", "presets") is QRDQN
-        assert algorithm_named("ars", "weights") is LivesARS
+        assert AGENTS["ppo"].kind is PPO
+        assert AGENTS["sac"].kind is SAC
+        assert AGENTS["recurrent-ppo"].kind is RecurrentPPO
+        assert AGENTS["qr-dqn"].kind is QRDQN
+        assert AGENTS["ars"].kind is LivesARS
 
     def test_unknown_name_is_named_with_the_closest_one(self):
         with pytest.raises(
             ValueError,
             match=r"agent = 'pppo' is unknown \(did you mean 'ppo'\?\); allowed: 'ppo', 'a2c', 'ppo-stock', 'recu",
         ):
-            algorithm_named("pppo", "weights")
+            RunConfig(agent="pppo", action="weights")
 
     def test_nothing_close_gives_no_hint(self):
         with pytest.raises(ValueError, match="agent = 'quantile' is unknown; allowed"):
-            algorithm_named("quantile", "weights")
+            RunConfig(agent="quantile", action="weights")
 
     @pytest.mark.parametrize(
         ("algorithm", "action", "takes"),
@@ -63,25 +57,23 @@ class TestAlgorithmNamed:
     )
     def test_action_not_taken_is_said(self, algorithm, action, takes):
         with pytest.raises(ValueError, match=f"'{algorithm}' does not take the action '{action}'; it takes {takes}"):
-            algorithm_named(algorithm, action)
+            RunConfig(agent=algorithm, action=action)
 
 
-def made(config, setting):
+def make_model(config, setting):
     """The algorithm of a run before it learns, and what its policy is given."""
-    states = states_of(config, setting)
-    env = SlateVecEnv(training_env(config), states)
-    policy, settings = policy_for(config.agent, states, config.settings)
-    return algorithm_named(config.agent, config.action)(policy, env, device="cpu", **settings), states
+    trainer = config.entry.make_trainer(config, read_run(config, setting))
+    return trainer.model, trainer.agent.encoder
 
 
 @functools.cache
 def trained(setting, algorithm, action):
     """A policy after a few hundred slates."""
     config = tiny_run(setting, agent=algorithm, action=action, steps=256)
-    model, states = made(config, setting)
+    model, states = make_model(config, setting)
     before = {key: value.clone() for key, value in model.policy.state_dict().items()}
     model.learn(config.steps)
-    return config, agent_of(model, states, setting.action_map(action), config.label), before
+    return config, make_agent(model, states, Reading(setting, action=action).action_map, config.label), before
 
 
 class TestTrainedPolicies:
@@ -118,8 +110,10 @@ class TestSavedPolicies:
 
     def load(self, saved, setting):
         config, folder = saved
-        space = setting.action_map("weights").space
-        return load_policy(folder, "ppo", "weights", setting.state_encoder("pooled"), space, **config.settings)
+        space = Reading(setting, action="weights").action_map.space
+        states = Reading(setting, "pooled").state_encoder
+        policy, arguments = config.entry.choose_policy(states, config.algorithm_arguments)
+        return load_policy(folder, PPO, policy, states, space, "'ppo'", **arguments)
 
     def test_files_are_weights_and_a_description(self, saved):
         _, folder = saved
@@ -154,7 +148,7 @@ class TestSavedPolicies:
             path.write_bytes(b"half")
             raise OSError("no space left")
 
-        monkeypatch.setattr("longplay.agents.sb3.save_file", full_disk)
+        monkeypatch.setattr("longplay.agents.sb3.agents.save_file", full_disk)
         with pytest.raises(OSError, match="no space left"):
             save_policy(self.load(saved, setting), saved[1], {})
         assert (saved[1] / "policy.safetensors").read_bytes() == before
@@ -263,7 +257,7 @@ def test_same_seed_same_parameters(setting, algorithm, action):
     for noise in (1, 2):
         np.random.seed(noise)  # noqa: NPY002
         torch.manual_seed(noise)
-        model, _ = made(config, setting)
+        model, _ = make_model(config, setting)
         before = {key: value.clone() for key, value in model.policy.state_dict().items()}
         found.append(model.learn(config.steps).policy.state_dict())
         assert any(not torch.equal(found[-1][key], before[key]) for key in before)

@@ -7,10 +7,10 @@ import torch
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
 from longplay.agents.rules.similarity import GreedySimilarity
-from longplay.agents.runs.config import RunConfig, states_of, training_env
-from longplay.agents.sb3.agents import SlateVecEnv, agent_of, policy_for
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.reading import read_run
+from longplay.agents.runs.training import train
 from longplay.agents.sb3.ars import LivesARS
-from longplay.agents.sb3.training import train
 
 OPTIONS = {"n_delta": 6, "n_top": 3, "users": 16, "delta_std": 0.2, "learning_rate": 0.3}
 
@@ -21,10 +21,9 @@ def begin(setting):
 
     def make(**changes):
         config = RunConfig(setting=setting, agent="ars", num_envs=4, options=OPTIONS, **changes)
-        states = states_of(config, setting)
-        policy, settings = policy_for("ars", states, config.settings)
-        model = LivesARS(policy, SlateVecEnv(training_env(config), states), **settings)
-        return model, agent_of(model, states, setting.action_map("weights"), config.label)
+        trainer = config.entry.make_trainer(config, read_run(config, setting))
+        assert isinstance(trainer.model, LivesARS)
+        return trainer.model, trainer.agent
 
     return make
 

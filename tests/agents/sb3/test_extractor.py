@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file
 from stable_baselines3 import PPO, SAC
 
-from longplay.agents.runs.config import load_agent, training_env
 from longplay.agents.runs.progress import CHECKPOINT
-from longplay.agents.sb3.agents import SlateVecEnv, policy_for
+from longplay.agents.runs.reading import Reading, load_agent
+from longplay.agents.runs.training import train
 from longplay.agents.sb3.extractor import HistoryExtractor, OpenState
-from longplay.agents.sb3.training import train
+from longplay.agents.sb3.vec_env import SlateVecEnv
 from longplay.encoders.registry import ENCODERS
-from longplay.tests.agents.small import tiny_run
+from longplay.tests.agents.small import make_training_env, tiny_run
 from longplay.tests.encoders.small import make_log
 
 CELLS = ("gru", "lstm", "transformer", "attention")
@@ -38,7 +38,7 @@ def tensors(parts):
 
 @pytest.mark.parametrize("name", CELLS)
 def test_features_are_the_states_until_they_are_trained(setting, states, folders, name):
-    encoder = setting.state_encoder(str(folders / name))
+    encoder = Reading(setting, str(folders / name)).state_encoder
     opened = OpenState(encoder, setting.world.scenario.shape.history)
     extractor = HistoryExtractor(opened.space, opened.network, opened.width).train()
     features = extractor(tensors(opened(states[0])))
@@ -46,8 +46,8 @@ def test_features_are_the_states_until_they_are_trained(setting, states, folders
     np.testing.assert_allclose(features.detach().numpy(), encoder(states[0]), rtol=0, atol=1e-5)
     for algorithm in (PPO, SAC):  # which draw weights of their own policies anew
         config = tiny_run(setting, agent=algorithm.__name__.lower())
-        policy, settings = policy_for(config.agent, opened, config.settings)
-        model = algorithm(policy, SlateVecEnv(training_env(config), opened), device="cpu", **settings)
+        policy, settings = config.entry.choose_policy(opened, config.algorithm_arguments)
+        model = algorithm(policy, SlateVecEnv(make_training_env(config), opened), device="cpu", **settings)
         own = getattr(model.policy, "features_extractor", None) or model.policy.actor.features_extractor
         np.testing.assert_array_equal(own(tensors(opened(states[0]))).detach().numpy(), features.detach().numpy())
     features.square().sum().backward()
@@ -71,7 +71,7 @@ def test_a_training_changes_the_network_and_its_policy_is_kept(setting, states, 
     config = tiny_run(setting, agent=algorithm, action=action, **options)
     assert config.label.endswith("gru fine-tuned")
     train(config, tmp_path, False, lambda row: None)
-    before = setting.state_encoder(str(folders / "gru")).encoder.network.state_dict()
+    before = Reading(setting, str(folders / "gru")).state_encoder.encoder.network.state_dict()
     last = torch.load(tmp_path / CHECKPOINT, weights_only=True)["parameters"]["policy"]  # not the best on validation
     own = {key: value for key, value in last.items() if "network." in key}
     assert any(not torch.equal(value, before[key.split("network.")[1]]) for key, value in own.items())
@@ -111,4 +111,4 @@ def test_an_interrupted_training_goes_on_to_the_same_curve(setting, folders, tmp
 
 def test_a_state_without_a_network_cannot_be_fine_tuned(setting):
     with pytest.raises(ValueError, match="fine_tune = True needs a state that is a history network"):
-        setting.states("pooled", fine_tune=True)
+        OpenState(Reading(setting).state_encoder, 20)

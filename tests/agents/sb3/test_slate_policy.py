@@ -7,12 +7,13 @@ import torch
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from longplay.agents.runs.config import RunConfig, states_of, training_env
-from longplay.agents.sb3.agents import SlateVecEnv, policy_for
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.reading import Reading
 from longplay.agents.sb3.slate_policy import SlateDistribution, SlatePolicy, SlateStates, calibrate
+from longplay.agents.sb3.vec_env import SlateVecEnv
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.envs.candidates.retriever import candidate_count
-from longplay.tests.agents.small import tiny_run
+from longplay.tests.agents.small import make_states, make_training_env, tiny_run
 
 CANDIDATES, SLOTS, WIDTH = 8, 3, 4
 
@@ -91,15 +92,15 @@ def test_the_same_seed_gives_the_same_policy_and_another_does_not():
 
 @pytest.fixture(scope="module")
 def slate_states(setting):
-    return SlateStates(setting.inputs("pooled"), candidate_count(setting.world))
+    return SlateStates(Reading(setting, "pooled").inputs, candidate_count(setting.world))
 
 
 @pytest.fixture(scope="module")
 def model(setting, slate_states):
     """PPO before it learns, with weights large enough to have preferences."""
     config = tiny_run(setting, action="candidates")
-    env = SlateVecEnv(training_env(config), slate_states)
-    policy, settings = policy_for("ppo", slate_states, config.settings)
+    env = SlateVecEnv(make_training_env(config), slate_states)
+    policy, settings = config.entry.choose_policy(slate_states, config.algorithm_arguments)
     model = PPO(policy, env, device="cpu", **settings)
     calibrate(model.policy, env, seed=0)
     torch.manual_seed(3)
@@ -114,7 +115,7 @@ def tensors(states):
 class TestSlateStates:
     def test_they_are_the_inputs_of_slate_networks(self, setting, scorer, slate_states, states):
         given = slate_states(states[0])
-        expected = SlateInputs(scorer, setting.state_encoder("pooled"))(states[0])
+        expected = SlateInputs(scorer, Reading(setting, "pooled").state_encoder)(states[0])
         np.testing.assert_array_equal(given["state"], expected.state)
         np.testing.assert_array_equal(given["items"], expected.items)
         np.testing.assert_array_equal(given["ids"], expected.ids)
@@ -140,7 +141,7 @@ class TestSlateStates:
         np.testing.assert_array_equal(given["ids"][::2], whole["ids"][::2])
 
     def test_a_policy_belongs_to_its_encoder_and_features(self, setting, slate_states):
-        assert slate_states.identity.startswith(setting.state_encoder("pooled").identity)
+        assert slate_states.identity.startswith(Reading(setting, "pooled").state_encoder.identity)
         assert "similarity" in slate_states.identity
 
     def test_no_fine_tuning(self, setting):
@@ -215,7 +216,7 @@ class TestSlatePolicy:
 
     def test_inputs_are_scaled_by_a_sample(self, setting, model, slate_states):
         network, states = model.policy.network, []
-        env = SlateVecEnv(training_env(tiny_run(setting, action="candidates")), slate_states)
+        env = SlateVecEnv(make_training_env(tiny_run(setting, action="candidates")), slate_states)
         states.append(env.reset())
         rng = np.random.default_rng(1)
         for _ in range(30):
@@ -241,4 +242,4 @@ def test_the_distribution_is_one_of_stable_baselines3(model):
 
 
 def test_states_of_other_agents_are_not_slate_states(setting):
-    assert not isinstance(states_of(RunConfig(setting=setting), setting), SlateStates)
+    assert not isinstance(make_states(RunConfig(setting=setting), setting), SlateStates)

@@ -14,9 +14,9 @@ import torch
 
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
-from longplay.agents.runs.config import load_agent
 from longplay.agents.runs.progress import CHECKPOINT, CURVE
-from longplay.agents.sb3.training import train
+from longplay.agents.runs.reading import load_agent
+from longplay.agents.runs.training import train
 from longplay.tests.agents.small import tiny_run
 from longplay.tests.same import assert_same
 

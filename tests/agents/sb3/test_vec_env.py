@@ -7,10 +7,10 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from longplay.agents.playing.players import REWARD_SCALE
-from longplay.agents.runs.config import training_env
+from longplay.agents.runs.reading import Reading
 from longplay.agents.sb3.vec_env import SlateVecEnv
 from longplay.envs.named.registry import Video
-from longplay.tests.agents.small import tiny_run
+from longplay.tests.agents.small import make_training_env, tiny_run
 
 SLOTS = 4
 
@@ -39,14 +39,14 @@ class Encoded(gym.Wrapper):
 @pytest.fixture(scope="module")
 def traces(setting):
     """The same 320 random actions through the native face and through single environments."""
-    encoder = setting.state_encoder("pooled")
+    encoder = Reading(setting, "pooled").state_encoder
     config = tiny_run(setting, num_envs=SLOTS)
-    native = SlateVecEnv(training_env(config), encoder)
+    native = SlateVecEnv(make_training_env(config), encoder)
     world = setting.world
 
     def single():
         options = {"scenario": world.scenario, "catalog": world.catalog, "action": "weights"}
-        return Encoded(Video(item_vectors=setting.item_vectors, **options), setting.state_encoder("pooled"))
+        return Encoded(Video(item_vectors=setting.item_vectors, **options), Reading(setting, "pooled").state_encoder)
 
     dummy = DummyVecEnv([single] * SLOTS)
     found = []
@@ -104,7 +104,9 @@ class TestSlateVecEnv:
 
     def test_saved_state_continues(self, setting):
         config = tiny_run(setting, num_envs=SLOTS)
-        one, other = (SlateVecEnv(training_env(config), setting.state_encoder("pooled")) for _ in range(2))
+        one, other = (
+            SlateVecEnv(make_training_env(config), Reading(setting, "pooled").state_encoder) for _ in range(2)
+        )
         rng = np.random.default_rng(0)
         one.seed(3)
         one.reset()
@@ -118,7 +120,9 @@ class TestSlateVecEnv:
                 np.testing.assert_equal(a, b)
 
     def test_reset_starts_the_sums_again(self, setting):
-        env = SlateVecEnv(training_env(tiny_run(setting, num_envs=SLOTS)), setting.state_encoder("pooled"))
+        env = SlateVecEnv(
+            make_training_env(tiny_run(setting, num_envs=SLOTS)), Reading(setting, "pooled").state_encoder
+        )
         env.seed(0)
         first = env.reset()
         for _ in range(3):
@@ -133,10 +137,12 @@ class TestSlateVecEnv:
     def test_another_autoreset_mode_is_refused(self, setting, mode):
         env = setting.vector_env(2, "weights", autoreset_mode=mode)
         with pytest.raises(ValueError, match=rf"autoreset_mode is {mode}; .* needs SAME_STEP"):
-            SlateVecEnv(env, setting.state_encoder("pooled"))
+            SlateVecEnv(env, Reading(setting, "pooled").state_encoder)
 
     def test_slots_are_one_batch(self, setting):
-        env = SlateVecEnv(training_env(tiny_run(setting, num_envs=SLOTS)), setting.state_encoder("pooled"))
+        env = SlateVecEnv(
+            make_training_env(tiny_run(setting, num_envs=SLOTS)), Reading(setting, "pooled").state_encoder
+        )
         assert env.get_attr("num_envs") == [SLOTS] * SLOTS
         assert env.get_attr("num_envs", [0, 2]) == [SLOTS] * 2
         assert env.env_is_wrapped(gym.Wrapper) == [False] * SLOTS

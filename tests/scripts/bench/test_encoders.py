@@ -6,7 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from longplay.agents.runs.config import Setting
+from longplay.agents.runs.reading import Reading
+from longplay.agents.setting import Setting
 from longplay.encoders import TextEncoder
 from longplay.scripts.bench import encoders as bench
 
@@ -60,7 +61,7 @@ def test_reload_meets_the_cache_only(monkeypatch):
 
 
 def test_the_share_of_a_slow_state_is_seen(setting):
-    encoder = setting.state_encoder("pooled")
+    encoder = Reading(setting, "pooled").state_encoder
 
     class Slow:
         width = encoder.width

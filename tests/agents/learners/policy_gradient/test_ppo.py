@@ -10,10 +10,11 @@ from gymnasium.vector import AutoresetMode
 from longplay.agents.learners.policy_gradient import ppo as pl_ppo
 from longplay.agents.learners.policy_gradient.catalog import CatalogInputs, CatalogOptions, CatalogPPO
 from longplay.agents.learners.policy_gradient.gae import gae
-from longplay.agents.learners.policy_gradient.ppo import PLPPO, PPOOptions
+from longplay.agents.learners.policy_gradient.ppo import PLPPO, PlackettLucePPOOptions
 from longplay.agents.learners.policy_gradient.rollouts import collect
 from longplay.agents.playing.players import Players
 from longplay.agents.references.tiny import TinyPlanner
+from longplay.agents.runs.reading import Reading
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.agents.slates.plackett_luce import slot_log_probabilities
 from longplay.envs.candidates.scoring import Scorer
@@ -22,7 +23,7 @@ from longplay.tests.agents.contracts import AgentContract, LearnerContract
 from longplay.tests.agents.small import make_setting
 from longplay.tests.agents.worlds_small import Alternate, Identity, Trust, tiny_env, tiny_minutes
 
-SMALL = PPOOptions(rollout=16, minibatch=256, learning_rate=5e-3, hidden=16, match=2, auxiliary=0)
+SMALL = PlackettLucePPOOptions(rollout=16, minibatch=256, learning_rate=5e-3, hidden=16, match=2, auxiliary=0)
 
 
 def solve(world, gamma, slates, options=SMALL, seed=0):
@@ -75,7 +76,7 @@ class TestSmallWorlds:
 def tiny():
     world = make_world("tiny")
     setting = make_setting(world, env="longplay/Tiny-v0")
-    return world, SlateInputs(Scorer(world, setting.item_vectors), setting.state_encoder("pooled"))
+    return world, SlateInputs(Scorer(world, setting.item_vectors), Reading(setting, "pooled").state_encoder)
 
 
 @pytest.mark.parametrize("kind", ["candidates", "catalogue"])
@@ -84,7 +85,7 @@ def test_tiny_is_nearly_solved(tiny, kind):
     world, inputs = tiny
     options = {"entropy": 0.02, "auxiliary": 0, "repeats": True, "minibatch": 1024, "learning_rate": 2e-3}
     if kind == "candidates":
-        options, make = PPOOptions(**options), PLPPO
+        options, make = PlackettLucePPOOptions(**options), PLPPO
     else:
         options, make, inputs = CatalogOptions(**options, epochs=4), CatalogPPO, CatalogInputs(inputs)
     players = Players(tiny_env(world, 256, AutoresetMode.SAME_STEP), inputs, 0.1, 0)
@@ -101,11 +102,11 @@ def real(setting, scorer, request):
 
     def make(gamma=0.9, seed=0, **changes):
         env = setting.vector_env(32, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)
-        inputs, learner = SlateInputs(scorer, setting.state_encoder("pooled")), PLPPO
+        inputs, learner = SlateInputs(scorer, Reading(setting, "pooled").state_encoder), PLPPO
         options = {"rollout": 8, "epochs": 2, "minibatch": 64, "hidden": 16, "match": 4, **changes}
         if request.param == "catalogue":
             inputs, learner = CatalogInputs(inputs), CatalogPPO
-        kind = PPOOptions if learner is PLPPO else CatalogOptions
+        kind = PlackettLucePPOOptions if learner is PLPPO else CatalogOptions
         return learner(Players(env, inputs, 0.1, seed), kind(**options), gamma, seed, vectors=scorer.vectors, slots=10)
 
     make.catalogue = request.param == "catalogue"
@@ -172,7 +173,7 @@ class TestRollouts:
             length=length,
             gamma=gamma,
             by_time=by_time,
-            dice=learner.dice,
+            torch_rng=learner.torch_rng,
         )
 
     def test_first_losses_are_those_of_a_policy_that_has_not_moved(self, real):
@@ -186,7 +187,7 @@ class TestRollouts:
     def test_the_guide_is_told_once_what_all_candidates_would_tell(self, real):
         learner = real(minibatch=50)
         content = pl_ppo.flatten(self.collect(learner, length=4))
-        found = learner.network.respond(learner._told(content))
+        found = learner.network.respond(learner._collect_for_guide(content))
         torch.testing.assert_close(found, learner.network.respond(learner.network.shown(content)))
         if not real.catalogue:
             heads, _ = learner.network.slate(*(content[name] for name in ("state", "items", "ids")))
@@ -246,12 +247,12 @@ class TestRollouts:
 
 
 class TestOptions:
-    @pytest.mark.parametrize("kind", [PPOOptions, CatalogOptions])
+    @pytest.mark.parametrize("kind", [PlackettLucePPOOptions, CatalogOptions])
     @pytest.mark.parametrize(
         ("changes", "text"),
         [
             ({"clip": 0.0}, "clip = 0.0 is out of range"),
-            ({"gae_lambda": 1.5}, "gae_lambda = 1.5 is out of range; allowed: 0.0 to 1.0"),
+            ({"gae_lambda": 1.5}, "gae_lambda = 1.5 is out of range; allowed: 0 to 1"),
             ({"minibatch": 1}, "minibatch = 1 is out of range"),
             ({"ratio": "slot"}, "ratio = 'slot' is unknown .did you mean 'slots'"),
             ({"credit": "all"}, "credit = 'all' is unknown"),

@@ -7,9 +7,15 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.learners.policy_gradient.reinforce import ReinforceOptions, TopKReinforce, credit_of, drawn_once
+from longplay.agents.learners.policy_gradient.reinforce import (
+    ReinforceOptions,
+    TopKReinforce,
+    assign_credit,
+    log_softmax_of,
+)
 from longplay.agents.playing.players import Players
 from longplay.agents.references.tiny import TinyPlanner
+from longplay.agents.runs.reading import Reading
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import make_world
@@ -78,19 +84,19 @@ def freeze(judged):
 
 
 def test_credit_goes_to_the_slot_consumed_or_to_all():
-    assert credit_of(torch.tensor([1, -1]), 4).tolist() == [[0, 1, 0, 0], [0.25] * 4]
+    assert assign_credit(torch.tensor([1, -1]), 4).tolist() == [[0, 1, 0, 0], [0.25] * 4]
 
 
 def test_one_draw():
     scores = torch.tensor([[0.0, np.log(3.0), -torch.inf]])
-    np.testing.assert_allclose(drawn_once(scores, torch.tensor([[1, 2, 0]])).exp(), [[0.75, 1.0, 0.25]], rtol=1e-6)
+    np.testing.assert_allclose(log_softmax_of(scores, torch.tensor([[1, 2, 0]])).exp(), [[0.75, 1.0, 0.25]], rtol=1e-6)
 
 
 def test_tiny_is_nearly_solved():
     """20 000 slates: 95 % of the optimum; the best fixed slate has 92.5 %, the myopic optimum 75 %."""
     world = make_world("tiny")
     setting = make_setting(world, env="longplay/Tiny-v0")
-    inputs = SlateInputs(Scorer(world, setting.item_vectors), setting.state_encoder("pooled"))
+    inputs = SlateInputs(Scorer(world, setting.item_vectors), Reading(setting, "pooled").state_encoder)
     players = Players(tiny_env(world, 256, AutoresetMode.SAME_STEP), inputs, 0.1, 0)
     options = ReinforceOptions(repeats=True, minibatch=512, entropy=0.1)
     learner = TopKReinforce(players, options, 0.99, 0, vectors=inputs.scorer.vectors, slots=2)
@@ -106,7 +112,7 @@ def real(setting, scorer):
 
     def make(gamma=0.9, seed=0, **changes):
         env = setting.vector_env(32, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)
-        players = Players(env, SlateInputs(scorer, setting.state_encoder("pooled")), 0.1, seed)
+        players = Players(env, SlateInputs(scorer, Reading(setting, "pooled").state_encoder), 0.1, seed)
         options = replace(SMALL, minibatch=64, **changes)
         return TopKReinforce(players, options, gamma, seed, vectors=scorer.vectors, slots=10)
 

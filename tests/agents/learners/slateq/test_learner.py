@@ -10,6 +10,7 @@ from gymnasium.vector import AutoresetMode
 from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions, make_agent
 from longplay.agents.playing.players import Players
 from longplay.agents.references.tiny import TinyPlanner
+from longplay.agents.runs.reading import Reading
 from longplay.agents.slates.inputs import Inputs, SlateInputs
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import make_world
@@ -86,7 +87,7 @@ def test_tiny_is_nearly_solved():
     world = make_world("tiny")
     setting, planner = make_setting(world, env="longplay/Tiny-v0"), TinyPlanner(world)
     scorer = Scorer(world, setting.item_vectors)
-    inputs = SlateInputs(scorer, setting.state_encoder("pooled"))
+    inputs = SlateInputs(scorer, Reading(setting, "pooled").state_encoder)
     players = Players(tiny_env(world, 256, AutoresetMode.SAME_STEP), inputs, 0.1, 0)
     options = replace(SMALL, batch=512, learning_rate=3e-3, replay=4, anneal=10_000, temperature=1.0, epsilon=0.1)
     options = replace(options, repeats=True, fill=False, horizon_ends=True)
@@ -102,7 +103,7 @@ def real(setting, scorer):
 
     def make(gamma=0.9, seed=0, **changes):
         env = setting.vector_env(32, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)
-        players = Players(env, SlateInputs(scorer, setting.state_encoder("pooled")), 0.1, seed)
+        players = Players(env, SlateInputs(scorer, Reading(setting, "pooled").state_encoder), 0.1, seed)
         options = replace(SMALL, segment=4, epochs=2, batch=64, **changes)
         return SlateQ(players, options, gamma, seed, vectors=scorer.vectors, slots=10, name="SlateQ")
 
@@ -207,7 +208,7 @@ class TestAgent:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"mix": 1.5}, "mix = 1.5 is out of range; allowed: 0.0 to 1.0"),
+        ({"mix": 1.5}, "mix = 1.5 is out of range; allowed: 0 to 1"),
         ({"learning_rate": 0.0}, "learning_rate = 0.0 is out of range"),
         ({"replay": 0}, "replay = 0 is out of range; allowed: 1 to 1000"),
         ({"optimiser": "exakt"}, r"optimiser = 'exakt' is unknown \(did you mean 'exact'\?\)"),

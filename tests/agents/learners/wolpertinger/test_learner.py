@@ -8,13 +8,22 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.learners.item_values import Judged
-from longplay.agents.learners.training import OWN, options_of
+from longplay.agents.learners.item_values import ItemValues
 from longplay.agents.learners.wolpertinger.agent import WolpertingerOptions, make_agent
 from longplay.agents.learners.wolpertinger.learner import Wolpertinger
-from longplay.agents.learners.wolpertinger.losses import LATE, REAL, future_target, nearest, tether, value_alone
+from longplay.agents.learners.wolpertinger.losses import (
+    LATE,
+    REAL,
+    future_target,
+    nearest,
+    tether_distance,
+    value_alone,
+)
 from longplay.agents.learners.wolpertinger.network import ItemSpace, principal_components
 from longplay.agents.playing.players import Outcome, Players
+from longplay.agents.registry import AGENTS
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.reading import Reading
 from longplay.agents.slates.inputs import Inputs, SlateInputs
 from longplay.tests.agents.contracts import AgentContract, LearnerContract
 from longplay.tests.agents.worlds_small import Alternate, Identity, Trust
@@ -63,11 +72,11 @@ class TestByHand:
         proto = torch.tensor([[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
         points = torch.tensor([[[3.0, 4.0], [1.0, 2.0]], [[3.0, 4.0], [0.0, 0.0]], [[2.0, 2.0], [3.0, 3.0]]])
         real = torch.tensor([[True, True], [True, False], [False, False]])
-        torch.testing.assert_close(tether(proto, points, real), torch.tensor([2.5, 12.5, 0.0]))
+        torch.testing.assert_close(tether_distance(proto, points, real), torch.tensor([2.5, 12.5, 0.0]))
 
     def test_a_tether_to_nothing_has_no_gradient(self):
         proto = torch.ones(1, 2, requires_grad=True)
-        tether(proto, torch.zeros(1, 3, 2), torch.zeros(1, 3, dtype=torch.bool)).sum().backward()
+        tether_distance(proto, torch.zeros(1, 3, 2), torch.zeros(1, 3, dtype=torch.bool)).sum().backward()
         assert not proto.grad.any()
 
     def test_what_follows_the_horizon_counts_and_churn_ends_all(self):
@@ -161,7 +170,7 @@ class TestSmallWorlds:
         assert shown(learner, (1.0, 0.0, 0.0, 0.0)) == [1]
         assert shown(learner, (0.0, 1.0, 0.0, 0.0)) == [0]
 
-    @pytest.mark.parametrize("changes", [{}, {"twins": True}, {"plain": False}, {"metric": "inner"}])
+    @pytest.mark.parametrize("changes", [{}, {"double_critic": True}, {"plain": False}, {"metric": "inner"}])
     def test_who_looks_ahead_keeps_its_users(self, changes):
         assert shown(solve(Trust, 0.99, 6000, replace(SMALL, **changes))) == [1]
 
@@ -177,7 +186,7 @@ class TestSmallWorlds:
     @pytest.mark.parametrize("twins", [False, True])
     def test_values_are_those_of_the_best_slates_whatever_is_shown(self, twins):
         # B for ever: 4/5 of slates click, so that a state is worth 2.4 = 0.48/(1 − γ). A loses a third of its users.
-        options = replace(SMALL, epsilon=1.0, polyak=0.1, neighbours=2, twins=twins)
+        options = replace(SMALL, epsilon=1.0, polyak=0.1, neighbours=2, double_critic=twins)
         learner = solve(Trust, 0.8, 8000, options)
         with torch.no_grad():
             whole, points = learner.agent.network.space(learner.players.now)
@@ -191,7 +200,7 @@ class TestLearning:
     def test_the_actor_climbs_the_critic_and_moves_nothing_else(self):
         learner = begin(Alternate, 0.9, replace(SMALL, tether=0.0))
         learner.iterate()
-        places, _ = learner.replay.draw(256, learner.chance)
+        places, _ = learner.replay.draw(256, learner.rng)
         before = {name: value.clone() for name, value in learner.online.named_parameters()}
         first = float(learner._learn_actor(places)["proto_worth"].detach())
         for _ in range(20):
@@ -201,7 +210,7 @@ class TestLearning:
             assert torch.equal(value, before[name]) != name.startswith("actor."), name
 
     def test_of_two_critics_the_lower_value_counts(self):
-        learner = begin(Trust, 0.9, replace(SMALL, twins=True))
+        learner = begin(Trust, 0.9, replace(SMALL, double_critic=True))
         values, (view, _, _) = [], learner._view(learner.players.now)
         for lift in ((0.0, 0.0), (1.0, 0.0), (1.0, -1.0)):
             for critic, by in zip(learner.agent.network.critics, lift, strict=True):
@@ -249,7 +258,7 @@ def real(setting, scorer):
 
     def make(gamma=0.9, seed=0, **changes):
         env = setting.vector_env(32, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)
-        players = Players(env, SlateInputs(scorer, setting.state_encoder("pooled")), 0.1, seed)
+        players = Players(env, SlateInputs(scorer, Reading(setting, "pooled").state_encoder), 0.1, seed)
         options = replace(SMALL, segment=4, epochs=2, batch=64, neighbours=20, text=8, **changes)
         return Wolpertinger(players, options, gamma, seed, vectors=scorer.vectors, slots=10, name="Wolpertinger")
 
@@ -266,7 +275,8 @@ def learned(real):
 
 class TestTraining(LearnerContract):
     @pytest.fixture(
-        params=[{"gamma": 0.0, "twins": False, "delay": 3}, {"gamma": 0.9, "twins": True, "delay": 3}], ids=str
+        params=[{"gamma": 0.0, "double_critic": False, "delay": 3}, {"gamma": 0.9, "double_critic": True, "delay": 3}],
+        ids=str,
     )
     def changes(self, request):
         return request.param
@@ -276,7 +286,7 @@ class TestTraining(LearnerContract):
         assert "future_loss" not in real(gamma=0.0).iterate()
 
     def test_every_weight_is_learned(self, real):
-        learner = real(twins=True, plain=False)
+        learner = real(double_critic=True, plain=False)
         before = {name: value.clone() for name, value in learner.agent.network.named_parameters()}
         for _ in range(2):
             learner.iterate()
@@ -312,7 +322,7 @@ class TestAgent:
         inputs = learned.players.inputs
         agent = make_agent(inputs, inputs.scorer.vectors, 10, replace(learned.options, ranking="value"), 0.9, "W")
         worth = torch.linspace(-1.0, 1.0, 20)[None]
-        judged = Judged(-10.0 * worth, worth, torch.zeros(1, 20), torch.zeros(1))
+        judged = ItemValues(-10.0 * worth, worth, torch.zeros(1, 20), torch.zeros(1))
         kind, expected = np.full((1, 20), REAL, np.int8), [list(range(19, 9, -1))]
         assert agent.best(judged, kind).tolist() == expected != learned.agent.best(judged, kind).tolist()
 
@@ -339,8 +349,9 @@ class TestAgent:
         assert (learned.agent.choose(none) == -1).all()
 
     def test_it_is_found_by_name(self):
-        assert OWN["wolpertinger"].named("Wolpertinger") is Wolpertinger
-        assert options_of("wolpertinger", {"neighbours": 7}) == WolpertingerOptions(neighbours=7)
+        assert AGENTS["wolpertinger"].kind is Wolpertinger
+        run = RunConfig(agent="wolpertinger", options={"neighbours": 7})
+        assert run.agent_options == WolpertingerOptions(neighbours=7)
 
 
 @pytest.mark.parametrize(

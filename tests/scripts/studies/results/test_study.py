@@ -11,8 +11,9 @@ from longplay.agents.comparison import contestants as comparison
 from longplay.agents.comparison.contestants import Contestant
 from longplay.agents.learners.slateq.agent import SlateQOptions
 from longplay.agents.playing.cross_entropy import Search
-from longplay.agents.runs.config import RunConfig, Setting
-from longplay.agents.sb3.training import train
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.training import train
+from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.shared import trainings as jobs

@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 
-from longplay.agents.learners.slateq.foresight import Foresight
+from longplay.agents.learners.slateq.follow_up import FollowUpRegression
 
 
 def test_surprise_is_the_choice_less_what_was_expected():
     features = torch.tensor([[[2.0], [4.0]], [[2.0], [4.0]]])
     chances = torch.tensor([[0.25, 0.5, 0.25], [0.25, 0.5, 0.25]])
-    surprise = Foresight.surprise(features, chances, torch.tensor([1, -1]))
+    surprise = FollowUpRegression.surprise(features, chances, torch.tensor([1, -1]))
     # Expected: a click with 0.75, a feature of 0.25·2 + 0.5·4 = 2.5.
     torch.testing.assert_close(surprise, torch.tensor([[0.25, 1.5], [-0.75, -2.5]]))
 
@@ -17,7 +17,7 @@ def test_surprise_is_the_choice_less_what_was_expected():
 def test_coefficients_are_those_of_ridge_regression():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(50, 3)), rng.normal(size=50)
-    found = Foresight(2, memory=1e12, ridge=7.0)
+    found = FollowUpRegression(2, memory=1e12, ridge=7.0)
     found.add(torch.from_numpy(x[:20]), torch.from_numpy(y[:20]))
     found.add(torch.from_numpy(x[20:]), torch.from_numpy(y[20:]))
     expected = np.linalg.solve(x.T @ x + 7.0 * np.eye(3), x.T @ y)
@@ -25,14 +25,14 @@ def test_coefficients_are_those_of_ridge_regression():
 
 
 def test_old_slates_are_forgotten_at_the_rate_of_the_memory():
-    found = Foresight(0, memory=100.0, ridge=0.0)
+    found = FollowUpRegression(0, memory=100.0, ridge=0.0)
     found.add(torch.ones(100, 1), torch.zeros(100))
     found.add(torch.ones(100, 1), torch.ones(100))
     np.testing.assert_allclose(found.coefficients.numpy(), 1.0 / (1.0 + np.exp(-1.0)), rtol=1e-5)
 
 
 def test_before_the_first_slate_nothing_changes():
-    assert not Foresight(3, memory=10.0, ridge=1.0).coefficients.any()
+    assert not FollowUpRegression(3, memory=10.0, ridge=1.0).coefficients.any()
 
 
 def users(rng, count):
@@ -51,11 +51,11 @@ def users(rng, count):
 
 def test_the_state_does_not_mislead_it_though_its_value_is_unknown():
     features, chances, choice, after = users(np.random.default_rng(0), 200_000)
-    found = Foresight(1, memory=1e12, ridge=1.0)
-    found.add(Foresight.surprise(features, chances, choice), after)
+    found = FollowUpRegression(1, memory=1e12, ridge=1.0)
+    found.add(FollowUpRegression.surprise(features, chances, choice), after)
     np.testing.assert_allclose(found.coefficients.numpy(), [-0.3, 0.5], atol=0.25)
     # A regression on the choice itself takes the happiness of the user for the work of the item.
-    taken = Foresight.surprise(features, torch.zeros_like(chances), choice)
-    plain = Foresight(1, memory=1e12, ridge=1.0)
+    taken = FollowUpRegression.surprise(features, torch.zeros_like(chances), choice)
+    plain = FollowUpRegression(1, memory=1e12, ridge=1.0)
     plain.add(taken, after)
     assert plain.coefficients[1] > 3.0

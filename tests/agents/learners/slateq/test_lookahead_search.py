@@ -7,10 +7,11 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.learners.slateq.later_search import LaterSearch
 from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions
+from longplay.agents.learners.slateq.lookahead_search import LookaheadSearch
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.players import Players
+from longplay.agents.runs.reading import Reading
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.references.test_linear import STRONG
@@ -45,7 +46,7 @@ def begin(strong):
 
     def make(gamma=1.0, seed=0, **changes):
         env = strong.vector_env(64, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)
-        inputs = SlateInputs(strong.scorer, strong.state_encoder("pooled"))
+        inputs = SlateInputs(strong.scorer, Reading(strong, "pooled").state_encoder)
         options = replace(OPTIONS, **changes)
         vectors = strong.scorer.vectors
         players = Players(env, inputs, 0.1, seed)
@@ -75,7 +76,7 @@ def test_until_the_search_begins_it_is_its_own_twin(begin):
 def test_it_ends_after_its_rounds_whatever_they_take_and_then_learns_on(begin):
     learner = until(begin(search_after=2000, search_rounds=2, search_users=4, search_population=8), 2000)
     for done in (0, 1):
-        assert learner.later.search.done == done
+        assert learner.search.search.done == done
         assert learner.unfinished
         learner.iterate()
     assert not learner.unfinished
@@ -138,9 +139,9 @@ def test_seeds_play_other_users_with_other_luck(begin, monkeypatch):
     monkeypatch.setattr("longplay.agents.playing.trials.Trials.play", play)
     learner = begin()
     for seed in (0, 1):
-        search = LaterSearch(learner.agent, learner.players.env, OPTIONS, 1.0, seed)
+        search = LookaheadSearch(learner.agent, learner.players.env, OPTIONS, 1.0, seed)
         for _ in range(3):
-            search.round()
+            search.play_round()
     assert met == [(seed, number) for seed in (0, 1) for number in range(3)]
 
 

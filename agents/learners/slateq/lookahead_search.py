@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .agent import SlateQAgent, SlateQOptions
 
 
-class LaterSearch:
+class LookaheadSearch:
     """The cross-entropy method on the weights of an agent's `SlateQNetwork.traits`.
 
     Parameters
@@ -58,26 +58,26 @@ class LaterSearch:
     def _unit(self) -> float:
         return float(self.agent.network.scale[0])
 
-    def round(self) -> tuple[int, dict[str, float]]:
+    def play_round(self) -> tuple[int, dict[str, float]]:
         """Play all trials, and move on; returns how many slates were shown, and mean and best value of the trials."""
         number = self.search.done
-        tried = self.search.trials(self.trials.count, np.random.default_rng((self.trials.seed, number, 1)))
-        weights = self._unit * np.repeat(tried, self.trials.users, axis=0)
-        values, shown = self.trials.play(number, lambda seen, which: self.agent.slates(seen, weights[which]))
-        self.search.tell(tried, values)
+        candidates = self.search.trials(self.trials.count, np.random.default_rng((self.trials.seed, number, 1)))
+        weights = self._unit * np.repeat(candidates, self.trials.users, axis=0)
+        values, shown = self.trials.play(number, lambda seen, which: self.agent.choose_weighted(seen, weights[which]))
+        self.search.tell(candidates, values)
         return shown, {"trial_value": float(values.mean()), "best_trial": float(values.max())}
 
     def save_state(self) -> dict[str, Tensor]:
         """Everything that moves."""
-        found = self.search
+        search = self.search
         return {
-            "later_mean": torch.from_numpy(found.mean.copy()),
-            "later_spread": torch.from_numpy(found.spread.copy()),
-            "later_done": torch.tensor(found.done),
+            "later_mean": torch.from_numpy(search.mean.copy()),
+            "later_spread": torch.from_numpy(search.spread.copy()),
+            "later_done": torch.tensor(search.done),
         }
 
     def load_state(self, state: Any) -> None:
         """Continue from `save_state`."""
-        found = self.search
-        found.mean, found.spread = state["later_mean"].numpy(), state["later_spread"].numpy()
-        found.done = int(state["later_done"])
+        search = self.search
+        search.mean, search.spread = state["later_mean"].numpy(), state["later_spread"].numpy()
+        search.done = int(state["later_done"])

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-class Foresight:
+class FollowUpRegression:
     """Regression of what followed a slate on what was chosen from it, both less what was to be expected.
 
     What follows depends on the user far more than on one choice. But which item is chosen from a given slate is chance
@@ -50,10 +50,10 @@ class Foresight:
 
     def add(self, surprise: Tensor, rest: Tensor) -> None:
         """Take in slates: `surprise` (n, F + 1), and what followed less its expectation (n,)."""
-        kept = float(torch.exp(torch.tensor(-len(rest) / self.memory)))
+        decay = float(torch.exp(torch.tensor(-len(rest) / self.memory)))
         x, y = surprise.double(), rest.double()
-        self.gram = kept * self.gram + x.T @ x
-        self.moment = kept * self.moment + x.T @ y
+        self.gram = decay * self.gram + x.T @ x
+        self.moment = decay * self.moment + x.T @ y
 
     @property
     def coefficients(self) -> Tensor:

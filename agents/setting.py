@@ -1,0 +1,93 @@
+"""What is recommended to whom: the part of a run's configuration that two runs must share to be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..encoders.base import Items
+from ..envs.candidates.scoring import Scorer
+from ..envs.make import make_vector_env, make_world
+from ..envs.named.registry import ENVIRONMENTS
+from ..envs.shared.names import one_of
+from ..envs.shared.options import Options, number
+from ..envs.users.params import MOST_STRENGTH
+from ..envs.users.world import World
+
+if TYPE_CHECKING:
+    from ..encoders.text.encoder import TextEncoder
+
+
+@dataclass(frozen=True)
+class Setting(Options):
+    """What is recommended to whom."""
+
+    env: str = "longplay/Video-v0"
+    """Environment id."""
+    catalog: str | None = None
+    """A table of items (CSV, Parquet or JSONL with id and text); by default the environment's own."""
+    scenario: str | None = None
+    """A scenario TOML file; by default the environment's own."""
+    world_seed: int = 0
+    """Seed that fixes who and what exists."""
+    strength: float = number(1.0, 0.0, MOST_STRENGTH)
+    """The dial: 0 decouples the present from the future, 1 is the scenario, above 1 is stress."""
+    bert: str | None = None
+    """A BERT by folder or hub name; by default all-MiniLM-L6-v2 from the installed package."""
+
+    def __post_init__(self) -> None:
+        """Refuse unknown names before anything slow happens."""
+        super().__post_init__()
+        one_of("env", self.env, ENVIRONMENTS)
+
+    @cached_property
+    def world(self) -> World:
+        """Items and people."""
+        base = ENVIRONMENTS[self.env].scenario
+        return make_world(self.scenario or base, self.catalog, self.world_seed, base, self.strength)
+
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        """The text encoder."""
+        from ..encoders.text.encoder import TextEncoder  # which brings torch; not every policy needs it
+
+        return TextEncoder(self.bert)
+
+    @cached_property
+    def item_vectors(self) -> NDArray[np.float32]:
+        """(N, E) vectors of the catalogue's texts, from the cache on disk where it has them."""
+        return self.encoder.encode(self.world.catalog.texts)
+
+    @cached_property
+    def items(self) -> Items:
+        """What encoders know of the items."""
+        catalog = self.world.catalog
+        return Items(catalog.texts, self.item_vectors, catalog.minutes.astype(np.float32))
+
+    @property
+    def scorer(self) -> Scorer:
+        """The scoring features of candidates."""
+        return self.scorers[()]
+
+    @cached_property
+    def scorers(self) -> dict[tuple[str, ...], Scorer]:
+        """Scorers by the folders of the fitted models whose scores they add; at first the one that adds none."""
+        return {(): Scorer(self.world, self.item_vectors)}
+
+    def vector_env(self, num_envs: int, action: str, **options: Any) -> Any:
+        """A vector environment with candidates that pays minutes, the metric of comparisons, in every scenario."""
+        return make_vector_env(
+            num_envs,
+            reward="minutes",
+            scenario=self.world.scenario,
+            catalog=self.world.catalog,
+            world_seed=self.world_seed,
+            action=action,
+            candidates=True,
+            item_vectors=self.item_vectors,
+            **options,
+        )
