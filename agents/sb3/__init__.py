@@ -1,1 +1,8 @@
-"""stable-baselines3 and sb3-contrib: algorithms, policies, and the environments as they want them."""
+"""stable-baselines3 and sb3-contrib: algorithms, policies, and the environments as they want them.
+
+What is listed in ``__init__.pyi`` is imported when it is first asked for.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -62,7 +62,7 @@ def test_new_slates_are_as_urgent_as_any():
 
 def test_it_continues_where_it_stopped():
     one, other = filled(alpha=0.6), Replay(2, 3, 2, alpha=0.6)
-    one.judge(np.arange(4), torch.arange(4.0))
+    one.set_priorities(np.arange(4), torch.arange(4.0))
     other.load_state(one.save_state())
     for replay in (one, other):
         replay.add(segment(5))

@@ -1,0 +1,14 @@
+from .base import Agent as Agent
+from .base import RatesItems as RatesItems
+from .base import Trainer as Trainer
+from .learners.learner import Learner as Learner
+from .learners.learner import SlateAgent as SlateAgent
+from .learners.training import LearnerEntry as LearnerEntry
+from .playing.evaluate import Evaluator as Evaluator
+from .registry import AGENTS as AGENTS
+from .registry import REFERENCES as REFERENCES
+from .registry import RULES as RULES
+from .runs.config import RunConfig as RunConfig
+from .runs.reading import load_agent as load_agent
+from .runs.training import train as train
+from .setting import Setting as Setting
