@@ -193,6 +193,8 @@ class Learner(Trainer):
         """Put everything back as `capture` found it; KeyError, RuntimeError or ValueError where it does not fit."""
         if content["inputs"] != self.agent.inputs.identity:
             raise ValueError(f"it was learnt from other inputs ({content['inputs']!r})")
+        if content["optimisers"].keys() != self.optimisers.keys():
+            raise ValueError(f"it has the optimisers {sorted(content['optimisers'])}, not {sorted(self.optimisers)}")
         self.steps = content["steps"]
         for name, module in self.modules().items():
             module.load_state_dict(content["modules"][name])

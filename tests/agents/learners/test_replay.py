@@ -68,7 +68,7 @@ def test_it_continues_where_it_stopped():
         replay.add(segment(5))
     assert other.added == 4
     for name in ("reward", "state"):
-        torch.testing.assert_close(other.whole(name), one.whole(name), rtol=0, atol=0)
+        torch.testing.assert_close(other.read_all(name), one.read_all(name), rtol=0, atol=0)
     draws = [replay.draw(6, np.random.default_rng(3)) for replay in (one, other)]
     np.testing.assert_array_equal(draws[0][0], draws[1][0])
     torch.testing.assert_close(draws[0][1], draws[1][1], rtol=0, atol=0)

@@ -134,7 +134,7 @@ class TestResumption:
         driver = (
             "import torch\n"
             "from pathlib import Path\n"
-            "from longplay.agents.sb3.training import train\n"
+            "from longplay.agents.runs.training import train\n"
             "from longplay.tests.agents.small import short_setting, tiny_run\n"
             "torch.set_num_threads(1)\n"
             # A point every 256 slates, as in the straight run, and more slates than the test waits for.
@@ -193,7 +193,7 @@ class TestCheckpoint:
     def test_checkpoint_of_another_algorithm_is_refused(self, straight, tmp_path, setting):
         _, folder, _, _ = straight["sac"]
         (tmp_path / CHECKPOINT).write_bytes((folder / CHECKPOINT).read_bytes())
-        with pytest.raises(ValueError, match=r"checkpoint\.pt does not fit"):
+        with pytest.raises(ValueError, match=r"holds no checkpoint of PPO weights"):
             train(tiny_run(setting), tmp_path, True, quiet)
 
     def test_failed_write_leaves_the_old_checkpoint(self, setting, tmp_path, monkeypatch):
