@@ -52,8 +52,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     One step shows one slate to each user. A user picks an item or none, spends some minutes, tires of what is alike,
     and goes on, or leaves; who leaves comes back after a gap, or never. The next observation after leaving is the start
     of the next session. What is particular to a scenario stands in the docstring of its class, such as
-    `longplay.envs.named.registry.Video`; keywords of ``gymnasium.make_vec`` in that of
-    `longplay.envs.named.registry.NamedEnv`.
+    `longplay.envs.Video`; keywords of ``gymnasium.make_vec`` in that of
+    `longplay.envs.NamedEnv`.
 
     Action space
     ------------

@@ -1,7 +1,6 @@
 """Entry points of `gymnasium.make` and `gymnasium.make_vec`."""
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,10 @@ from .candidates.retriever import Retriever
 from .candidates.scoring import Scorer
 from .candidates.wrappers import MappedAction, check_action, make_action_map
 from .catalogs.catalog import Catalog
-from .catalogs.films import load_films
-from .catalogs.news import load_news
-from .catalogs.shop import load_products
-from .catalogs.social import load_posts
-from .catalogs.tiny import load_tiny
+from .catalogs.registry import CATALOGS
 from .env import SlateVectorEnv
 from .users.params import Scenario, ScenarioError
 from .users.world import World, build_world
-
-# The catalogues that scenarios name; each is loaded when it is first asked for.
-CATALOGS: dict[str, Callable[[], Catalog]] = {
-    "films": functools.lru_cache(maxsize=1)(load_films),
-    "news": load_news,
-    "shop": load_products,
-    "social": load_posts,
-    "tiny": load_tiny,
-}
 
 
 def as_scenario(scenario: str | Path | Mapping[str, Any] | Scenario, base: str = "video") -> Scenario:

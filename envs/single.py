@@ -16,7 +16,7 @@ class SlateEnv(gym.Env[Observation, Any]):
     """One user at a time: a vector environment of one, with the batch axis taken off.
 
     Everything is as in `SlateVectorEnv`; ``options={"user": n}`` names the user. ``gymnasium.make`` makes one of its
-    kinds by name, see `longplay.envs.named.registry.NamedEnv`.
+    kinds by name, see `longplay.envs.NamedEnv`.
 
     Parameters
     ----------

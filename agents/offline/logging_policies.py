@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...envs.catalogs.catalog import Catalog
-from ...envs.make import CATALOGS, as_scenario
+from ...envs.catalogs.registry import CATALOGS
+from ...envs.make import as_scenario
 from ...envs.named.registry import ENVIRONMENTS
 from ...envs.shared.names import one_of
 from ..base import Agent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sqlite3
 from collections import Counter
@@ -14,6 +15,7 @@ import pandas as pd
 from bokeh_sampledata.movies_data import movie_path  # the path alone; bokeh itself is not needed
 
 from .catalog import Catalog, CatalogError, attribute_to_text, midrank_percentile
+from .registry import CATALOGS
 
 # A feature runs 40 minutes or longer (the rule of the American and British Film Institutes); beyond five hours the
 # table has serials and films shown in parts.
@@ -136,3 +138,6 @@ def _texts(films: pd.DataFrame, genres: Iterable[list[str]]) -> tuple[str, ...]:
         )
         texts.append(text)
     return tuple(texts)
+
+
+CATALOGS.register("films", functools.lru_cache(maxsize=1)(load_films))

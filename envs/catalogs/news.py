@@ -13,6 +13,7 @@ import numpy as np
 
 from .catalog import Catalog, midrank_percentile
 from .grammar import Bound, Chance, Grammar, bell, read_vocabulary, stream, tidy, zipf_counts
+from .registry import CATALOGS
 
 ARTICLES = 12_000
 SEED = 20_260_101
@@ -134,3 +135,6 @@ def _story(
 def _write(grammar: Grammar, rule: str, bound: Bound, chance: Chance) -> str:
     text = grammar.say(rule, bound)
     return tidy(f"{text} {grammar.say('close', bound)}." if chance() < CLOSING else text)
+
+
+CATALOGS.register("news", load_news)

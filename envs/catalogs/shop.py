@@ -13,6 +13,7 @@ import numpy as np
 
 from .catalog import Catalog, midrank_percentile
 from .grammar import Bound, Chance, Grammar, bell, read_vocabulary, stream, tidy, zipf_counts
+from .registry import CATALOGS
 
 PRODUCTS = 10_000
 SEED = 20_260_102
@@ -142,3 +143,6 @@ def _line(
 
 def _write(grammar: Grammar, kind: str, bound: Bound) -> str:
     return tidy(f"{grammar.say(kind, bound)} {grammar.say('shade')} {grammar.say('price')}")
+
+
+CATALOGS.register("shop", load_products)

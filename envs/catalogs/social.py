@@ -13,6 +13,7 @@ import numpy as np
 
 from .catalog import Catalog, midrank_percentile
 from .grammar import Chance, Grammar, bell, read_vocabulary, stream, tidy, zipf_counts
+from .registry import CATALOGS
 
 POSTS = 15_000
 SEED = 20_260_103
@@ -134,3 +135,6 @@ def _thread(
             )
         )
     return posts
+
+
+CATALOGS.register("social", load_posts)

@@ -55,7 +55,7 @@ class Scenario:
     sources, ranges
         Source text and plausible range of each constant, where given.
     catalog
-        Name of the catalogue that comes with the scenario; see `make.CATALOGS`.
+        Name of the catalogue that comes with the scenario; see `longplay.envs.catalogs.registry.CATALOGS`.
     reward
         What a step pays, one of `REWARDS`.
     """

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 import longplay  # noqa: F401  (registers the ids)
-from longplay.envs import engine
+from longplay.envs import Video, engine
 from longplay.envs.env import REWARDS, SlateVectorEnv
-from longplay.envs.named.registry import Video
 from longplay.envs.single import SlateEnv
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.contracts import EnvContract

@@ -11,7 +11,7 @@ from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.agents.rules.simple import MMR, Popularity, RandomCandidates, RandomSlate
 from longplay.agents.runs.config import training_env
 from longplay.agents.sb3.agents import SB3Agent
-from longplay.envs.named.registry import Video
+from longplay.envs import Video
 from longplay.tests.agents.sb3.test_agents import trained
 from longplay.tests.agents.small import tiny_run
 

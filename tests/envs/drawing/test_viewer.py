@@ -10,13 +10,13 @@ from gymnasium.vector import AutoresetMode
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longplay.envs import Video
 from longplay.envs.catalogs.catalog import Catalog
 from longplay.envs.drawing import canvas as drawing
 from longplay.envs.drawing import pictures
 from longplay.envs.drawing.pictures import frame
 from longplay.envs.drawing.viewer import LifeRecorder, clock_text
 from longplay.envs.env import SlateVectorEnv
-from longplay.envs.named.registry import Video
 from longplay.envs.single import SlateEnv
 from longplay.envs.users.records import ACTIVE, CHURNED, HORIZON
 from longplay.envs.users.world import build_world

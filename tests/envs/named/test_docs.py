@@ -14,7 +14,8 @@ from longplay.agents.references.tiny import TinyPlanner
 from longplay.envs.candidates.retriever import candidate_count
 from longplay.envs.env import LATENT
 from longplay.envs.make import make_vector_env
-from longplay.envs.named.registry import ENVIRONMENTS, NamedEnv
+from longplay.envs.named.base import NamedEnv
+from longplay.envs.named.registry import ENVIRONMENTS
 from longplay.envs.users.params import Scenario
 from longplay.tests.envs.worlds import make_catalog
 
@@ -215,7 +216,7 @@ def test_the_examples_of_what_they_have_in_common_run(kind):
 def test_the_checker_of_gymnasium_has_nothing_to_say(env):
     name = env.spec.id
     assert env.spec.kwargs == {"base": ENVIRONMENTS[name].scenario}
-    assert gymnasium.spec(name).entry_point == f"{ENVIRONMENTS[name].__module__}:{ENVIRONMENTS[name].__name__}"
+    assert gymnasium.spec(name).entry_point == f"longplay.envs:{ENVIRONMENTS[name].__name__}"
     assert type(env.unwrapped) is ENVIRONMENTS[name]
     check_env(env.unwrapped, skip_render_check=True)
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from longplay.envs.make import CATALOGS
+from longplay.envs.catalogs.registry import CATALOGS
 from longplay.envs.users.constants import CASCADE, LIMITS, SATURATING, SHAPE_LIMITS, WORDS
 from longplay.envs.users.params import REWARDS, Scenario, ScenarioError, scenario_names
 
