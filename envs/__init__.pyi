@@ -3,6 +3,7 @@ from .candidates.scoring import Scorer as Scorer
 from .catalogs.catalog import Catalog as Catalog
 from .catalogs.catalog import CatalogError as CatalogError
 from .catalogs.films import load_films as load_films
+from .engine import ContextColumn as ContextColumn
 from .env import SlateVectorEnv as SlateVectorEnv
 from .make import make_vector_env as make_vector_env
 from .make import make_world as make_world

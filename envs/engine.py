@@ -6,6 +6,7 @@ the batch, the order or the number of threads.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,18 @@ from .users.world import World
 
 Observation = dict[str, NDArray[np.float32]]
 
-# The columns of ``context`` in the observation.
-CONTEXT = (
-    "depth",  # slates read in this session
-    "session_minutes",  # minutes so far in this session
-    "hour_sin",  # hour of the day on the circle
-    "hour_cos",
-    "gap_days",  # since the previous session ended
-    "day",  # days since the first day began
-    "session",  # number of earlier sessions
-    "skips",  # consecutive slates without a click
-)
+
+class ContextColumn(IntEnum):
+    """The columns of ``context`` in the observation: ``observation["context"][:, ContextColumn.DAY]``."""
+
+    DEPTH = 0  # slates read in this session
+    SESSION_MINUTES = 1  # minutes so far in this session
+    HOUR_SIN = 2  # hour of the day on the circle
+    HOUR_COS = 3
+    GAP_DAYS = 4  # since the previous session ended
+    DAY = 5  # days since the first day began
+    SESSION = 6  # number of earlier sessions
+    SKIPS = 7  # consecutive slates without a click
 
 
 @loop
@@ -88,14 +90,14 @@ def _observe_all(
             slate[b, k] = user.slate[k]
             response[b, k] = user.completion if k == user.choice else 0.0
         angle = 2.0 * np.pi * (user.clock - np.floor(user.clock))
-        context[b, 0] = user.depth
-        context[b, 1] = user.session_minutes
-        context[b, 2] = np.sin(angle)
-        context[b, 3] = np.cos(angle)
-        context[b, 4] = user.gap
-        context[b, 5] = user.clock
-        context[b, 6] = user.session
-        context[b, 7] = user.skips
+        context[b, ContextColumn.DEPTH] = user.depth
+        context[b, ContextColumn.SESSION_MINUTES] = user.session_minutes
+        context[b, ContextColumn.HOUR_SIN] = np.sin(angle)
+        context[b, ContextColumn.HOUR_COS] = np.cos(angle)
+        context[b, ContextColumn.GAP_DAYS] = user.gap
+        context[b, ContextColumn.DAY] = user.clock
+        context[b, ContextColumn.SESSION] = user.session
+        context[b, ContextColumn.SKIPS] = user.skips
 
 
 class Engine:

@@ -10,7 +10,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from .drawing.viewer import LifeRecorder, Window, render_text
-from .engine import Engine, Observation
+from .engine import ContextColumn, Engine, Observation
 from .users.params import REWARDS
 from .users.population import PAST_DAYS
 from .users.records import ACTIVE, CHURNED, HORIZON
@@ -27,6 +27,12 @@ def observation_space(world: World) -> gym.spaces.Dict:
     minutes = days * 1440
     slates = minutes * 100  # nobody reads a slate in less than 0.6 seconds
 
+    # Of each column of the context.
+    limits = [(0.0, slates)] * len(ContextColumn)
+    limits[ContextColumn.SESSION_MINUTES] = (0.0, minutes)
+    limits[ContextColumn.HOUR_SIN] = limits[ContextColumn.HOUR_COS] = (-1.0, 1.0)
+    limits[ContextColumn.GAP_DAYS] = limits[ContextColumn.DAY] = (0.0, days)
+
     def box(low: float, high: float, *size: int) -> gym.spaces.Box:
         return gym.spaces.Box(low, high, size, np.float32)
 
@@ -37,10 +43,7 @@ def observation_space(world: World) -> gym.spaces.Dict:
             "history_age": box(0, days, shape.history),
             "slate_ids": box(0, n, shape.slate),
             "slate_response": box(0, 1, shape.slate),
-            "context": gym.spaces.Box(
-                np.array([0, 0, -1, -1, 0, 0, 0, 0], np.float32),
-                np.array([slates, minutes, 1, 1, days, days, slates, slates], np.float32),
-            ),
+            "context": gym.spaces.Box(*(np.array(bound, np.float32) for bound in zip(*limits, strict=True))),
             "profile": box(0, 1, shape.topics),
         }
     )

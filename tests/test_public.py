@@ -12,8 +12,8 @@ PUBLIC = {
         attribute_to_text build_world load_films make_world
     """,
     "longplay.envs": """
-        Catalog CatalogError ENVIRONMENTS NamedEnv Retriever Scenario ScenarioError Scorer SlateEnv SlateVectorEnv World
-        build_world load_films make_vector_env make_world
+        Catalog CatalogError ContextColumn ENVIRONMENTS NamedEnv Retriever Scenario ScenarioError Scorer SlateEnv
+        SlateVectorEnv World build_world load_films make_vector_env make_world
         Control News NewsShifted Shop ShopShifted Social SocialShifted Tiny Video VideoShifted
     """,
 }

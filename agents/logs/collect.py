@@ -21,6 +21,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from ...encoders.text.sentences import profile_to_text
 from ...envs.candidates.retriever import Retriever
 from ...envs.catalogs.catalog import DEFAULTS, Catalog, midrank_percentile
+from ...envs.engine import ContextColumn
 from ...envs.env import SlateVectorEnv
 from ...envs.users.world import World
 from ..base import Agent, rows
@@ -178,15 +179,15 @@ class Recorder:
         self._steps.append(
             {
                 "who": who,
-                "session": context[:, 6].astype(np.int32),
-                "depth": context[:, 0].astype(np.int32),
-                "gap": context[:, 4],
+                "session": context[:, ContextColumn.SESSION].astype(np.int32),
+                "depth": context[:, ContextColumn.DEPTH].astype(np.int32),
+                "gap": context[:, ContextColumn.GAP_DAYS],
                 "time": step.clock[who],
                 "slate": step.slates[who].astype(np.int32),
                 "choice": info["choice"][who],
                 "completion": info["completion"][who],
                 "minutes": step.reward[who],
-                "session_minutes": step.after["context"][who, 1],
+                "session_minutes": step.after["context"][who, ContextColumn.SESSION_MINUTES],
                 "after": info["day"][who],
                 "churned": step.churned[who],
                 "horizon": step.horizon[who],

@@ -10,7 +10,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ..engine import Observation
+from ..engine import ContextColumn, Observation
 from ..shared.compiled import loop
 from ..users.chance import CANDIDATES, uniform
 from ..users.records import Record
@@ -80,7 +80,7 @@ class Retriever(VectorWrapper):
             for b in np.flatnonzero(info["_final_obs"]):
                 info["final_obs"][b]["candidates"] = self.candidates[b].astype(np.float32)
         # Depth 0 is a session's first slate; a user who has finished stays as they were.
-        started = (observation["context"][:, 0] == 0) & ~terminated & ~truncated
+        started = (observation["context"][:, ContextColumn.DEPTH] == 0) & ~terminated & ~truncated
         if "_final_obs" in info:
             started |= info["_final_obs"]
         return self._with_candidates(observation, started), reward, terminated, truncated, info

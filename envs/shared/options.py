@@ -91,7 +91,8 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse what is not allowed."""
-        hints = read_hints(type(self))
+        kind: Any = type(self)  # which mypy does not take to be hashable
+        hints = read_hints(kind)
         for field in dataclasses.fields(self):
             check_value(field.name, getattr(self, field.name), hints[field.name], field.metadata.get(KEY))
 

@@ -149,7 +149,7 @@ def test_observations_lie_in_their_space_where_a_slate_crosses_the_horizon(world
     users["history_time"] = -14.0  # the oldest past, at the earliest clock
     observation, _, _, truncated, _ = env.step(np.tile(np.arange(1, 11), (200, 1)))
     assert truncated.all()
-    assert observation["context"][:, 5].max() > horizon
+    assert observation["context"][:, engine.ContextColumn.DAY].max() > horizon
     assert observation in env.observation_space
 
 
@@ -168,7 +168,7 @@ def test_the_observation_agrees_with_the_info(world):
             observation, reward, terminated, truncated, info = env.step(slate)
             over = terminated or truncated
             returned = info["left"] and not over
-            context = dict(zip(engine.CONTEXT, observation["context"], strict=True))
+            context = {column.name.lower(): observation["context"][column] for column in engine.ContextColumn}
             depth, sessions = (0, sessions + 1) if returned else (depth + 1, sessions)
             if not over:
                 assert context["depth"] == depth

@@ -9,6 +9,8 @@ from gymnasium.vector import AutoresetMode, VectorWrapper
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from longplay.envs.engine import ContextColumn
+
 from ....agents.base import Agent
 from ....agents.playing.steps import lives
 from ....envs.candidates.retriever import Retriever
@@ -110,7 +112,7 @@ def _play(env: Retriever, policy: Agent, ids: NDArray[np.int64], luck: int) -> p
     parts = []
     for step in lives(env, policy, ids, luck):
         clicked = np.flatnonzero(step.active & (step.info["choice"] >= 0))
-        session = step.before["context"][clicked, 6]
+        session = step.before["context"][clicked, ContextColumn.SESSION]
         parts.append((ids[clicked], session, step.clock[clicked], step.info["item"][clicked], step.reward[clicked]))
     names = ("user", "session", "clock", "item", "minutes")
     table = pd.DataFrame(

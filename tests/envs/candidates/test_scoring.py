@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from longplay.envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.candidates.scoring import BLOCK, EXPOSURE_DAYS, FEATURES, WEIGHTS, Scorer
-from longplay.envs.engine import CONTEXT
+from longplay.envs.engine import ContextColumn
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import make_catalog, small, vectors
@@ -52,7 +52,7 @@ def oracle_features(world, table, seen, b):
     )
     pooled = (row["history_completion"] * recency * real) @ unit[ids]
     pooled /= max(np.linalg.norm(pooled), 1e-12)
-    in_session = row["history_age"][0] * 1440 < row["context"][1]
+    in_session = row["history_age"][0] * 1440 < row["context"][ContextColumn.SESSION_MINUTES]
     static = np.stack([catalog.popularity, catalog.rating, np.log(catalog.minutes), catalog.published], axis=1)
     return np.column_stack(
         [
@@ -116,7 +116,7 @@ def test_novelty_is_how_long_an_item_has_been_out_where_items_age(catalog):
     """A date alone would say less every day; the candidates of a later day must look as fresh as those of the first."""
     world = build_world(catalog, small(items__life=2.0))
     seen = observe(world, steps=60)
-    day, ids = seen["context"][:, CONTEXT.index("day")], seen["candidates"].astype(int)
+    day, ids = seen["context"][:, ContextColumn.DAY], seen["candidates"].astype(int)
     hours = 24.0 * (day[:, None] - world.items["born"][ids])
     novelty = Scorer(world, vectors(catalog)).features(seen)[:, :, FEATURES.index("novelty")]
     assert day.max() > 2.0
