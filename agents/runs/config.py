@@ -17,7 +17,7 @@ from ...encoders.base import ENCODER_FILE, Items
 from ...encoders.registry import ENCODERS, load_encoder
 from ...encoders.state import StateEncoder
 from ...encoders.text.encoder import TextEncoder
-from ...envs.candidates.retriever import candidate_count
+from ...envs.candidates.retriever import count_candidates
 from ...envs.candidates.scoring import Scorer
 from ...envs.candidates.wrappers import ActionMap, MappedAction, make_action_map
 from ...envs.make import make_vector_env, make_world
@@ -92,7 +92,7 @@ class Setting:
 
     def action_map(self, action: str, scores: Sequence[str] = ()) -> ActionMap:
         """The map from a policy's actions to slates; `scores` as of `scorer_with`."""
-        return make_action_map(action, self.scorer_with(scores), candidate_count(self.world))
+        return make_action_map(action, self.scorer_with(scores), count_candidates(self.world))
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -254,7 +254,7 @@ class RunConfig:
 def states_of(config: RunConfig, setting: Setting) -> States:
     """What the policy of a run is given in a setting."""
     if draws_slates(config.agent, config.action):
-        return SlateStates(setting.inputs(config.state, config.scores), candidate_count(setting.world))
+        return SlateStates(setting.inputs(config.state, config.scores), count_candidates(setting.world))
     return setting.states(config.state, config.fine_tune, config.scores)
 
 

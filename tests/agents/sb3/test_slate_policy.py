@@ -11,7 +11,7 @@ from longplay.agents.runs.config import RunConfig, states_of, training_env
 from longplay.agents.sb3.agents import SlateVecEnv, policy_for
 from longplay.agents.sb3.slate_policy import SlateDistribution, SlatePolicy, SlateStates, calibrate
 from longplay.agents.slates.inputs import SlateInputs
-from longplay.envs.candidates.retriever import candidate_count
+from longplay.envs.candidates.retriever import count_candidates
 from longplay.tests.agents.small import tiny_run
 
 CANDIDATES, SLOTS, WIDTH = 8, 3, 4
@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_policy_and_another_does_not():
 
 @pytest.fixture(scope="module")
 def slate_states(setting):
-    return SlateStates(setting.inputs("pooled"), candidate_count(setting.world))
+    return SlateStates(setting.inputs("pooled"), count_candidates(setting.world))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from gymnasium.utils.env_checker import check_env
 
 import longplay
 from longplay.agents.references.tiny import TinyPlanner
-from longplay.envs.candidates.retriever import candidate_count
+from longplay.envs.candidates.retriever import count_candidates
 from longplay.envs.env import LATENT
 from longplay.envs.make import make_vector_env
 from longplay.envs.named.base import NamedEnv
@@ -90,7 +90,7 @@ def test_the_observation_table_is_the_observation_space(env):
     assert documented == expected
     assert all(np.unique(bound).size == 1 for box in space.values() for bound in (box.low, box.high))
     world = env.unwrapped.world
-    assert candidates == ((candidate_count(world),), 0, len(world.catalog))
+    assert candidates == ((count_candidates(world),), 0, len(world.catalog))
     assert all(unit for _, _, unit, *_ in rows)
 
 
