@@ -1,8 +1,8 @@
 from .candidates.retriever import Retriever as Retriever
 from .candidates.scoring import Scorer as Scorer
 from .catalogs.catalog import Catalog as Catalog
-from .catalogs.catalog import CatalogError as CatalogError
 from .catalogs.films import load_films as load_films
+from .catalogs.table import CatalogError as CatalogError
 from .engine import ContextColumn as ContextColumn
 from .env import SlateVectorEnv as SlateVectorEnv
 from .make import make_vector_env as make_vector_env
@@ -20,7 +20,7 @@ from .named.shifted import ShopShifted as ShopShifted
 from .named.shifted import SocialShifted as SocialShifted
 from .named.shifted import VideoShifted as VideoShifted
 from .single import SlateEnv as SlateEnv
+from .users.constants import ScenarioError as ScenarioError
 from .users.params import Scenario as Scenario
-from .users.params import ScenarioError as ScenarioError
 from .users.world import World as World
 from .users.world import build_world as build_world

@@ -19,7 +19,7 @@ from .users.world import World
 LATENT = ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfaction", "trust", "momentum")
 
 
-def observation_space(world: World) -> gym.spaces.Dict:
+def make_observation_space(world: World) -> gym.spaces.Dict:
     """Observation of one user; see `SlateVectorEnv`."""
     shape, p, n = world.scenario.shape, world.scenario.params, len(world.catalog)
     # A first session may start, and a last slate end, after the horizon.
@@ -170,7 +170,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         slots = world.scenario.shape.slate
-        self.single_observation_space = observation_space(world)
+        self.single_observation_space = make_observation_space(world)
         self._boxes = dict(self.single_observation_space.spaces)
         self.single_action_space = gym.spaces.MultiDiscrete([len(world.catalog) + 1] * slots)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -297,9 +297,9 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             "left": users["left"] == 1,
             "day": users["clock"].copy(),
         }
-        info = with_masks(values, mask)
+        info = add_masks(values, mask)
         if self.privileged:
-            info["latent"] = with_masks({name: users[name].copy() for name in LATENT}, mask)
+            info["latent"] = add_masks({name: users[name].copy() for name in LATENT}, mask)
             info["_latent"] = mask.copy()
         return info
 
@@ -343,9 +343,9 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         return tuple(map(self._frame, range(self.num_envs))) if self.render_mode == "rgb_array" else None
 
     def _frame(self, b: int) -> NDArray[np.uint8]:
-        from .drawing.pictures import frame  # which imports matplotlib and Pillow, needed for pictures alone
+        from .drawing.pictures import draw_frame  # which imports matplotlib and Pillow, needed for pictures alone
 
-        return frame(self.world, self.engine.users[b], self._lives[b])
+        return draw_frame(self.world, self.engine.users[b], self._lives[b])
 
     def _follow(self, begun: NDArray[np.bool_], *, read: bool) -> None:
         """Keep the lives that pictures show, if any are asked for: who has begun, and whether the others have read."""
@@ -364,7 +364,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             self._window.close()
 
 
-def with_masks(values: Mapping[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[str, Any]:
+def add_masks(values: Mapping[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[str, Any]:
     """Gymnasium's vector info: each key with a ``_key`` mask of the slots it speaks of; other slots are zero."""
     info: dict[str, Any] = {}
     for key, value in values.items():
@@ -381,7 +381,7 @@ def check_slates(actions: Any, shape: tuple[int, int], items: int) -> NDArray[np
         raise ValueError(f"slates have shape {slates.shape}, expected (users, slots) = {shape}")
     if slates.dtype.kind not in "iu":
         if slates.dtype.kind != "f" or not np.isfinite(slates).all() or (slates != np.floor(slates)).any():
-            raise ValueError(f"slates must be whole item numbers from 0 to {items}, got {_first_odd(slates)!r}")
+            raise ValueError(f"slates must be whole item numbers from 0 to {items}, got {_find_first_odd(slates)!r}")
         slates = np.clip(slates, -1, items + 1)  # what is far out of range does not fit an integer
     low, high = slates.min(), slates.max()
     if low < 0 or high > items:
@@ -391,7 +391,7 @@ def check_slates(actions: Any, shape: tuple[int, int], items: int) -> NDArray[np
     return np.array(slates, np.int64, order="C")
 
 
-def _first_odd(slates: NDArray[Any]) -> Any:
+def _find_first_odd(slates: NDArray[Any]) -> Any:
     if slates.dtype.kind != "f":
         return slates.flat[0]
     return float(slates[~np.isfinite(slates) | (slates != np.floor(slates))][0])

@@ -13,11 +13,12 @@ from .candidates.wrappers import MappedAction, check_action, make_action_map
 from .catalogs.catalog import Catalog
 from .catalogs.registry import CATALOGS
 from .env import SlateVectorEnv
-from .users.params import Scenario, ScenarioError
+from .users.constants import ScenarioError
+from .users.params import Scenario
 from .users.world import World, build_world
 
 
-def as_scenario(scenario: str | Path | Mapping[str, Any] | Scenario, base: str = "video") -> Scenario:
+def read_scenario(scenario: str | Path | Mapping[str, Any] | Scenario, base: str = "video") -> Scenario:
     """A scenario from its name, a TOML file, or overrides such as ``{"satiation.sensitivity": 0.8}`` of `base`."""
     if isinstance(scenario, Mapping):
         return Scenario.load(base).with_overrides(scenario)
@@ -50,7 +51,7 @@ def make_world(
     dynamics_strength
         The dial; see `Scenario.with_strength`.
     """
-    known = as_scenario(scenario, base).with_strength(dynamics_strength)
+    known = read_scenario(scenario, base).with_strength(dynamics_strength)
     if catalog is None:
         if known.catalog not in CATALOGS:
             raise ScenarioError(

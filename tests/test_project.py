@@ -102,8 +102,8 @@ def test_the_wheel_works_installed_elsewhere(tmp_path):
     smoke = """
 import longplay, longplay.scripts.train
 from longplay.envs.catalogs.registry import CATALOGS
-from longplay.envs.users.params import Scenario, scenario_names
-assert {"control", "news", "tiny", "video"} <= set(scenario_names()), scenario_names()
+from longplay.envs.users.params import Scenario, list_scenarios
+assert {"control", "news", "tiny", "video"} <= set(list_scenarios()), list_scenarios()
 assert len(longplay.make_world("tiny").catalog) == 2
 assert len(CATALOGS["news"]()) == 12_000
 items = longplay.Catalog.from_table("items.csv")

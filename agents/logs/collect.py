@@ -20,7 +20,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from ...encoders.text.sentences import profile_to_text
 from ...envs.candidates.retriever import Retriever
-from ...envs.catalogs.catalog import DEFAULTS, Catalog, midrank_percentile
+from ...envs.catalogs.catalog import DEFAULTS, Catalog, compute_midrank_percentile
 from ...envs.engine import ContextColumn
 from ...envs.env import SlateVectorEnv
 from ...envs.users.world import World
@@ -43,8 +43,8 @@ def draw_items(catalog: Catalog, count: int, seed: int) -> Catalog:
         tuple(catalog.texts[i] for i in drawn),
         tuple(catalog.topics[i] for i in drawn),
         catalog.minutes[drawn],
-        midrank_percentile(catalog.popularity[drawn]),
-        midrank_percentile(catalog.rating[drawn]),
+        compute_midrank_percentile(catalog.popularity[drawn]),
+        compute_midrank_percentile(catalog.rating[drawn]),
         catalog.published[drawn],
     )
 

@@ -24,7 +24,7 @@ import tomli_w
 from ...envs.named.registry import ENVIRONMENTS
 from ...envs.shared.files import write_whole
 from ...envs.shared.names import one_of
-from ...envs.users.params import scenario_names
+from ...envs.users.params import list_scenarios
 from ..learners.training import OWN, options_of
 from ..options import check_type, make_options
 from ..sb3.agents import ALGORITHMS, algorithm_named
@@ -61,7 +61,7 @@ class Preset:
     def __post_init__(self) -> None:
         """Refuse unknown names and values out of range."""
         for scenario in self.tables:
-            one_of(f"{self.name}: table", scenario, (EVERYWHERE, *scenario_names()))
+            one_of(f"{self.name}: table", scenario, (EVERYWHERE, *list_scenarios()))
         for scenario in self.tables:
             try:
                 for key, value in self.tables[scenario].items():

@@ -36,7 +36,7 @@ PRESETS: dict[str, dict[str, float]] = {
 }
 
 
-def preset_weights(names: Sequence[str] = WEIGHTS) -> NDArray[np.float32]:
+def stack_preset_weights(names: Sequence[str] = WEIGHTS) -> NDArray[np.float32]:
     """(P, F + 1) weights, a row a preset, in the orders of `PRESETS` and `names`.
 
     Scores that a `longplay.envs.candidates.scoring.Scorer` adds to the features are presets of their own, after the

@@ -15,7 +15,7 @@ from ..shared.compiled import loop
 from ..users.chance import CANDIDATES, uniform
 from ..users.records import Record
 from ..users.world import World
-from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, recency_weight
+from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, pad_item_vectors, weigh_recency
 
 NEIGHBOURS = 64  # kept for each item; eight times as many where items age
 SHARES = (0.625, 0.1875, 0.09375)  # of the candidates: similar, popular, recent; the rest are random
@@ -66,7 +66,7 @@ class Retriever(VectorWrapper):
         super().__init__(env)
         world = env.unwrapped.world  # type: ignore[attr-defined]
         n = len(world.catalog)
-        self.vectors = padded_vectors(item_vectors, n)
+        self.vectors = pad_item_vectors(item_vectors, n)
         life = world.scenario.params.items_life
         # Of an item's neighbours few are live at a time.
         near, cosine = find_nearest_items(ArrayKey(self.vectors), NEIGHBOURS * (8 if life > 0 else 1))
@@ -224,7 +224,7 @@ def _find_similar(user: Record, index: ItemIndex, tally: Tally, row: np.ndarray)
         item = user.history_items[h]
         if item > 0:
             days = user.history_time[0] - user.history_time[h]
-            weight = recency_weight(h, user.history_completion[h], days, 1.0 / HALF_LIFE_ITEMS, 1.0 / HALF_LIFE_DAYS)
+            weight = weigh_recency(h, user.history_completion[h], days, 1.0 / HALF_LIFE_ITEMS, 1.0 / HALF_LIFE_DAYS)
             for j in range(index.near.shape[1]):
                 other = index.near[item, j]
                 if other > 0 and not tally.excluded[other] and oldest <= index.born[other] <= user.clock:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..engine import ContextColumn, Observation
 from ..shared.compiled import loop
 from ..users.world import World
-from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, pool_row
+from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, pad_item_vectors, pool_row
 
 FEATURES = (
     "similarity",  # cosine of the item's vector and the pooled history
@@ -82,7 +82,7 @@ class Scorer:
         self.scores = dict(scores or {})
         self.names = (*FEATURES, *self.scores)
         self.weights = (*self.names, WEIGHTS[-1])
-        vectors = padded_vectors(item_vectors, len(catalog))
+        vectors = pad_item_vectors(item_vectors, len(catalog))
         self.vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         self.slots = world.scenario.shape.slate
         self.topics = world.topics.astype(np.float32)

@@ -25,7 +25,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from ..engine import Observation
-from .presets import preset_weights
+from .presets import stack_preset_weights
 from .scoring import Scorer
 
 ACTIONS = ("items", "candidates", "query", "weights", "presets")
@@ -91,7 +91,7 @@ class PresetMap:
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
-        self.weights = preset_weights(scorer.weights)
+        self.weights = stack_preset_weights(scorer.weights)
         self.space = gym.spaces.Discrete(len(self.weights))
 
     def __call__(self, observation: Observation, actions: NDArray[Any]) -> NDArray[np.int64]:

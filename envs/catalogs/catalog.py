@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .table import CatalogError as CatalogError  # part of this module's interface
-from .table import Table, read_table
+from .table import CatalogError, Table, read_table
 
 Names = str | Sequence[str] | None
 Where = Callable[[int], str]  # item index, from 0 -> the words by which its owner finds it
@@ -168,11 +167,11 @@ class Catalog:
         topics = table.labels(columns["topics"]) if "topics" in columns else ((),) * len(ids)
         report = {"rows": len(ids), "columns_ignored": len(set(table.cells) - set(columns.values()))}
         report["topics_missing"] = sum(not labels for labels in topics)
-        numbers = {key: _numeric_field(table, key, columns.get(key), report) for key in DEFAULTS}
+        numbers = {key: _read_numeric_field(table, key, columns.get(key), report) for key in DEFAULTS}
         return cls(name or Path(path).name.split(".")[0], tuple(ids), tuple(texts), topics, **numbers, report=report)
 
 
-def midrank_percentile(values: ArrayLike) -> NDArray[np.float64]:
+def compute_midrank_percentile(values: ArrayLike) -> NDArray[np.float64]:
     """Share of the values below each value, plus half the share equal to it.
 
     Parameters
@@ -230,17 +229,17 @@ def attribute_to_text(
         raise CatalogError(f"title {title!r} is blank. Fix: give every film a title")
     if year is not None and math.isfinite(year):
         text += f" ({int(year)})"
-    kinds = [kind if kind.isupper() else kind.lower() for kind in _known(genres)]
+    kinds = [kind if kind.isupper() else kind.lower() for kind in _drop_unknown(genres)]
     # Two genres read as one compound ("crime drama"); more of them need a list to be read at all.
-    kind = " ".join([" ".join(kinds) if len(kinds) <= 2 else _and(kinds), "film"]).strip()
+    kind = " ".join([" ".join(kinds) if len(kinds) <= 2 else _join_with_and(kinds), "film"]).strip()
     text += f", {'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
-    if directors := _known(director):
-        text += f" directed by {_and(directors)}"
-    if actors := _known(cast):
-        text += f"{',' if directors else ''} starring {_and(actors)}"
-    countries = [f"the {name}" if _TAKES_THE.search(name) else name for name in _known(country)]
-    parts = (("from", countries), ("in", _known(language)))
-    origin = ", ".join(f"{word} {_and(names)}" for word, names in parts if names)
+    if directors := _drop_unknown(director):
+        text += f" directed by {_join_with_and(directors)}"
+    if actors := _drop_unknown(cast):
+        text += f"{',' if directors else ''} starring {_join_with_and(actors)}"
+    countries = [f"the {name}" if _TAKES_THE.search(name) else name for name in _drop_unknown(country)]
+    parts = (("from", countries), ("in", _drop_unknown(language)))
+    origin = ", ".join(f"{word} {_join_with_and(names)}" for word, names in parts if names)
     sentences = [text, origin[0].upper() + origin[1:]] if origin else [text]
     return " ".join(sentence.removesuffix(".") + "." for sentence in sentences)  # a name may end with "Jr."
 
@@ -252,13 +251,13 @@ _TAKES_THE = re.compile(
 )
 
 
-def _known(names: Names) -> list[str]:
+def _drop_unknown(names: Names) -> list[str]:
     """Names without stray white space, and without those that only say that the name is not known."""
     tidy = [" ".join(str(name).split()) for name in ([names] if isinstance(names, str) else names or ())]
     return [name for name in tidy if name.casefold() not in _UNKNOWN]
 
 
-def _and(names: Sequence[str]) -> str:
+def _join_with_and(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
@@ -297,7 +296,7 @@ def _check_numbers(values: NDArray[np.float64], field_name: str, where: Where) -
         raise CatalogError(f"{where(i)}: {values[i]} is not allowed. Fix: {field_name} takes {rule}")
 
 
-def _numeric_field(table: Table, key: str, column: str | None, report: dict[str, int]) -> NDArray[np.float64]:
+def _read_numeric_field(table: Table, key: str, column: str | None, report: dict[str, int]) -> NDArray[np.float64]:
     """Values of a numeric field, filled and ranked as the field asks; `report` gets what was done."""
     if column is None:
         report[f"{key}_set_to_default"] = len(table.numbers)
@@ -308,4 +307,4 @@ def _numeric_field(table: Table, key: str, column: str | None, report: dict[str,
         _check_numbers(values[known], key, lambda j: table.where(column)(known[j]))
     report[f"{key}_filled_with_median"] = len(values) - len(known)
     values = np.where(np.isnan(values), np.median(values[known]), values)
-    return midrank_percentile(values) if key in _PERCENTILES else values
+    return compute_midrank_percentile(values) if key in _PERCENTILES else values

@@ -57,7 +57,7 @@ class Grammar:
         self._rules: dict[str, tuple[bool, tuple[str, ...]]] = {}
         for name, rule in rules.items():
             words = isinstance(rule, str)
-            options = _words(rule) if isinstance(rule, str) else tuple(rule)
+            options = _split_words(rule) if isinstance(rule, str) else tuple(rule)
             if not options:
                 raise GrammarError(f"rule {name!r} has no options. Fix: give at least one")
             self._rules[name] = (words, options)
@@ -66,7 +66,7 @@ class Grammar:
                 self._check(name, option)
 
     def _check(self, name: str, option: str) -> None:
-        for part in _parts(option):
+        for part in _split_option(option):
             if isinstance(part, tuple) and isinstance(part[0], str) and part[0] not in self._rules:
                 known = ", ".join(sorted(self._rules))
                 raise GrammarError(f"rule {name!r}: unknown slot {part[0]!r} in {option!r}. Fix: use one of {known}")
@@ -84,7 +84,7 @@ class Grammar:
 
     def _expand(self, option: str, bound: Bound) -> str:
         said = []
-        for part in _parts(option):
+        for part in _split_option(option):
             if isinstance(part, str):
                 said.append(part)
             elif isinstance(part[0], int):
@@ -108,7 +108,7 @@ class Grammar:
 
 
 @cache
-def _parts(option: str) -> tuple[Any, ...]:
+def _split_option(option: str) -> tuple[Any, ...]:
     """An option as texts, (rule, label or None) and (lowest, highest)."""
     parts: list[Any] = []
     end = 0
@@ -119,7 +119,7 @@ def _parts(option: str) -> tuple[Any, ...]:
     return (*parts, option[end:]) if end < len(option) else tuple(parts)
 
 
-def _words(text: str) -> tuple[str, ...]:
+def _split_words(text: str) -> tuple[str, ...]:
     return tuple(word for raw in text.split(",") if (word := " ".join(raw.split())))
 
 
@@ -141,12 +141,12 @@ def tidy(text: str) -> str:
     return _SENTENCE.sub(lambda found: found[1] + found[2].upper(), text)
 
 
-def bell(chance: Chance) -> float:
+def draw_bell(chance: Chance) -> float:
     """A number of mean 0 and variance 1 that is close to normal, by sums alone: equal on every platform."""
     return (chance() + chance() + chance() + chance() - 2.0) * math.sqrt(3.0)
 
 
-def zipf_counts(labels: Iterable[str], total: int, exponent: float) -> dict[str, int]:
+def share_by_zipf(labels: Iterable[str], total: int, exponent: float) -> dict[str, int]:
     """Share a total among labels by rank to the power of -exponent, rounded so that the counts add up."""
     ranked = list(labels)
     weights = [(rank + 1) ** -exponent for rank in range(len(ranked))]
@@ -154,6 +154,6 @@ def zipf_counts(labels: Iterable[str], total: int, exponent: float) -> dict[str,
     return {label: edge - before for label, edge, before in zip(ranked, edges, [0, *edges], strict=False)}
 
 
-def stream(seed: int) -> Chance:
+def make_chance(seed: int) -> Chance:
     """Uniform numbers in [0, 1), the same on every platform."""
     return random.Random(seed).random

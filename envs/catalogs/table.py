@@ -83,7 +83,7 @@ class Table:
         CatalogError
             If a cell is no finite number (a written ``nan`` is not empty), or all are empty.
         """
-        values = np.array([_float(cell) for cell in self.cells[column]])
+        values = np.array([_parse_float(cell) for cell in self.cells[column]])
         for i in np.flatnonzero(np.isinf(values)).tolist():
             defect = f"{self.where(column)(i)}: {reprlib.repr(self.cells[column][i])} is not a finite number"
             raise CatalogError(f"{defect}. Fix: write one like 90 or 12.5, or leave the cell empty")
@@ -130,7 +130,7 @@ def read_table(path: Path) -> Table:
     return table
 
 
-def _float(cell: Any) -> float:
+def _parse_float(cell: Any) -> float:
     """Return the cell as a number: NaN where it is empty, infinity where it is no finite number."""
     if cell is None or cell == "":
         return math.nan

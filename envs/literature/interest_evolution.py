@@ -96,7 +96,7 @@ class Setting:
         return np.concatenate([np.linspace(-3, 0, self.poor_topics), np.linspace(0, 3, self.good_topics)])
 
 
-def choice_probabilities(interest: Floats, nothing: float, shown: NDArray[np.bool_] | None = None) -> Floats:
+def compute_choice_probabilities(interest: Floats, nothing: float, shown: NDArray[np.bool_] | None = None) -> Floats:
     """Conditional logit with a null document: ``P(i) = e^{I_i} / (e^{I_⊥} + Σ_j e^{I_j})``.
 
     Parameters
@@ -118,7 +118,7 @@ def choice_probabilities(interest: Floats, nothing: float, shown: NDArray[np.boo
     return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
 
-def nudged(interest: Floats, luck: Floats, step: float) -> Floats:
+def nudge_interest(interest: Floats, luck: Floats, step: float) -> Floats:
     """Interest in a topic after one of its documents was consumed.
 
     With probability ``(I + 1)/2`` it rises by ``Δ = y (1 − |I|)(1 − I)``, the share ``y (1 − |I|)`` of its distance
@@ -190,9 +190,9 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
 
     Dynamics
     --------
-    Choice: `choice_probabilities`. A document d that is consumed takes ``ℓ − b ℓ S(u, d)`` off the budget, with
+    Choice: `compute_choice_probabilities`. A document d that is consumed takes ``ℓ − b ℓ S(u, d)`` off the budget, with
     satisfaction ``S = (1 − α) I(u, d) + α L_d`` and quality L_d; a skip takes its own time. Then the interest in its
-    topic is `nudged`.
+    topic is `nudge_interest`.
 
     Where the paper leaves a choice, or its formula another than its prose, this is what is done. (1) The interest moves
     as the prose says, towards 1 or away from it; the formula as printed, ``Δ = −y (1 − |I|) I``, would have positive
@@ -314,7 +314,7 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
             shown[:, k] &= (columns[:, :k] != columns[:, k : k + 1]).all(axis=1)
         topics = np.take_along_axis(self._topics, np.maximum(columns, 0), axis=1)
         interest = np.take_along_axis(self.interest, topics, axis=1)
-        upper = choice_probabilities(interest, self.setting.nothing, shown)[:, :-1].cumsum(axis=1)
+        upper = compute_choice_probabilities(interest, self.setting.nothing, shown)[:, :-1].cumsum(axis=1)
         slot = (self._uniform[:, -2:-1] >= upper).sum(axis=1)
         return np.where(slot < self.setting.slots, slot, -1)
 
@@ -326,7 +326,7 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
         minutes = np.where(clicked, np.minimum(s.length, self.budget), 0.0)
         satisfaction = (1.0 - s.quality_weight) * interest + s.quality_weight * quality
         self.budget -= np.where(clicked, minutes - s.bonus * minutes * satisfaction, s.skip)
-        self.interest[rows, topic] = np.where(clicked, nudged(interest, self._uniform[:, -1], s.step), interest)
+        self.interest[rows, topic] = np.where(clicked, nudge_interest(interest, self._uniform[:, -1], s.step), interest)
         self._response[...] = 0.0
         self._response[rows, topic], self._response[:, -1] = clicked, quality
         return minutes, quality

@@ -16,9 +16,9 @@ from longplay.envs import Video, engine
 from longplay.envs.env import REWARDS, SlateVectorEnv
 from longplay.envs.single import SlateEnv
 from longplay.envs.users.world import build_world
+from longplay.tests.assertions import assert_same
 from longplay.tests.envs.contracts import EnvContract
 from longplay.tests.envs.worlds import small, vectors
-from longplay.tests.same import assert_same
 
 IDS = ("longplay/Video-v0", "longplay/Control-v0")
 ACTIONS = ("items", "candidates", "query", "weights", "presets")
@@ -262,7 +262,7 @@ def test_slates_of_any_layout_and_whole_type_are_the_same_and_compile_nothing(wo
         env = SlateVectorEnv(world, 4)
         env.reset(seed=0)
         found.append(env.step(form))
-        compiled = engine._read_all.signatures
+        compiled = engine._read_slates.signatures
         if form is slates:
             first = len(compiled)
         assert len(compiled) == first

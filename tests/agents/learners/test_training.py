@@ -16,7 +16,7 @@ from longplay.agents.runs.progress import CHECKPOINT, CURVE
 from longplay.agents.sb3.training import train
 from longplay.tests.agents.sb3.test_training import another_process, checkpoint, interrupting, quiet
 from longplay.tests.agents.small import tiny_run
-from longplay.tests.same import assert_same
+from longplay.tests.assertions import assert_same
 
 OPTIONS = {
     "slateq": {"segment": 16, "epochs": 1, "batch": 32, "hidden": 16, "match": 4},

@@ -10,7 +10,7 @@ from longplay.agents.slates.inputs import Inputs
 from longplay.envs.engine import ContextColumn
 from longplay.envs.make import make_world
 from longplay.tests.agents.worlds_small import tiny_env
-from longplay.tests.same import assert_same
+from longplay.tests.assertions import assert_same
 
 # In a session; after it, two and a half days later; churned; at the horizon.
 LEFT, DAYS = np.array([False, True, True, True]), np.array([0.01, 2.5, 0.0, 0.0], np.float32)

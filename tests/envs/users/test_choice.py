@@ -84,7 +84,7 @@ def test_chances_are_those_of_the_model(model, slate, rate, nothing, life, seed)
     user = crowd(scenario, seed=seed)[0]
     user.slate[:], user.momentum[:] = slate, np.linspace(0, 1, len(user.momentum))
     user.history_items[:2] = [7, 9]
-    dynamics.index(user)
+    dynamics.index_history(user)
     items = ageing() if life else ITEMS
     found = found_chances(p, user, items)
     np.testing.assert_allclose(found, chances(model, pulls(p, user, items), rate, nothing), rtol=1e-8, atol=1e-300)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from longplay.envs.catalogs.registry import CATALOGS
-from longplay.envs.users.constants import CASCADE, LIMITS, SATURATING, SHAPE_LIMITS, WORDS
-from longplay.envs.users.params import REWARDS, Scenario, ScenarioError, scenario_names
+from longplay.envs.users.constants import CASCADE, LIMITS, SATURATING, SHAPE_LIMITS, WORDS, ScenarioError
+from longplay.envs.users.params import REWARDS, Scenario, list_scenarios
 
-SHIPPED = scenario_names()
+SHIPPED = list_scenarios()
 VIDEO = Scenario.load("video")
 DERIVED = {"position", "hours"}
 

@@ -7,7 +7,8 @@ import pytest
 
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_vector_env, make_world
-from longplay.envs.users.params import COUPLED, Scenario, ScenarioError, scenario_names
+from longplay.envs.users.constants import ScenarioError
+from longplay.envs.users.params import COUPLED, Scenario, list_scenarios
 from longplay.envs.users.records import ACTIVE, CHURNED, HORIZON
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import aged, content, small
@@ -25,7 +26,7 @@ def sized(name):
     return small(name, **SHAPE | {"shape__users": 200, "shape__candidates": 64} | clicks)
 
 
-SCENARIOS = {name: sized(name) for name in scenario_names()}
+SCENARIOS = {name: sized(name) for name in list_scenarios()}
 SCENARIOS |= {"aged": aged(), "position": aged(choice__model="position")}
 scenarios = pytest.mark.parametrize("name", SCENARIOS)
 
