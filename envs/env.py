@@ -186,15 +186,15 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Start new episodes; see the class for seeds and options."""
         options = dict(options or {})
-        ids = self._ids(options.pop("users", None))
-        mask = self._mask(options.pop("reset_mask", None))
+        ids = self._read_users(options.pop("users", None))
+        mask = self._read_reset_mask(options.pop("reset_mask", None))
         if options:
             raise ValueError(f"reset option {next(iter(options))!r} is unknown; allowed: 'users', 'reset_mask'")
         self._reseed(seed, mask, named=ids is not None)
         self.engine.begin(mask, ids)
         self._finished[mask] = False
         self._follow(mask, read=False)
-        return self._observe(), self._info(mask)
+        return self._observe(), self._make_info(mask)
 
     def step(
         self, actions: NDArray[np.int64]
@@ -206,7 +206,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         slates = check_slates(actions, (self.num_envs, len(engine.params.position)), len(self.world.catalog))
         before = self._finished
         minutes = engine.read(slates)
-        reward = self._reward(minutes, before)
+        reward = self._compute_reward(minutes, before)
         terminated = engine.users["status"] == CHURNED
         truncated = engine.users["status"] == HORIZON
         self._finished = terminated | truncated
@@ -218,14 +218,14 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             self._finished = self._finished & ~before
         elif mode == AutoresetMode.SAME_STEP and self._finished.any():
             again = self._finished
-            info = self._final(again)
+            info = self._make_final_info(again)
             self._finished = np.zeros(self.num_envs, bool)
         if again.any():
             engine.begin(again)
         self._follow(again, read=True)
-        return self._observe(), reward, terminated, truncated, {**self._info(np.ones(self.num_envs, bool)), **info}
+        return self._observe(), reward, terminated, truncated, {**self._make_info(np.ones(self.num_envs, bool)), **info}
 
-    def _reward(self, minutes: NDArray[np.float64], before: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _compute_reward(self, minutes: NDArray[np.float64], before: NDArray[np.bool_]) -> NDArray[np.float64]:
         users = self.engine.users
         if self.reward == "clicks":
             return np.where(before, 0.0, users["choice"] >= 0)
@@ -246,18 +246,18 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         else:
             if len(seed) != self.num_envs:
                 raise ValueError(f"seed has {len(seed)} entries for {self.num_envs} users; give one each")
-            known = [
+            lucks = [
                 int(s) if s is not None else int(old) for s, old in zip(seed, self.engine.users["luck"], strict=True)
             ]
             mask = mask & np.array([s is not None for s in seed])
-            luck = np.array(known)
+            luck = np.array(lucks)
         if (luck < 0).any():
             raise ValueError(f"seed = {seed!r} must not be negative")
         self.engine.seed(luck, mask)
         self._luck = int(luck[0])
         self._seeded = True
 
-    def _ids(self, ids: Any) -> NDArray[np.int64] | None:
+    def _read_users(self, ids: Any) -> NDArray[np.int64] | None:
         if ids is None:
             return None
         array = np.asarray(ids)
@@ -269,7 +269,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             raise ValueError(f"options['users'] contains {bad}; the world has users 0 to {people - 1}")
         return array.astype(np.int64)
 
-    def _mask(self, mask: Any) -> NDArray[np.bool_]:
+    def _read_reset_mask(self, mask: Any) -> NDArray[np.bool_]:
         if mask is None:
             return np.ones(self.num_envs, bool)
         array = np.asarray(mask)
@@ -286,7 +286,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self.engine.observe(out)
         return out
 
-    def _info(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
+    def _make_info(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
         users = self.engine.users
         rows = np.arange(self.num_envs)
         values: dict[str, Any] = {
@@ -303,7 +303,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             info["_latent"] = mask.copy()
         return info
 
-    def _final(self, done: NDArray[np.bool_]) -> dict[str, Any]:
+    def _make_final_info(self, done: NDArray[np.bool_]) -> dict[str, Any]:
         observation = self._observe()
         rows = np.full(self.num_envs, None, dtype=object)
         for b in np.flatnonzero(done):
@@ -311,7 +311,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         return {
             "final_obs": rows,
             "_final_obs": done.copy(),
-            "final_info": self._info(done),
+            "final_info": self._make_info(done),
             "_final_info": done.copy(),
         }
 

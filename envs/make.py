@@ -51,17 +51,17 @@ def make_world(
     dynamics_strength
         The dial; see `Scenario.with_strength`.
     """
-    known = read_scenario(scenario, base).with_strength(dynamics_strength)
+    resolved = read_scenario(scenario, base).with_strength(dynamics_strength)
     if catalog is None:
-        if known.catalog not in CATALOGS:
+        if resolved.catalog not in CATALOGS:
             raise ScenarioError(
-                f"scenario {known.name!r}: catalog = {known.catalog!r} is unknown; allowed: {', '.join(CATALOGS)}, or "
-                "pass catalog=..., a table's path or a Catalog"
+                f"scenario {resolved.name!r}: catalog = {resolved.catalog!r} is unknown; allowed: "
+                f"{', '.join(CATALOGS)}, or pass catalog=..., a table's path or a Catalog"
             )
-        catalog = CATALOGS[known.catalog]()
+        catalog = CATALOGS[resolved.catalog]()
     elif not isinstance(catalog, Catalog):
         catalog = Catalog.from_table(catalog)
-    return build_world(catalog, known, world_seed)
+    return build_world(catalog, resolved, world_seed)
 
 
 def make_vector_env(

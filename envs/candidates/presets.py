@@ -42,6 +42,6 @@ def stack_preset_weights(names: Sequence[str] = WEIGHTS) -> NDArray[np.float32]:
     Scores that a `longplay.envs.candidates.scoring.Scorer` adds to the features are presets of their own, after the
     others.
     """
-    more = [{name: 1.0} for name in names if name not in WEIGHTS]
-    rows = [[rule.get(name, 0.0) for name in names] for rule in (*PRESETS.values(), *more)]
+    added = [{name: 1.0} for name in names if name not in WEIGHTS]
+    rows = [[rule.get(name, 0.0) for name in names] for rule in (*PRESETS.values(), *added)]
     return np.array(rows, np.float32)

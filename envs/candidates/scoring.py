@@ -72,7 +72,7 @@ class Scorer:
     names
         Of all features.
     weights
-        Of what `weighted` takes: the features and, last, ``"variety"``.
+        Of what `recommend` takes: the features and, last, ``"variety"``.
     """
 
     def __init__(
@@ -100,15 +100,15 @@ class Scorer:
         candidates = observation["candidates"]
         out = np.zeros((*candidates.shape, len(FEATURES)), np.float32)
         _write_features(self._items, self._see(observation), out)
-        more = [score(observation, out)[:, :, None] for score in self.scores.values()]
-        return np.concatenate([out, *more], axis=2, dtype=np.float32) if more else out
+        added = [score(observation, out)[:, :, None] for score in self.scores.values()]
+        return np.concatenate([out, *added], axis=2, dtype=np.float32) if added else out
 
     def _see(self, observation: Observation) -> VisibleUsers:
         candidates = observation["candidates"]
         names = ("history_ids", "history_completion", "history_age", "context", "profile")
         return VisibleUsers(*[observation[name] for name in names], candidates, np.empty(candidates.shape, np.float32))
 
-    def weighted(self, observation: Observation, weights: NDArray[np.floating]) -> NDArray[np.int64]:
+    def recommend(self, observation: Observation, weights: NDArray[np.floating]) -> NDArray[np.int64]:
         """Slates (B, K) of the best candidates by ``Σ_f w_f·z_f``, features standardised over the user's candidates.
 
         Parameters
@@ -117,15 +117,15 @@ class Scorer:
             (B, F + 1) in [−1, 1], in the order of `weights`. The last, if positive, is the penalty, in standard
             deviations of the score, for each item of the same main topic already in the slate.
         """
-        taken, cap = np.asarray(weights, np.float32), self.slots
+        factors, cap = np.asarray(weights, np.float32), self.slots
         penalty = np.maximum(weights[:, -1], 0.0)
         if self.scores:
             scores = np.zeros(observation["candidates"].shape, np.float32)
-            _add_scores(self.features(observation), observation["candidates"], taken, scores)
+            _add_scores(self.features(observation), observation["candidates"], factors, scores)
             return self.fill(observation, scores, penalty, cap)
-        out = np.zeros((len(taken), cap), np.int64)
+        out = np.zeros((len(factors), cap), np.int64)
         penalty = np.asarray(penalty, np.float32)
-        _fill_weighted_slates(self._items, self._see(observation), taken, penalty, cap, out)
+        _fill_weighted_slates(self._items, self._see(observation), factors, penalty, cap, out)
         return out
 
     def fill(
@@ -309,9 +309,9 @@ def _fill_slate(
         best = -1
         value = -np.inf
         for m in range(count):
-            mine = left[m] - off[topic[m]] - full[topic[m]]
-            if mine > value:
-                value = mine
+            remaining = left[m] - off[topic[m]] - full[topic[m]]
+            if remaining > value:
+                value = remaining
                 best = m
         if best < 0:
             break

@@ -82,17 +82,19 @@ class Catalog:
             values = np.array(getattr(self, column), dtype=np.float64)
             if values.shape != (size,):
                 raise CatalogError(f"field {column!r}: shape {values.shape}. Fix: give ({size},), one for each id")
-            _check_numbers(values, column, _item_of(column))
+            _check_numbers(values, column, _locate_items(column))
             values.setflags(write=False)
             object.__setattr__(self, column, values)
         for column in ("texts", "topics"):
             if len(getattr(self, column)) != size:
                 length = len(getattr(self, column))
                 raise CatalogError(f"field {column!r}: length {length}. Fix: give {size}, one for each id")
-        _check_ids(self.ids, _item_of("ids"))
-        _check_texts(self.texts, _item_of("texts"))
+        _check_ids(self.ids, _locate_items("ids"))
+        _check_texts(self.texts, _locate_items("texts"))
         owners = [i for i, labels in enumerate(self.topics) for _ in labels]
-        _check_texts([label for labels in self.topics for label in labels], lambda j: _item_of("topics")(owners[j]))
+        _check_texts(
+            [label for labels in self.topics for label in labels], lambda j: _locate_items("topics")(owners[j])
+        )
         object.__setattr__(self, "ids", tuple(self.ids))
         object.__setattr__(self, "texts", tuple(self.texts))
         object.__setattr__(self, "topics", tuple(map(tuple, self.topics)))
@@ -154,17 +156,17 @@ class Catalog:
         A missing number becomes its column's median; `report` counts them.
         """
         table = read_table(Path(path))
-        asked = {"id": id_column, "text": text_column, "topics": topics_column, "minutes": minutes_column}
-        asked |= {"popularity": popularity_column, "rating": rating_column, "published": published_column}
+        names = {"id": id_column, "text": text_column, "topics": topics_column, "minutes": minutes_column}
+        names |= {"popularity": popularity_column, "rating": rating_column, "published": published_column}
         columns = {
             key: table.find(column or key, f"{key}_column")
-            for key, column in asked.items()
+            for key, column in names.items()
             if column or key in table.cells
         }
         ids, texts = (table.cells[columns[key]] for key in ("id", "text"))
-        _check_ids(ids, table.where(columns["id"]))
-        _check_texts(texts, table.where(columns["text"]))
-        topics = table.labels(columns["topics"]) if "topics" in columns else ((),) * len(ids)
+        _check_ids(ids, table.locate_cells(columns["id"]))
+        _check_texts(texts, table.locate_cells(columns["text"]))
+        topics = table.read_labels(columns["topics"]) if "topics" in columns else ((),) * len(ids)
         report = {"rows": len(ids), "columns_ignored": len(set(table.cells) - set(columns.values()))}
         report["topics_missing"] = sum(not labels for labels in topics)
         numbers = {key: _read_numeric_field(table, key, columns.get(key), report) for key in DEFAULTS}
@@ -185,10 +187,10 @@ def compute_midrank_percentile(values: ArrayLike) -> NDArray[np.float64]:
         In (0, 1) with mean 0.5 over the known values; 0.5, the neutral percentile, where unknown.
     """
     raw = np.asarray(values, dtype=np.float64)
-    known = ~np.isnan(raw)
+    present = ~np.isnan(raw)
     percentile = np.full(raw.shape, 0.5)
-    _, inverse, counts = np.unique(raw[known], return_inverse=True, return_counts=True)
-    percentile[known] = ((np.cumsum(counts) - counts / 2) / known.sum())[inverse]
+    _, inverse, counts = np.unique(raw[present], return_inverse=True, return_counts=True)
+    percentile[present] = ((np.cumsum(counts) - counts / 2) / present.sum())[inverse]
     return percentile
 
 
@@ -261,7 +263,7 @@ def _join_with_and(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
-def _item_of(column: str) -> Where:
+def _locate_items(column: str) -> Where:
     return lambda i: f"field {column!r}, item {i + 1}"
 
 
@@ -301,10 +303,10 @@ def _read_numeric_field(table: Table, key: str, column: str | None, report: dict
     if column is None:
         report[f"{key}_set_to_default"] = len(table.numbers)
         return np.full(len(table.numbers), DEFAULTS[key])
-    values = table.floats(column)
-    known = np.flatnonzero(~np.isnan(values)).tolist()
+    values = table.read_floats(column)
+    present = np.flatnonzero(~np.isnan(values)).tolist()
     if key not in _PERCENTILES:  # those may have any scale, and are ranked below
-        _check_numbers(values[known], key, lambda j: table.where(column)(known[j]))
-    report[f"{key}_filled_with_median"] = len(values) - len(known)
-    values = np.where(np.isnan(values), np.median(values[known]), values)
+        _check_numbers(values[present], key, lambda j: table.locate_cells(column)(present[j]))
+    report[f"{key}_filled_with_median"] = len(values) - len(present)
+    values = np.where(np.isnan(values), np.median(values[present]), values)
     return compute_midrank_percentile(values) if key in _PERCENTILES else values

@@ -66,12 +66,12 @@ def load_films() -> Catalog:
         report[f"{label}_missing"] = int((rows[column] == "").sum())
     rows["Runtime"] = rows.Runtime.mask(odd)
 
-    kept = rows.sort_values(["Reviews", "ID"], ascending=[False, True])  # films of unknown reviews come last
+    films = rows.sort_values(["Reviews", "ID"], ascending=[False, True])  # films of unknown reviews come last
     for label, columns in (("same_imdb_id", ["imdbID"]), ("same_title_and_year", ["Title", "Year"])):
-        again = kept.duplicated(columns)
-        report[f"{label}_dropped"] = int(again.sum())
-        kept = kept[~again]
-    films = kept.sort_values("ID")
+        duplicate = films.duplicated(columns)
+        report[f"{label}_dropped"] = int(duplicate.sum())
+        films = films[~duplicate]
+    films = films.sort_values("ID")
     report["films"] = len(films)
 
     genres = [_split_names(cell) for cell in films.Genre]

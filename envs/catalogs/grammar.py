@@ -66,11 +66,11 @@ class Grammar:
                 self._check(name, option)
 
     def _check(self, name: str, option: str) -> None:
-        for part in _split_option(option):
-            if isinstance(part, tuple) and isinstance(part[0], str) and part[0] not in self._rules:
-                known = ", ".join(sorted(self._rules))
-                raise GrammarError(f"rule {name!r}: unknown slot {part[0]!r} in {option!r}. Fix: use one of {known}")
-        if "{" in (rest := _SLOT.sub("", option)) or "}" in rest:
+        for piece in _split_option(option):
+            if isinstance(piece, tuple) and isinstance(piece[0], str) and piece[0] not in self._rules:
+                names = ", ".join(sorted(self._rules))
+                raise GrammarError(f"rule {name!r}: unknown slot {piece[0]!r} in {option!r}. Fix: use one of {names}")
+        if "{" in (leftover := _SLOT.sub("", option)) or "}" in leftover:
             raise GrammarError(f"rule {name!r}: a brace stands alone in {option!r}. Fix: write slots as {{rule}}")
 
     def say(self, rule: str, bound: Bound | None = None) -> str:
@@ -83,27 +83,27 @@ class Grammar:
         return options[int((share * math.sqrt(share) if words else share) * len(options))]
 
     def _expand(self, option: str, bound: Bound) -> str:
-        said = []
-        for part in _split_option(option):
-            if isinstance(part, str):
-                said.append(part)
-            elif isinstance(part[0], int):
-                said.append(str(part[0] + int(self._chance() * (part[1] - part[0] + 1))))
-            elif part[1] is None:
-                said.append(self._expand(self._pick(part[0]), bound))
+        text = []
+        for piece in _split_option(option):
+            if isinstance(piece, str):
+                text.append(piece)
+            elif isinstance(piece[0], int):
+                text.append(str(piece[0] + int(self._chance() * (piece[1] - piece[0] + 1))))
+            elif piece[1] is None:
+                text.append(self._expand(self._pick(piece[0]), bound))
             else:
-                said.append(self._recall(part[0], part[1], bound))
-        return "".join(said)
+                text.append(self._recall(piece[0], piece[1], bound))
+        return "".join(text)
 
     def _recall(self, rule: str, label: str, bound: Bound) -> str:
         key = f"{rule}:{label}"
         if key not in bound:
             others = {text for other, text in bound.items() if other.startswith(f"{rule}:")}
             for _ in range(20):  # a rule of few words may have no other one to give
-                said = self._expand(self._pick(rule), bound)
-                if said not in others:
+                text = self._expand(self._pick(rule), bound)
+                if text not in others:
                     break
-            bound[key] = said
+            bound[key] = text
         return bound[key]
 
 
@@ -137,8 +137,8 @@ def takes_an(word: str) -> bool:
 
 def tidy(text: str) -> str:
     """Set the articles, and the capitals that begin sentences."""
-    text = _ARTICLE.sub(lambda found: f"{found[1]}{'n' if takes_an(found[2]) else ''} ", text)
-    return _SENTENCE.sub(lambda found: found[1] + found[2].upper(), text)
+    text = _ARTICLE.sub(lambda match: f"{match[1]}{'n' if takes_an(match[2]) else ''} ", text)
+    return _SENTENCE.sub(lambda match: match[1] + match[2].upper(), text)
 
 
 def draw_bell(chance: Chance) -> float:

@@ -171,14 +171,14 @@ def _draw_slate(image: Image.Image, world: World, user: Record, life: LifeRecord
     left, top, right, bottom = SLATE
     items, choice = [int(item) for item in user["slate"]], int(user["choice"])
     if not life.sessions and not any(items):
-        title, said = "Past", "what the user found before the first slate, latest first"
+        title, caption = "Past", "what the user found before the first slate, latest first"
         items = [int(item) for item in user["history_items"] if item > 0]
     elif choice >= 0:
-        title, said = "Slate", f"chose no. {choice + 1} and watched {user['minutes']:.1f} min of it"
+        title, caption = "Slate", f"chose no. {choice + 1} and watched {user['minutes']:.1f} min of it"
     else:
-        title, said = "Slate", "chose nothing"
+        title, caption = "Slate", "chose nothing"
     used = write(image, (left + 14, top + 19), title, 14, bold=True)
-    write(image, (left + 26 + used, top + 19), said, 12, GREY)
+    write(image, (left + 26 + used, top + 19), caption, 12, GREY)
     start, space = top + 38, bottom - top - 46
     height = min(max(space // max(len(items), 1), ROW), 40)
     shown = list(range(min(len(items), space // height)))
@@ -186,8 +186,8 @@ def _draw_slate(image: Image.Image, world: World, user: Record, life: LifeRecord
         shown.pop()
         if choice > shown[-1]:
             shown[-1] = choice
-        more = f"… and {len(items) - len(shown)} more"
-        write(image, (left + 52, start + height * len(shown) + height // 2), more, 12, GREY)
+        note = f"… and {len(items) - len(shown)} more"
+        write(image, (left + 52, start + height * len(shown) + height // 2), note, 12, GREY)
     for line, slot in enumerate(shown):
         box = (left + 8, start + height * line, right - 8, start + height * (line + 1) - 1)
         watched = (float(user["completion"]), float(user["minutes"])) if slot == choice else None

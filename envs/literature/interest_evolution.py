@@ -275,20 +275,20 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
             self._reseed(seed)
         self._begin(np.ones(self.num_envs, bool))
         self._draw()
-        return self._observe(), self._info(np.full(self.num_envs, -1), np.zeros(self.num_envs))
+        return self._observe(), self._make_info(np.full(self.num_envs, -1), np.zeros(self.num_envs))
 
     def step(self, actions: Columns) -> tuple[Observation, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Show a slate (K columns of the candidates) to each user."""
         if not self._seeded:
             raise gym.error.ResetNeeded("call reset() before step()")
-        columns = self._columns(actions)
+        columns = self._check_columns(actions)
         choice = self._choose(columns)
         minutes, quality = self._consume(choice, columns[np.arange(self.num_envs), np.maximum(choice, 0)])
         terminated = self.budget <= 0
-        info = self._info(choice, quality)
+        info = self._make_info(choice, quality)
         self._draw()
         if terminated.any():
-            info |= self._final(terminated)
+            info |= self._make_final_info(terminated)
             self._begin(terminated)
             self._draw(terminated)
         return self._observe(), minutes, terminated, np.zeros(self.num_envs, bool), info
@@ -357,18 +357,18 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
             "response": self._response.copy(),
         }
 
-    def _info(self, choice: Columns, quality: Floats) -> dict[str, Any]:
+    def _make_info(self, choice: Columns, quality: Floats) -> dict[str, Any]:
         every = np.ones(self.num_envs, bool)
         return {"choice": choice, "_choice": every, "quality": quality, "_quality": every.copy()}
 
-    def _final(self, done: NDArray[np.bool_]) -> dict[str, Any]:
+    def _make_final_info(self, done: NDArray[np.bool_]) -> dict[str, Any]:
         observation = self._observe()
         rows = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(done):
             rows[i] = {key: value[i].copy() for key, value in observation.items()}
         return {"final_obs": rows, "_final_obs": done.copy()}
 
-    def _columns(self, actions: Any) -> Columns:
+    def _check_columns(self, actions: Any) -> Columns:
         columns = np.asarray(actions)
         if columns.shape != (self.num_envs, self.setting.slots):
             raise ValueError(

@@ -55,12 +55,12 @@ def loop(function: Callable[..., Any]) -> Any:
     before = config.CACHE_DIR
     config.CACHE_DIR = str(folder)
     try:
-        made = njit(nogil=True, cache=True)(function)
+        compiled = njit(nogil=True, cache=True)(function)
     finally:
         config.CACHE_DIR = before
     if not config.DISABLE_JIT:  # otherwise it is the plain function
-        _lock_cache(made._cache, folder)
-    return made
+        _lock_cache(compiled._cache, folder)
+    return compiled
 
 
 def _lock_cache(cache: Any, folder: Path) -> None:

@@ -149,7 +149,7 @@ def format_key(key: str) -> str:
     return key.replace("_", ".", 1)
 
 
-def suggest_name(word: str, known: Any) -> str:
+def suggest_name(word: str, names: Any) -> str:
     """A guess at what was meant."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = difflib.get_close_matches(word, list(names), n=1)
     return f" (did you mean {format_key(close[0])!r}?)" if close else ""

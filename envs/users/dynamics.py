@@ -48,10 +48,10 @@ def remembers(p: Record, user: Record, item: int) -> bool:
     """Whether the item is among the last R consumed."""
     if not (user.residues >> residue(item)) & 1:
         return False  # the common case, without walking the history
-    found = 0
+    seen = 0
     for h in range(min(int(p.repeat_memory), len(user.history_items))):
-        found += user.history_items[h] == np.int32(item)
-    return found > 0
+        seen += user.history_items[h] == np.int32(item)
+    return seen > 0
 
 
 @njit(inline="always")
@@ -120,9 +120,9 @@ def cascade_chances(p: Record, work: Record) -> float:
     nothing = math.exp(p.choice_nothing)
     missed = 1.0
     for k in range(len(work.weight)):
-        taken = work.weight[k] / (nothing + work.weight[k])
-        work.weight[k] = p.position[k] * missed * taken
-        missed *= 1.0 - taken
+        share = work.weight[k] / (nothing + work.weight[k])
+        work.weight[k] = p.position[k] * missed * share
+        missed *= 1.0 - share
     return 1.0
 
 

@@ -91,7 +91,7 @@ class Scenario:
         if self.reward not in REWARDS:
             allowed = ", ".join(map(repr, REWARDS))
             raise ScenarioError(f"scenario {self.name!r}: reward = {self.reward!r} is unknown; allowed: {allowed}")
-        if self.number("items_shortest") > self.number("items_longest"):
+        if self.read_number("items_shortest") > self.read_number("items_longest"):
             raise ScenarioError(
                 f"scenario {self.name!r}: items.shortest = {self.values['items_shortest']} exceeds items.longest = "
                 f"{self.values['items_longest']}; swap them"
@@ -99,7 +99,7 @@ class Scenario:
         if len(self.hours) != 24 or not all(math.isfinite(h) and h > 0 for h in self.hours):
             raise ScenarioError(f"scenario {self.name!r}: day.hours needs 24 positive numbers, got {list(self.hours)}")
 
-    def number(self, key: str) -> float:
+    def read_number(self, key: str) -> float:
         """A constant as a number: of a word, its place in `constants.WORDS`."""
         value = self.values[key]
         return float(WORDS[key].index(str(value)) if key in WORDS else value)
@@ -116,9 +116,9 @@ class Scenario:
         kinds += [("position", np.float64, (self.shape.slate,)), ("hours", np.float64, (24,))]
         array = np.zeros(1, np.dtype((np.record, np.dtype(kinds, align=True))))  # attributes in plain Python, too
         for key in keys:
-            array[key] = self.number(key)
+            array[key] = self.read_number(key)
         slots = np.arange(self.shape.slate)
-        rate = self.number("choice_position")
+        rate = self.read_number("choice_position")
         cascade = self.values["choice_model"] == "cascade"
         array["position"] = np.exp(-rate * slots) if cascade else (slots + 1.0) ** -rate
         array["hours"] = np.asarray(self.hours) / np.mean(self.hours)
@@ -139,7 +139,7 @@ class Scenario:
     @functools.cached_property
     def digest(self) -> str:
         """Hash of everything that affects a simulation (not the name, sources, ranges or the catalogue's name)."""
-        content = repr((self.shape, sorted((k, self.number(k)) for k in self.values), self.hours, self.reward))
+        content = repr((self.shape, sorted((k, self.read_number(k)) for k in self.values), self.hours, self.reward))
         return hashlib.sha256(content.encode()).hexdigest()
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> "Scenario":
@@ -179,8 +179,8 @@ class Scenario:
             raise ScenarioError(f"dynamics_strength = {strength!r} is out of range; allowed: 0 to {MOST_STRENGTH:g}")
         if strength == 1:
             return self
-        scaled = {key: strength * self.number(key) for key in COUPLED}
-        scaled["time_coupling"] = min(1.0, strength * self.number("time_coupling"))
+        scaled = {key: strength * self.read_number(key) for key in COUPLED}
+        scaled["time_coupling"] = min(1.0, strength * self.read_number("time_coupling"))
         return dataclasses.replace(self, values={**self.values, **scaled})
 
     @classmethod
@@ -203,9 +203,9 @@ def _load(source: "str | Path | Scenario", bases: tuple[str, ...]) -> Scenario:
     if isinstance(source, Scenario):
         return source
     if isinstance(source, str) and not source.endswith(".toml"):
-        known = list_scenarios()
-        if source not in known:
-            raise ScenarioError(f"unknown scenario {source!r}{suggest_name(source, known)}; known: {', '.join(known)}")
+        names = list_scenarios()
+        if source not in names:
+            raise ScenarioError(f"unknown scenario {source!r}{suggest_name(source, names)}; known: {', '.join(names)}")
         text = (resources.files("longplay.envs") / "scenarios" / f"{source}.toml").read_text(encoding="utf-8")
         return _parse(source, text)
     path = Path(source)

@@ -55,11 +55,11 @@ def draw_people(
     people["past_age"] = np.sort(rng.uniform(*PAST_DAYS, (count, shape.past)), axis=1)
     noise = p.dwell_noise * rng.standard_normal((count, shape.past))
     for start in range(0, count, CHUNK):
-        some = slice(start, min(start + CHUNK, count))
-        chosen, liking = _draw_past(rng, scenario, items, people["taste"][some])
-        people["past_items"][some] = chosen
+        chunk = slice(start, min(start + CHUNK, count))
+        chosen, liking = _draw_past(rng, scenario, items, people["taste"][chunk])
+        people["past_items"][chunk] = chosen
         utility = p.taste_weight * liking
-        people["past_completion"][some] = logistic_array(p.dwell_base + p.dwell_utility * utility + noise[some])
+        people["past_completion"][chunk] = logistic_array(p.dwell_base + p.dwell_utility * utility + noise[chunk])
     if p.items_life > 0:
         _date_past(rng, items, p.items_life, people)
     people["profile"] = _draw_favourites(rng, topics, items, people["taste"])
@@ -76,8 +76,8 @@ def _draw_tastes(
     chance = popularity + 0.05  # even the obscure are somebody's favourites
     anchors = rng.choice(len(vectors), size=(users, ANCHORS), p=chance / chance.sum())
     shares = rng.dirichlet(np.ones(ANCHORS), users)
-    own = rng.standard_normal((users, vectors.shape[1])) / np.sqrt(vectors.shape[1])
-    mixed = np.einsum("ua,uad->ud", shares, vectors[anchors]) + 0.3 * own
+    noise = rng.standard_normal((users, vectors.shape[1])) / np.sqrt(vectors.shape[1])
+    mixed = np.einsum("ua,uad->ud", shares, vectors[anchors]) + 0.3 * noise
     return np.asarray(mixed / np.linalg.norm(mixed, axis=1, keepdims=True))
 
 
@@ -87,8 +87,8 @@ def _draw_past(
     """Items and their cosine with taste: the best of a random pool under Gumbel noise, so a softmax without repeats."""
     p, past = scenario.params, scenario.shape.past
     # One pool for the chunk, so that nobody draws an item twice.
-    known = np.flatnonzero(items["born"][1:] <= -PAST_DAYS[0]) + 1
-    pool = rng.choice(known, size=min(PAST_POOL * 4, len(known)), replace=False)
+    old_enough = np.flatnonzero(items["born"][1:] <= -PAST_DAYS[0]) + 1
+    pool = rng.choice(old_enough, size=min(PAST_POOL * 4, len(old_enough)), replace=False)
     liking = np.einsum("ud,nd->un", taste, items["taste"][pool].astype(np.float64))
     visible = rng.random(liking.shape) < PAST_POOL / len(pool)
     score = p.taste_focus * liking + p.choice_appeal * items["appeal"][pool] + rng.gumbel(size=liking.shape)

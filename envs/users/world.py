@@ -109,8 +109,8 @@ def _build_items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.nd
     factors = factor_texts(tfidf, shape.taste)
     topics, names = assign_topics(catalog, tfidf, factors, shape.topics)
     items = np.zeros(len(catalog) + 1, item_type(shape))
-    own = rng.standard_normal(factors.shape) / np.sqrt(shape.taste)
-    taste = np.sqrt(p.taste_text_share) * factors + np.sqrt(1 - p.taste_text_share) * own
+    noise = rng.standard_normal(factors.shape) / np.sqrt(shape.taste)
+    taste = np.sqrt(p.taste_text_share) * factors + np.sqrt(1 - p.taste_text_share) * noise
     items["taste"][1:] = taste / np.linalg.norm(taste, axis=1, keepdims=True)
     items["topic"][1:], items["share"][1:] = _keep_largest(topics)
     items["appeal"][1:] = _add_noise(rng, catalog.popularity, p.items_appeal_noise)
@@ -124,10 +124,10 @@ def _build_items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.nd
 
 def _check_past(scenario: Scenario, items: np.ndarray) -> None:
     """Refuse a world that is so young when it begins that nobody can have a past."""
-    known, past = int((items["born"][1:] <= -PAST_DAYS[0]).sum()), scenario.shape.past
-    if known < past:
+    old_enough, past = int((items["born"][1:] <= -PAST_DAYS[0]).sum()), scenario.shape.past
+    if old_enough < past:
         raise ValueError(
-            f"scenario {scenario.name!r}: of {len(items) - 1} items only {known} have appeared when the first day "
+            f"scenario {scenario.name!r}: of {len(items) - 1} items only {old_enough} have appeared when the first day "
             f"begins, fewer than a past of {past}; add items, raise items.life or lower horizon.days or shape.past"
         )
 
@@ -198,8 +198,8 @@ def assign_topics(
         membership[:, :rank] = weights + 1e-9
         names = tuple(f"topic {g + 1}" if g < rank else "" for g in range(topics))
         return membership / membership.sum(axis=1, keepdims=True), names
-    kept = sorted(sorted(counts), key=lambda label: -counts[label])[:topics]
-    column = {label: g for g, label in enumerate(kept)}
+    frequent = sorted(sorted(counts), key=lambda label: -counts[label])[:topics]
+    column = {label: g for g, label in enumerate(frequent)}
     membership = np.zeros((len(catalog), topics))
     for i, labels in enumerate(catalog.topics):
         for label in labels:
@@ -207,10 +207,10 @@ def assign_topics(
                 membership[i, column[label]] = np.sqrt(np.log1p(len(catalog) / counts[label]))
     bare = membership.sum(axis=1) == 0
     if bare.any():
-        centroids = membership[:, : len(kept)].T @ factors
+        centroids = membership[:, : len(frequent)].T @ factors
         centroids /= np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-9)
-        membership[bare, : len(kept)] = np.maximum(factors[bare] @ centroids.T, 1e-3) ** 2
-    return membership / membership.sum(axis=1, keepdims=True), tuple(kept) + ("",) * (topics - len(kept))
+        membership[bare, : len(frequent)] = np.maximum(factors[bare] @ centroids.T, 1e-3) ** 2
+    return membership / membership.sum(axis=1, keepdims=True), tuple(frequent) + ("",) * (topics - len(frequent))
 
 
 def _add_noise(rng: np.random.Generator, percentile: NDArray[np.float64], noise: float) -> NDArray[np.float64]:

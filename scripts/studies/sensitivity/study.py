@@ -96,7 +96,7 @@ def main(args: Arguments) -> None:
     minutes = minutes.iloc[:, np.argsort(-minutes.loc[0].to_numpy(), kind="stable")]
     share, moved, checks = shares(minutes), movers(minutes, drawn), plain_sense(results)
     tau = rank_agreement(minutes)
-    defaults = pd.DataFrame({key: [setting.world.scenario.number(str(key))] for key in drawn})
+    defaults = pd.DataFrame({key: [setting.world.scenario.read_number(str(key))] for key in drawn})
     constants = pd.concat([defaults, drawn], ignore_index=True)
     write_table(pd.concat([constants, minutes, tau, checks], axis=1), folder / "worlds.parquet")
     write_figure(figure(share, moved), folder / "sensitivity.png")

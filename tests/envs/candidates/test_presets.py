@@ -64,7 +64,7 @@ def test_no_two_presets_are_the_same_rule():
 def test_the_number_of_a_preset_means_its_weights(scorer, seen):
     actions = np.arange(USERS) % len(PRESETS)
     slates = PresetMap(scorer)(seen, actions)
-    np.testing.assert_array_equal(slates, scorer.weighted(seen, stack_preset_weights()[actions]))
+    np.testing.assert_array_equal(slates, scorer.recommend(seen, stack_preset_weights()[actions]))
 
 
 def test_no_two_presets_show_the_same_slates(scorer, seen):

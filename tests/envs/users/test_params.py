@@ -44,7 +44,7 @@ def test_every_constant_has_a_value_in_force_and_a_source(name):
         if key in WORDS:
             assert WORDS[key][int(scenario.params[key])] == value
         else:
-            assert scenario.params[key] == getattr(scenario.params, key) == scenario.number(key) == value
+            assert scenario.params[key] == getattr(scenario.params, key) == scenario.read_number(key) == value
         source = scenario.sources[key]
         assert len(source) >= 7, key
         assert source not in ("set by the user", "stated without a source")

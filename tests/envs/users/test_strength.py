@@ -22,7 +22,7 @@ SHAPE = {f"shape__{key}": value for key, value in vars(Scenario.load("video").sh
 
 def sized(name):
     """A shipped scenario in the sizes of Video, so that nothing is compiled anew; with clicks even where items age."""
-    clicks = {"choice__nothing": -5.0} if Scenario.load(name).number("items_life") else {}
+    clicks = {"choice__nothing": -5.0} if Scenario.load(name).read_number("items_life") else {}
     return small(name, **SHAPE | {"shape__users": 200, "shape__candidates": 64} | clicks)
 
 
