@@ -6,34 +6,36 @@ the batch, the order or the number of threads.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .shared.compiled import loop
-from .users.chance import permuted, stream_key
+from .users.chance import permute, stream_key
 from .users.dynamics import begin, read_slate
 from .users.records import ACTIVE, HORIZON, user_type, work_type
 from .users.world import World
 
 Observation = dict[str, NDArray[np.float32]]
 
-# The columns of ``context`` in the observation.
-CONTEXT = (
-    "depth",  # slates read in this session
-    "session_minutes",  # minutes so far in this session
-    "hour_sin",  # hour of the day on the circle
-    "hour_cos",
-    "gap_days",  # since the previous session ended
-    "day",  # days since the first day began
-    "session",  # number of earlier sessions
-    "skips",  # consecutive slates without a click
-)
+
+class ContextColumn(IntEnum):
+    """The columns of ``context`` in the observation: ``observation["context"][:, ContextColumn.DAY]``."""
+
+    DEPTH = 0  # slates read in this session
+    SESSION_MINUTES = 1  # minutes so far in this session
+    HOUR_SIN = 2  # hour of the day on the circle
+    HOUR_COS = 3
+    GAP_DAYS = 4  # since the previous session ended
+    DAY = 5  # days since the first day began
+    SESSION = 6  # number of earlier sessions
+    SKIPS = 7  # consecutive slates without a click
 
 
 @loop
-def _begin_all(
+def _begin_lives(
     params: np.ndarray, items: np.ndarray, people: np.ndarray, users: np.ndarray, which: np.ndarray, world_seed: int
 ) -> None:
     p = params[0]
@@ -44,16 +46,16 @@ def _begin_all(
 
 
 @loop
-def _meet_all(users: np.ndarray, which: np.ndarray, first: int, size: int, world_seed: int) -> None:
+def _draw_users(users: np.ndarray, which: np.ndarray, first: int, size: int, world_seed: int) -> None:
     """User of each slot's j-th episode: element j of a permutation of the split that the slot's luck gives."""
     for b in which:
         user = users[b]
         k0, k1 = stream_key(world_seed, user.luck, user.episode // size)
-        user.id = first + permuted(user.episode % size, size, k0, k1)
+        user.id = first + permute(user.episode % size, size, k0, k1)
 
 
 @loop
-def _read_all(
+def _read_slates(
     params: np.ndarray, work: np.ndarray, items: np.ndarray, users: np.ndarray, slates: np.ndarray, minutes: np.ndarray
 ) -> None:
     p, scratch = params[0], work[0]
@@ -67,7 +69,7 @@ def _read_all(
 
 
 @loop
-def _observe_all(
+def _write_observations(
     users: np.ndarray,
     ids: np.ndarray,
     completion: np.ndarray,
@@ -88,14 +90,14 @@ def _observe_all(
             slate[b, k] = user.slate[k]
             response[b, k] = user.completion if k == user.choice else 0.0
         angle = 2.0 * np.pi * (user.clock - np.floor(user.clock))
-        context[b, 0] = user.depth
-        context[b, 1] = user.session_minutes
-        context[b, 2] = np.sin(angle)
-        context[b, 3] = np.cos(angle)
-        context[b, 4] = user.gap
-        context[b, 5] = user.clock
-        context[b, 6] = user.session
-        context[b, 7] = user.skips
+        context[b, ContextColumn.DEPTH] = user.depth
+        context[b, ContextColumn.SESSION_MINUTES] = user.session_minutes
+        context[b, ContextColumn.HOUR_SIN] = np.sin(angle)
+        context[b, ContextColumn.HOUR_COS] = np.cos(angle)
+        context[b, ContextColumn.GAP_DAYS] = user.gap
+        context[b, ContextColumn.DAY] = user.clock
+        context[b, ContextColumn.SESSION] = user.session
+        context[b, ContextColumn.SKIPS] = user.skips
 
 
 class Engine:
@@ -139,21 +141,21 @@ class Engine:
         users, which = self.users, np.flatnonzero(mask)
         users["episode"][which] += 1
         if ids is None:
-            _meet_all(users, which, self.split.start, len(self.split), self.world.seed)
+            _draw_users(users, which, self.split.start, len(self.split), self.world.seed)
         else:
             users["id"][which] = ids[which]
-        _begin_all(self._record, self.world.items, self.world.people, users, which, self.world.seed)
+        _begin_lives(self._record, self.world.items, self.world.people, users, which, self.world.seed)
 
     def read(self, slates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Show a slate to each active user; returns the (B,) minutes of dwell. Users who have finished read nothing."""
         p, items = self._record, self.world.items
-        self._each(lambda s, work: _read_all(p, work, items, self.users[s], slates[s], self.minutes[s]))
+        self._each(lambda s, work: _read_slates(p, work, items, self.users[s], slates[s], self.minutes[s]))
         return self.minutes
 
     def observe(self, out: Observation) -> None:
         """Write what agents may see into (B, ·) float32 arrays."""
         self._each(
-            lambda s, _: _observe_all(
+            lambda s, _: _write_observations(
                 self.users[s],
                 out["history_ids"][s],
                 out["history_completion"][s],

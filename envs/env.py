@@ -10,7 +10,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from .drawing.viewer import LifeRecorder, Window, render_text
-from .engine import Engine, Observation
+from .engine import ContextColumn, Engine, Observation
 from .users.params import REWARDS
 from .users.population import PAST_DAYS
 from .users.records import ACTIVE, CHURNED, HORIZON
@@ -19,13 +19,19 @@ from .users.world import World
 LATENT = ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfaction", "trust", "momentum")
 
 
-def observation_space(world: World) -> gym.spaces.Dict:
+def make_observation_space(world: World) -> gym.spaces.Dict:
     """Observation of one user; see `SlateVectorEnv`."""
     shape, p, n = world.scenario.shape, world.scenario.params, len(world.catalog)
     # A first session may start, and a last slate end, after the horizon.
     days = max(p.horizon_days, 1.0) + max(p.items_longest, p.time_pace, p.time_glance) / 1440 + PAST_DAYS[1]
     minutes = days * 1440
     slates = minutes * 100  # nobody reads a slate in less than 0.6 seconds
+
+    # Of each column of the context.
+    limits = [(0.0, slates)] * len(ContextColumn)
+    limits[ContextColumn.SESSION_MINUTES] = (0.0, minutes)
+    limits[ContextColumn.HOUR_SIN] = limits[ContextColumn.HOUR_COS] = (-1.0, 1.0)
+    limits[ContextColumn.GAP_DAYS] = limits[ContextColumn.DAY] = (0.0, days)
 
     def box(low: float, high: float, *size: int) -> gym.spaces.Box:
         return gym.spaces.Box(low, high, size, np.float32)
@@ -37,10 +43,7 @@ def observation_space(world: World) -> gym.spaces.Dict:
             "history_age": box(0, days, shape.history),
             "slate_ids": box(0, n, shape.slate),
             "slate_response": box(0, 1, shape.slate),
-            "context": gym.spaces.Box(
-                np.array([0, 0, -1, -1, 0, 0, 0, 0], np.float32),
-                np.array([slates, minutes, 1, 1, days, days, slates, slates], np.float32),
-            ),
+            "context": gym.spaces.Box(*(np.array(bound, np.float32) for bound in zip(*limits, strict=True))),
             "profile": box(0, 1, shape.topics),
         }
     )
@@ -52,8 +55,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     One step shows one slate to each user. A user picks an item or none, spends some minutes, tires of what is alike,
     and goes on, or leaves; who leaves comes back after a gap, or never. The next observation after leaving is the start
     of the next session. What is particular to a scenario stands in the docstring of its class, such as
-    `longplay.envs.named.registry.Video`; keywords of ``gymnasium.make_vec`` in that of
-    `longplay.envs.named.registry.NamedEnv`.
+    `longplay.envs.Video`; keywords of ``gymnasium.make_vec`` in that of
+    `longplay.envs.NamedEnv`.
 
     Action space
     ------------
@@ -167,7 +170,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         slots = world.scenario.shape.slate
-        self.single_observation_space = observation_space(world)
+        self.single_observation_space = make_observation_space(world)
         self._boxes = dict(self.single_observation_space.spaces)
         self.single_action_space = gym.spaces.MultiDiscrete([len(world.catalog) + 1] * slots)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -183,15 +186,15 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Start new episodes; see the class for seeds and options."""
         options = dict(options or {})
-        ids = self._ids(options.pop("users", None))
-        mask = self._mask(options.pop("reset_mask", None))
+        ids = self._read_users(options.pop("users", None))
+        mask = self._read_reset_mask(options.pop("reset_mask", None))
         if options:
             raise ValueError(f"reset option {next(iter(options))!r} is unknown; allowed: 'users', 'reset_mask'")
         self._reseed(seed, mask, named=ids is not None)
         self.engine.begin(mask, ids)
         self._finished[mask] = False
         self._follow(mask, read=False)
-        return self._observe(), self._info(mask)
+        return self._observe(), self._make_info(mask)
 
     def step(
         self, actions: NDArray[np.int64]
@@ -203,7 +206,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         slates = check_slates(actions, (self.num_envs, len(engine.params.position)), len(self.world.catalog))
         before = self._finished
         minutes = engine.read(slates)
-        reward = self._reward(minutes, before)
+        reward = self._compute_reward(minutes, before)
         terminated = engine.users["status"] == CHURNED
         truncated = engine.users["status"] == HORIZON
         self._finished = terminated | truncated
@@ -215,14 +218,14 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             self._finished = self._finished & ~before
         elif mode == AutoresetMode.SAME_STEP and self._finished.any():
             again = self._finished
-            info = self._final(again)
+            info = self._make_final_info(again)
             self._finished = np.zeros(self.num_envs, bool)
         if again.any():
             engine.begin(again)
         self._follow(again, read=True)
-        return self._observe(), reward, terminated, truncated, {**self._info(np.ones(self.num_envs, bool)), **info}
+        return self._observe(), reward, terminated, truncated, {**self._make_info(np.ones(self.num_envs, bool)), **info}
 
-    def _reward(self, minutes: NDArray[np.float64], before: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _compute_reward(self, minutes: NDArray[np.float64], before: NDArray[np.bool_]) -> NDArray[np.float64]:
         users = self.engine.users
         if self.reward == "clicks":
             return np.where(before, 0.0, users["choice"] >= 0)
@@ -243,18 +246,18 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         else:
             if len(seed) != self.num_envs:
                 raise ValueError(f"seed has {len(seed)} entries for {self.num_envs} users; give one each")
-            known = [
+            lucks = [
                 int(s) if s is not None else int(old) for s, old in zip(seed, self.engine.users["luck"], strict=True)
             ]
             mask = mask & np.array([s is not None for s in seed])
-            luck = np.array(known)
+            luck = np.array(lucks)
         if (luck < 0).any():
             raise ValueError(f"seed = {seed!r} must not be negative")
         self.engine.seed(luck, mask)
         self._luck = int(luck[0])
         self._seeded = True
 
-    def _ids(self, ids: Any) -> NDArray[np.int64] | None:
+    def _read_users(self, ids: Any) -> NDArray[np.int64] | None:
         if ids is None:
             return None
         array = np.asarray(ids)
@@ -266,7 +269,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             raise ValueError(f"options['users'] contains {bad}; the world has users 0 to {people - 1}")
         return array.astype(np.int64)
 
-    def _mask(self, mask: Any) -> NDArray[np.bool_]:
+    def _read_reset_mask(self, mask: Any) -> NDArray[np.bool_]:
         if mask is None:
             return np.ones(self.num_envs, bool)
         array = np.asarray(mask)
@@ -283,7 +286,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self.engine.observe(out)
         return out
 
-    def _info(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
+    def _make_info(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
         users = self.engine.users
         rows = np.arange(self.num_envs)
         values: dict[str, Any] = {
@@ -294,13 +297,13 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             "left": users["left"] == 1,
             "day": users["clock"].copy(),
         }
-        info = with_masks(values, mask)
+        info = add_masks(values, mask)
         if self.privileged:
-            info["latent"] = with_masks({name: users[name].copy() for name in LATENT}, mask)
+            info["latent"] = add_masks({name: users[name].copy() for name in LATENT}, mask)
             info["_latent"] = mask.copy()
         return info
 
-    def _final(self, done: NDArray[np.bool_]) -> dict[str, Any]:
+    def _make_final_info(self, done: NDArray[np.bool_]) -> dict[str, Any]:
         observation = self._observe()
         rows = np.full(self.num_envs, None, dtype=object)
         for b in np.flatnonzero(done):
@@ -308,7 +311,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         return {
             "final_obs": rows,
             "_final_obs": done.copy(),
-            "final_info": self._info(done),
+            "final_info": self._make_info(done),
             "_final_info": done.copy(),
         }
 
@@ -340,9 +343,9 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         return tuple(map(self._frame, range(self.num_envs))) if self.render_mode == "rgb_array" else None
 
     def _frame(self, b: int) -> NDArray[np.uint8]:
-        from .drawing.pictures import frame  # which imports matplotlib and Pillow, needed for pictures alone
+        from .drawing.pictures import draw_frame  # which imports matplotlib and Pillow, needed for pictures alone
 
-        return frame(self.world, self.engine.users[b], self._lives[b])
+        return draw_frame(self.world, self.engine.users[b], self._lives[b])
 
     def _follow(self, begun: NDArray[np.bool_], *, read: bool) -> None:
         """Keep the lives that pictures show, if any are asked for: who has begun, and whether the others have read."""
@@ -361,7 +364,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             self._window.close()
 
 
-def with_masks(values: Mapping[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[str, Any]:
+def add_masks(values: Mapping[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[str, Any]:
     """Gymnasium's vector info: each key with a ``_key`` mask of the slots it speaks of; other slots are zero."""
     info: dict[str, Any] = {}
     for key, value in values.items():
@@ -378,7 +381,7 @@ def check_slates(actions: Any, shape: tuple[int, int], items: int) -> NDArray[np
         raise ValueError(f"slates have shape {slates.shape}, expected (users, slots) = {shape}")
     if slates.dtype.kind not in "iu":
         if slates.dtype.kind != "f" or not np.isfinite(slates).all() or (slates != np.floor(slates)).any():
-            raise ValueError(f"slates must be whole item numbers from 0 to {items}, got {_first_odd(slates)!r}")
+            raise ValueError(f"slates must be whole item numbers from 0 to {items}, got {_find_first_odd(slates)!r}")
         slates = np.clip(slates, -1, items + 1)  # what is far out of range does not fit an integer
     low, high = slates.min(), slates.max()
     if low < 0 or high > items:
@@ -388,7 +391,7 @@ def check_slates(actions: Any, shape: tuple[int, int], items: int) -> NDArray[np
     return np.array(slates, np.int64, order="C")
 
 
-def _first_odd(slates: NDArray[Any]) -> Any:
+def _find_first_odd(slates: NDArray[Any]) -> Any:
     if slates.dtype.kind != "f":
         return slates.flat[0]
     return float(slates[~np.isfinite(slates) | (slates != np.floor(slates))][0])

@@ -1,7 +1,6 @@
 """Entry points of `gymnasium.make` and `gymnasium.make_vec`."""
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +11,14 @@ from .candidates.retriever import Retriever
 from .candidates.scoring import Scorer
 from .candidates.wrappers import MappedAction, check_action, make_action_map
 from .catalogs.catalog import Catalog
-from .catalogs.films import load_films
-from .catalogs.news import load_news
-from .catalogs.shop import load_products
-from .catalogs.social import load_posts
-from .catalogs.tiny import load_tiny
+from .catalogs.registry import CATALOGS
 from .env import SlateVectorEnv
-from .users.params import Scenario, ScenarioError
+from .users.constants import ScenarioError
+from .users.params import Scenario
 from .users.world import World, build_world
 
-# The catalogues that scenarios name; each is loaded when it is first asked for.
-CATALOGS: dict[str, Callable[[], Catalog]] = {
-    "films": functools.lru_cache(maxsize=1)(load_films),
-    "news": load_news,
-    "shop": load_products,
-    "social": load_posts,
-    "tiny": load_tiny,
-}
 
-
-def as_scenario(scenario: str | Path | Mapping[str, Any] | Scenario, base: str = "video") -> Scenario:
+def read_scenario(scenario: str | Path | Mapping[str, Any] | Scenario, base: str = "video") -> Scenario:
     """A scenario from its name, a TOML file, or overrides such as ``{"satiation.sensitivity": 0.8}`` of `base`."""
     if isinstance(scenario, Mapping):
         return Scenario.load(base).with_overrides(scenario)
@@ -64,17 +51,17 @@ def make_world(
     dynamics_strength
         The dial; see `Scenario.with_strength`.
     """
-    known = as_scenario(scenario, base).with_strength(dynamics_strength)
+    resolved = read_scenario(scenario, base).with_strength(dynamics_strength)
     if catalog is None:
-        if known.catalog not in CATALOGS:
+        if resolved.catalog not in CATALOGS:
             raise ScenarioError(
-                f"scenario {known.name!r}: catalog = {known.catalog!r} is unknown; allowed: {', '.join(CATALOGS)}, or "
-                "pass catalog=..., a table's path or a Catalog"
+                f"scenario {resolved.name!r}: catalog = {resolved.catalog!r} is unknown; allowed: "
+                f"{', '.join(CATALOGS)}, or pass catalog=..., a table's path or a Catalog"
             )
-        catalog = CATALOGS[known.catalog]()
+        catalog = CATALOGS[resolved.catalog]()
     elif not isinstance(catalog, Catalog):
         catalog = Catalog.from_table(catalog)
-    return build_world(catalog, known, world_seed)
+    return build_world(catalog, resolved, world_seed)
 
 
 def make_vector_env(

@@ -16,7 +16,7 @@ class SlateEnv(gym.Env[Observation, Any]):
     """One user at a time: a vector environment of one, with the batch axis taken off.
 
     Everything is as in `SlateVectorEnv`; ``options={"user": n}`` names the user. ``gymnasium.make`` makes one of its
-    kinds by name, see `longplay.envs.named.registry.NamedEnv`.
+    kinds by name, see `longplay.envs.NamedEnv`.
 
     Parameters
     ----------
@@ -63,12 +63,18 @@ class SlateEnv(gym.Env[Observation, Any]):
         if options:
             raise ValueError(f"reset option {next(iter(options))!r} is unknown; allowed: 'user'")
         observation, info = self.vector.reset(seed=seed, options=None if user is None else {"users": [user]})
-        return self._first(observation), self._plain(info)
+        return self._take_user(observation), self._unbatch_info(info)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Show one slate."""
         observation, reward, terminated, truncated, info = self.vector.step(np.asarray(action)[None])
-        return self._first(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), self._plain(info)
+        return (
+            self._take_user(observation),
+            float(reward[0]),
+            bool(terminated[0]),
+            bool(truncated[0]),
+            self._unbatch_info(info),
+        )
 
     def render(self) -> Any:
         """The last slate as text ("ansi"), or a picture (720, 1280, 3) of the user's life ("rgb_array")."""
@@ -86,20 +92,21 @@ class SlateEnv(gym.Env[Observation, Any]):
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> Observation:
         """Continue from `save_state`."""
-        return self._first(self.vector.load_state(state))
+        return self._take_user(self.vector.load_state(state))
 
     @staticmethod
-    def _first(observation: Observation) -> Observation:
+    def _take_user(observation: Observation) -> Observation:
         return {key: value[0] for key, value in observation.items()}
 
     @classmethod
-    def _plain(cls, info: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {key: value for key, value in info.items() if not key.startswith("_")}
+    def _unbatch_info(cls, info: Mapping[str, Any]) -> dict[str, Any]:
+        values = {key: value for key, value in info.items() if not key.startswith("_")}
         return {
-            key: cls._plain(value) if isinstance(value, dict) else cls._scalar(value[0]) for key, value in kept.items()
+            key: cls._unbatch_info(value) if isinstance(value, dict) else cls._make_scalar(value[0])
+            for key, value in values.items()
         }
 
     @staticmethod
-    def _scalar(value: Any) -> Any:
+    def _make_scalar(value: Any) -> Any:
         # Gymnasium's vector environments know bool, but make an array of objects from NumPy's own.
         return bool(value) if isinstance(value, np.bool_) else value

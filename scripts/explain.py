@@ -27,7 +27,7 @@ from longplay.encoders.data.interactions import Interactions
 from longplay.encoders.explain import Explanation, TextEffects, explain, to_table
 from longplay.encoders.figures import explanation_figure, shorten
 from longplay.encoders.registry import ENCODERS, load_encoder
-from longplay.envs.catalogs.titles import title_of
+from longplay.envs.catalogs.titles import extract_title
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import (
@@ -80,7 +80,7 @@ def main(args: Arguments) -> None:
     encoder = _encoder(args.encoder, items, log)
     histories = _from_log(log, user) if log is not None else _play(setting, args, user)
     found = recommend(encoder, histories, args.items)
-    titles, topics = [title_of(text) for text in items.texts], setting.world.catalog.topics
+    titles, topics = [extract_title(text) for text in items.texts], setting.world.catalog.topics
     rows = {name: np.repeat(array, len(found), axis=0) for name, array in histories.items()}
     effects = TextEffects(encoder, rows, topics, setting.encoder.encode) if _reads_text(args, encoder) else None
     labels = None if args.attributes == "none" or not any(topics) else topics

@@ -27,7 +27,7 @@ from longplay.agents.runs.reading import load_agent
 from longplay.agents.setting import Setting
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.drawing.pictures import SIZE, draw_life
-from longplay.envs.drawing.viewer import LifeRecorder, clock_text
+from longplay.envs.drawing.viewer import LifeRecorder, format_clock
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.shared.names import one_of
 from longplay.envs.users.records import CHURNED, HORIZON
@@ -180,8 +180,8 @@ def _story(moment: Moment) -> str:
     count = len(life.sessions)
     story = f"user {user['id']}: {life.total:.0f} minutes in {count} session{'s' * (count != 1)}"
     if user["status"] == CHURNED:
-        return f"{story}, left for good on {clock_text(life.now)}"
-    return f"{story}, " + ("stayed to the horizon" if user["status"] == HORIZON else f"up to {clock_text(life.now)}")
+        return f"{story}, left for good on {format_clock(life.now)}"
+    return f"{story}, " + ("stayed to the horizon" if user["status"] == HORIZON else f"up to {format_clock(life.now)}")
 
 
 if __name__ == "__main__":

@@ -65,17 +65,19 @@ def test_the_environment_imports_neither_torch_nor_transformers():
 def test_the_wheel_works_installed_elsewhere(tmp_path):
     # A copy, so that building leaves nothing behind in the tree.
     source = tmp_path / "source"
-    ignored = shutil.ignore_patterns(".*", "runs", "wandb", "build", "dist", "*.egg-info", "__pycache__", "tests")
-    shutil.copytree(ROOT, source, ignore=ignored)
+    for name in LAYERS:
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "py.typed", "__init__.py", "__init__.pyi"):
+        shutil.copy(ROOT / name, source / name)
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--skip-dependency-check", "--outdir", "."]
     subprocess.run([*build, str(source)], cwd=tmp_path, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     smoke = """
 import longplay, longplay.scripts.train
-from longplay.envs.make import CATALOGS
-from longplay.envs.users.params import Scenario, scenario_names
-assert {"control", "news", "tiny", "video"} <= set(scenario_names()), scenario_names()
+from longplay.envs.catalogs.registry import CATALOGS
+from longplay.envs.users.params import Scenario, list_scenarios
+assert {"control", "news", "tiny", "video"} <= set(list_scenarios()), list_scenarios()
 assert len(longplay.make_world("tiny").catalog) == 2
 assert len(CATALOGS["news"]()) == 12_000
 items = longplay.Catalog.from_table("items.csv")
@@ -83,6 +85,7 @@ small = Scenario.load("video").with_overrides({"shape.users": 10, "shape.candida
 env = longplay.SlateVectorEnv(longplay.build_world(items, small), 2)
 env.reset(seed=1)
 env.step([list(range(1, 11))] * 2)
+assert longplay.envs.Video is longplay.ENVIRONMENTS["longplay/Video-v0"]
 print(longplay.__file__)
 """
     words = ("cat", "dog", "sea", "war", "ice", "sun", "spy", "cook", "judge", "king", "ship", "horse")

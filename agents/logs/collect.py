@@ -20,7 +20,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from ...encoders.text.sentences import profile_to_text
 from ...envs.candidates.retriever import Retriever
-from ...envs.catalogs.catalog import DEFAULTS, Catalog, midrank_percentile
+from ...envs.catalogs.catalog import DEFAULTS, Catalog, compute_midrank_percentile
+from ...envs.engine import ContextColumn
 from ...envs.env import SlateVectorEnv
 from ...envs.users.world import World
 from ..base import Agent, rows
@@ -42,8 +43,8 @@ def draw_items(catalog: Catalog, count: int, seed: int) -> Catalog:
         tuple(catalog.texts[i] for i in drawn),
         tuple(catalog.topics[i] for i in drawn),
         catalog.minutes[drawn],
-        midrank_percentile(catalog.popularity[drawn]),
-        midrank_percentile(catalog.rating[drawn]),
+        compute_midrank_percentile(catalog.popularity[drawn]),
+        compute_midrank_percentile(catalog.rating[drawn]),
         catalog.published[drawn],
     )
 
@@ -178,15 +179,15 @@ class Recorder:
         self._steps.append(
             {
                 "who": who,
-                "session": context[:, 6].astype(np.int32),
-                "depth": context[:, 0].astype(np.int32),
-                "gap": context[:, 4],
+                "session": context[:, ContextColumn.SESSION].astype(np.int32),
+                "depth": context[:, ContextColumn.DEPTH].astype(np.int32),
+                "gap": context[:, ContextColumn.GAP_DAYS],
                 "time": step.clock[who],
                 "slate": step.slates[who].astype(np.int32),
                 "choice": info["choice"][who],
                 "completion": info["completion"][who],
                 "minutes": step.reward[who],
-                "session_minutes": step.after["context"][who, 1],
+                "session_minutes": step.after["context"][who, ContextColumn.SESSION_MINUTES],
                 "after": info["day"][who],
                 "churned": step.churned[who],
                 "horizon": step.horizon[who],

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs.candidates.scoring import Scorer
-from ...envs.engine import Observation
+from ...envs.engine import ContextColumn, Observation
 from ...envs.users.world import World
 from ..options import check_ranges
 from .propensities import gumbel
@@ -70,15 +70,18 @@ class FrontPage:
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Slates of the front page and the candidates."""
-        hours = np.floor(24.0 * observation["context"][:, 5].astype(np.float64)).astype(np.int64)
+        context = observation["context"]
+        day = context[:, ContextColumn.DAY].astype(np.float64)
+        hours = np.floor(24.0 * day).astype(np.int64)
         page = np.stack([self._page(int(hour)) for hour in hours])
         candidates = observation["candidates"].astype(np.int64)
         offered = np.concatenate([page, candidates], axis=1)
-        score = self._story(offered, observation["context"][:, 5].astype(np.float64))
+        score = self._story(offered, day)
         history = observation["history_ids"].astype(np.int64)
         score += self.interest * self._familiarity(history, offered)
         # What was read longer ago than this session lasts was read before it.
-        here = (history[:, 0] > 0) & (observation["history_age"][:, 0] * 1440.0 < observation["context"][:, 1])
+        age = observation["history_age"][:, 0] * 1440.0
+        here = (history[:, 0] > 0) & (age < context[:, ContextColumn.SESSION_MINUTES])
         topic = self.scorer.main_topic
         score += self.related * (here[:, None] & (topic[offered] == topic[history[:, :1]]))
         score += gumbel(observation, offered, self.seed)

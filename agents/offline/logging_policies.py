@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...envs.catalogs.catalog import Catalog
-from ...envs.make import CATALOGS, as_scenario
+from ...envs.catalogs.registry import CATALOGS
+from ...envs.make import read_scenario
 from ...envs.named.registry import ENVIRONMENTS
 from ...envs.shared.names import one_of
 from ..base import Agent
@@ -82,5 +83,5 @@ def load_catalog(setting: Setting) -> Catalog:
     """The catalogue of a setting, without building its world."""
     if setting.catalog is not None:
         return Catalog.from_table(setting.catalog)
-    named = as_scenario(setting.scenario or ENVIRONMENTS[setting.env].scenario).catalog
+    named = read_scenario(setting.scenario or ENVIRONMENTS[setting.env].scenario).catalog
     return CATALOGS[named]() if named in CATALOGS else setting.world.catalog  # which refuses

@@ -9,6 +9,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from ...envs.candidates.retriever import Retriever
+from ...envs.engine import ContextColumn
 from ...envs.env import SlateVectorEnv
 from ...envs.users.world import World
 from ..base import Agent, Following, rows
@@ -73,7 +74,7 @@ class Evaluator:
             visible = rows(observation, active)
             latent = rows(info["latent"], active)
             slates[active] = following.act({**visible, "latent": latent} if agent.privileged else visible, active)
-            first = observation["context"][:, 6] == 0
+            first = observation["context"][:, ContextColumn.SESSION] == 0
             sums["diversity"][active] += self._diversity(slates[active])
             sums["satiation"][active] += latent["satiation"].sum(axis=1)
             shown[slates[active].ravel()] = True

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...envs.engine import CONTEXT
+from ...envs.engine import ContextColumn
 from ..slates.inputs import Inputs
 from .luck import training_luck
 
-DAY = CONTEXT.index("day")
 MOST_DAYS = 1e3
 
 
@@ -85,10 +84,10 @@ class Players:
     def step(self, columns: NDArray[np.int64]) -> Outcome:
         """Show each user the candidates at `columns` (B, K), −1 for an empty slot; `now` moves on."""
         shown = np.take_along_axis(self.now.ids, np.maximum(columns, 0), axis=1)
-        day = self.observation["context"][:, DAY].copy()
+        day = self.observation["context"][:, ContextColumn.DAY].copy()
         observation, reward, terminated, truncated, info = self.env.step(np.where(columns >= 0, shown, 0))
         choice, left = info["choice"].copy(), info["left"].copy()
-        next_day = observation["context"][:, DAY].copy()
+        next_day = observation["context"][:, ContextColumn.DAY].copy()
         ended, last = np.flatnonzero(terminated | truncated), None
         if len(ended):
             final, over = info["final_info"], info["_final_info"]

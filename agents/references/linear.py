@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from ...envs.candidates.retriever import Retriever
+from ...envs.engine import ContextColumn
 from ...envs.shared.compiled import loop
 from ...envs.shared.files import write_whole
 from ...envs.users.arithmetic import dot
@@ -163,7 +164,8 @@ class LinearOracle:
         """Choice weight (B, M) of items before the slot counts, and their features (B, M, F), unscaled."""
         latent = observation["latent"]
         memory = int(self.world.scenario.params.repeat_memory)
-        state = [latent["sensitivity"], latent["trust"], latent["satisfaction"], observation["context"][:, 5]]
+        day = observation["context"][:, ContextColumn.DAY]
+        state = [latent["sensitivity"], latent["trust"], latent["satisfaction"], day]
         pull, x = np.zeros(ids.shape), np.zeros((*ids.shape, len(FEATURES)))
         _features_all(
             ids,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from ...envs.engine import ContextColumn
 from ...envs.users.constants import LINEAR
 from ...envs.users.world import World
 from .best_slates import BEST
@@ -76,7 +77,7 @@ class MyopicOracle:
             remembered |= ids == observation["history_ids"][:, h, None]
         utility -= p.repeat_penalty * remembered
         pull = utility + p.choice_appeal * items["appeal"][ids]
-        age = observation["context"][:, 5, None] - items["born"][ids]
+        age = observation["context"][:, ContextColumn.DAY, None] - items["born"][ids]
         if p.items_life > 0:
             pull = pull - age / p.items_life
         pull = np.where((ids > 0) & (age >= 0), np.exp(pull), 0.0)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs.candidates.retriever import Retriever
+from ...envs.engine import ContextColumn
 from ...envs.env import LATENT
 from ...envs.users.chance import stream_key
 from ...envs.users.records import ACTIVE, HORIZON, NOTHING, user_type
@@ -25,6 +26,15 @@ from ..playing.trials import lived_minutes, lives_env
 from .linear import FEATURES, LinearOracle
 
 DREAMS = 2**62  # seeds of rollouts are from here on, where no world's are
+# Fields of a user that the context shows.
+COLUMNS = {
+    "depth": ContextColumn.DEPTH,
+    "session_minutes": ContextColumn.SESSION_MINUTES,
+    "gap": ContextColumn.GAP_DAYS,
+    "clock": ContextColumn.DAY,
+    "session": ContextColumn.SESSION,
+    "skips": ContextColumn.SKIPS,
+}
 
 
 @dataclass(frozen=True)
@@ -196,9 +206,8 @@ class RolloutPlanner:
         users["id"] = [self._person(*traits) for traits in zip(latent["sensitivity"], latent["recovery"], strict=True)]
         for name in ("leave_logit", "visit_rate", "chronotype"):
             users[name] = self.world.people[name][users["id"]]
-        for column, name in enumerate(("depth", "session_minutes", "", "", "gap", "clock", "session", "skips")):
-            if name:
-                users[name] = context[:, column]
+        for name, column in COLUMNS.items():
+            users[name] = context[:, column]
         users["day"] = np.maximum(users["clock"] - users["session_minutes"] / 1440, 0.0)  # when the session began
         items = observation["history_ids"].astype(np.int64)
         users["history_items"], users["history_completion"] = items, observation["history_completion"]

@@ -200,7 +200,7 @@ def logged_minutes(scorer: Scorer, env: Any, steps: int, seed: int) -> tuple[NDA
     inputs, targets = [], []
     for _ in range(steps):
         weights = rng.uniform(-1, 1, (env.num_envs, len(FEATURES) + 1))
-        slates = scorer.weighted(observation, weights)
+        slates = scorer.recommend(observation, weights)
         features = scorer.features(observation)
         place = (observation["candidates"][:, None, :] == slates[:, :, None]).argmax(axis=2)
         shown = np.take_along_axis(features, place[:, :, None], axis=1)

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...envs.candidates.pooling import padded_vectors, pool_history
+from ...envs.candidates.pooling import pad_item_vectors, pool_history
 from ...envs.candidates.scoring import Scorer
 from ...envs.engine import Observation
 from .ranking import column, generators, ranked
@@ -47,7 +47,7 @@ class Softmax:
     privileged: bool = False
 
     def __post_init__(self) -> None:
-        self._vectors = padded_vectors(self.item_vectors, len(self.scorer.static) - 1)
+        self._vectors = pad_item_vectors(self.item_vectors, len(self.scorer.static) - 1)
 
     def products(self, observation: Observation) -> NDArray[np.float64]:
         """Inner products (B, M) of pooled history and candidates."""

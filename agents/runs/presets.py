@@ -25,7 +25,7 @@ from ...envs.named.registry import ENVIRONMENTS
 from ...envs.shared.files import write_whole
 from ...envs.shared.names import one_of
 from ...envs.shared.options import check_value
-from ...envs.users.params import scenario_names
+from ...envs.users.params import list_scenarios
 from ..registry import AGENTS
 from .config import RunConfig
 
@@ -59,7 +59,7 @@ class Preset:
     def __post_init__(self) -> None:
         """Refuse unknown names and values out of range."""
         for scenario in self.tables:
-            one_of(f"{self.name}: table", scenario, (EVERYWHERE, *scenario_names()))
+            one_of(f"{self.name}: table", scenario, (EVERYWHERE, *list_scenarios()))
         for scenario in self.tables:
             try:
                 for key, value in self.tables[scenario].items():

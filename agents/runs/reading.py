@@ -8,7 +8,7 @@ from typing import Any
 from gymnasium.vector import AutoresetMode
 
 from ...encoders.registry import ENCODERS, load_encoder
-from ...envs.candidates.retriever import candidate_count
+from ...envs.candidates.retriever import count_candidates
 from ...envs.candidates.scoring import Scorer
 from ...envs.candidates.wrappers import ActionMap, make_action_map
 from ..base import Agent, RatesItems
@@ -78,7 +78,7 @@ class Reading:
     @property
     def candidates(self) -> int:
         """M, candidates for each slate."""
-        return candidate_count(self.setting.world)
+        return count_candidates(self.setting.world)
 
     @property
     def slots(self) -> int:

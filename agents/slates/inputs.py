@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from ...encoders.base import Encoder
 from ...encoders.state import StateEncoder
-from ...envs.candidates.scoring import DAY, EXPOSURE_DAYS, FEATURES, Scorer
-from ...envs.engine import CONTEXT, Observation
+from ...envs.candidates.scoring import EXPOSURE_DAYS, FEATURES, Scorer
+from ...envs.engine import ContextColumn, Observation
 
 WINDOWS = (5, None)  # how many of the latest items are summed up, beside those of this session
 MINUTES_A_DAY = 1440.0
@@ -55,7 +55,7 @@ class UserStates(StateEncoder):
 
     def __init__(self, encoder: Encoder, scorer: Scorer) -> None:
         topics = scorer.topics.shape[1]
-        super().__init__(encoder, context_width=len(CONTEXT), profile_width=topics)
+        super().__init__(encoder, context_width=len(ContextColumn), profile_width=topics)
         self.width += (len(WINDOWS) + 1) * (1 + scorer.static.shape[1]) + 2 * topics + 2
         spread = scorer.static[1:].std(axis=0)
         self._described = (scorer.static - scorer.static[1:].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
@@ -77,9 +77,9 @@ class UserStates(StateEncoder):
         present = ids > 0
         described = np.concatenate([completion[:, :, None], self._described[ids]], axis=2)
         if self._aging:
-            hours = 24.0 * (context[:, DAY, None] - age - self._static[ids, NOVELTY])
+            hours = 24.0 * (context[:, ContextColumn.DAY, None] - age - self._static[ids, NOVELTY])
             described[:, :, 1 + NOVELTY] = -np.log1p(np.maximum(hours, 0.0)) / HOURS_SPREAD
-        session = present & (age * MINUTES_A_DAY < context[:, 1:2])
+        session = present & (age * MINUTES_A_DAY < context[:, ContextColumn.SESSION_MINUTES, None])
         windows = [session] + [present & (np.arange(ids.shape[1]) < (n or ids.shape[1])) for n in WINDOWS]
         parts = [super().rest(observation)]
         for window in windows:
@@ -91,7 +91,7 @@ class UserStates(StateEncoder):
             (topics * completion[:, :, None]).sum(axis=1),
             (topics * np.exp(-age / np.float32(EXPOSURE_DAYS))[:, :, None]).sum(axis=1),
             consumed,
-            consumed / np.maximum(context[:, :1], 1.0),
+            consumed / np.maximum(context[:, ContextColumn.DEPTH, None], 1.0),
         )
         return np.concatenate([*parts, *map(np.log1p, counts)], axis=1, dtype=np.float32)
 

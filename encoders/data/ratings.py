@@ -51,8 +51,8 @@ def load_ratings(folder: str | Path, plots_only: bool = True) -> tuple[tuple[str
     table = read_table(folder / FILMS)
     ids, titles = (table.cells[table.find(name, name)] for name in ("imdb", "title"))
     size = len(table.numbers)
-    years = table.floats("year") if "year" in table.cells else np.full(size, np.nan)
-    genres = table.labels("genres") if "genres" in table.cells else ((),) * size
+    years = table.read_floats("year") if "year" in table.cells else np.full(size, np.nan)
+    genres = table.read_labels("genres") if "genres" in table.cells else ((),) * size
     plots = [" ".join(str(plot or "").split()) for plot in table.cells.get("extract", [""] * size)]
     kept = [i for i in range(size) if plots[i] or not plots_only]
     texts = tuple(f"{attribute_to_text(titles[i], year=years[i], genres=genres[i])} {plots[i]}".strip() for i in kept)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from threadpoolctl import threadpool_limits
 
-from ...envs.candidates.pooling import padded
+from ...envs.candidates.pooling import pad_vectors
 from ..base import Encoder, EncoderError, Histories, Report, Settings
 from ..text.cache import Vectors
 from .matrix import WEIGHTS, column_lengths, entry_shares, entry_weights, history_matrix, log_matrix, scale
@@ -86,7 +86,7 @@ class ALS(Encoder):
             )
         if not np.isfinite(model.item_factors).all():
             raise EncoderError(f"no finite factors were found; regularisation = {settings.regularisation:g}: raise it")
-        self._set(padded(model.item_factors), penalty)
+        self._set(pad_vectors(model.item_factors), penalty)
 
     def _set(self, items: Vectors, penalty: float) -> None:
         self._items, self._penalty, self.width = items, penalty, items.shape[1]

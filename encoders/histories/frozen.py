@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded, pool_history
+from ...envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, pad_vectors, pool_history
 from ..base import Encoder, EncoderError, Histories, Items, Settings
 from ..text.behaviour import behaviour_to_text
 from ..text.cache import Vectors
@@ -42,7 +42,7 @@ class Frozen(Encoder):
 
     @cached_property
     def _table(self) -> Vectors:
-        return padded(unit_rows(self.items.vectors))
+        return pad_vectors(unit_rows(self.items.vectors))
 
     def _item_vectors(self) -> Vectors:
         return self._table
@@ -82,7 +82,7 @@ class PooledHistory(Frozen):
 
     @cached_property
     def _raw(self) -> Vectors:
-        return padded(self.items.vectors)
+        return pad_vectors(self.items.vectors)
 
     def contributions(self, histories: Histories, item: NDArray[np.int64]) -> Vectors:
         """Exact: the score is the sum over the history of weight times cosine."""

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from ...envs.candidates.pooling import padded
+from ...envs.candidates.pooling import pad_vectors
 from ..base import Encoder, EncoderError, Histories, Report, Settings
 from ..histories.frozen import unit_rows
 from ..histories.matrix import WEIGHTS, entry_weights, log_matrix
@@ -102,7 +102,7 @@ class Graph(Encoder):
         names = ("layer", "features", "loss", "size", "rounds", "heads", "negatives", "l2")
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            texts = padded(unit_rows(self.items.vectors))
+            texts = pad_vectors(unit_rows(self.items.vectors))
             network = Propagation(matrix, texts, **{name: settings[name] for name in names})
         judge = None
         if validation is not None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...envs.candidates.pooling import padded
+from ...envs.candidates.pooling import pad_vectors
 from ..base import EncoderError
 from .sequence_cells import HOURS, Pool, Recurrent, TargetAttention, Transformer
 
@@ -69,7 +69,7 @@ class SequenceNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.longest, self.completion_weight, self.negatives = longest, completion_weight, negatives
-        self.register_buffer("vectors", torch.from_numpy(padded(vectors)), persistent=False)
+        self.register_buffer("vectors", torch.from_numpy(pad_vectors(vectors)), persistent=False)
         self.register_buffer("minutes", torch.tensor(np.append(np.float32(0.0), minutes)), persistent=False)
         self.register_buffer("counts", torch.zeros(len(minutes) + 1), persistent=False)
         self.text = nn.Linear(vectors.shape[1], size)

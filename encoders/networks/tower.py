@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...envs.candidates.pooling import padded
+from ...envs.candidates.pooling import pad_vectors
 from ..base import Encoder, EncoderError, Histories, Items, Report, Settings
 from ..data.interactions import Interactions
 from ..histories.frozen import TextHistory, TextSettings, unit_rows
@@ -193,7 +193,7 @@ class Tower(Encoder):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self._network = TowerNetwork(
-                torch.from_numpy(padded(unit_rows(table))),
+                torch.from_numpy(pad_vectors(unit_rows(table))),
                 self.settings.width,
                 self.settings.loss == "binary",
                 torch.from_numpy(popularity),

@@ -14,7 +14,7 @@ HALF_LIFE_DAYS = 7.0
 
 
 @njit(inline="always")
-def recency_weight(rank: int, completion: float, days: float, per_item: float, per_day: float) -> float:
+def weigh_recency(rank: int, completion: float, days: float, per_item: float, per_day: float) -> float:
     """Weight of the item at a rank (0 for the most recent), `days` older than the most recent one."""
     return completion * math.exp2(-(rank * per_item + days * per_day))
 
@@ -37,7 +37,7 @@ def pool_row(
             continue
         if rank == 0:
             youngest = float(age[h])
-        weight = np.float32(recency_weight(rank, completion[h], float(age[h]) - youngest, per_item, per_day))
+        weight = np.float32(weigh_recency(rank, completion[h], float(age[h]) - youngest, per_item, per_day))
         item = int(ids[h]) - 1
         for e in range(len(out)):
             out[e] += weight * table[item, e]
@@ -52,7 +52,7 @@ def pool_row(
 
 
 @loop
-def _pool_all(
+def _pool_rows(
     table: np.ndarray,
     ids: np.ndarray,
     completion: np.ndarray,
@@ -110,7 +110,7 @@ def pool_history(
     check_ids(ids, len(item_vectors))
     table, ids, completion, age = (np.ascontiguousarray(a, np.float32) for a in (item_vectors, ids, completion, age))
     pooled = np.zeros((len(ids), table.shape[1]), np.float32)
-    _pool_all(table, ids, completion, age, 1.0 / half_life_items, 1.0 / half_life_days, pooled)
+    _pool_rows(table, ids, completion, age, 1.0 / half_life_items, 1.0 / half_life_days, pooled)
     return pooled
 
 
@@ -121,15 +121,15 @@ def check_ids(ids: NDArray[np.float32], items: int) -> None:
         raise ValueError(f"history_ids holds {ids[wrong][0]:g}; items are 1 to {items}, 0 is padding")
 
 
-def padded(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def pad_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N, E) to (N + 1, E), float32, with a row of zeros for the padding."""
     table = np.zeros((len(vectors) + 1, vectors.shape[1]), np.float32)
     table[1:] = vectors
     return table
 
 
-def padded_vectors(vectors: NDArray[np.float32], items: int) -> NDArray[np.float32]:
-    """`padded` vectors of the items of a catalogue, checked.
+def pad_item_vectors(vectors: NDArray[np.float32], items: int) -> NDArray[np.float32]:
+    """Vectors of the items of a catalogue, checked and with the row of `pad_vectors`.
 
     Raises
     ------
@@ -146,4 +146,4 @@ def padded_vectors(vectors: NDArray[np.float32], items: int) -> NDArray[np.float
         raise ValueError(
             f"item_vectors row {row} (item {row + 1}) has a value that is not finite; encode that item again"
         )
-    return padded(array)
+    return pad_vectors(array)

@@ -36,12 +36,12 @@ PRESETS: dict[str, dict[str, float]] = {
 }
 
 
-def preset_weights(names: Sequence[str] = WEIGHTS) -> NDArray[np.float32]:
+def stack_preset_weights(names: Sequence[str] = WEIGHTS) -> NDArray[np.float32]:
     """(P, F + 1) weights, a row a preset, in the orders of `PRESETS` and `names`.
 
     Scores that a `longplay.envs.candidates.scoring.Scorer` adds to the features are presets of their own, after the
     others.
     """
-    more = [{name: 1.0} for name in names if name not in WEIGHTS]
-    rows = [[rule.get(name, 0.0) for name in names] for rule in (*PRESETS.values(), *more)]
+    added = [{name: 1.0} for name in names if name not in WEIGHTS]
+    rows = [[rule.get(name, 0.0) for name in names] for rule in (*PRESETS.values(), *added)]
     return np.array(rows, np.float32)

@@ -1,7 +1,7 @@
 """Candidates: the same few hundred items for every rule and agent, found anew when a session starts."""
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -10,18 +10,38 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ..engine import Observation
+from ..engine import ContextColumn, Observation
 from ..shared.compiled import loop
 from ..users.chance import CANDIDATES, uniform
 from ..users.records import Record
 from ..users.world import World
-from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, recency_weight
+from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, pad_item_vectors, weigh_recency
 
 NEIGHBOURS = 64  # kept for each item; eight times as many where items age
 SHARES = (0.625, 0.1875, 0.09375)  # of the candidates: similar, popular, recent; the rest are random
 TOP = 0.1  # popular candidates come from this share of the catalogue, recent ones from this share of what is live
 LIVES = 4.0  # an item is live for this many times ``items.life``
 POPULAR, RECENT = 0, 1  # sources of candidates beside similarity; 2 is any live item
+
+
+class ItemIndex(NamedTuple):
+    """What candidates are found with, of N items numbered from 1."""
+
+    near: NDArray[np.int32]  # (N + 1, ·) nearest neighbours, nearest first; 0: no more
+    cosine: NDArray[np.float32]  # (N + 1, ·) of the neighbours
+    order: NDArray[np.int32]  # (N,) item numbers in order of publication
+    born: NDArray[np.float64]  # (N + 1,) days
+    popular: NDArray[np.bool_]  # (N + 1,) whether among the popular
+    window: float  # days that an item is live
+    quota: NDArray[np.int64]  # (3,) candidates of each source
+
+
+class Tally(NamedTuple):
+    """Scratch of the search; all zero between users."""
+
+    votes: NDArray[np.float64]  # (N + 1,)
+    excluded: NDArray[np.bool_]  # (N + 1,) in the history, or found already
+    voted_for: NDArray[np.int32]  # the items with votes
 
 
 class Retriever(VectorWrapper):
@@ -46,18 +66,23 @@ class Retriever(VectorWrapper):
         super().__init__(env)
         world = env.unwrapped.world  # type: ignore[attr-defined]
         n = len(world.catalog)
-        self.vectors = padded_vectors(item_vectors, n)
+        self.vectors = pad_item_vectors(item_vectors, n)
         life = world.scenario.params.items_life
         # Of an item's neighbours few are live at a time.
-        self._near, self._cosine = nearest_items(_Same(self.vectors), NEIGHBOURS * (8 if life > 0 else 1))
-        self.count = candidate_count(world)
-        self._window = LIVES * life if life > 0 else np.inf
-        self._born = world.born
-        self._order = (np.argsort(world.catalog.published, kind="stable") + 1).astype(np.int32)
-        self._popular = np.zeros(n + 1, bool)
+        near, cosine = find_nearest_items(ArrayKey(self.vectors), NEIGHBOURS * (8 if life > 0 else 1))
+        self.count = count_candidates(world)
+        popular = np.zeros(n + 1, bool)
         top = np.argsort(-world.catalog.popularity, kind="stable")[: max(round(TOP * n), self.count)]
-        self._popular[top + 1] = True
-        self._quota = np.array([round(share * self.count) for share in SHARES], np.int64)
+        popular[top + 1] = True
+        self._index = ItemIndex(
+            near=near,
+            cosine=cosine,
+            order=(np.argsort(world.catalog.published, kind="stable") + 1).astype(np.int32),
+            born=world.born,
+            popular=popular,
+            window=LIVES * life if life > 0 else np.inf,
+            quota=np.array([round(share * self.count) for share in SHARES], np.int64),
+        )
         self.candidates = np.zeros((self.num_envs, self.count), np.int32)
         inner = env.single_observation_space
         assert isinstance(inner, gym.spaces.Dict)
@@ -71,7 +96,7 @@ class Retriever(VectorWrapper):
         if options is not None and options.get("reset_mask") is not None:
             before = ~np.asarray(options["reset_mask"])
         observation, info = self.env.reset(seed=seed, options=options)
-        return self._with_candidates(observation, ~before), info
+        return self._add_candidates(observation, ~before), info
 
     def step(self, actions: Any) -> tuple[Observation, Any, Any, Any, dict[str, Any]]:
         """Step, and find candidates where a session has started."""
@@ -80,26 +105,16 @@ class Retriever(VectorWrapper):
             for b in np.flatnonzero(info["_final_obs"]):
                 info["final_obs"][b]["candidates"] = self.candidates[b].astype(np.float32)
         # Depth 0 is a session's first slate; a user who has finished stays as they were.
-        started = (observation["context"][:, 0] == 0) & ~terminated & ~truncated
+        started = (observation["context"][:, ContextColumn.DEPTH] == 0) & ~terminated & ~truncated
         if "_final_obs" in info:
             started |= info["_final_obs"]
-        return self._with_candidates(observation, started), reward, terminated, truncated, info
+        return self._add_candidates(observation, started), reward, terminated, truncated, info
 
-    def _with_candidates(self, observation: Observation, fresh: NDArray[np.bool_]) -> Observation:
+    def _add_candidates(self, observation: Observation, fresh: NDArray[np.bool_]) -> Observation:
         which = np.flatnonzero(fresh)
         if len(which):
-            _find_all(
-                self.env.unwrapped.engine.users,  # type: ignore[attr-defined]
-                which,
-                self._near,
-                self._cosine,
-                self._order,
-                self._born,
-                self._popular,
-                self._window,
-                self._quota,
-                self.candidates,
-            )
+            users = self.env.unwrapped.engine.users  # type: ignore[attr-defined]
+            _find_candidates(users, which, self._index, self.candidates)
         return {**observation, "candidates": self.candidates.astype(np.float32)}
 
     def save_state(self) -> dict[str, NDArray[Any]]:
@@ -115,13 +130,13 @@ class Retriever(VectorWrapper):
         return {**observation, "candidates": self.candidates.astype(np.float32)}
 
 
-def candidate_count(world: World) -> int:
+def count_candidates(world: World) -> int:
     """M: the scenario's, or as many as a small catalogue has beside a history."""
     shape, n = world.scenario.shape, len(world.catalog)
     return max(min(shape.candidates, n - shape.history), min(n, shape.slate))
 
 
-class _Same:
+class ArrayKey:
     """An array as a cache key: equal only to itself or to an array with the same bytes."""
 
     def __init__(self, array: NDArray[np.float32]) -> None:
@@ -135,11 +150,11 @@ class _Same:
         return self._digest
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and np.array_equal(self.array, other.array)
+        return isinstance(other, ArrayKey) and np.array_equal(self.array, other.array)
 
 
 @functools.lru_cache(maxsize=4)
-def nearest_items(key: _Same, most: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def find_nearest_items(key: ArrayKey, most: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Numbers and cosines of the nearest neighbours of each item, at most `most`, (N+1, ·) each, nearest first."""
     unit = key.array / np.maximum(np.linalg.norm(key.array, axis=1, keepdims=True), 1e-12)
     count = min(most, len(unit) - 2)
@@ -156,39 +171,27 @@ def nearest_items(key: _Same, most: int) -> tuple[NDArray[np.int32], NDArray[np.
             scores[np.arange(len(rows)), rows] = -2.0
             best = np.argpartition(scores, -count, axis=1)[:, -count:]
             best.sort(axis=1)
-            found = np.take_along_axis(scores, best, axis=1)
-            order = np.argsort(-found, axis=1, kind="stable")
+            highest = np.take_along_axis(scores, best, axis=1)
+            order = np.argsort(-highest, axis=1, kind="stable")
             near[rows] = np.take_along_axis(best, order, axis=1)
-            cosine[rows] = np.take_along_axis(found, order, axis=1)
+            cosine[rows] = np.take_along_axis(highest, order, axis=1)
     return near, cosine
 
 
 @loop
-def _find_all(
-    users: np.ndarray,
-    which: np.ndarray,
-    near: np.ndarray,
-    cosine: np.ndarray,
-    order: np.ndarray,
-    born: np.ndarray,
-    popular: np.ndarray,
-    window: float,
-    quota: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    n = near.shape[0] - 1
-    vote = np.zeros(n + 1)
-    taken = np.zeros(n + 1, np.bool_)
-    touched = np.zeros(users[0].history_items.shape[0] * near.shape[1], np.int32)
-    in_order = born[order]
+def _find_candidates(users: np.ndarray, which: np.ndarray, index: ItemIndex, out: np.ndarray) -> None:
+    n, quota, order = index.near.shape[0] - 1, index.quota, index.order
+    reachable = users[0].history_items.shape[0] * index.near.shape[1]
+    tally = Tally(np.zeros(n + 1), np.zeros(n + 1, np.bool_), np.zeros(reachable, np.int32))
+    in_order = index.born[order]
     for b in which:
         user = users[b]
         row = out[b]
         for h in range(len(user.history_items)):
-            taken[user.history_items[h]] = True
-        first = np.searchsorted(in_order, user.clock - window)
+            tally.excluded[user.history_items[h]] = True
+        first = np.searchsorted(in_order, user.clock - index.window)
         size = np.searchsorted(in_order, user.clock, side="right") - first
-        end = _find_similar(user, near, cosine, born, user.clock - window, vote, taken, touched, row[: quota[0]])
+        end = _find_similar(user, index, tally, row[: quota[0]])
         for source in range(3):
             goal = min(end + quota[source + 1], len(row)) if source < 2 else len(row)
             newest = max(int(TOP * size), 2 * quota[source + 1]) if source == RECENT else size
@@ -196,55 +199,46 @@ def _find_all(
             tries = 0
             while end < goal and tries < 2 * reach:
                 draw = uniform(user.k0, user.k1, user.id, user.session, source + 4 * tries, CANDIDATES)
-                # Should chance keep hitting what is taken, walk instead.
+                # Should chance keep hitting what is excluded, walk instead.
                 back = int(draw * reach) if tries < reach else tries - reach
                 item = order[first + size - 1 - back]
                 tries += 1
-                if not taken[item] and (source != POPULAR or popular[item]):
-                    taken[item] = True
+                if not tally.excluded[item] and (source != POPULAR or index.popular[item]):
+                    tally.excluded[item] = True
                     row[end] = item
                     end += 1
         for k in range(end):
-            taken[row[k]] = False
+            tally.excluded[row[k]] = False
         for h in range(len(user.history_items)):
-            taken[user.history_items[h]] = False
+            tally.excluded[user.history_items[h]] = False
         for k in range(end, len(row)):
             row[k] = 0
 
 
 @loop
-def _find_similar(
-    user: Record,
-    near: np.ndarray,
-    cosine: np.ndarray,
-    born: np.ndarray,
-    oldest: float,
-    vote: np.ndarray,
-    taken: np.ndarray,
-    touched: np.ndarray,
-    row: np.ndarray,
-) -> int:
+def _find_similar(user: Record, index: ItemIndex, tally: Tally, row: np.ndarray) -> int:
     """Items with the most votes of the history into `row`; returns how many."""
+    votes, voted_for, oldest = tally.votes, tally.voted_for, user.clock - index.window
     count = 0
     for h in range(len(user.history_items)):
         item = user.history_items[h]
         if item > 0:
             days = user.history_time[0] - user.history_time[h]
-            weight = recency_weight(h, user.history_completion[h], days, 1.0 / HALF_LIFE_ITEMS, 1.0 / HALF_LIFE_DAYS)
-            for j in range(near.shape[1]):
-                other = near[item, j]
-                if other > 0 and not taken[other] and oldest <= born[other] <= user.clock:
-                    if vote[other] == 0.0:
-                        touched[count] = other
+            weight = weigh_recency(h, user.history_completion[h], days, 1.0 / HALF_LIFE_ITEMS, 1.0 / HALF_LIFE_DAYS)
+            for j in range(index.near.shape[1]):
+                other = index.near[item, j]
+                if other > 0 and not tally.excluded[other] and oldest <= index.born[other] <= user.clock:
+                    if votes[other] == 0.0:
+                        voted_for[count] = other
                         count += 1
-                    vote[other] += weight * max(cosine[item, j], 1e-6)
+                    votes[other] += weight * max(index.cosine[item, j], 1e-6)
     scores = np.empty(count)
     for j in range(count):
-        scores[j] = -vote[touched[j]]
-        vote[touched[j]] = 0.0
+        scores[j] = -votes[voted_for[j]]
+        votes[voted_for[j]] = 0.0
     order = np.argsort(scores, kind="mergesort")
     end = min(count, len(row))
     for j in range(end):
-        row[j] = touched[order[j]]
-        taken[row[j]] = True
+        row[j] = voted_for[order[j]]
+        tally.excluded[row[j]] = True
     return end

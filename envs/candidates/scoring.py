@@ -4,16 +4,16 @@ This is the form of production rankers: a handful of scores for each candidate, 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..engine import CONTEXT, Observation
+from ..engine import ContextColumn, Observation
 from ..shared.compiled import loop
 from ..users.world import World
-from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, padded_vectors, pool_row
+from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, pad_item_vectors, pool_row
 
 FEATURES = (
     "similarity",  # cosine of the item's vector and the pooled history
@@ -30,8 +30,29 @@ WEIGHTS = (*FEATURES, "variety")  # the last weight takes points off an item for
 # Another feature: from observations and the features (B, M, 9) of `FEATURES` to (B, M), whatever made it.
 Score = Callable[[Observation, NDArray[np.float32]], NDArray[np.float32]]
 BLOCK = 512  # users whose pooled histories stay in the processor's cache
-DAY = CONTEXT.index("day")
 EXPOSURE_DAYS = 0.25  # the decay that the feature "exposed" assumes; the users' own is hidden and differs
+
+
+class ItemTables(NamedTuple):
+    """What is visible of the items, a row an item; row 0, for no candidate, is zeros."""
+
+    vectors: NDArray[np.float32]  # (N + 1, E) of unit length
+    topics: NDArray[np.float32]  # (N + 1, G) shares
+    static: NDArray[np.float32]  # (N + 1, 4) popularity, rating, log minutes, date of publication
+    main_topic: NDArray[np.int32]  # (N + 1,)
+    aging: bool  # whether the date is a day of the clock, so that novelty counts from there
+
+
+class VisibleUsers(NamedTuple):
+    """What is visible of B users, and their M candidates; all float32."""
+
+    history: np.ndarray  # (B, H) item numbers
+    completion: np.ndarray  # (B, H)
+    age: np.ndarray  # (B, H) days
+    context: np.ndarray  # (B, 8)
+    profile: np.ndarray  # (B, G)
+    candidates: np.ndarray  # (B, M) item numbers
+    similarity: np.ndarray  # (B, M) of each candidate and the pooled history; written when features are
 
 
 class Scorer:
@@ -51,7 +72,7 @@ class Scorer:
     names
         Of all features.
     weights
-        Of what `weighted` takes: the features and, last, ``"variety"``.
+        Of what `recommend` takes: the features and, last, ``"variety"``.
     """
 
     def __init__(
@@ -61,7 +82,7 @@ class Scorer:
         self.scores = dict(scores or {})
         self.names = (*FEATURES, *self.scores)
         self.weights = (*self.names, WEIGHTS[-1])
-        vectors = padded_vectors(item_vectors, len(catalog))
+        vectors = pad_item_vectors(item_vectors, len(catalog))
         self.vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         self.slots = world.scenario.shape.slate
         self.topics = world.topics.astype(np.float32)
@@ -72,25 +93,22 @@ class Scorer:
         date = world.items["born"][1:] if self.aging else catalog.published
         static[1:] = np.stack([catalog.popularity, catalog.rating, np.log(catalog.minutes), date], axis=1)
         self.static = static
+        self._items = ItemTables(self.vectors, self.topics, static, self.main_topic, self.aging)
 
     def features(self, observation: Observation) -> NDArray[np.float32]:
         """(B, M, F) features of the candidates, in the order of `names`, unscaled."""
         candidates = observation["candidates"]
         out = np.zeros((*candidates.shape, len(FEATURES)), np.float32)
-        _features_all(*self._visible(observation), out)
-        more = [score(observation, out)[:, :, None] for score in self.scores.values()]
-        return np.concatenate([out, *more], axis=2, dtype=np.float32) if more else out
+        _write_features(self._items, self._see(observation), out)
+        added = [score(observation, out)[:, :, None] for score in self.scores.values()]
+        return np.concatenate([out, *added], axis=2, dtype=np.float32) if added else out
 
-    def _visible(self, observation: Observation) -> tuple[Any, ...]:
-        """What features are made of: tables of the items, what is known of the users, similarity of the candidates."""
-        ids, completion, age = (observation[f"history_{name}"] for name in ("ids", "completion", "age"))
+    def _see(self, observation: Observation) -> VisibleUsers:
         candidates = observation["candidates"]
-        similarity = np.empty(candidates.shape, np.float32)
-        _similarity_all(self.vectors, ids, completion, age, candidates, similarity)
-        users = (ids, completion, age, observation["context"], observation["profile"], candidates, similarity)
-        return self.topics, self.static, self.aging, *users
+        names = ("history_ids", "history_completion", "history_age", "context", "profile")
+        return VisibleUsers(*[observation[name] for name in names], candidates, np.empty(candidates.shape, np.float32))
 
-    def weighted(self, observation: Observation, weights: NDArray[np.floating]) -> NDArray[np.int64]:
+    def recommend(self, observation: Observation, weights: NDArray[np.floating]) -> NDArray[np.int64]:
         """Slates (B, K) of the best candidates by ``Σ_f w_f·z_f``, features standardised over the user's candidates.
 
         Parameters
@@ -99,14 +117,15 @@ class Scorer:
             (B, F + 1) in [−1, 1], in the order of `weights`. The last, if positive, is the penalty, in standard
             deviations of the score, for each item of the same main topic already in the slate.
         """
-        taken, cap = np.asarray(weights, np.float32), self.slots
+        factors, cap = np.asarray(weights, np.float32), self.slots
         penalty = np.maximum(weights[:, -1], 0.0)
         if self.scores:
             scores = np.zeros(observation["candidates"].shape, np.float32)
-            _score_all(self.features(observation), observation["candidates"], taken, scores)
+            _add_scores(self.features(observation), observation["candidates"], factors, scores)
             return self.fill(observation, scores, penalty, cap)
-        out = np.zeros((len(taken), cap), np.int64)
-        _weighted_all(*self._visible(observation), taken, self.main_topic, np.asarray(penalty, np.float32), cap, out)
+        out = np.zeros((len(factors), cap), np.int64)
+        penalty = np.asarray(penalty, np.float32)
+        _fill_weighted_slates(self._items, self._see(observation), factors, penalty, cap, out)
         return out
 
     def fill(
@@ -118,16 +137,9 @@ class Scorer:
         user's scores for each item of its main topic above it; no topic appears more than `cap` times.
         """
         out = np.zeros((len(scores), self.slots), np.int64)
-        _fill_all(
-            observation["candidates"],
-            observation["history_ids"],
-            self.main_topic,
-            np.asarray(scores, np.float32),
-            np.broadcast_to(np.asarray(penalty, np.float32), len(scores)),
-            cap,
-            self.topics.shape[1],
-            out,
-        )
+        penalty = np.broadcast_to(np.asarray(penalty, np.float32), len(scores))
+        scores = np.asarray(scores, np.float32)
+        _fill_slates(self._items, observation["candidates"], observation["history_ids"], scores, penalty, cap, out)
         return out
 
 
@@ -140,44 +152,38 @@ def _inner(a: np.ndarray, b: np.ndarray) -> np.float32:
 
 
 @loop
-def _similarity_all(
-    vectors: np.ndarray,
-    history: np.ndarray,
-    completion: np.ndarray,
-    age: np.ndarray,
-    candidates: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """Inner products of the pooled history and the candidates' vectors into `out` (B, M).
+def _write_similarity(vectors: np.ndarray, users: VisibleUsers) -> None:
+    """Inner products of the pooled history and the candidates' vectors.
 
     In large batches many users have an item among their candidates: taken item by item, its vector is read from memory
     once for all of them.
     """
+    history, completion, age, candidates = users.history, users.completion, users.age, users.candidates
     size = min(len(candidates), BLOCK)
     pooled = np.zeros((size, vectors.shape[1]), np.float32)
     for first in range(0, len(candidates), BLOCK):
-        part, found = candidates[first : first + BLOCK], out[first : first + BLOCK]
+        block, products = candidates[first : first + BLOCK], users.similarity[first : first + BLOCK]
         pooled[:] = 0.0
-        for b in range(len(part)):
+        for b in range(len(block)):
             user = (history[first + b], completion[first + b], age[first + b])
             pool_row(vectors[1:], *user, 1.0 / HALF_LIFE_ITEMS, 1.0 / HALF_LIFE_DAYS, pooled[b])
-        if len(part) * part.shape[1] < len(vectors):
-            for b in range(len(part)):
-                for m in range(part.shape[1]):
-                    found[b, m] = _inner(pooled[b], vectors[int(part[b, m])])
+        if len(block) * block.shape[1] < len(vectors):
+            for b in range(len(block)):
+                for m in range(block.shape[1]):
+                    products[b, m] = _inner(pooled[b], vectors[int(block[b, m])])
         else:
-            places, ends = _places_of_items(part, len(vectors))
+            places, ends = _sort_places(block, len(vectors))
             place = 0
             for item in range(len(vectors)):
                 while place < ends[item]:
-                    b = places[place] // part.shape[1]
-                    m = places[place] % part.shape[1]
-                    found[b, m] = _inner(pooled[b], vectors[item])
+                    b = places[place] // block.shape[1]
+                    m = places[place] % block.shape[1]
+                    products[b, m] = _inner(pooled[b], vectors[item])
                     place += 1
 
 
 @loop
-def _places_of_items(candidates: np.ndarray, items: int) -> tuple[np.ndarray, np.ndarray]:
+def _sort_places(candidates: np.ndarray, items: int) -> tuple[np.ndarray, np.ndarray]:
     """Places in `candidates`, flat, in the order of item numbers, and where those of each item end: counting sort."""
     ends = np.zeros(items + 1, np.int64)
     for b in range(len(candidates)):
@@ -195,81 +201,51 @@ def _places_of_items(candidates: np.ndarray, items: int) -> tuple[np.ndarray, np
 
 
 @njit(nogil=True, fastmath=True)
-def _describe(
-    static: np.ndarray,
-    topics: np.ndarray,
-    known: np.ndarray,
-    candidates: np.ndarray,
-    aging: bool,
-    clock: float,
-    out: np.ndarray,
-) -> None:
-    """The visible attributes, and inner products of the topics with the rows of `known` (4, G), into `out` (M, F)."""
+def _describe(items: ItemTables, wanted: np.ndarray, candidates: np.ndarray, clock: float, out: np.ndarray) -> None:
+    """The visible attributes, and inner products of the topics with the rows of `wanted` (4, G), into `out` (M, F)."""
     for m in range(len(candidates)):
         item = int(candidates[m])
         for s in range(4):
-            out[m, 1 + s] = static[item, s]
-        if aging and item > 0:
-            out[m, 4] = -np.log1p(max(24.0 * (clock - static[item, 3]), 0.0))
+            out[m, 1 + s] = items.static[item, s]
+        if items.aging and item > 0:
+            out[m, 4] = -np.log1p(max(24.0 * (clock - items.static[item, 3]), 0.0))
         for k in range(4):
             total = np.float32(0.0)
-            for g in range(known.shape[1]):
-                total += known[k, g] * topics[item, g]
+            for g in range(wanted.shape[1]):
+                total += wanted[k, g] * items.topics[item, g]
             out[m, 5 + k] = total
 
 
 @loop
-def _features_row(
-    topics: np.ndarray,
-    static: np.ndarray,
-    aging: bool,
-    history: np.ndarray,
-    completion: np.ndarray,
-    age: np.ndarray,
-    context: np.ndarray,
-    profile: np.ndarray,
-    candidates: np.ndarray,
-    similarity: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """Of one user, into `out` (M, F); all tables have a row of zeros for no candidate."""
-    known = np.zeros((4, topics.shape[1]), np.float32)  # profile, familiar, exposed and last consumed topics
-    known[0] = profile
+def _write_user_features(items: ItemTables, users: VisibleUsers, b: int, out: np.ndarray) -> None:
+    """Features of user b's candidates into `out` (M, F)."""
+    topics, history, completion, age = items.topics, users.history[b], users.completion[b], users.age[b]
+    context, candidates = users.context[b], users.candidates[b]
+    wanted = np.zeros((4, topics.shape[1]), np.float32)  # profile, familiar, exposed and last consumed topics
+    wanted[0] = users.profile[b]
     for h in range(len(history)):
         item = int(history[h])
         if item > 0:
             recent = np.float32(np.exp(-age[h] / EXPOSURE_DAYS))
-            for g in range(known.shape[1]):
-                known[1, g] += completion[h] * topics[item, g]
-                known[2, g] += recent * topics[item, g]
+            for g in range(wanted.shape[1]):
+                wanted[1, g] += completion[h] * topics[item, g]
+                wanted[2, g] += recent * topics[item, g]
     # The session's last item is the most recent of the history, if anything was consumed in this session.
-    if age[0] * 1440.0 < context[1]:
-        known[3] = topics[int(history[0])]
-    out[:, 0] = similarity
-    _describe(static, topics, known, candidates, aging, context[DAY], out)
+    if age[0] * 1440.0 < context[ContextColumn.SESSION_MINUTES]:
+        wanted[3] = topics[int(history[0])]
+    out[:, 0] = users.similarity[b]
+    _describe(items, wanted, candidates, context[ContextColumn.DAY], out)
 
 
 @loop
-def _features_all(
-    topics: np.ndarray,
-    static: np.ndarray,
-    aging: bool,
-    history: np.ndarray,
-    completion: np.ndarray,
-    age: np.ndarray,
-    context: np.ndarray,
-    profile: np.ndarray,
-    candidates: np.ndarray,
-    similarity: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    for b in range(len(candidates)):
-        user = (history[b], completion[b], age[b], context[b], profile[b], candidates[b], similarity[b])
-        _features_row(topics, static, aging, *user, out[b])
+def _write_features(items: ItemTables, users: VisibleUsers, out: np.ndarray) -> None:
+    _write_similarity(items.vectors, users)
+    for b in range(len(users.candidates)):
+        _write_user_features(items, users, b, out[b])
 
 
 @loop
-def _score_row(features: np.ndarray, candidates: np.ndarray, weights: np.ndarray, scores: np.ndarray) -> None:
+def _add_user_scores(features: np.ndarray, candidates: np.ndarray, weights: np.ndarray, scores: np.ndarray) -> None:
     """Weighted sums of one user's standardised features (M, F), added to `scores` (M,)."""
     real = candidates > 0
     count = max(real.sum(), 1)
@@ -293,24 +269,24 @@ def _score_row(features: np.ndarray, candidates: np.ndarray, weights: np.ndarray
 
 
 @loop
-def _score_all(features: np.ndarray, candidates: np.ndarray, weights: np.ndarray, scores: np.ndarray) -> None:
+def _add_scores(features: np.ndarray, candidates: np.ndarray, weights: np.ndarray, scores: np.ndarray) -> None:
     for b in range(len(features)):
-        _score_row(features[b], candidates[b], weights[b], scores[b])
+        _add_user_scores(features[b], candidates[b], weights[b], scores[b])
 
 
 @loop
-def _fill_row(
+def _fill_slate(
+    items: ItemTables,
     candidates: np.ndarray,
     history: np.ndarray,
-    main_topic: np.ndarray,
     scores: np.ndarray,
     penalty: float,
     cap: int,
-    topics: int,
     seen: np.ndarray,
     out: np.ndarray,
 ) -> None:
     """One user's slate into `out` (K,); `seen` (N + 1,) is zero, and is left so."""
+    main_topic, topics = items.main_topic, items.topics.shape[1]
     count = len(candidates)
     real = scores[candidates > 0]
     step = penalty * (max(real.std(), 1e-9) if len(real) else 1e-9)
@@ -333,9 +309,9 @@ def _fill_row(
         best = -1
         value = -np.inf
         for m in range(count):
-            mine = left[m] - off[topic[m]] - full[topic[m]]
-            if mine > value:
-                value = mine
+            remaining = left[m] - off[topic[m]] - full[topic[m]]
+            if remaining > value:
+                value = remaining
                 best = m
         if best < 0:
             break
@@ -347,46 +323,32 @@ def _fill_row(
 
 
 @loop
-def _fill_all(
+def _fill_slates(
+    items: ItemTables,
     candidates: np.ndarray,
     history: np.ndarray,
-    main_topic: np.ndarray,
     scores: np.ndarray,
     penalty: np.ndarray,
     cap: int,
-    topics: int,
     out: np.ndarray,
 ) -> None:
-    seen = np.zeros(len(main_topic), np.int16)
+    seen = np.zeros(len(items.main_topic), np.int16)
     for b in range(len(candidates)):
-        _fill_row(candidates[b], history[b], main_topic, scores[b], penalty[b], cap, topics, seen, out[b])
+        _fill_slate(items, candidates[b], history[b], scores[b], penalty[b], cap, seen, out[b])
 
 
 @loop
-def _weighted_all(
-    topics: np.ndarray,
-    static: np.ndarray,
-    aging: bool,
-    history: np.ndarray,
-    completion: np.ndarray,
-    age: np.ndarray,
-    context: np.ndarray,
-    profile: np.ndarray,
-    candidates: np.ndarray,
-    similarity: np.ndarray,
-    weights: np.ndarray,
-    main_topic: np.ndarray,
-    penalty: np.ndarray,
-    cap: int,
-    out: np.ndarray,
+def _fill_weighted_slates(
+    items: ItemTables, users: VisibleUsers, weights: np.ndarray, penalty: np.ndarray, cap: int, out: np.ndarray
 ) -> None:
     """Features, scores and slates, user by user, so that what lies between stays in the processor's cache."""
+    candidates, history = users.candidates, users.history
+    _write_similarity(items.vectors, users)
     features = np.zeros((candidates.shape[1], weights.shape[1] - 1), np.float32)
     scores = np.zeros(candidates.shape[1], np.float32)
-    seen = np.zeros(len(main_topic), np.int16)
+    seen = np.zeros(len(items.main_topic), np.int16)
     for b in range(len(candidates)):
-        user = (history[b], completion[b], age[b], context[b], profile[b], candidates[b], similarity[b])
-        _features_row(topics, static, aging, *user, features)
+        _write_user_features(items, users, b, features)
         scores[:] = 0.0
-        _score_row(features, candidates[b], weights[b], scores)
-        _fill_row(candidates[b], history[b], main_topic, scores, penalty[b], cap, topics.shape[1], seen, out[b])
+        _add_user_scores(features, candidates[b], weights[b], scores)
+        _fill_slate(items, candidates[b], history[b], scores, penalty[b], cap, seen, out[b])

@@ -25,7 +25,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from ..engine import Observation
-from .presets import preset_weights
+from .presets import stack_preset_weights
 from .scoring import Scorer
 
 ACTIONS = ("items", "candidates", "query", "weights", "presets")
@@ -81,7 +81,7 @@ class WeightMap:
 
     def __call__(self, observation: Observation, actions: NDArray[Any]) -> NDArray[np.int64]:
         """Score the candidates by the weighted sum."""
-        return self.scorer.weighted(
+        return self.scorer.recommend(
             observation, check_box(actions, self.space, len(observation["candidates"]), "weights")
         )
 
@@ -91,13 +91,13 @@ class PresetMap:
 
     def __init__(self, scorer: Scorer) -> None:
         self.scorer = scorer
-        self.weights = preset_weights(scorer.weights)
+        self.weights = stack_preset_weights(scorer.weights)
         self.space = gym.spaces.Discrete(len(self.weights))
 
     def __call__(self, observation: Observation, actions: NDArray[Any]) -> NDArray[np.int64]:
         """Score the candidates by the preset's weights."""
         chosen = check_indices(actions, (len(observation["candidates"]),), len(self.weights), "preset")
-        return self.scorer.weighted(observation, self.weights[chosen])
+        return self.scorer.recommend(observation, self.weights[chosen])
 
 
 def check_indices(actions: Any, shape: tuple[int, ...], count: int, name: str) -> NDArray[np.int64]:
@@ -152,7 +152,7 @@ class MappedAction(VectorWrapper):
     def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Observation, dict[str, Any]]:
         """Reset, and keep the observation that the next actions answer."""
         observation, info = self.env.reset(seed=seed, options=options)
-        return self._keep(observation), info
+        return self._remember(observation), info
 
     def step(self, actions: NDArray[Any]) -> tuple[Observation, Any, Any, Any, dict[str, Any]]:
         """Step with the slates that the actions mean."""
@@ -160,9 +160,9 @@ class MappedAction(VectorWrapper):
             raise gym.error.ResetNeeded("call reset() before step()")
         slates = self.map(self._observation, actions)
         observation, reward, terminated, truncated, info = self.env.step(slates)
-        return self._keep(observation), reward, terminated, truncated, info
+        return self._remember(observation), reward, terminated, truncated, info
 
-    def _keep(self, observation: Observation) -> Observation:
+    def _remember(self, observation: Observation) -> Observation:
         # A copy: what the caller does to theirs must not change what the next action means.
         self._observation = {key: value.copy() for key, value in observation.items()}
         return observation
@@ -175,7 +175,7 @@ class MappedAction(VectorWrapper):
     def load_state(self, state: dict[str, NDArray[Any]]) -> Observation:
         """Continue from `save_state`."""
         observation: Observation = self.env.load_state(state)  # type: ignore[attr-defined]
-        return self._keep(observation)
+        return self._remember(observation)
 
 
 def check_action(action: str) -> None:

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .table import CatalogError as CatalogError  # part of this module's interface
-from .table import Table, read_table
+from .table import CatalogError, Table, read_table
 
 Names = str | Sequence[str] | None
 Where = Callable[[int], str]  # item index, from 0 -> the words by which its owner finds it
@@ -83,17 +82,19 @@ class Catalog:
             values = np.array(getattr(self, column), dtype=np.float64)
             if values.shape != (size,):
                 raise CatalogError(f"field {column!r}: shape {values.shape}. Fix: give ({size},), one for each id")
-            _check_numbers(values, column, _item_of(column))
+            _check_numbers(values, column, _locate_items(column))
             values.setflags(write=False)
             object.__setattr__(self, column, values)
         for column in ("texts", "topics"):
             if len(getattr(self, column)) != size:
                 length = len(getattr(self, column))
                 raise CatalogError(f"field {column!r}: length {length}. Fix: give {size}, one for each id")
-        _check_ids(self.ids, _item_of("ids"))
-        _check_texts(self.texts, _item_of("texts"))
+        _check_ids(self.ids, _locate_items("ids"))
+        _check_texts(self.texts, _locate_items("texts"))
         owners = [i for i, labels in enumerate(self.topics) for _ in labels]
-        _check_texts([label for labels in self.topics for label in labels], lambda j: _item_of("topics")(owners[j]))
+        _check_texts(
+            [label for labels in self.topics for label in labels], lambda j: _locate_items("topics")(owners[j])
+        )
         object.__setattr__(self, "ids", tuple(self.ids))
         object.__setattr__(self, "texts", tuple(self.texts))
         object.__setattr__(self, "topics", tuple(map(tuple, self.topics)))
@@ -155,24 +156,24 @@ class Catalog:
         A missing number becomes its column's median; `report` counts them.
         """
         table = read_table(Path(path))
-        asked = {"id": id_column, "text": text_column, "topics": topics_column, "minutes": minutes_column}
-        asked |= {"popularity": popularity_column, "rating": rating_column, "published": published_column}
+        names = {"id": id_column, "text": text_column, "topics": topics_column, "minutes": minutes_column}
+        names |= {"popularity": popularity_column, "rating": rating_column, "published": published_column}
         columns = {
             key: table.find(column or key, f"{key}_column")
-            for key, column in asked.items()
+            for key, column in names.items()
             if column or key in table.cells
         }
         ids, texts = (table.cells[columns[key]] for key in ("id", "text"))
-        _check_ids(ids, table.where(columns["id"]))
-        _check_texts(texts, table.where(columns["text"]))
-        topics = table.labels(columns["topics"]) if "topics" in columns else ((),) * len(ids)
+        _check_ids(ids, table.locate_cells(columns["id"]))
+        _check_texts(texts, table.locate_cells(columns["text"]))
+        topics = table.read_labels(columns["topics"]) if "topics" in columns else ((),) * len(ids)
         report = {"rows": len(ids), "columns_ignored": len(set(table.cells) - set(columns.values()))}
         report["topics_missing"] = sum(not labels for labels in topics)
-        numbers = {key: _numeric_field(table, key, columns.get(key), report) for key in DEFAULTS}
+        numbers = {key: _read_numeric_field(table, key, columns.get(key), report) for key in DEFAULTS}
         return cls(name or Path(path).name.split(".")[0], tuple(ids), tuple(texts), topics, **numbers, report=report)
 
 
-def midrank_percentile(values: ArrayLike) -> NDArray[np.float64]:
+def compute_midrank_percentile(values: ArrayLike) -> NDArray[np.float64]:
     """Share of the values below each value, plus half the share equal to it.
 
     Parameters
@@ -186,10 +187,10 @@ def midrank_percentile(values: ArrayLike) -> NDArray[np.float64]:
         In (0, 1) with mean 0.5 over the known values; 0.5, the neutral percentile, where unknown.
     """
     raw = np.asarray(values, dtype=np.float64)
-    known = ~np.isnan(raw)
+    present = ~np.isnan(raw)
     percentile = np.full(raw.shape, 0.5)
-    _, inverse, counts = np.unique(raw[known], return_inverse=True, return_counts=True)
-    percentile[known] = ((np.cumsum(counts) - counts / 2) / known.sum())[inverse]
+    _, inverse, counts = np.unique(raw[present], return_inverse=True, return_counts=True)
+    percentile[present] = ((np.cumsum(counts) - counts / 2) / present.sum())[inverse]
     return percentile
 
 
@@ -230,17 +231,17 @@ def attribute_to_text(
         raise CatalogError(f"title {title!r} is blank. Fix: give every film a title")
     if year is not None and math.isfinite(year):
         text += f" ({int(year)})"
-    kinds = [kind if kind.isupper() else kind.lower() for kind in _known(genres)]
+    kinds = [kind if kind.isupper() else kind.lower() for kind in _drop_unknown(genres)]
     # Two genres read as one compound ("crime drama"); more of them need a list to be read at all.
-    kind = " ".join([" ".join(kinds) if len(kinds) <= 2 else _and(kinds), "film"]).strip()
+    kind = " ".join([" ".join(kinds) if len(kinds) <= 2 else _join_with_and(kinds), "film"]).strip()
     text += f", {'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
-    if directors := _known(director):
-        text += f" directed by {_and(directors)}"
-    if actors := _known(cast):
-        text += f"{',' if directors else ''} starring {_and(actors)}"
-    countries = [f"the {name}" if _TAKES_THE.search(name) else name for name in _known(country)]
-    parts = (("from", countries), ("in", _known(language)))
-    origin = ", ".join(f"{word} {_and(names)}" for word, names in parts if names)
+    if directors := _drop_unknown(director):
+        text += f" directed by {_join_with_and(directors)}"
+    if actors := _drop_unknown(cast):
+        text += f"{',' if directors else ''} starring {_join_with_and(actors)}"
+    countries = [f"the {name}" if _TAKES_THE.search(name) else name for name in _drop_unknown(country)]
+    parts = (("from", countries), ("in", _drop_unknown(language)))
+    origin = ", ".join(f"{word} {_join_with_and(names)}" for word, names in parts if names)
     sentences = [text, origin[0].upper() + origin[1:]] if origin else [text]
     return " ".join(sentence.removesuffix(".") + "." for sentence in sentences)  # a name may end with "Jr."
 
@@ -252,17 +253,17 @@ _TAKES_THE = re.compile(
 )
 
 
-def _known(names: Names) -> list[str]:
+def _drop_unknown(names: Names) -> list[str]:
     """Names without stray white space, and without those that only say that the name is not known."""
     tidy = [" ".join(str(name).split()) for name in ([names] if isinstance(names, str) else names or ())]
     return [name for name in tidy if name.casefold() not in _UNKNOWN]
 
 
-def _and(names: Sequence[str]) -> str:
+def _join_with_and(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
-def _item_of(column: str) -> Where:
+def _locate_items(column: str) -> Where:
     return lambda i: f"field {column!r}, item {i + 1}"
 
 
@@ -297,15 +298,15 @@ def _check_numbers(values: NDArray[np.float64], field_name: str, where: Where) -
         raise CatalogError(f"{where(i)}: {values[i]} is not allowed. Fix: {field_name} takes {rule}")
 
 
-def _numeric_field(table: Table, key: str, column: str | None, report: dict[str, int]) -> NDArray[np.float64]:
+def _read_numeric_field(table: Table, key: str, column: str | None, report: dict[str, int]) -> NDArray[np.float64]:
     """Values of a numeric field, filled and ranked as the field asks; `report` gets what was done."""
     if column is None:
         report[f"{key}_set_to_default"] = len(table.numbers)
         return np.full(len(table.numbers), DEFAULTS[key])
-    values = table.floats(column)
-    known = np.flatnonzero(~np.isnan(values)).tolist()
+    values = table.read_floats(column)
+    present = np.flatnonzero(~np.isnan(values)).tolist()
     if key not in _PERCENTILES:  # those may have any scale, and are ranked below
-        _check_numbers(values[known], key, lambda j: table.where(column)(known[j]))
-    report[f"{key}_filled_with_median"] = len(values) - len(known)
-    values = np.where(np.isnan(values), np.median(values[known]), values)
-    return midrank_percentile(values) if key in _PERCENTILES else values
+        _check_numbers(values[present], key, lambda j: table.locate_cells(column)(present[j]))
+    report[f"{key}_filled_with_median"] = len(values) - len(present)
+    values = np.where(np.isnan(values), np.median(values[present]), values)
+    return compute_midrank_percentile(values) if key in _PERCENTILES else values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sqlite3
 from collections import Counter
@@ -13,7 +14,9 @@ import numpy as np
 import pandas as pd
 from bokeh_sampledata.movies_data import movie_path  # the path alone; bokeh itself is not needed
 
-from .catalog import Catalog, CatalogError, attribute_to_text, midrank_percentile
+from .catalog import Catalog, attribute_to_text, compute_midrank_percentile
+from .registry import CATALOGS
+from .table import CatalogError
 
 # A feature runs 40 minutes or longer (the rule of the American and British Film Institutes); beyond five hours the
 # table has serials and films shown in parts.
@@ -54,7 +57,7 @@ def load_films() -> Catalog:
 
     Source: Wikidata through bokeh-sampledata, table `omdb` for attributes and `tomatoes` for reviews.
     """
-    rows = _read(movie_path)
+    rows = _read_rows(movie_path)
     odd = ~rows.Runtime.between(SHORTEST_FEATURE, LONGEST_FEATURE) & rows.Runtime.notna()
     report = {"rows": len(rows), "runtime_missing": int(rows.Runtime.isna().sum()), "runtime_odd": int(odd.sum())}
     for column in ("Meter", "Reviews"):
@@ -63,31 +66,31 @@ def load_films() -> Catalog:
         report[f"{label}_missing"] = int((rows[column] == "").sum())
     rows["Runtime"] = rows.Runtime.mask(odd)
 
-    kept = rows.sort_values(["Reviews", "ID"], ascending=[False, True])  # films of unknown reviews come last
+    films = rows.sort_values(["Reviews", "ID"], ascending=[False, True])  # films of unknown reviews come last
     for label, columns in (("same_imdb_id", ["imdbID"]), ("same_title_and_year", ["Title", "Year"])):
-        again = kept.duplicated(columns)
-        report[f"{label}_dropped"] = int(again.sum())
-        kept = kept[~again]
-    films = kept.sort_values("ID")
+        duplicate = films.duplicated(columns)
+        report[f"{label}_dropped"] = int(duplicate.sum())
+        films = films[~duplicate]
+    films = films.sort_values("ID")
     report["films"] = len(films)
 
-    genres = [_names(cell) for cell in films.Genre]
+    genres = [_split_names(cell) for cell in films.Genre]
     first_genre = films.Genre.str.split(", ").str[0]
     runtimes = films.Runtime.fillna(films.Runtime.groupby(first_genre).transform("median"))
     return Catalog(
         name="films",
         ids=tuple(films.imdbID),
-        texts=_texts(films, genres),
+        texts=_write_texts(films, genres),
         topics=tuple(map(tuple, genres)),
         minutes=runtimes.to_numpy(np.float64),
-        popularity=midrank_percentile(films.Reviews),
-        rating=midrank_percentile(_reliable_meter(films)),
+        popularity=compute_midrank_percentile(films.Reviews),
+        rating=compute_midrank_percentile(_shrink_meter(films)),
         published=films.Year.to_numpy(np.float64),
         report=report,
     )
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read_rows(path: Path) -> pd.DataFrame:
     columns = ", ".join(f'omdb."{name}"' for name in ("ID", "imdbID", "Title", "Year", "Runtime", *_ATTRIBUTES))
     query = f"SELECT {columns}, Meter, Reviews FROM omdb JOIN tomatoes USING (ID)"
     try:
@@ -102,21 +105,21 @@ def _read(path: Path) -> pd.DataFrame:
     return rows
 
 
-def _names(cell: str) -> list[str]:
+def _split_names(cell: str) -> list[str]:
     """Split a cell of names, each once, in the table's order."""
     names = _NAME_SUFFIX.sub(" ", cell).split(", ") if cell else []
     return list(dict.fromkeys(name for name in names if not _NO_PERSON.match(name)))
 
 
-def _reliable_meter(films: pd.DataFrame) -> pd.Series[float]:
+def _shrink_meter(films: pd.DataFrame) -> pd.Series[float]:
     """Critics' meter [%] as the posterior mean of a Beta prior worth `PRIOR_REVIEWS` reviews at the overall mean."""
     # Where the count is not known, the meter is trusted as little as the least reviewed one.
     reviews = films.Reviews.fillna(films.Reviews.min())
     return (reviews * films.Meter + PRIOR_REVIEWS * films.Meter.mean()) / (reviews + PRIOR_REVIEWS)
 
 
-def _texts(films: pd.DataFrame, genres: Iterable[list[str]]) -> tuple[str, ...]:
-    casts = [_names(cell) for cell in films.Cast]
+def _write_texts(films: pd.DataFrame, genres: Iterable[list[str]]) -> tuple[str, ...]:
+    casts = [_split_names(cell) for cell in films.Cast]
     fame: Counter[str] = Counter()
     for cast, reviews in zip(casts, films.Reviews.fillna(0.0), strict=True):
         for name in cast:
@@ -124,15 +127,18 @@ def _texts(films: pd.DataFrame, genres: Iterable[list[str]]) -> tuple[str, ...]:
     facts = zip(films.Title, films.Year, genres, films.Director, casts, films.Country, films.Language, strict=True)
     texts = []
     for title, year, kinds, director, cast, country, language in facts:
-        directors = _names(director)
+        directors = _split_names(director)
         text = attribute_to_text(
             title,
             year=year,
             genres=kinds,
             director=directors if len(directors) <= 4 else [*directors[:3], "others"],  # anthologies have up to 41
             cast=sorted(cast, key=lambda name: (-fame[name], name))[:3],
-            country=_names(country),
-            language=_names(language),
+            country=_split_names(country),
+            language=_split_names(language),
         )
         texts.append(text)
     return tuple(texts)
+
+
+CATALOGS.register("films", functools.lru_cache(maxsize=1)(load_films))

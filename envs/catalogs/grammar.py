@@ -57,7 +57,7 @@ class Grammar:
         self._rules: dict[str, tuple[bool, tuple[str, ...]]] = {}
         for name, rule in rules.items():
             words = isinstance(rule, str)
-            options = _words(rule) if isinstance(rule, str) else tuple(rule)
+            options = _split_words(rule) if isinstance(rule, str) else tuple(rule)
             if not options:
                 raise GrammarError(f"rule {name!r} has no options. Fix: give at least one")
             self._rules[name] = (words, options)
@@ -66,11 +66,11 @@ class Grammar:
                 self._check(name, option)
 
     def _check(self, name: str, option: str) -> None:
-        for part in _parts(option):
-            if isinstance(part, tuple) and isinstance(part[0], str) and part[0] not in self._rules:
-                known = ", ".join(sorted(self._rules))
-                raise GrammarError(f"rule {name!r}: unknown slot {part[0]!r} in {option!r}. Fix: use one of {known}")
-        if "{" in (rest := _SLOT.sub("", option)) or "}" in rest:
+        for piece in _split_option(option):
+            if isinstance(piece, tuple) and isinstance(piece[0], str) and piece[0] not in self._rules:
+                names = ", ".join(sorted(self._rules))
+                raise GrammarError(f"rule {name!r}: unknown slot {piece[0]!r} in {option!r}. Fix: use one of {names}")
+        if "{" in (leftover := _SLOT.sub("", option)) or "}" in leftover:
             raise GrammarError(f"rule {name!r}: a brace stands alone in {option!r}. Fix: write slots as {{rule}}")
 
     def say(self, rule: str, bound: Bound | None = None) -> str:
@@ -83,32 +83,32 @@ class Grammar:
         return options[int((share * math.sqrt(share) if words else share) * len(options))]
 
     def _expand(self, option: str, bound: Bound) -> str:
-        said = []
-        for part in _parts(option):
-            if isinstance(part, str):
-                said.append(part)
-            elif isinstance(part[0], int):
-                said.append(str(part[0] + int(self._chance() * (part[1] - part[0] + 1))))
-            elif part[1] is None:
-                said.append(self._expand(self._pick(part[0]), bound))
+        text = []
+        for piece in _split_option(option):
+            if isinstance(piece, str):
+                text.append(piece)
+            elif isinstance(piece[0], int):
+                text.append(str(piece[0] + int(self._chance() * (piece[1] - piece[0] + 1))))
+            elif piece[1] is None:
+                text.append(self._expand(self._pick(piece[0]), bound))
             else:
-                said.append(self._recall(part[0], part[1], bound))
-        return "".join(said)
+                text.append(self._recall(piece[0], piece[1], bound))
+        return "".join(text)
 
     def _recall(self, rule: str, label: str, bound: Bound) -> str:
         key = f"{rule}:{label}"
         if key not in bound:
             others = {text for other, text in bound.items() if other.startswith(f"{rule}:")}
             for _ in range(20):  # a rule of few words may have no other one to give
-                said = self._expand(self._pick(rule), bound)
-                if said not in others:
+                text = self._expand(self._pick(rule), bound)
+                if text not in others:
                     break
-            bound[key] = said
+            bound[key] = text
         return bound[key]
 
 
 @cache
-def _parts(option: str) -> tuple[Any, ...]:
+def _split_option(option: str) -> tuple[Any, ...]:
     """An option as texts, (rule, label or None) and (lowest, highest)."""
     parts: list[Any] = []
     end = 0
@@ -119,7 +119,7 @@ def _parts(option: str) -> tuple[Any, ...]:
     return (*parts, option[end:]) if end < len(option) else tuple(parts)
 
 
-def _words(text: str) -> tuple[str, ...]:
+def _split_words(text: str) -> tuple[str, ...]:
     return tuple(word for raw in text.split(",") if (word := " ".join(raw.split())))
 
 
@@ -137,16 +137,16 @@ def takes_an(word: str) -> bool:
 
 def tidy(text: str) -> str:
     """Set the articles, and the capitals that begin sentences."""
-    text = _ARTICLE.sub(lambda found: f"{found[1]}{'n' if takes_an(found[2]) else ''} ", text)
-    return _SENTENCE.sub(lambda found: found[1] + found[2].upper(), text)
+    text = _ARTICLE.sub(lambda match: f"{match[1]}{'n' if takes_an(match[2]) else ''} ", text)
+    return _SENTENCE.sub(lambda match: match[1] + match[2].upper(), text)
 
 
-def bell(chance: Chance) -> float:
+def draw_bell(chance: Chance) -> float:
     """A number of mean 0 and variance 1 that is close to normal, by sums alone: equal on every platform."""
     return (chance() + chance() + chance() + chance() - 2.0) * math.sqrt(3.0)
 
 
-def zipf_counts(labels: Iterable[str], total: int, exponent: float) -> dict[str, int]:
+def share_by_zipf(labels: Iterable[str], total: int, exponent: float) -> dict[str, int]:
     """Share a total among labels by rank to the power of -exponent, rounded so that the counts add up."""
     ranked = list(labels)
     weights = [(rank + 1) ** -exponent for rank in range(len(ranked))]
@@ -154,6 +154,6 @@ def zipf_counts(labels: Iterable[str], total: int, exponent: float) -> dict[str,
     return {label: edge - before for label, edge, before in zip(ranked, edges, [0, *edges], strict=False)}
 
 
-def stream(seed: int) -> Chance:
+def make_chance(seed: int) -> Chance:
     """Uniform numbers in [0, 1), the same on every platform."""
     return random.Random(seed).random

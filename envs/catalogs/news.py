@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .catalog import Catalog, midrank_percentile
-from .grammar import Bound, Chance, Grammar, bell, read_vocabulary, stream, tidy, zipf_counts
+from .catalog import Catalog, compute_midrank_percentile
+from .grammar import Bound, Chance, Grammar, draw_bell, make_chance, read_vocabulary, share_by_zipf, tidy
+from .registry import CATALOGS
 
 ARTICLES = 12_000
 SEED = 20_260_101
@@ -55,14 +56,14 @@ def load_news() -> Catalog:
         lurid wording raises the first and lowers the second; long stories are talked about more. `report` counts the
         articles of each kind, the later parts of stories, and the texts that came up twice and were written anew.
     """
-    chance = stream(SEED)
+    chance = make_chance(SEED)
     sections = read_vocabulary("news_sections")
     news = read_vocabulary("news")
     families = news["family"] | read_vocabulary("news_features")["family"]
     report = {"articles": ARTICLES, "plain": 0, "lurid": 0, "depth": 0, "later_parts": 0, "rewritten": 0}
     articles: list[_Article] = []
     seen: set[str] = set()
-    for label, count in zipf_counts(sections, ARTICLES, SKEW).items():
+    for label, count in share_by_zipf(sections, ARTICLES, SKEW).items():
         section = sections[label]
         family = families[section["family"]]
         words = {key: rule for key, rule in (family | section).items() if key not in ("kinds", "also", "family")}
@@ -70,8 +71,8 @@ def load_news() -> Catalog:
         left = count
         while left:
             parts = min(left, PARTS[int(chance() * len(PARTS))])
-            labels = (label, *_second(section["also"], chance))
-            articles += _story(grammar, family["kinds"], labels, parts, seen, report, chance)
+            labels = (label, *_pick_second_section(section["also"], chance))
+            articles += _write_story(grammar, family["kinds"], labels, parts, seen, report, chance)
             left -= parts
     articles.sort()
     return Catalog(
@@ -80,18 +81,18 @@ def load_news() -> Catalog:
         texts=tuple(article.text for article in articles),
         topics=tuple(article.labels for article in articles),
         minutes=np.array([article.minutes for article in articles]),
-        popularity=midrank_percentile([article.talked for article in articles]),
-        rating=midrank_percentile([article.rated for article in articles]),
+        popularity=compute_midrank_percentile([article.talked for article in articles]),
+        rating=compute_midrank_percentile([article.rated for article in articles]),
         published=np.arange(1.0, ARTICLES + 1.0),
         report=report,
     )
 
 
-def _second(others: list[str], chance: Chance) -> tuple[str, ...]:
+def _pick_second_section(others: list[str], chance: Chance) -> tuple[str, ...]:
     return (others[int(chance() * len(others))],) if chance() < SECOND_LABEL else ()
 
 
-def _story(
+def _write_story(
     grammar: Grammar,
     shares: list[float],
     labels: tuple[str, ...],
@@ -117,15 +118,15 @@ def _story(
         received = kind if part == 0 else "plain"
         report[received] += 1
         report["later_parts"] += part > 0
-        quality, low, high = bell(chance), *READING_MINUTES[received]
+        quality, low, high = draw_bell(chance), *READING_MINUTES[received]
         articles.append(
             _Article(
                 when=when + part * GAP * (0.5 + chance()),
                 text=text,
                 labels=labels,
                 minutes=round(low + (high - low) * (chance() + chance()) / 2, 1),
-                talked=TALKED_ABOUT[received] + QUALITY * quality + 0.15 * (parts - 1) + 0.6 * bell(chance),
-                rated=RATED[received] + QUALITY * quality + 0.6 * bell(chance),
+                talked=TALKED_ABOUT[received] + QUALITY * quality + 0.15 * (parts - 1) + 0.6 * draw_bell(chance),
+                rated=RATED[received] + QUALITY * quality + 0.6 * draw_bell(chance),
             )
         )
     return articles
@@ -134,3 +135,6 @@ def _story(
 def _write(grammar: Grammar, rule: str, bound: Bound, chance: Chance) -> str:
     text = grammar.say(rule, bound)
     return tidy(f"{text} {grammar.say('close', bound)}." if chance() < CLOSING else text)
+
+
+CATALOGS.register("news", load_news)

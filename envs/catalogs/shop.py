@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .catalog import Catalog, midrank_percentile
-from .grammar import Bound, Chance, Grammar, bell, read_vocabulary, stream, tidy, zipf_counts
+from .catalog import Catalog, compute_midrank_percentile
+from .grammar import Bound, Chance, Grammar, draw_bell, make_chance, read_vocabulary, share_by_zipf, tidy
+from .registry import CATALOGS
 
 PRODUCTS = 10_000
 SEED = 20_260_102
@@ -54,22 +55,22 @@ def load_products() -> Catalog:
         both rise with a product's quality; hype raises the first and lowers the second. `report` counts the products
         of each kind, further versions, and the texts that came up twice and were written anew.
     """
-    chance = stream(SEED)
+    chance = make_chance(SEED)
     shop = read_vocabulary("shop")
     departments = read_vocabulary("shop_departments")
     report = {"products": PRODUCTS, **dict.fromkeys((*SHARES, "again"), 0), "rewritten": 0}
     products: list[_Product] = []
     seen: set[str] = set()
-    for label, count in zipf_counts(departments, PRODUCTS, SKEW).items():
+    for label, count in share_by_zipf(departments, PRODUCTS, SKEW).items():
         department = departments[label]
-        grammars = _grammars(shop, department, chance)
+        grammars = _make_grammars(shop, department, chance)
         left = count
         while left:
             versions = min(left, VERSIONS[int(chance() * len(VERSIONS))])
             others = department["also"]
             second = (others[int(chance() * len(others))],) if chance() < SECOND_LABEL else ()
             grammar = grammars[int(chance() * len(grammars))]
-            products += _line(grammar, (label, *second), versions, seen, report, chance)
+            products += _write_versions(grammar, (label, *second), versions, seen, report, chance)
             left -= versions
     products.sort()
     return Catalog(
@@ -78,14 +79,14 @@ def load_products() -> Catalog:
         texts=tuple(product.text for product in products),
         topics=tuple(product.labels for product in products),
         minutes=np.array([product.minutes for product in products]),
-        popularity=midrank_percentile([product.sold for product in products]),
-        rating=midrank_percentile([product.reviewed for product in products]),
+        popularity=compute_midrank_percentile([product.sold for product in products]),
+        rating=compute_midrank_percentile([product.reviewed for product in products]),
         published=np.array([product.day for product in products], dtype=np.float64),
         report=report,
     )
 
 
-def _grammars(shop: dict[str, Any], department: dict[str, Any], chance: Chance) -> list[Grammar]:
+def _make_grammars(shop: dict[str, Any], department: dict[str, Any], chance: Chance) -> list[Grammar]:
     """One grammar for each good of a department: the shop's words, and what is said of such goods alone."""
     family = shop["family"][department["family"]]
     words = dict(shop["words"])
@@ -102,7 +103,7 @@ def _grammars(shop: dict[str, Any], department: dict[str, Any], chance: Chance) 
     return grammars
 
 
-def _line(
+def _write_versions(
     grammar: Grammar,
     labels: tuple[str, ...],
     versions: int,
@@ -115,7 +116,7 @@ def _line(
     draw = chance()
     first = "plain" if draw < SHARES["plain"] else "hype" if draw < SHARES["plain"] + SHARES["hype"] else "solid"
     day = int(chance() * LISTING_DAYS)
-    quality = bell(chance)  # shared: versions of one thing are about as good
+    quality = draw_bell(chance)  # shared: versions of one thing are about as good
     products = []
     for version in range(versions):
         kind = first if version == 0 else "again"
@@ -133,8 +134,8 @@ def _line(
                 text=text,
                 labels=labels,
                 minutes=round(low + (high - low) * (chance() + chance()) / 2, 1),
-                sold=SOLD[kind] + QUALITY * quality + 0.1 * (versions - 1) + 0.7 * bell(chance),
-                reviewed=REVIEWED[kind] + QUALITY * quality + 0.6 * bell(chance),
+                sold=SOLD[kind] + QUALITY * quality + 0.1 * (versions - 1) + 0.7 * draw_bell(chance),
+                reviewed=REVIEWED[kind] + QUALITY * quality + 0.6 * draw_bell(chance),
             )
         )
     return products
@@ -142,3 +143,6 @@ def _line(
 
 def _write(grammar: Grammar, kind: str, bound: Bound) -> str:
     return tidy(f"{grammar.say(kind, bound)} {grammar.say('shade')} {grammar.say('price')}")
+
+
+CATALOGS.register("shop", load_products)

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .catalog import Catalog, midrank_percentile
-from .grammar import Chance, Grammar, bell, read_vocabulary, stream, tidy, zipf_counts
+from .catalog import Catalog, compute_midrank_percentile
+from .grammar import Chance, Grammar, draw_bell, make_chance, read_vocabulary, share_by_zipf, tidy
+from .registry import CATALOGS
 
 POSTS = 15_000
 SEED = 20_260_103
@@ -58,14 +59,14 @@ def load_posts() -> Catalog:
         quality; jokes and outrage raise the first, outrage lowers the second. `report` counts the posts of each kind,
         the later parts of threads, and the texts that came up twice and were written anew.
     """
-    chance = stream(SEED)
+    chance = make_chance(SEED)
     social = read_vocabulary("social")
     tags = read_vocabulary("social_tags")
     report = {"posts": POSTS, **dict.fromkeys((*KINDS, "thread"), 0), "rewritten": 0}
     handles = Grammar(social["handles"] | {"handle": ["@{front}_{back}", "@{front}{back}{2..99}"]}, chance)
     posts: list[_Post] = []
     seen: set[str] = set()
-    for tag, count in zipf_counts(tags, POSTS, SKEW).items():
+    for tag, count in share_by_zipf(tags, POSTS, SKEW).items():
         words = {key: rule for key, rule in tags[tag].items() if key != "also"}
         grammar = Grammar(social["words"] | words | {"tag": [tag]}, chance)
         left = count
@@ -73,7 +74,7 @@ def load_posts() -> Catalog:
             parts = min(left, PARTS[int(chance() * len(PARTS))])
             others = tags[tag]["also"]
             second = (others[int(chance() * len(others))],) if chance() < SECOND_TAG else ()
-            posts += _thread(grammar, handles.say("handle"), (tag, *second), parts, seen, report, chance)
+            posts += _write_thread(grammar, handles.say("handle"), (tag, *second), parts, seen, report, chance)
             left -= parts
     posts.sort()
     return Catalog(
@@ -82,14 +83,14 @@ def load_posts() -> Catalog:
         texts=tuple(post.text for post in posts),
         topics=tuple(post.tags for post in posts),
         minutes=np.array([post.minutes for post in posts]),
-        popularity=midrank_percentile([post.shared for post in posts]),
-        rating=midrank_percentile([post.good for post in posts]),
+        popularity=compute_midrank_percentile([post.shared for post in posts]),
+        rating=compute_midrank_percentile([post.good for post in posts]),
         published=np.arange(1.0, POSTS + 1.0),
         report=report,
     )
 
 
-def _kind(draw: float) -> str:
+def _pick_kind(draw: float) -> str:
     for kind, (share, *_) in KINDS.items():
         if draw < share:
             return kind
@@ -97,7 +98,7 @@ def _kind(draw: float) -> str:
     return "plain"
 
 
-def _thread(
+def _write_thread(
     grammar: Grammar,
     handle: str,
     tags: tuple[str, ...],
@@ -108,7 +109,7 @@ def _thread(
 ) -> list[_Post]:
     """The posts of one thread: the first of some kind, the others about the same hero and aim."""
     bound: dict[str, str] = {}
-    first = _kind(chance())
+    first = _pick_kind(chance())
     when = chance()
     posts = []
     for part in range(parts):
@@ -122,15 +123,18 @@ def _thread(
         hashtags = "".join(f" #{tag.replace(' ', '').replace('-', '')}" for tag in tags) if chance() < HASHTAG else ""
         report[kind] += 1
         shared, good, (low, high) = KINDS[kind][1:] if part == 0 else THREAD
-        quality = bell(chance)
+        quality = draw_bell(chance)
         posts.append(
             _Post(
                 when=when + part * GAP * (0.5 + chance()),
                 text=f"{handle}: {body}{hashtags}",
                 tags=tags,
                 minutes=round(low + (high - low) * (chance() + chance()) / 2, 1),
-                shared=shared + QUALITY * quality + 0.1 * (parts - 1) + 0.5 * bell(chance),
-                good=good + QUALITY * quality + 0.6 * bell(chance),
+                shared=shared + QUALITY * quality + 0.1 * (parts - 1) + 0.5 * draw_bell(chance),
+                good=good + QUALITY * quality + 0.6 * draw_bell(chance),
             )
         )
     return posts
+
+
+CATALOGS.register("social", load_posts)

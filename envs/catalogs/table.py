@@ -44,7 +44,7 @@ class Table:
     numbers: Sequence[int]
     cells: Mapping[str, Sequence[Any]]
 
-    def where(self, column: str) -> Callable[[int], str]:
+    def locate_cells(self, column: str) -> Callable[[int], str]:
         """Return the function that names a cell of `column` by its row's index (from 0)."""
         return lambda i: f"{self.path}, {self.unit} {self.numbers[i]}, column {column!r}"
 
@@ -58,7 +58,7 @@ class Table:
         present = ", ".join(map(repr, self.cells))
         raise CatalogError(f"{self.path}: no column {column!r} among {present}. Fix: rename one, or pass {hint}")
 
-    def labels(self, column: str) -> tuple[tuple[str, ...], ...]:
+    def read_labels(self, column: str) -> tuple[tuple[str, ...], ...]:
         """Labels of each row, without white space around them, each once; none where the cell is empty.
 
         Raises
@@ -70,12 +70,12 @@ class Table:
         for i, cell in enumerate(self.cells[column]):
             labels = cell.split("|") if isinstance(cell, str) else [] if cell is None else cell
             if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-                defect = f"{self.where(column)(i)}: {reprlib.repr(cell)} is no list of labels"
+                defect = f"{self.locate_cells(column)(i)}: {reprlib.repr(cell)} is no list of labels"
                 raise CatalogError(f"{defect}. Fix: give texts, separated by '|' or in a list")
             rows.append(tuple(dict.fromkeys(label.strip() for label in labels if label.strip())))
         return tuple(rows)
 
-    def floats(self, column: str) -> NDArray[np.float64]:
+    def read_floats(self, column: str) -> NDArray[np.float64]:
         """Numbers of a column, (N,), NaN where the cell is empty.
 
         Raises
@@ -83,9 +83,9 @@ class Table:
         CatalogError
             If a cell is no finite number (a written ``nan`` is not empty), or all are empty.
         """
-        values = np.array([_float(cell) for cell in self.cells[column]])
+        values = np.array([_parse_float(cell) for cell in self.cells[column]])
         for i in np.flatnonzero(np.isinf(values)).tolist():
-            defect = f"{self.where(column)(i)}: {reprlib.repr(self.cells[column][i])} is not a finite number"
+            defect = f"{self.locate_cells(column)(i)}: {reprlib.repr(self.cells[column][i])} is not a finite number"
             raise CatalogError(f"{defect}. Fix: write one like 90 or 12.5, or leave the cell empty")
         if np.isnan(values).all():
             raise CatalogError(
@@ -130,7 +130,7 @@ def read_table(path: Path) -> Table:
     return table
 
 
-def _float(cell: Any) -> float:
+def _parse_float(cell: Any) -> float:
     """Return the cell as a number: NaN where it is empty, infinity where it is no finite number."""
     if cell is None or cell == "":
         return math.nan

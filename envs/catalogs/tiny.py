@@ -5,6 +5,7 @@ import functools
 import numpy as np
 
 from .catalog import Catalog
+from .registry import CATALOGS
 
 
 @functools.lru_cache(maxsize=1)
@@ -20,3 +21,6 @@ def load_tiny() -> Catalog:
         rating=np.array([0.25, 0.75]),
         published=np.array([2000.0, 2000.0]),
     )
+
+
+CATALOGS.register("tiny", load_tiny)

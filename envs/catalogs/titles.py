@@ -25,10 +25,10 @@ def split_title(text: str, width: int = 120) -> tuple[str, str]:
     return tidy[:end], tidy[end:]
 
 
-def title_of(text: str, width: int = 120) -> str:
+def extract_title(text: str, width: int = 120) -> str:
     """The title of a text as `split_title` finds it, or all of the text.
 
-    >>> title_of("Alien (1979), a horror and science fiction film. From the United States.")
+    >>> extract_title("Alien (1979), a horror and science fiction film. From the United States.")
     'Alien (1979)'
     """
     title, rest = split_title(text, width)

@@ -38,16 +38,16 @@ LIGHT, DARK = rgb("#a6cfe8"), rgb("#08306b")  # few and many minutes
 
 
 @functools.lru_cache(maxsize=32)
-def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+def _load_font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which matplotlib carries: Latin, Greek, Cyrillic, Arabic; letters it lacks (Chinese) are boxes."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / name), size)
 
 
 @functools.lru_cache(maxsize=4096)
-def fit(text: str, width: int, size: int, bold: bool = False) -> str:
+def fit_text(text: str, width: int, size: int, bold: bool = False) -> str:
     """The text on one line of at most `width` pixels, cut with an ellipsis where it is longer."""
-    text, font = " ".join(text[:500].split()), _font(size, bold)
+    text, font = " ".join(text[:500].split()), _load_font(size, bold)
     if font.getlength(text) <= width:
         return text
     low, high = 0, len(text)
@@ -58,9 +58,9 @@ def fit(text: str, width: int, size: int, bold: bool = False) -> str:
 
 
 @functools.lru_cache(maxsize=2048)
-def ink(text: str, size: int, bold: bool) -> Image.Image:
+def mask_text(text: str, size: int, bold: bool) -> Image.Image:
     """The words as a mask; its middle is the middle of a line of capitals."""
-    font = _font(size, bold)
+    font = _load_font(size, bold)
     mask = Image.new("L", (math.ceil(font.getlength(text)) + 2, 2 * size), 0)
     ImageDraw.Draw(mask).text((0, size + 0.37 * size), text, 255, font, anchor="ls")
     return mask
@@ -78,74 +78,74 @@ def write(
     width: int = 10_000,
 ) -> int:
     """Write one line whose left end (`align` 0), middle (0.5) or right end (1) is at a point; returns its width."""
-    text = fit(text, width, size, bold)
+    text = fit_text(text, width, size, bold)
     if not text:
         return 0
-    mask = ink(text, size, bold)
+    mask = mask_text(text, size, bold)
     x, y = at
     image.paste(colour, (x - round(align * mask.width), y - size), mask)
     return mask.width
 
 
 @functools.lru_cache(maxsize=512)
-def _shape(width: int, height: int, radius: int) -> Image.Image:
+def _mask_box(width: int, height: int, radius: int) -> Image.Image:
     """A rounded rectangle as a mask with smooth edges."""
     mask = Image.new("L", (4 * width, 4 * height), 0)
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, 4 * width - 1, 4 * height - 1), 4 * radius, 255)
     return mask.reduce(4)
 
 
-def fill(image: Image.Image, box: Box, colour: Colour, radius: int = 0) -> None:
+def fill_box(image: Image.Image, box: Box, colour: Colour, radius: int = 0) -> None:
     """A rectangle with round corners; nothing where it has no area."""
     left, top, right, bottom = box
     if right <= left or bottom <= top:
         return
     radius = min(radius, (right - left) // 2, (bottom - top) // 2)
     if radius:
-        image.paste(colour, (left, top), _shape(right - left, bottom - top, radius))
+        image.paste(colour, (left, top), _mask_box(right - left, bottom - top, radius))
     else:
         image.paste(colour, box)
 
 
-def bar(image: Image.Image, box: Box, share: float, colour: Colour, track: Colour = BAND) -> None:
+def draw_bar(image: Image.Image, box: Box, share: float, colour: Colour, track: Colour = BAND) -> None:
     """A track, and the share of it that is filled."""
     left, top, right, bottom = box
     radius = (bottom - top) // 2
-    fill(image, box, track, radius)
+    fill_box(image, box, track, radius)
     end = left + round(min(max(share, 0.0), 1.0) * (right - left))
     if end > left:
-        fill(image, (left, top, max(end, left + 2), bottom), colour, radius)
+        fill_box(image, (left, top, max(end, left + 2), bottom), colour, radius)
 
 
-def hatch(image: Image.Image, box: Box, colour: Colour) -> None:
+def hatch_box(image: Image.Image, box: Box, colour: Colour) -> None:
     """Pale ground with slanted lines, so that it is told from others without colour too."""
     left, top, right, bottom = box
     if right <= left or bottom <= top:
         return
     x, y = np.meshgrid(np.arange(right - left), np.arange(bottom - top))
-    fill(image, box, mix(colour, WHITE, 0.08))
+    fill_box(image, box, mix(colour, WHITE, 0.08))
     image.paste(
         mix(colour, WHITE, 0.3), (left, top), Image.fromarray(np.where((x + y) % 10 < 2, 255, 0).astype(np.uint8))
     )
 
 
-def pill(image: Image.Image, at: tuple[int, int], text: str, size: int, ground: Colour, colour: Colour) -> int:
+def draw_pill(image: Image.Image, at: tuple[int, int], text: str, size: int, ground: Colour, colour: Colour) -> int:
     """Words on a rounded ground; `at` is its right end and middle. Returns its width."""
-    width, (right, y) = ink(text, size, True).width + 2 * size, at
-    fill(image, (right - width, y - size - 1, right, y + size + 1), ground, size)
+    width, (right, y) = mask_text(text, size, True).width + 2 * size, at
+    fill_box(image, (right - width, y - size - 1, right, y + size + 1), ground, size)
     write(image, (right - width // 2, y), text, size, colour, bold=True, align=0.5)
     return width
 
 
-def topic_colour(topic: int) -> Colour:
+def pick_topic_colour(topic: int) -> Colour:
     """Of a topic; they come round after eight, paler each time, so names always stand beside them."""
     return mix(TOPICS[topic % len(TOPICS)], WHITE, 0.75 ** (topic // len(TOPICS) % 4))
 
 
-def chip(image: Image.Image, box: Box, topic: int, name: str) -> None:
+def draw_chip(image: Image.Image, box: Box, topic: int, name: str) -> None:
     """A topic's name on its colour."""
     left, top, right, bottom = box
     middle = (top + bottom) // 2
-    fill(image, box, mix(topic_colour(topic), WHITE, 0.22), (bottom - top) // 2)
-    fill(image, (left + 6, middle - 4, left + 14, middle + 4), topic_colour(topic), 4)
+    fill_box(image, box, mix(pick_topic_colour(topic), WHITE, 0.22), (bottom - top) // 2)
+    fill_box(image, (left + 6, middle - 4, left + 14, middle + 4), pick_topic_colour(topic), 4)
     write(image, (left + 19, middle), name, 10, width=right - left - 25)

@@ -11,7 +11,7 @@ from ..users.records import ACTIVE, CHURNED, Record
 from ..users.world import World
 
 
-def clock_text(clock: float) -> str:
+def format_clock(clock: float) -> str:
     """Day from 1 and time of day of a clock [days]: ``"day 3, 07:05"``."""
     minutes = int(clock * 1440 + 1e-6)
     return f"day {minutes // 1440 + 1}, {minutes // 60 % 24:02d}:{minutes % 60:02d}"
@@ -26,7 +26,7 @@ def render_text(world: World, user: Record) -> str:
         A record of `records.user_type`.
     """
     lines = [
-        f"user {user['id']}   {clock_text(float(user['clock']))}   "
+        f"user {user['id']}   {format_clock(float(user['clock']))}   "
         f"session {user['session'] + 1}, slate {user['depth'] + 1}"
     ]
     for slot, item in enumerate(user["slate"]):

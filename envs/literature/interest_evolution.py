@@ -96,7 +96,7 @@ class Setting:
         return np.concatenate([np.linspace(-3, 0, self.poor_topics), np.linspace(0, 3, self.good_topics)])
 
 
-def choice_probabilities(interest: Floats, nothing: float, shown: NDArray[np.bool_] | None = None) -> Floats:
+def compute_choice_probabilities(interest: Floats, nothing: float, shown: NDArray[np.bool_] | None = None) -> Floats:
     """Conditional logit with a null document: ``P(i) = e^{I_i} / (e^{I_⊥} + Σ_j e^{I_j})``.
 
     Parameters
@@ -118,7 +118,7 @@ def choice_probabilities(interest: Floats, nothing: float, shown: NDArray[np.boo
     return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
 
-def nudged(interest: Floats, luck: Floats, step: float) -> Floats:
+def nudge_interest(interest: Floats, luck: Floats, step: float) -> Floats:
     """Interest in a topic after one of its documents was consumed.
 
     With probability ``(I + 1)/2`` it rises by ``Δ = y (1 − |I|)(1 − I)``, the share ``y (1 − |I|)`` of its distance
@@ -190,9 +190,9 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
 
     Dynamics
     --------
-    Choice: `choice_probabilities`. A document d that is consumed takes ``ℓ − b ℓ S(u, d)`` off the budget, with
+    Choice: `compute_choice_probabilities`. A document d that is consumed takes ``ℓ − b ℓ S(u, d)`` off the budget, with
     satisfaction ``S = (1 − α) I(u, d) + α L_d`` and quality L_d; a skip takes its own time. Then the interest in its
-    topic is `nudged`.
+    topic is `nudge_interest`.
 
     Where the paper leaves a choice, or its formula another than its prose, this is what is done. (1) The interest moves
     as the prose says, towards 1 or away from it; the formula as printed, ``Δ = −y (1 − |I|) I``, would have positive
@@ -275,20 +275,20 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
             self._reseed(seed)
         self._begin(np.ones(self.num_envs, bool))
         self._draw()
-        return self._observe(), self._info(np.full(self.num_envs, -1), np.zeros(self.num_envs))
+        return self._observe(), self._make_info(np.full(self.num_envs, -1), np.zeros(self.num_envs))
 
     def step(self, actions: Columns) -> tuple[Observation, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
         """Show a slate (K columns of the candidates) to each user."""
         if not self._seeded:
             raise gym.error.ResetNeeded("call reset() before step()")
-        columns = self._columns(actions)
+        columns = self._check_columns(actions)
         choice = self._choose(columns)
         minutes, quality = self._consume(choice, columns[np.arange(self.num_envs), np.maximum(choice, 0)])
         terminated = self.budget <= 0
-        info = self._info(choice, quality)
+        info = self._make_info(choice, quality)
         self._draw()
         if terminated.any():
-            info |= self._final(terminated)
+            info |= self._make_final_info(terminated)
             self._begin(terminated)
             self._draw(terminated)
         return self._observe(), minutes, terminated, np.zeros(self.num_envs, bool), info
@@ -314,7 +314,7 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
             shown[:, k] &= (columns[:, :k] != columns[:, k : k + 1]).all(axis=1)
         topics = np.take_along_axis(self._topics, np.maximum(columns, 0), axis=1)
         interest = np.take_along_axis(self.interest, topics, axis=1)
-        upper = choice_probabilities(interest, self.setting.nothing, shown)[:, :-1].cumsum(axis=1)
+        upper = compute_choice_probabilities(interest, self.setting.nothing, shown)[:, :-1].cumsum(axis=1)
         slot = (self._uniform[:, -2:-1] >= upper).sum(axis=1)
         return np.where(slot < self.setting.slots, slot, -1)
 
@@ -326,7 +326,7 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
         minutes = np.where(clicked, np.minimum(s.length, self.budget), 0.0)
         satisfaction = (1.0 - s.quality_weight) * interest + s.quality_weight * quality
         self.budget -= np.where(clicked, minutes - s.bonus * minutes * satisfaction, s.skip)
-        self.interest[rows, topic] = np.where(clicked, nudged(interest, self._uniform[:, -1], s.step), interest)
+        self.interest[rows, topic] = np.where(clicked, nudge_interest(interest, self._uniform[:, -1], s.step), interest)
         self._response[...] = 0.0
         self._response[rows, topic], self._response[:, -1] = clicked, quality
         return minutes, quality
@@ -357,18 +357,18 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
             "response": self._response.copy(),
         }
 
-    def _info(self, choice: Columns, quality: Floats) -> dict[str, Any]:
+    def _make_info(self, choice: Columns, quality: Floats) -> dict[str, Any]:
         every = np.ones(self.num_envs, bool)
         return {"choice": choice, "_choice": every, "quality": quality, "_quality": every.copy()}
 
-    def _final(self, done: NDArray[np.bool_]) -> dict[str, Any]:
+    def _make_final_info(self, done: NDArray[np.bool_]) -> dict[str, Any]:
         observation = self._observe()
         rows = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(done):
             rows[i] = {key: value[i].copy() for key, value in observation.items()}
         return {"final_obs": rows, "_final_obs": done.copy()}
 
-    def _columns(self, actions: Any) -> Columns:
+    def _check_columns(self, actions: Any) -> Columns:
         columns = np.asarray(actions)
         if columns.shape != (self.num_envs, self.setting.slots):
             raise ValueError(

@@ -1,6 +1,7 @@
 """Two environments whose best policy is known: an agent that beats it has found a bug."""
 
 from .base import NamedEnv
+from .registry import ENVIRONMENTS
 
 
 class Control(NamedEnv):
@@ -203,3 +204,7 @@ class Tiny(NamedEnv):
     """
 
     scenario = "tiny"
+
+
+ENVIRONMENTS.register("longplay/Control-v0", Control, scenario="control")
+ENVIRONMENTS.register("longplay/Tiny-v0", Tiny, scenario="tiny")

@@ -1,6 +1,7 @@
 """The four scenarios of the field: films, news, a shop, a social network."""
 
 from .base import NamedEnv
+from .registry import ENVIRONMENTS
 
 
 class Video(NamedEnv):
@@ -388,3 +389,9 @@ class Social(NamedEnv):
     """
 
     scenario = "social"
+
+
+ENVIRONMENTS.register("longplay/Video-v0", Video, scenario="video")
+ENVIRONMENTS.register("longplay/News-v0", News, scenario="news")
+ENVIRONMENTS.register("longplay/Shop-v0", Shop, scenario="shop")
+ENVIRONMENTS.register("longplay/Social-v0", Social, scenario="social")

@@ -1,6 +1,7 @@
 """The four scenarios of the field for users of another kind: whether what a policy learned still holds there."""
 
 from .base import NamedEnv
+from .registry import ENVIRONMENTS
 
 
 class VideoShifted(NamedEnv):
@@ -302,3 +303,9 @@ class SocialShifted(NamedEnv):
     """
 
     scenario = "social-shifted"
+
+
+ENVIRONMENTS.register("longplay/VideoShifted-v0", VideoShifted, scenario="video-shifted")
+ENVIRONMENTS.register("longplay/NewsShifted-v0", NewsShifted, scenario="news-shifted")
+ENVIRONMENTS.register("longplay/ShopShifted-v0", ShopShifted, scenario="shop-shifted")
+ENVIRONMENTS.register("longplay/SocialShifted-v0", SocialShifted, scenario="social-shifted")

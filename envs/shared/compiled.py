@@ -55,15 +55,15 @@ def loop(function: Callable[..., Any]) -> Any:
     before = config.CACHE_DIR
     config.CACHE_DIR = str(folder)
     try:
-        made = njit(nogil=True, cache=True)(function)
+        compiled = njit(nogil=True, cache=True)(function)
     finally:
         config.CACHE_DIR = before
     if not config.DISABLE_JIT:  # otherwise it is the plain function
-        _guard(made._cache, folder)
-    return made
+        _lock_cache(compiled._cache, folder)
+    return compiled
 
 
-def _guard(cache: Any, folder: Path) -> None:
+def _lock_cache(cache: Any, folder: Path) -> None:
     """Let one process at a time read or write a cache.
 
     Numba numbers the loops that it keeps of a function. Two processes that keep one at the same time, each for records
@@ -81,7 +81,7 @@ def _guard(cache: Any, folder: Path) -> None:
     cache.load_overload, cache.save_overload = locked(cache.load_overload), locked(cache.save_overload)
 
 
-def _mangled(record: Any) -> tuple[str, tuple[int]]:
+def _mangle_record(record: Any) -> tuple[str, tuple[int]]:
     """What names a record type in the symbols of machine code: a digest of its layout.
 
     Numba counts the types of a process instead. Code kept by one process and code of another one could then go by the
@@ -90,7 +90,7 @@ def _mangled(record: Any) -> tuple[str, tuple[int]]:
     return type(record).__name__, (int(hashlib.sha256(record.name.encode()).hexdigest()[:12], 16),)
 
 
-types.Record.mangling_args = property(_mangled)
+types.Record.mangling_args = property(_mangle_record)
 
 
 class _Notice(event.Listener):  # type: ignore[misc]  # Numba ships no types that fit

@@ -107,7 +107,8 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse what is not allowed."""
-        hints = read_hints(type(self))
+        kind: Any = type(self)  # which mypy does not take to be hashable
+        hints = read_hints(kind)
         for field in dataclasses.fields(self):
             check_value(field.name, getattr(self, field.name), hints[field.name], field.metadata.get(KEY))
 
@@ -130,13 +131,13 @@ def check_value(name: str, value: Any, hint: Any, allowed: Allowed | None = None
     elif allowed.words:
         one_of(name, value, allowed.words)
     else:
-        said = f"{show_number(allowed.low)} to {show_number(allowed.high)}"
+        bounds = f"{show_number(allowed.low)} to {show_number(allowed.high)}"
         if not _is_of(value, float):
-            raise ValueError(f"{name} = {value!r} must be {SAID[kinds[0]]}, {said}")
+            raise ValueError(f"{name} = {value!r} must be {SAID[kinds[0]]}, {bounds}")
         if not allowed.low <= value <= allowed.high:
-            raise ValueError(f"{name} = {value!r} is out of range; allowed: {said}")
+            raise ValueError(f"{name} = {value!r} is out of range; allowed: {bounds}")
         if not _is_of(value, kinds[0]):
-            raise ValueError(f"{name} = {value!r} must be {SAID[kinds[0]]}, {said}")
+            raise ValueError(f"{name} = {value!r} must be {SAID[kinds[0]]}, {bounds}")
 
 
 SAID = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
@@ -171,16 +172,16 @@ def make_options(owner: str, kind: type[T], values: Mapping[str, Any]) -> T:
     ValueError
         For a name that there is not, and for a value that is not allowed.
     """
-    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     renamed: Mapping[str, str] = getattr(kind, "RENAMED", {})
     values = {renamed.get(name, name): value for name, value in values.items()}
     for name in values:
-        one_of(f"options of {owner!r}: name", name, known)
+        one_of(f"options of {owner!r}: name", name, names)
     return kind(**values)
 
 
 def find_changes(options: Any) -> dict[str, Any]:
     """The options that differ from the defaults, by name."""
     defaults = type(options)()
-    found = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
-    return {name: value for name, value in found.items() if value != getattr(defaults, name)}
+    values = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    return {name: value for name, value in values.items() if value != getattr(defaults, name)}

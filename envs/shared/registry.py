@@ -93,9 +93,9 @@ class Registry(Mapping[str, T]):
             If the name stands for something of another module.
         """
         module = sys._getframe(1).f_globals["__name__"]
-        known = self._registered.get(name) or self.cards.get(name)
-        if known is not None and known.module != module and "announced" not in known.words:
-            raise ValueError(f"{self.noun} {name!r} is registered by {known.module} already; take another name")
+        card = self._registered.get(name) or self.cards.get(name)
+        if card is not None and card.module != module and "announced" not in card.words:
+            raise ValueError(f"{self.noun} {name!r} is registered by {card.module} already; take another name")
         self._entries[name] = entry
         self._registered[name] = Card(name, module, words)
         return entry
@@ -103,21 +103,21 @@ class Registry(Mapping[str, T]):
     @cached_property
     def cards(self) -> dict[str, Card]:
         """All that is known of the entries of the packages and of the entry-point group, by name."""
-        found: dict[str, Card] = {}
+        cards: dict[str, Card] = {}
         for package in self.packages:
             spec = importlib.util.find_spec(package)
             for folder in (spec.submodule_search_locations or ()) if spec else ():
                 for path in sorted(Path(folder).rglob("*.py")):
                     parts = path.relative_to(folder).with_suffix("").parts
                     for card in self._read(path, ".".join((package, *parts))):
-                        if card.name in found:
-                            both = f"{found[card.name].module} and {card.module}"
-                            raise ValueError(f"{self.noun} {card.name!r} is registered by {both}; rename one")
-                        found[card.name] = card
+                        if card.name in cards:
+                            modules = f"{cards[card.name].module} and {card.module}"
+                            raise ValueError(f"{self.noun} {card.name!r} is registered by {modules}; rename one")
+                        cards[card.name] = card
         if self.group:
             for point in importlib.metadata.entry_points(group=self.group):
-                found.setdefault(point.name, Card(point.name, point.module, {"announced": point.value}))
-        return found
+                cards.setdefault(point.name, Card(point.name, point.module, {"announced": point.value}))
+        return cards
 
     def _read(self, path: Path, module: str) -> Iterator[Card]:
         """Cards of the calls of ``register`` in a source; most files have none and are not parsed."""
@@ -182,13 +182,13 @@ class Registry(Mapping[str, T]):
         if card.name in self._entries:
             return
         kind = str(card.words.get("announced", card.name)).partition(":")[2]
-        here = [entry for entry in self._entries.values() if kind and named_by(entry, getattr(module, kind, None))]
-        if not here:
+        matches = [entry for entry in self._entries.values() if kind and named_by(entry, getattr(module, kind, None))]
+        if not matches:
             raise ValueError(
                 f"{self.noun} {card.name!r}: importing {card.module} registered no such {self.noun}; fix: end the file "
                 f"with {self.variable}.register({(kind or card.name).lower()!r}, ...)"
             )
-        self._entries[card.name] = here[0]
+        self._entries[card.name] = matches[0]
 
     def __contains__(self, name: object) -> bool:
         return name in self.cards or name in self._registered

@@ -28,7 +28,7 @@ def dot(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @njit(inline="always")
-def along(vector: np.ndarray, item: Record) -> float:
+def dot_topics(vector: np.ndarray, item: Record) -> float:
     """Inner product of a vector over topics with the item's topics φ."""
     total = 0.0
     for j in range(len(item.share)):
@@ -37,7 +37,7 @@ def along(vector: np.ndarray, item: Record) -> float:
 
 
 @njit
-def after_waking(p: Record, chronotype: float, clock: float, active_days: float) -> float:
+def add_waking_days(p: Record, chronotype: float, clock: float, active_days: float) -> float:
     """Clock [days] at which `active_days` of activity have passed since `clock`.
 
     Activity runs fast in the busy hours and slow at night (``p.hours``, mean 1), in the user's own day, which is

@@ -100,7 +100,7 @@ def stream_key(world: int, luck: int, episode: int) -> tuple[int, int]:
 
 
 @njit
-def permuted(position: int, size: int, k0: int, k1: int) -> int:
+def permute(position: int, size: int, k0: int, k1: int) -> int:
     """Element `position` of a keyed pseudo-random permutation of ``range(size)``, without storing it.
 
     A Feistel network over the next even number of bits, walked until it lands inside the range (Black and Rogaway,

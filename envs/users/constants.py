@@ -132,24 +132,24 @@ def check_value(name: str, key: str, value: Any) -> None:
     if key in WORDS:
         if value not in WORDS[key]:
             words = ", ".join(map(repr, WORDS[key]))
-            raise ScenarioError(f"scenario {name!r}: {dotted(key)} = {value!r} is unknown; allowed: {words}")
+            raise ScenarioError(f"scenario {name!r}: {format_key(key)} = {value!r} is unknown; allowed: {words}")
         return
     if key not in LIMITS:
-        raise ScenarioError(f"scenario {name!r}: unknown field {dotted(key)}{hint(key, [*LIMITS, *WORDS])}")
+        raise ScenarioError(f"scenario {name!r}: unknown field {format_key(key)}{suggest_name(key, [*LIMITS, *WORDS])}")
     low, high, unit = LIMITS[key]
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not low <= value <= high:
         raise ScenarioError(
-            f"scenario {name!r}: {dotted(key)} = {value!r} is out of range; allowed: {low} to {high} [{unit}]"
+            f"scenario {name!r}: {format_key(key)} = {value!r} is out of range; allowed: {low} to {high} [{unit}]"
         )
 
 
-def dotted(key: str) -> str:
+def format_key(key: str) -> str:
     """The name as a TOML file has it."""
     return key.replace("_", ".", 1)
 
 
-def hint(word: str, known: Any) -> str:
+def suggest_name(word: str, names: Any) -> str:
     """A guess at what was meant."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {dotted(close[0])!r}?)" if close else ""
+    close = difflib.get_close_matches(word, list(names), n=1)
+    return f" (did you mean {format_key(close[0])!r}?)" if close else ""

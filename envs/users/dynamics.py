@@ -18,7 +18,7 @@ import math
 import numpy as np
 from numba import njit
 
-from .arithmetic import after_waking, along, dot, logistic
+from .arithmetic import add_waking_days, dot, dot_topics, logistic
 from .chance import CHURN, DRIFT, DWELL, FIRST_HOUR, GAP, SLATE, normal_pair, philox, uniform, uniform_pair
 from .constants import CASCADE, LINEAR, LOGIT, SATURATING
 from .records import ACTIVE, CHURNED, HORIZON, NOTHING, Record
@@ -48,10 +48,10 @@ def remembers(p: Record, user: Record, item: int) -> bool:
     """Whether the item is among the last R consumed."""
     if not (user.residues >> residue(item)) & 1:
         return False  # the common case, without walking the history
-    found = 0
+    seen = 0
     for h in range(min(int(p.repeat_memory), len(user.history_items))):
-        found += user.history_items[h] == np.int32(item)
-    return found > 0
+        seen += user.history_items[h] == np.int32(item)
+    return seen > 0
 
 
 @njit(inline="always")
@@ -61,9 +61,9 @@ def attract(p: Record, work: Record, items: np.ndarray, user: Record, item: int)
     ``s(x)`` is x where satiation is linear, ``ln(1 + x)`` where it saturates.
     """
     it = items[item]
-    utility = p.taste_weight * dot(work.taste, it.taste) + along(work.mood, it)
+    utility = p.taste_weight * dot(work.taste, it.taste) + dot_topics(work.mood, it)
     if p.satiation_kind == SATURATING:
-        utility -= user.sensitivity * math.log1p(along(user.satiation, it))
+        utility -= user.sensitivity * math.log1p(dot_topics(user.satiation, it))
     if remembers(p, user, item):
         utility -= p.repeat_penalty
     return utility
@@ -120,9 +120,9 @@ def cascade_chances(p: Record, work: Record) -> float:
     nothing = math.exp(p.choice_nothing)
     missed = 1.0
     for k in range(len(work.weight)):
-        taken = work.weight[k] / (nothing + work.weight[k])
-        work.weight[k] = p.position[k] * missed * taken
-        missed *= 1.0 - taken
+        share = work.weight[k] / (nothing + work.weight[k])
+        work.weight[k] = p.position[k] * missed * share
+        missed *= 1.0 - share
     return 1.0
 
 
@@ -222,11 +222,11 @@ def remember(user: Record, item: int, completion: float) -> None:
     user.history_items[0] = item
     user.history_completion[0] = completion
     user.history_time[0] = user.clock
-    index(user)
+    index_history(user)
 
 
 @njit
-def index(user: Record) -> None:
+def index_history(user: Record) -> None:
     """Note the residues of the history's items, so that `remembers` seldom has to walk it."""
     bits = 0
     for h in range(len(user.history_items)):
@@ -275,7 +275,7 @@ def drift(p: Record, user: Record) -> None:
 
 
 @njit
-def part(p: Record, user: Record) -> None:
+def end_session(p: Record, user: Record) -> None:
     """The session is over: trust moves, the user churns or stays away for a while and comes back recovered."""
     user.left = 1
     user.trust += p.trust_rate * (user.satisfaction - user.trust)
@@ -292,7 +292,7 @@ def part(p: Record, user: Record) -> None:
         gap -= p.gap_habit / (2.0 * math.pi) * math.sin(2.0 * math.pi * gap)
     if p.gap_step > 0.0:
         gap = p.gap_step * math.ceil(gap / p.gap_step)
-    back = after_waking(p, user.chronotype, user.clock, gap)
+    back = add_waking_days(p, user.chronotype, user.clock, gap)
     if back >= p.horizon_days:
         user.clock = p.horizon_days
         user.status = HORIZON
@@ -323,7 +323,7 @@ def begin(p: Record, items: np.ndarray, person: Record, user: Record) -> None:
     user.chronotype = person.chronotype
 
     first = uniform(user.k0, user.k1, user.id, 0, 0, FIRST_HOUR)
-    start = after_waking(p, person.chronotype, person.chronotype / 24.0, p.day_arrival * first)
+    start = add_waking_days(p, person.chronotype, person.chronotype / 24.0, p.day_arrival * first)
     user.clock = start - math.floor(start)
     user.gap = person.past_age[0]
     user.session = user.depth = user.skips = user.day = user.left = 0
@@ -348,7 +348,7 @@ def begin(p: Record, items: np.ndarray, person: Record, user: Record) -> None:
         left = math.exp(-person.past_age[h] / user.recovery)
         for j in range(len(items[item].share)):
             user.satiation[items[item].topic[j]] += left * np.float64(items[item].share[j])
-    index(user)
+    index_history(user)
 
 
 @njit
@@ -387,7 +387,7 @@ def read_slate(p: Record, work: Record, items: np.ndarray, user: Record) -> floa
     if user.clock >= p.horizon_days:
         user.status = HORIZON
     elif leaves(p, work, user):
-        part(p, user)
+        end_session(p, user)
     else:
         user.depth += 1
     return minutes

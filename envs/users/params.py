@@ -19,8 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .constants import LIMITS, SHAPE_LIMITS, WORDS, Shape, check_shape, check_value, dotted, hint
-from .constants import ScenarioError as ScenarioError  # part of this module's interface
+from .constants import (
+    LIMITS,
+    SHAPE_LIMITS,
+    WORDS,
+    ScenarioError,
+    Shape,
+    check_shape,
+    check_value,
+    format_key,
+    suggest_name,
+)
 
 MOST_STRENGTH = 5.0  # of the dial; every shipped scenario's constants stay within their limits up to here
 REWARDS = ("minutes", "clicks", "returns")
@@ -55,7 +64,7 @@ class Scenario:
     sources, ranges
         Source text and plausible range of each constant, where given.
     catalog
-        Name of the catalogue that comes with the scenario; see `make.CATALOGS`.
+        Name of the catalogue that comes with the scenario; see `longplay.envs.catalogs.registry.CATALOGS`.
     reward
         What a step pays, one of `REWARDS`.
     """
@@ -77,12 +86,12 @@ class Scenario:
         missing = sorted({*LIMITS, *WORDS} - set(self.values))
         if missing:
             raise ScenarioError(
-                f"scenario {self.name!r}: missing {', '.join(map(dotted, missing))}; give each a number"
+                f"scenario {self.name!r}: missing {', '.join(map(format_key, missing))}; give each a number"
             )
         if self.reward not in REWARDS:
             allowed = ", ".join(map(repr, REWARDS))
             raise ScenarioError(f"scenario {self.name!r}: reward = {self.reward!r} is unknown; allowed: {allowed}")
-        if self.number("items_shortest") > self.number("items_longest"):
+        if self.read_number("items_shortest") > self.read_number("items_longest"):
             raise ScenarioError(
                 f"scenario {self.name!r}: items.shortest = {self.values['items_shortest']} exceeds items.longest = "
                 f"{self.values['items_longest']}; swap them"
@@ -90,7 +99,7 @@ class Scenario:
         if len(self.hours) != 24 or not all(math.isfinite(h) and h > 0 for h in self.hours):
             raise ScenarioError(f"scenario {self.name!r}: day.hours needs 24 positive numbers, got {list(self.hours)}")
 
-    def number(self, key: str) -> float:
+    def read_number(self, key: str) -> float:
         """A constant as a number: of a word, its place in `constants.WORDS`."""
         value = self.values[key]
         return float(WORDS[key].index(str(value)) if key in WORDS else value)
@@ -107,9 +116,9 @@ class Scenario:
         kinds += [("position", np.float64, (self.shape.slate,)), ("hours", np.float64, (24,))]
         array = np.zeros(1, np.dtype((np.record, np.dtype(kinds, align=True))))  # attributes in plain Python, too
         for key in keys:
-            array[key] = self.number(key)
+            array[key] = self.read_number(key)
         slots = np.arange(self.shape.slate)
-        rate = self.number("choice_position")
+        rate = self.read_number("choice_position")
         cascade = self.values["choice_model"] == "cascade"
         array["position"] = np.exp(-rate * slots) if cascade else (slots + 1.0) ** -rate
         array["hours"] = np.asarray(self.hours) / np.mean(self.hours)
@@ -130,7 +139,7 @@ class Scenario:
     @functools.cached_property
     def digest(self) -> str:
         """Hash of everything that affects a simulation (not the name, sources, ranges or the catalogue's name)."""
-        content = repr((self.shape, sorted((k, self.number(k)) for k in self.values), self.hours, self.reward))
+        content = repr((self.shape, sorted((k, self.read_number(k)) for k in self.values), self.hours, self.reward))
         return hashlib.sha256(content.encode()).hexdigest()
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> "Scenario":
@@ -150,7 +159,7 @@ class Scenario:
             else:
                 group, _, key = name.partition(".")
                 table.setdefault(group, {})[key] = value
-        return _from_table(self.name, table, base=self)
+        return _read_scenario(self.name, table, base=self)
 
     def with_strength(self, strength: float) -> "Scenario":
         """Copy whose coupling of the present to the future is scaled: the dial of how much there is to plan for.
@@ -170,8 +179,8 @@ class Scenario:
             raise ScenarioError(f"dynamics_strength = {strength!r} is out of range; allowed: 0 to {MOST_STRENGTH:g}")
         if strength == 1:
             return self
-        scaled = {key: strength * self.number(key) for key in COUPLED}
-        scaled["time_coupling"] = min(1.0, strength * self.number("time_coupling"))
+        scaled = {key: strength * self.read_number(key) for key in COUPLED}
+        scaled["time_coupling"] = min(1.0, strength * self.read_number("time_coupling"))
         return dataclasses.replace(self, values={**self.values, **scaled})
 
     @classmethod
@@ -184,7 +193,7 @@ class Scenario:
         return _load(source, ())
 
 
-def scenario_names() -> list[str]:
+def list_scenarios() -> list[str]:
     """Names of the scenarios that come with the package."""
     folder = resources.files("longplay.envs") / "scenarios"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
@@ -194,15 +203,15 @@ def _load(source: "str | Path | Scenario", bases: tuple[str, ...]) -> Scenario:
     if isinstance(source, Scenario):
         return source
     if isinstance(source, str) and not source.endswith(".toml"):
-        known = scenario_names()
-        if source not in known:
-            raise ScenarioError(f"unknown scenario {source!r}{hint(source, known)}; known: {', '.join(known)}")
+        names = list_scenarios()
+        if source not in names:
+            raise ScenarioError(f"unknown scenario {source!r}{suggest_name(source, names)}; known: {', '.join(names)}")
         text = (resources.files("longplay.envs") / "scenarios" / f"{source}.toml").read_text(encoding="utf-8")
         return _parse(source, text)
     path = Path(source)
     if not path.is_file():
         raise ScenarioError(
-            f"scenario file {str(path)!r} does not exist; give a TOML file or one of {scenario_names()}"
+            f"scenario file {str(path)!r} does not exist; give a TOML file or one of {list_scenarios()}"
         )
     return _parse(str(path), path.read_text(encoding="utf-8"), path.parent, bases)
 
@@ -214,14 +223,14 @@ def _parse(name: str, text: str, folder: Path = Path(), bases: tuple[str, ...] =
         raise ScenarioError(f"scenario {name!r} is not valid TOML: {error}") from error
     base = table.pop("base", None)
     if base is None:
-        return _from_table(name, table, base=None)
+        return _read_scenario(name, table, base=None)
     base = str(folder / str(base)) if str(base).endswith(".toml") else str(base)
     if base in (*bases, name):
         raise ScenarioError(f"scenario {name!r}: its base {base!r} is based on itself; name another")
-    return _from_table(name, table, base=_load(base, (*bases, name)))
+    return _read_scenario(name, table, base=_load(base, (*bases, name)))
 
 
-def _from_table(name: str, table: Mapping[str, Any], base: Scenario | None) -> Scenario:
+def _read_scenario(name: str, table: Mapping[str, Any], base: Scenario | None) -> Scenario:
     shape = dict(vars(base.shape)) if base else {}
     values = dict(base.values) if base else {}
     hours = base.hours if base else ()
@@ -238,7 +247,7 @@ def _from_table(name: str, table: Mapping[str, Any], base: Scenario | None) -> S
             if group == "shape":
                 shape[key] = value
             elif full == "day_hours":
-                hours = _as_hours(name, value)
+                hours = _parse_hours(name, value)
             else:
                 values[full] = value
             if isinstance(entry, Mapping):
@@ -253,7 +262,7 @@ def _from_table(name: str, table: Mapping[str, Any], base: Scenario | None) -> S
     unknown = sorted(set(shape) - set(SHAPE_LIMITS))
     if unknown:
         raise ScenarioError(
-            f"scenario {name!r}: unknown field shape.{unknown[0]}{hint(unknown[0], SHAPE_LIMITS)}; "
+            f"scenario {name!r}: unknown field shape.{unknown[0]}{suggest_name(unknown[0], SHAPE_LIMITS)}; "
             f"known: {', '.join(SHAPE_LIMITS)}"
         )
     missing = sorted(set(SHAPE_LIMITS) - set(shape))
@@ -267,15 +276,15 @@ def _check_entry(name: str, full: str, entry: Mapping[str, Any]) -> None:
     unknown = sorted(set(entry) - {"value", "range", "source"})
     if unknown or "value" not in entry:
         raise ScenarioError(
-            f"scenario {name!r}: {dotted(full)} is written {{ value = ..., range = [low, high], source = '...' }}, "
+            f"scenario {name!r}: {format_key(full)} is written {{ value = ..., range = [low, high], source = '...' }}, "
             f"got the keys {sorted(entry)}"
         )
     bounds = entry.get("range", (0, 0))
     if not isinstance(bounds, list | tuple) or len(bounds) != 2 or not all(isinstance(b, int | float) for b in bounds):
-        raise ScenarioError(f"scenario {name!r}: {dotted(full)}: range needs two numbers, got {bounds!r}")
+        raise ScenarioError(f"scenario {name!r}: {format_key(full)}: range needs two numbers, got {bounds!r}")
 
 
-def _as_hours(name: str, value: Any) -> tuple[float, ...]:
+def _parse_hours(name: str, value: Any) -> tuple[float, ...]:
     try:
         return tuple(float(h) for h in value)
     except (TypeError, ValueError) as error:

@@ -44,7 +44,7 @@ def draw_people(
     count = min(shape.types, shape.users) or shape.users
     people = np.zeros(count, person_type(shape))
     rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
-    people["taste"] = _tastes(rng, items["taste"][1:].astype(np.float64), popularity, count)
+    people["taste"] = _draw_tastes(rng, items["taste"][1:].astype(np.float64), popularity, count)
     people["sensitivity"] = p.satiation_sensitivity * np.exp(
         p.satiation_sensitivity_spread * rng.standard_normal(count)
     )
@@ -55,14 +55,14 @@ def draw_people(
     people["past_age"] = np.sort(rng.uniform(*PAST_DAYS, (count, shape.past)), axis=1)
     noise = p.dwell_noise * rng.standard_normal((count, shape.past))
     for start in range(0, count, CHUNK):
-        some = slice(start, min(start + CHUNK, count))
-        chosen, liking = _past(rng, scenario, items, people["taste"][some])
-        people["past_items"][some] = chosen
+        chunk = slice(start, min(start + CHUNK, count))
+        chosen, liking = _draw_past(rng, scenario, items, people["taste"][chunk])
+        people["past_items"][chunk] = chosen
         utility = p.taste_weight * liking
-        people["past_completion"][some] = logistic_array(p.dwell_base + p.dwell_utility * utility + noise[some])
+        people["past_completion"][chunk] = logistic_array(p.dwell_base + p.dwell_utility * utility + noise[chunk])
     if p.items_life > 0:
-        _read_when_new(rng, items, p.items_life, people)
-    people["profile"] = _favourites(rng, topics, items, people["taste"])
+        _date_past(rng, items, p.items_life, people)
+    people["profile"] = _draw_favourites(rng, topics, items, people["taste"])
     return people[np.arange(shape.users) % count]
 
 
@@ -70,25 +70,25 @@ def draw_people(
 logistic_array = np.vectorize(getattr(logistic, "py_func", logistic), otypes=[np.float64])
 
 
-def _tastes(
+def _draw_tastes(
     rng: np.random.Generator, vectors: NDArray[np.float64], popularity: NDArray[np.float64], users: int
 ) -> NDArray[np.float64]:
     chance = popularity + 0.05  # even the obscure are somebody's favourites
     anchors = rng.choice(len(vectors), size=(users, ANCHORS), p=chance / chance.sum())
     shares = rng.dirichlet(np.ones(ANCHORS), users)
-    own = rng.standard_normal((users, vectors.shape[1])) / np.sqrt(vectors.shape[1])
-    mixed = np.einsum("ua,uad->ud", shares, vectors[anchors]) + 0.3 * own
+    noise = rng.standard_normal((users, vectors.shape[1])) / np.sqrt(vectors.shape[1])
+    mixed = np.einsum("ua,uad->ud", shares, vectors[anchors]) + 0.3 * noise
     return np.asarray(mixed / np.linalg.norm(mixed, axis=1, keepdims=True))
 
 
-def _past(
+def _draw_past(
     rng: np.random.Generator, scenario: Scenario, items: np.ndarray, taste: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Items and their cosine with taste: the best of a random pool under Gumbel noise, so a softmax without repeats."""
     p, past = scenario.params, scenario.shape.past
     # One pool for the chunk, so that nobody draws an item twice.
-    known = np.flatnonzero(items["born"][1:] <= -PAST_DAYS[0]) + 1
-    pool = rng.choice(known, size=min(PAST_POOL * 4, len(known)), replace=False)
+    old_enough = np.flatnonzero(items["born"][1:] <= -PAST_DAYS[0]) + 1
+    pool = rng.choice(old_enough, size=min(PAST_POOL * 4, len(old_enough)), replace=False)
     liking = np.einsum("ud,nd->un", taste, items["taste"][pool].astype(np.float64))
     visible = rng.random(liking.shape) < PAST_POOL / len(pool)
     score = p.taste_focus * liking + p.choice_appeal * items["appeal"][pool] + rng.gumbel(size=liking.shape)
@@ -97,7 +97,7 @@ def _past(
     return pool[order], np.take_along_axis(liking, order, axis=1)
 
 
-def _read_when_new(rng: np.random.Generator, items: np.ndarray, life: float, people: np.ndarray) -> None:
+def _date_past(rng: np.random.Generator, items: np.ndarray, life: float, people: np.ndarray) -> None:
     """Where items age, each of the past was read at an age that is exponential with mean `life`, most recent first."""
     born = items["born"][people["past_items"]].astype(np.float64)
     age = np.clip(-born - life * rng.standard_exponential(born.shape), *PAST_DAYS)
@@ -107,7 +107,7 @@ def _read_when_new(rng: np.random.Generator, items: np.ndarray, life: float, peo
         people[name] = np.take_along_axis(people[name], order, axis=1)
 
 
-def _favourites(
+def _draw_favourites(
     rng: np.random.Generator, topics: NDArray[np.float64], items: np.ndarray, taste: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     centroids = topics.T @ items["taste"][1:].astype(np.float64)

@@ -15,14 +15,14 @@ TOPICS_PER_ITEM = 4  # an item's largest topics; the others count as none
 Record = Any  # one record of one of the types below, or of the constants
 
 
-def _records(fields: list[Any]) -> np.dtype:
+def _make_record_type(fields: list[Any]) -> np.dtype:
     """Aligned record type whose fields plain Python, too, reads as attributes."""
     return np.dtype((np.record, np.dtype(fields, align=True)))
 
 
 def item_type(shape: Shape) -> np.dtype:
     """Record of one item. Row 0 of an item table is the empty item, which attracts nobody."""
-    return _records(
+    return _make_record_type(
         [
             ("taste", "f4", (shape.taste,)),  # unit vector v
             ("share", "f4", (TOPICS_PER_ITEM,)),  # soft membership φ: of the topics below, ≥ 0, sums to 1
@@ -37,7 +37,7 @@ def item_type(shape: Shape) -> np.dtype:
 
 def user_type(shape: Shape) -> np.dtype:
     """Record of one user's whole state; a saved array of these is a saved simulation."""
-    return _records(
+    return _make_record_type(
         [
             # how they are (hidden)
             ("satiation", "f8", (shape.topics,)),  # Φ
@@ -83,7 +83,7 @@ def user_type(shape: Shape) -> np.dtype:
 
 def person_type(shape: Shape) -> np.dtype:
     """Record of one person of the population, before their first session."""
-    return _records(
+    return _make_record_type(
         [
             ("taste", "f8", (shape.taste,)),
             ("sensitivity", "f8"),
@@ -101,7 +101,7 @@ def person_type(shape: Shape) -> np.dtype:
 
 def work_type(shape: Shape) -> np.dtype:
     """Scratch of one slate, overwritten by the next: one record a thread, not a user."""
-    return _records(
+    return _make_record_type(
         [
             ("taste", "f8", (shape.taste,)),  # the user's
             ("mood", "f8", (shape.topics,)),  # what topics are worth right now

@@ -51,7 +51,7 @@ class World:
     @functools.cached_property
     def topics(self) -> NDArray[np.float32]:
         """(N+1, G) soft topic membership: an attribute that agents may see."""
-        dense = dense_topics(self.items, self.scenario.shape.topics)
+        dense = expand_topics(self.items, self.scenario.shape.topics)
         dense.setflags(write=False)
         return dense
 
@@ -93,53 +93,53 @@ def build_world(catalog: Catalog, scenario: Scenario, seed: int = 0) -> World:
             )
     # One thread: BLAS sums in another order on another number of threads, and a world must not depend on that.
     with threadpool_limits(limits=1):
-        items, names = _items(catalog, scenario, int(seed))
+        items, names = _build_items(catalog, scenario, int(seed))
         _check_past(scenario, items)
-        topics = dense_topics(items, scenario.shape.topics)[1:].astype(np.float64)
+        topics = expand_topics(items, scenario.shape.topics)[1:].astype(np.float64)
         people = draw_people(scenario, items, topics, catalog.popularity, int(seed))
     for array in (items, people):
         array.setflags(write=False)
     return World(catalog, scenario, int(seed), items, people, names)
 
 
-def _items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.ndarray, tuple[str, ...]]:
+def _build_items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.ndarray, tuple[str, ...]]:
     p, shape = scenario.params, scenario.shape
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0]))
-    tfidf = _tfidf(catalog)
-    factors = text_factors(tfidf, shape.taste)
-    topics, names = topic_membership(catalog, tfidf, factors, shape.topics)
+    tfidf = _weigh_words(catalog)
+    factors = factor_texts(tfidf, shape.taste)
+    topics, names = assign_topics(catalog, tfidf, factors, shape.topics)
     items = np.zeros(len(catalog) + 1, item_type(shape))
-    own = rng.standard_normal(factors.shape) / np.sqrt(shape.taste)
-    taste = np.sqrt(p.taste_text_share) * factors + np.sqrt(1 - p.taste_text_share) * own
+    noise = rng.standard_normal(factors.shape) / np.sqrt(shape.taste)
+    taste = np.sqrt(p.taste_text_share) * factors + np.sqrt(1 - p.taste_text_share) * noise
     items["taste"][1:] = taste / np.linalg.norm(taste, axis=1, keepdims=True)
-    items["topic"][1:], items["share"][1:] = _largest(topics)
-    items["appeal"][1:] = _noisy(rng, catalog.popularity, p.items_appeal_noise)
-    items["substance"][1:] = _noisy(rng, catalog.rating, p.items_substance_noise)
+    items["topic"][1:], items["share"][1:] = _keep_largest(topics)
+    items["appeal"][1:] = _add_noise(rng, catalog.popularity, p.items_appeal_noise)
+    items["substance"][1:] = _add_noise(rng, catalog.rating, p.items_substance_noise)
     items["minutes"][1:] = _compress(catalog.minutes, p.items_shortest, p.items_longest)
     items["born"] = -EVER
     if p.items_life > 0:
-        items["born"][1:] = _births(catalog.published, p.horizon_days, p.items_life)
+        items["born"][1:] = _spread_births(catalog.published, p.horizon_days, p.items_life)
     return items, names
 
 
 def _check_past(scenario: Scenario, items: np.ndarray) -> None:
     """Refuse a world that is so young when it begins that nobody can have a past."""
-    known, past = int((items["born"][1:] <= -PAST_DAYS[0]).sum()), scenario.shape.past
-    if known < past:
+    old_enough, past = int((items["born"][1:] <= -PAST_DAYS[0]).sum()), scenario.shape.past
+    if old_enough < past:
         raise ValueError(
-            f"scenario {scenario.name!r}: of {len(items) - 1} items only {known} have appeared when the first day "
+            f"scenario {scenario.name!r}: of {len(items) - 1} items only {old_enough} have appeared when the first day "
             f"begins, fewer than a past of {past}; add items, raise items.life or lower horizon.days or shape.past"
         )
 
 
-def _largest(topics: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _keep_largest(topics: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Numbers and shares of each item's largest topics, largest first; the shares sum to 1."""
     order = np.argsort(-topics, axis=1, kind="stable")[:, :TOPICS_PER_ITEM]
     share = np.take_along_axis(topics, order, axis=1)
     return order, share / share.sum(axis=1, keepdims=True)
 
 
-def dense_topics(items: np.ndarray, count: int) -> NDArray[np.float32]:
+def expand_topics(items: np.ndarray, count: int) -> NDArray[np.float32]:
     """(N+1, G) soft topic membership of item records."""
     dense = np.zeros((len(items), count), np.float32)
     np.put_along_axis(dense, items["topic"].astype(np.int64), items["share"], axis=1)
@@ -147,7 +147,7 @@ def dense_topics(items: np.ndarray, count: int) -> NDArray[np.float32]:
     return dense
 
 
-def _births(published: NDArray[np.float64], horizon: float, life: float) -> NDArray[np.float64]:
+def _spread_births(published: NDArray[np.float64], horizon: float, life: float) -> NDArray[np.float64]:
     """When items appear [days], in their order of publication, evenly from before the users' past to the horizon."""
     first = -(PAST_DAYS[1] + 3 * life)
     rank = np.empty(len(published))
@@ -155,7 +155,7 @@ def _births(published: NDArray[np.float64], horizon: float, life: float) -> NDAr
     return np.asarray(first + (rank + 0.5) / len(published) * (horizon - first))
 
 
-def _tfidf(catalog: Catalog) -> Any:
+def _weigh_words(catalog: Catalog) -> Any:
     """Sparse (N, words) TF-IDF of text and topic labels."""
     documents = [
         " ".join([text, *(f"topic_{label.replace(' ', '_')}" for label in labels)])
@@ -165,7 +165,7 @@ def _tfidf(catalog: Catalog) -> Any:
     return TfidfVectorizer(sublinear_tf=True, min_df=rare, token_pattern=r"(?u)\b\w+\b").fit_transform(documents)
 
 
-def text_factors(tfidf: Any, width: int) -> NDArray[np.float64]:
+def factor_texts(tfidf: Any, width: int) -> NDArray[np.float64]:
     """(N, width) unit vectors: truncated SVD of TF-IDF, centred, with the dominant directions damped."""
     rank = min(width, min(tfidf.shape) - 1)
     scores = TruncatedSVD(rank, random_state=0).fit_transform(tfidf) if rank > 0 else np.zeros((tfidf.shape[0], 0))
@@ -179,7 +179,7 @@ def text_factors(tfidf: Any, width: int) -> NDArray[np.float64]:
     return factors / np.where(norms < 1e-9, 1.0, norms)
 
 
-def topic_membership(
+def assign_topics(
     catalog: Catalog, tfidf: Any, factors: NDArray[np.float64], topics: int
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Soft topics (N, G), rows summing to 1: the catalogue's labels if it has any, else non-negative factors of text.
@@ -198,8 +198,8 @@ def topic_membership(
         membership[:, :rank] = weights + 1e-9
         names = tuple(f"topic {g + 1}" if g < rank else "" for g in range(topics))
         return membership / membership.sum(axis=1, keepdims=True), names
-    kept = sorted(sorted(counts), key=lambda label: -counts[label])[:topics]
-    column = {label: g for g, label in enumerate(kept)}
+    frequent = sorted(sorted(counts), key=lambda label: -counts[label])[:topics]
+    column = {label: g for g, label in enumerate(frequent)}
     membership = np.zeros((len(catalog), topics))
     for i, labels in enumerate(catalog.topics):
         for label in labels:
@@ -207,13 +207,13 @@ def topic_membership(
                 membership[i, column[label]] = np.sqrt(np.log1p(len(catalog) / counts[label]))
     bare = membership.sum(axis=1) == 0
     if bare.any():
-        centroids = membership[:, : len(kept)].T @ factors
+        centroids = membership[:, : len(frequent)].T @ factors
         centroids /= np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-9)
-        membership[bare, : len(kept)] = np.maximum(factors[bare] @ centroids.T, 1e-3) ** 2
-    return membership / membership.sum(axis=1, keepdims=True), tuple(kept) + ("",) * (topics - len(kept))
+        membership[bare, : len(frequent)] = np.maximum(factors[bare] @ centroids.T, 1e-3) ** 2
+    return membership / membership.sum(axis=1, keepdims=True), tuple(frequent) + ("",) * (topics - len(frequent))
 
 
-def _noisy(rng: np.random.Generator, percentile: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
+def _add_noise(rng: np.random.Generator, percentile: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
     """Standard normal scores of a percentile, with a share of their variance replaced by noise."""
     scores = norm.ppf(np.clip(percentile, 0.005, 0.995))
     spread = scores.std()

@@ -107,7 +107,7 @@ def differences(
 def slates_of(scorer: Scorer, observation: Mapping[str, Any]) -> NDArray[np.int64]:
     """The rule's slates (B, K)."""
     weights = np.array([[RULE.get(name, 0.0) for name in WEIGHTS]], np.float32)
-    return scorer.weighted(observation, np.repeat(weights, len(observation["candidates"]), axis=0))  # type: ignore[arg-type]
+    return scorer.recommend(observation, np.repeat(weights, len(observation["candidates"]), axis=0))  # type: ignore[arg-type]
 
 
 def replaced(

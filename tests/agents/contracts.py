@@ -6,7 +6,7 @@ import torch
 
 from longplay.agents.base import Agent
 from longplay.tests.agents.small import copied, same_weights
-from longplay.tests.same import assert_same
+from longplay.tests.assertions import assert_same
 
 
 class AgentContract:

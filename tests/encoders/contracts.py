@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from longplay.encoders import EncoderError, Items
+from longplay.tests.assertions import assert_same
 from longplay.tests.encoders.small import make_items, make_log
-from longplay.tests.same import assert_same
 
 
 def make_observation(users, *, items, history=6, context=3, profile=2, seed=0):

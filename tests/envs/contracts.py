@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 
-from longplay.tests.same import assert_same
+from longplay.tests.assertions import assert_same
 
 
 class EnvContract:

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 import longplay  # noqa: F401  (registers the ids)
-from longplay.envs import engine
+from longplay.envs import Video, engine
 from longplay.envs.env import REWARDS, SlateVectorEnv
-from longplay.envs.named.registry import Video
 from longplay.envs.single import SlateEnv
 from longplay.envs.users.world import build_world
+from longplay.tests.assertions import assert_same
 from longplay.tests.envs.contracts import EnvContract
 from longplay.tests.envs.worlds import small, vectors
-from longplay.tests.same import assert_same
 
 IDS = ("longplay/Video-v0", "longplay/Control-v0")
 ACTIONS = ("items", "candidates", "query", "weights", "presets")
@@ -150,7 +149,7 @@ def test_observations_lie_in_their_space_where_a_slate_crosses_the_horizon(world
     users["history_time"] = -14.0  # the oldest past, at the earliest clock
     observation, _, _, truncated, _ = env.step(np.tile(np.arange(1, 11), (200, 1)))
     assert truncated.all()
-    assert observation["context"][:, 5].max() > horizon
+    assert observation["context"][:, engine.ContextColumn.DAY].max() > horizon
     assert observation in env.observation_space
 
 
@@ -169,7 +168,7 @@ def test_the_observation_agrees_with_the_info(world):
             observation, reward, terminated, truncated, info = env.step(slate)
             over = terminated or truncated
             returned = info["left"] and not over
-            context = dict(zip(engine.CONTEXT, observation["context"], strict=True))
+            context = {column.name.lower(): observation["context"][column] for column in engine.ContextColumn}
             depth, sessions = (0, sessions + 1) if returned else (depth + 1, sessions)
             if not over:
                 assert context["depth"] == depth
@@ -263,7 +262,7 @@ def test_slates_of_any_layout_and_whole_type_are_the_same_and_compile_nothing(wo
         env = SlateVectorEnv(world, 4)
         env.reset(seed=0)
         found.append(env.step(form))
-        compiled = engine._read_all.signatures
+        compiled = engine._read_slates.signatures
         if form is slates:
             first = len(compiled)
         assert len(compiled) == first

@@ -7,8 +7,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from longplay.envs.env import REWARDS, SlateVectorEnv
 from longplay.envs.single import SlateEnv
 from longplay.envs.users.world import build_world
+from longplay.tests.assertions import assert_same
 from longplay.tests.envs.worlds import aged, small
-from longplay.tests.same import assert_same
 
 MODES = list(AutoresetMode)
 DAYS = {"horizon__days": 3}

@@ -6,8 +6,8 @@ once; what is small is the catalogue and the population.
 
 import numpy as np
 
-from longplay.envs.catalogs.catalog import Catalog, midrank_percentile
-from longplay.envs.engine import _read_all
+from longplay.envs.catalogs.catalog import Catalog, compute_midrank_percentile
+from longplay.envs.engine import _read_slates
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.params import Scenario
 from longplay.envs.users.records import TOPICS_PER_ITEM, item_type, user_type, work_type
@@ -45,8 +45,8 @@ def make_catalog(items=300, seed=0, unlabelled=0.0):
         texts=tuple(texts),
         topics=tuple(topics),
         minutes=rng.lognormal(4.6, 0.3, items),
-        popularity=midrank_percentile(rng.random(items)),
-        rating=midrank_percentile(rng.random(items)),
+        popularity=compute_midrank_percentile(rng.random(items)),
+        rating=compute_midrank_percentile(rng.random(items)),
         published=rng.integers(1940, 2015, items).astype(np.float64),
     )
 
@@ -125,7 +125,7 @@ def crowd(scenario, count=1, seed=1):
 def read(scenario, p, users, items):
     """Every user reads their slate once; the minutes."""
     minutes, work = np.zeros(len(users)), np.zeros(1, work_type(scenario.shape))
-    _read_all(as_array(p), work, items, users, users["slate"].astype(np.int64), minutes)
+    _read_slates(as_array(p), work, items, users, users["slate"].astype(np.int64), minutes)
     return minutes
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau, qmc, spearmanr
 
-from ....envs.users.constants import dotted
+from ....envs.users.constants import format_key
 from ....envs.users.params import Scenario
 
 SWEPT = ("assumed", "chosen", "fitted")  # the first word of the source of a constant that could be another
@@ -58,7 +58,9 @@ def movers(minutes: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
     found = {}
     for a, b in DIFFERENCES:
         difference = rest[a].to_numpy() - rest[b].to_numpy()
-        found[f"{a} − {b}"] = {dotted(str(key)): float(spearmanr(drawn[key], difference).statistic) for key in drawn}
+        found[f"{a} − {b}"] = {
+            format_key(str(key)): float(spearmanr(drawn[key], difference).statistic) for key in drawn
+        }
     return pd.DataFrame(found)
 
 

@@ -31,7 +31,7 @@ from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.setting import Setting
 from longplay.envs.named.registry import ENVIRONMENTS
 from longplay.envs.shared.files import write_whole
-from longplay.envs.users.constants import dotted
+from longplay.envs.users.constants import format_key
 from longplay.scripts.shared.console import (
     begin_study,
     console,
@@ -96,7 +96,7 @@ def main(args: Arguments) -> None:
     minutes = minutes.iloc[:, np.argsort(-minutes.loc[0].to_numpy(), kind="stable")]
     share, moved, checks = shares(minutes), movers(minutes, drawn), plain_sense(results)
     tau = rank_agreement(minutes)
-    defaults = pd.DataFrame({key: [setting.world.scenario.number(str(key))] for key in drawn})
+    defaults = pd.DataFrame({key: [setting.world.scenario.read_number(str(key))] for key in drawn})
     constants = pd.concat([defaults, drawn], ignore_index=True)
     write_table(pd.concat([constants, minutes, tau, checks], axis=1), folder / "worlds.parquet")
     write_figure(figure(share, moved), folder / "sensitivity.png")
@@ -111,7 +111,7 @@ def write_scenarios(folder: Path, args: Arguments, drawn: pd.DataFrame) -> None:
     for world in range(len(drawn) + 1):
         content: dict[str, Any] = {"base": base}
         for key, value in drawn.iloc[world - 1].items() if world else ():
-            group, _, name = dotted(str(key)).partition(".")
+            group, _, name = format_key(str(key)).partition(".")
             content.setdefault(group, {})[name] = float(value)
         write_whole(cell(folder, world).with_suffix(".toml"), tomli_w.dumps(content))
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
-from longplay.envs.make import as_scenario
+from longplay.envs.make import read_scenario
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.shared.console import command_line, console, run_name, set_threads
 from longplay.scripts.studies.signatures.distances import ccdf_of, survival_points
@@ -113,7 +113,7 @@ class Search:
         """Find where to start."""
         self.names = tuple(name for name in CONSTANTS if name in (self.args.only or CONSTANTS))
         self.low, self.high = np.array([CONSTANTS[name] for name in self.names]).T
-        own = as_scenario(self.args.scenario or base_scenario(self.args.env)).values
+        own = read_scenario(self.args.scenario or base_scenario(self.args.env)).values
         own = {name.replace("_", ".", 1): value for name, value in own.items()}
         self.start = np.array([getattr(self.args, n[7:]) if policy(n) else own[n] for n in self.names], np.float64)
 

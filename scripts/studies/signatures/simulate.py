@@ -9,12 +9,14 @@ from gymnasium.vector import AutoresetMode, VectorWrapper
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from longplay.envs.engine import ContextColumn
+
 from ....agents.base import Agent
 from ....agents.playing.steps import lives
 from ....envs.candidates.retriever import Retriever
 from ....envs.engine import Observation
 from ....envs.env import SlateVectorEnv
-from ....envs.users.world import World, text_factors
+from ....envs.users.world import World, factor_texts
 
 WINDOW_DAYS = 16.0  # of the Globo log: 1 to 16 October 2017
 INACTIVITY = 30.0  # [minutes] without a click after which a session is over
@@ -24,7 +26,7 @@ CHUNK = 1000  # users at a time, to bound memory
 def text_vectors(world: World, width: int = 64) -> NDArray[np.float32]:
     """(N, width) cheap item vectors, for candidates where no text encoder is wanted: TF-IDF and a truncated SVD."""
     tfidf = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(world.catalog.texts)
-    return text_factors(tfidf, width).astype(np.float32)
+    return factor_texts(tfidf, width).astype(np.float32)
 
 
 class Arrivals(VectorWrapper):
@@ -110,7 +112,7 @@ def _play(env: Retriever, policy: Agent, ids: NDArray[np.int64], luck: int) -> p
     parts = []
     for step in lives(env, policy, ids, luck):
         clicked = np.flatnonzero(step.active & (step.info["choice"] >= 0))
-        session = step.before["context"][clicked, 6]
+        session = step.before["context"][clicked, ContextColumn.SESSION]
         parts.append((ids[clicked], session, step.clock[clicked], step.info["item"][clicked], step.reward[clicked]))
     names = ("user", "session", "clock", "item", "minutes")
     table = pd.DataFrame(

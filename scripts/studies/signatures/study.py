@@ -21,7 +21,7 @@ from rich.table import Table
 from longplay.agents.logs.front_page import FrontPage
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.envs.candidates.scoring import Scorer
-from longplay.envs.make import as_scenario, make_world
+from longplay.envs.make import make_world, read_scenario
 from longplay.envs.shared.files import replacing, write_whole
 from longplay.scripts.shared.console import console, run_name, set_threads
 from longplay.scripts.studies.signatures.distances import compare
@@ -125,7 +125,7 @@ def simulate(
     quiet
         Without a bar of progress.
     """
-    scenario = as_scenario(args.scenario or base_scenario(args.env))
+    scenario = read_scenario(args.scenario or base_scenario(args.env))
     if overrides:
         scenario = scenario.with_overrides(overrides)
     if args.days is not None:

@@ -13,7 +13,7 @@ from longplay.agents.base import RatesItems
 from longplay.agents.learners.learner import ABOUT_FILE, WEIGHTS_FILE, Learner, SlateAgent
 from longplay.agents.slates.inputs import Inputs
 from longplay.tests.agents.worlds_small import Identity
-from longplay.tests.same import assert_same
+from longplay.tests.assertions import assert_same
 
 
 class Sees:

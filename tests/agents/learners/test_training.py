@@ -18,7 +18,7 @@ from longplay.agents.runs.reading import load_agent, read_run
 from longplay.agents.runs.training import train
 from longplay.tests.agents.sb3.test_training import another_process, checkpoint, interrupting, quiet
 from longplay.tests.agents.small import tiny_run
-from longplay.tests.same import assert_same
+from longplay.tests.assertions import assert_same
 
 OPTIONS = {
     "slateq": {"segment": 16, "epochs": 1, "batch": 32, "hidden": 16, "match": 4},

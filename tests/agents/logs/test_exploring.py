@@ -8,6 +8,7 @@ from longplay.agents.logs.collect import make_env
 from longplay.agents.logs.exploring import Exploring
 from longplay.agents.playing.steps import lives
 from longplay.agents.rules.similarity import GreedySimilarity
+from longplay.envs.engine import ContextColumn
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import Counts
 from longplay.tests.envs.worlds import small
@@ -49,7 +50,7 @@ class TestExploring:
     def test_items_that_have_not_appeared_are_not_drawn(self, catalog, visible):
         world = build_world(catalog, small(horizon__days=6, items__life=0.5))
         early = {**visible, "context": visible["context"].copy()}
-        early["context"][:, 5] = 1.0
+        early["context"][:, ContextColumn.DAY] = 1.0
         born = world.born[Exploring(world).act(early)]
         assert born.max() <= 1.0 < world.born.max()
 

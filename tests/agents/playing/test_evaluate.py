@@ -10,7 +10,8 @@ from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.agents.rules.simple import MMR, Popularity, RandomCandidates, RandomSlate
 from longplay.agents.sb3.agents import SB3Agent
-from longplay.envs.named.registry import Video
+from longplay.envs import Video
+from longplay.envs.engine import ContextColumn
 from longplay.tests.agents.sb3.test_agents import trained
 from longplay.tests.agents.small import make_training_env, tiny_run
 
@@ -40,14 +41,14 @@ def slow(world, item_vectors, agent, user):
         spread.append(1 - np.mean(pairs) if pairs else 0.0)
         full.append(info["latent"]["satiation"].sum())
         shown |= set(slate[slate > 0].tolist())
-        session = observation["context"][6]
+        session = observation["context"][ContextColumn.SESSION]
         observation, reward, terminated, truncated, info = env.step(slate)
         row["minutes"] += reward
         row["first_session_minutes"] += reward if session == 0 else 0.0
         row["slates"] += 1
         row["clicks"] += info["item"] > 0
         done = terminated or truncated
-    row["sessions"] = observation["context"][6] + 1
+    row["sessions"] = observation["context"][ContextColumn.SESSION] + 1
     row["days"] = min(info["day"], 6.0)
     row["churned"] = terminated
     row["diversity"], row["satiation"] = np.mean(spread), np.mean(full)

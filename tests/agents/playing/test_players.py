@@ -5,11 +5,12 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from longplay.agents.playing.luck import training_luck
-from longplay.agents.playing.players import DAY, MOST_DAYS, Outcome, Players
+from longplay.agents.playing.players import MOST_DAYS, Outcome, Players
 from longplay.agents.slates.inputs import Inputs
+from longplay.envs.engine import ContextColumn
 from longplay.envs.make import make_world
 from longplay.tests.agents.worlds_small import tiny_env
-from longplay.tests.same import assert_same
+from longplay.tests.assertions import assert_same
 
 # In a session; after it, two and a half days later; churned; at the horizon.
 LEFT, DAYS = np.array([False, True, True, True]), np.array([0.01, 2.5, 0.0, 0.0], np.float32)
@@ -41,7 +42,7 @@ class TestDiscounts:
 def look(observation):
     """The day, and item numbers as features."""
     ids = observation["candidates"].astype(np.int64)
-    return Inputs(observation["context"][:, DAY : DAY + 1], ids[:, :, None].astype(np.float32), ids)
+    return Inputs(observation["context"][:, ContextColumn.DAY, None], ids[:, :, None].astype(np.float32), ids)
 
 
 class Scripted:
@@ -54,7 +55,7 @@ class Scripted:
 
     def at(self, *days):
         context = np.zeros((2, 8), np.float32)
-        context[:, DAY] = days
+        context[:, ContextColumn.DAY] = days
         return {"context": context, "candidates": np.array([[4, 5, 6], [7, 8, 0]], np.float32)}
 
     def reset(self, seed):

@@ -12,6 +12,7 @@ from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.trials import lives_env
 from longplay.agents.references.linear import FEATURES, LinearOracle, trial_minutes
 from longplay.agents.references.oracles import MyopicOracle
+from longplay.envs.engine import ContextColumn
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.small import phases
@@ -112,7 +113,7 @@ class TestFeatures:
                     )
                 )
             )
-            left = 1 - float(observation["context"][b, 5]) / p.horizon_days
+            left = 1 - float(observation["context"][b, ContextColumn.DAY]) / p.horizon_days
             value = pull[b] * x[b, :, number("minutes")]
             main = world.topics.argmax(axis=1)[ids[b]]
             expected = {

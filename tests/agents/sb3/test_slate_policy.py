@@ -12,7 +12,7 @@ from longplay.agents.runs.reading import Reading
 from longplay.agents.sb3.slate_policy import SlateDistribution, SlatePolicy, SlateStates, calibrate
 from longplay.agents.sb3.vec_env import SlateVecEnv
 from longplay.agents.slates.inputs import SlateInputs
-from longplay.envs.candidates.retriever import candidate_count
+from longplay.envs.candidates.retriever import count_candidates
 from longplay.tests.agents.small import make_states, make_training_env, tiny_run
 
 CANDIDATES, SLOTS, WIDTH = 8, 3, 4
@@ -92,7 +92,7 @@ def test_the_same_seed_gives_the_same_policy_and_another_does_not():
 
 @pytest.fixture(scope="module")
 def slate_states(setting):
-    return SlateStates(Reading(setting, "pooled").inputs, candidate_count(setting.world))
+    return SlateStates(Reading(setting, "pooled").inputs, count_candidates(setting.world))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from longplay.agents.runs.progress import CHECKPOINT, CURVE
 from longplay.agents.runs.reading import load_agent
 from longplay.agents.runs.training import train
 from longplay.tests.agents.small import tiny_run
-from longplay.tests.same import assert_same
+from longplay.tests.assertions import assert_same
 
 ALGORITHMS = {  # by algorithm, the action
     "ppo": "weights",

@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from longplay.agents.playing.players import REWARD_SCALE
 from longplay.agents.runs.reading import Reading
 from longplay.agents.sb3.vec_env import SlateVecEnv
-from longplay.envs.named.registry import Video
+from longplay.envs import Video
 from longplay.tests.agents.small import make_training_env, tiny_run
 
 SLOTS = 4

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from longplay.agents.slates.inputs import SlateInputs, UserStates
-from longplay.envs.engine import CONTEXT
+from longplay.envs.engine import ContextColumn
 
 MINUTE = 1 / 1440  # [days]
-SESSION = CONTEXT.index("session_minutes")
-DAY = CONTEXT.index("day")
 # Two items: one topic each, and one visible attribute, which is −1 and 1 in standard deviations.
 ITEMS = SimpleNamespace(
     scores={},
@@ -31,7 +29,7 @@ class Nothing:
 @pytest.fixture
 def observation():
     """A user with six items, two of them in this session of three slates; and one without a history."""
-    context = np.zeros((2, len(CONTEXT)), np.float32)
+    context = np.zeros((2, len(ContextColumn)), np.float32)
     context[0, :2] = 3.0, 60.0
     ids, completion, age = (np.zeros((2, 7), np.float32) for _ in range(3))
     ids[0] = [2, 1, 1, 2, 1, 1, 0]
@@ -73,7 +71,7 @@ class TestUserStates:
         np.testing.assert_allclose(found["all"][0], [3.75 / 6, -2 / 6], rtol=1e-6)
 
     def test_what_is_as_old_as_the_session_is_long_is_not_of_it(self, states, observation):
-        observation["context"][0, SESSION] = 59.0
+        observation["context"][0, ContextColumn.SESSION_MINUTES] = 59.0
         first = states(observation)[0, 11:13]
         np.testing.assert_allclose(first, [1.0, 1.0], rtol=1e-6)  # only the latest
 
@@ -98,7 +96,7 @@ class TestUserStates:
         static = np.zeros((3, 4), np.float32)
         static[1:, 3] = [1.0, 4.0]  # when they appeared [days]
         aging = UserStates(Nothing(), SimpleNamespace(scores={}, topics=ITEMS.topics, static=static, aging=True))
-        observation["context"][0, DAY] = 6.0
+        observation["context"][0, ContextColumn.DAY] = 6.0
         plain = UserStates(Nothing(), SimpleNamespace(scores={}, topics=ITEMS.topics, static=static))
         ends = np.array([5, 10, 15]) + 10  # after encoder, context and profile, the last attribute of each window
         hours = 24 * np.maximum(6.0 - observation["history_age"][0, :6] - [4.0, 1.0, 1.0, 4.0, 1.0, 1.0], 0)

@@ -11,7 +11,7 @@ from longplay.encoders.histories.frozen import unit_rows
 from longplay.encoders.histories.matrix import log_matrix
 from longplay.encoders.networks.graph import Graph, GraphSettings
 from longplay.encoders.networks.propagation import LAYERS, Propagation
-from longplay.envs.candidates.pooling import padded
+from longplay.envs.candidates.pooling import pad_vectors
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log
 
@@ -43,7 +43,7 @@ def network(request, log):
     """A network with weights drawn at random, all of them in use."""
     torch.manual_seed(0)
     names = {"features": "both", "loss": "softmax", "size": 6, "rounds": 2, "heads": 2, "negatives": 0, "l2": 0.0}
-    texts = padded(unit_rows(make_items().vectors))
+    texts = pad_vectors(unit_rows(make_items().vectors))
     made = Propagation(log_matrix(log, "completion"), texts, layer=request.param, **names)
     with torch.no_grad():
         for weight in made.parameters():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import longplay  # noqa: F401  # registers the environments
-from longplay.envs.candidates.presets import PRESETS, preset_weights
+from longplay.envs.candidates.presets import PRESETS, stack_preset_weights
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.candidates.scoring import FEATURES, WEIGHTS, Scorer
 from longplay.envs.candidates.wrappers import PresetMap
@@ -46,7 +46,7 @@ def means(scorer, seen):
 
 
 def test_weights_are_as_written_and_inside_the_box():
-    table = preset_weights()
+    table = stack_preset_weights()
     assert table.dtype == np.float32
     assert table.shape == (len(PRESETS), len(WEIGHTS))
     assert np.abs(table).max() == 1.0
@@ -56,7 +56,7 @@ def test_weights_are_as_written_and_inside_the_box():
 
 
 def test_no_two_presets_are_the_same_rule():
-    table = preset_weights()
+    table = stack_preset_weights()
     unit = table / np.linalg.norm(table, axis=1, keepdims=True)
     assert (unit @ unit.T - np.eye(len(unit))).max() < 0.99
 
@@ -64,7 +64,7 @@ def test_no_two_presets_are_the_same_rule():
 def test_the_number_of_a_preset_means_its_weights(scorer, seen):
     actions = np.arange(USERS) % len(PRESETS)
     slates = PresetMap(scorer)(seen, actions)
-    np.testing.assert_array_equal(slates, scorer.weighted(seen, preset_weights()[actions]))
+    np.testing.assert_array_equal(slates, scorer.recommend(seen, stack_preset_weights()[actions]))
 
 
 def test_no_two_presets_show_the_same_slates(scorer, seen):

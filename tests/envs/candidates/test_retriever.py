@@ -6,6 +6,7 @@ from gymnasium.vector import AutoresetMode
 
 from longplay.envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
 from longplay.envs.candidates.retriever import Retriever
+from longplay.envs.engine import ContextColumn
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_vector_env
 from longplay.envs.users.world import build_world
@@ -143,7 +144,7 @@ def test_a_tiny_catalogue_gives_what_it_has(items):
         for found, history in zip(observation["candidates"], observation["history_ids"], strict=True):
             real = found[found > 0]
             assert len(set(real)) == len(real)
-            if observation["context"][0, 0] == 0 and found is observation["candidates"][0]:
+            if observation["context"][0, ContextColumn.DEPTH] == 0 and found is observation["candidates"][0]:
                 assert not set(real) & set(history)
         assert observation in env.observation_space
         observation = env.step(rng.integers(0, items + 1, (8, 10)))[0]
@@ -192,7 +193,7 @@ def test_where_items_age_only_live_ones_are_found(catalog, life):
             checked, short = checked + 1, short + (len(real) < 64)
         observation, _, terminated, truncated, _ = env.step(rng.integers(0, 301, (60, 10)))
         assert observation in env.observation_space
-        fresh = (observation["context"][:, 0] == 0) & ~terminated & ~truncated
+        fresh = (observation["context"][:, ContextColumn.DEPTH] == 0) & ~terminated & ~truncated
     assert checked > 200
     assert (short == checked) if life < 1 else (short < checked)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from longplay.envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.candidates.scoring import BLOCK, EXPOSURE_DAYS, FEATURES, WEIGHTS, Scorer
-from longplay.envs.engine import CONTEXT
+from longplay.envs.engine import ContextColumn
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import make_catalog, small, vectors
@@ -52,7 +52,7 @@ def oracle_features(world, table, seen, b):
     )
     pooled = (row["history_completion"] * recency * real) @ unit[ids]
     pooled /= max(np.linalg.norm(pooled), 1e-12)
-    in_session = row["history_age"][0] * 1440 < row["context"][1]
+    in_session = row["history_age"][0] * 1440 < row["context"][ContextColumn.SESSION_MINUTES]
     static = np.stack([catalog.popularity, catalog.rating, np.log(catalog.minutes), catalog.published], axis=1)
     return np.column_stack(
         [
@@ -93,7 +93,7 @@ def test_features_are_what_they_say(world, catalog, seen, scorer):
 @given(st.integers(0, 2**32))
 def test_weights_give_the_slate_of_the_hand_computed_order(world, catalog, seen, scorer, seed):
     weights = np.random.default_rng(seed).uniform(-1, 1, (USERS, len(WEIGHTS)))
-    slates = scorer.weighted(seen, weights)
+    slates = scorer.recommend(seen, weights)
     for b in range(0, USERS, 6):
         features = oracle_features(world, vectors(catalog), seen, b)
         assert slates[b].tolist() == oracle_slate(world, seen, b, features, weights[b])
@@ -103,7 +103,7 @@ def test_weights_give_the_slate_of_the_hand_computed_order(world, catalog, seen,
 def test_one_weight_ranks_by_its_feature(seen, scorer, feature):
     weights = np.zeros((USERS, len(WEIGHTS)))
     weights[:, FEATURES.index(feature)] = 1.0
-    values, slates = scorer.features(seen)[:, :, FEATURES.index(feature)], scorer.weighted(seen, weights)
+    values, slates = scorer.features(seen)[:, :, FEATURES.index(feature)], scorer.recommend(seen, weights)
     for b in range(USERS):
         value = dict(zip(seen["candidates"][b], values[b], strict=True))
         shown = [value[item] for item in slates[b]]
@@ -116,7 +116,7 @@ def test_novelty_is_how_long_an_item_has_been_out_where_items_age(catalog):
     """A date alone would say less every day; the candidates of a later day must look as fresh as those of the first."""
     world = build_world(catalog, small(items__life=2.0))
     seen = observe(world, steps=60)
-    day, ids = seen["context"][:, CONTEXT.index("day")], seen["candidates"].astype(int)
+    day, ids = seen["context"][:, ContextColumn.DAY], seen["candidates"].astype(int)
     hours = 24.0 * (day[:, None] - world.items["born"][ids])
     novelty = Scorer(world, vectors(catalog)).features(seen)[:, :, FEATURES.index("novelty")]
     assert day.max() > 2.0
@@ -134,7 +134,7 @@ def test_dates_in_seconds_weigh_as_much_as_dates_in_years(catalog):
         seen = observe(world, steps=0)
         weights = np.zeros((USERS, len(WEIGHTS)))
         weights[:, [FEATURES.index("novelty"), FEATURES.index("popularity")]] = 0.5
-        slates.append(Scorer(world, vectors(one)).weighted(seen, weights))
+        slates.append(Scorer(world, vectors(one)).recommend(seen, weights))
     np.testing.assert_array_equal(*slates)
 
 
@@ -178,10 +178,10 @@ def test_what_was_consumed_comes_last_and_nothing_is_shown_twice():
 
 def test_scores_do_not_depend_on_the_batch(seen, scorer):
     weights = np.random.default_rng(1).uniform(-1, 1, (USERS, len(WEIGHTS)))
-    whole = scorer.weighted(seen, weights)
+    whole = scorer.recommend(seen, weights)
     for b in (0, 7, 24):
         alone = {key: value[b : b + 1] for key, value in seen.items()}
-        np.testing.assert_array_equal(scorer.weighted(alone, weights[b : b + 1])[0], whole[b])
+        np.testing.assert_array_equal(scorer.recommend(alone, weights[b : b + 1])[0], whole[b])
         np.testing.assert_array_equal(scorer.features(alone)[0], scorer.features(seen)[b])
 
 
@@ -190,13 +190,13 @@ def test_a_large_batch_gives_the_same_bits(seen, scorer):
     copies = BLOCK // USERS + 2  # more than one block, the last of them small
     many = {key: np.tile(value, (copies, 1)) for key, value in seen.items()}
     weights = np.random.default_rng(2).uniform(-1, 1, (USERS, len(WEIGHTS)))
-    features, slates = scorer.features(seen), scorer.weighted(seen, weights)
+    features, slates = scorer.features(seen), scorer.recommend(seen, weights)
     for b in (0, 7, 24):
         alone = {key: value[b : b + 1] for key, value in seen.items()}
         assert alone["candidates"].size < len(scorer.vectors)
         np.testing.assert_array_equal(scorer.features(alone)[0], features[b])
     np.testing.assert_array_equal(scorer.features(many), np.tile(features, (copies, 1, 1)))
-    np.testing.assert_array_equal(scorer.weighted(many, np.tile(weights, (copies, 1))), np.tile(slates, (copies, 1)))
+    np.testing.assert_array_equal(scorer.recommend(many, np.tile(weights, (copies, 1))), np.tile(slates, (copies, 1)))
 
 
 @pytest.mark.parametrize("count", [64, 6])
@@ -206,7 +206,7 @@ def test_empty_candidates_change_nothing_and_come_last(seen, scorer, count):
     assert (weights[:, -1] > 0).sum() > 5  # variety is wanted
     some = seen | {"candidates": seen["candidates"][:, :count]}
     padded = seen | {"candidates": np.pad(some["candidates"], ((0, 0), (0, 40)))}
-    slates = scorer.weighted(padded, weights)
-    np.testing.assert_array_equal(slates, scorer.weighted(some, weights))
+    slates = scorer.recommend(padded, weights)
+    np.testing.assert_array_equal(slates, scorer.recommend(some, weights))
     assert ((slates > 0).sum(axis=1) == min(count, 10)).all()
     assert (np.diff((slates > 0).astype(int), axis=1) <= 0).all()

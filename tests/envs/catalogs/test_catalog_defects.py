@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from longplay.envs.catalogs.catalog import Catalog, CatalogError
+from longplay.envs.catalogs.catalog import Catalog
+from longplay.envs.catalogs.table import CatalogError
 from longplay.tests.envs.catalogs.test_catalog import write
 
 HEAD = "id,text,minutes,topics\n"

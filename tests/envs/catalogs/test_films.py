@@ -11,8 +11,8 @@ import pytest
 from bokeh_sampledata.movies_data import movie_path
 
 from longplay.envs.catalogs import films
-from longplay.envs.catalogs.catalog import CatalogError
 from longplay.envs.catalogs.films import load_films
+from longplay.envs.catalogs.table import CatalogError
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ class TestTexts:
         assert len(set(catalog.texts)) == len(catalog)
 
     def test_a_name_with_a_suffix_is_one_person(self):
-        assert films._names("Ed Begley, Jr., Keye Luke, list of crew, Keye Luke, Al Jr.") == [
+        assert films._split_names("Ed Begley, Jr., Keye Luke, list of crew, Keye Luke, Al Jr.") == [
             "Ed Begley Jr.",
             "Keye Luke",
             "Al Jr.",

@@ -11,17 +11,17 @@ from longplay.envs.catalogs.grammar import (
     VOCABULARY,
     Grammar,
     GrammarError,
-    bell,
+    draw_bell,
+    make_chance,
     read_vocabulary,
-    stream,
     takes_an,
     tidy,
 )
-from longplay.envs.catalogs.grammar import zipf_counts as counts
+from longplay.envs.catalogs.grammar import share_by_zipf as counts
 
 
 def grammar(rules, seed=0):
-    return Grammar(rules, stream(seed))
+    return Grammar(rules, make_chance(seed))
 
 
 class TestSlots:
@@ -97,15 +97,15 @@ def test_counts_add_up_and_fall(labels, total, exponent):
 
 
 def test_bell_has_mean_0_and_variance_1():
-    chance = stream(1)
-    draws = [bell(chance) for _ in range(20_000)]
+    chance = make_chance(1)
+    draws = [draw_bell(chance) for _ in range(20_000)]
     mean = sum(draws) / len(draws)
     assert abs(mean) < 0.03
     assert abs(sum((draw - mean) ** 2 for draw in draws) / len(draws) - 1) < 0.04
 
 
 def test_the_stream_is_that_of_every_python():
-    assert [stream(1)(), stream(1)()] == [0.13436424411240122] * 2
+    assert [make_chance(1)(), make_chance(1)()] == [0.13436424411240122] * 2
 
 
 @pytest.mark.parametrize("path", sorted(VOCABULARY.glob("*.toml")), ids=lambda path: path.stem)

@@ -5,7 +5,7 @@ import doctest
 import pytest
 
 from longplay.envs.catalogs import titles
-from longplay.envs.catalogs.titles import split_title, title_of
+from longplay.envs.catalogs.titles import extract_title, split_title
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from longplay.envs.catalogs.titles import split_title, title_of
     ],
 )
 def test_a_text_has_a_title(text, title):
-    assert title_of(text) == title
+    assert extract_title(text) == title
 
 
 def test_nothing_of_the_text_is_lost():

@@ -10,13 +10,13 @@ from gymnasium.vector import AutoresetMode
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longplay.envs import Video
 from longplay.envs.catalogs.catalog import Catalog
 from longplay.envs.drawing import canvas as drawing
 from longplay.envs.drawing import pictures
-from longplay.envs.drawing.pictures import frame
-from longplay.envs.drawing.viewer import LifeRecorder, clock_text
+from longplay.envs.drawing.pictures import draw_frame
+from longplay.envs.drawing.viewer import LifeRecorder, format_clock
 from longplay.envs.env import SlateVectorEnv
-from longplay.envs.named.registry import Video
 from longplay.envs.single import SlateEnv
 from longplay.envs.users.records import ACTIVE, CHURNED, HORIZON
 from longplay.envs.users.world import build_world
@@ -65,21 +65,21 @@ def rows(image, count=10):
 
 def test_a_frame_is_an_array_of_bytes_and_the_same_each_time(world):
     user, life, _ = lived(world, 8)
-    image = frame(world, user, life, "a policy")
+    image = draw_frame(world, user, life, "a policy")
     assert image.shape == (720, 1280, 3)
     assert image.dtype == np.uint8
-    np.testing.assert_array_equal(image, frame(world, *lived(world, 8)[:2], "a policy"))
+    np.testing.assert_array_equal(image, draw_frame(world, *lived(world, 8)[:2], "a policy"))
     assert image.flags.writeable
-    assert (image != frame(world, user, life, "another")).any()
+    assert (image != draw_frame(world, user, life, "another")).any()
 
 
 def test_what_was_chosen_stands_out(world):
     user, life, _ = lived(world, 3)
     user["choice"] = -1
-    without = rows(frame(world, user, life))
+    without = rows(draw_frame(world, user, life))
     for slot in (0, 4, 9):
         user["choice"], user["completion"], user["minutes"] = slot, 0.6, 5.4
-        changed = [(a != b).mean() for a, b in zip(rows(frame(world, user, life)), without, strict=True)]
+        changed = [(a != b).mean() for a, b in zip(rows(draw_frame(world, user, life)), without, strict=True)]
         assert changed[slot] > 0.5
         assert sum(changed) == changed[slot]
 
@@ -91,7 +91,7 @@ def test_the_bar_grows_with_completion(world):
     filled = []
     for completion in (0.0, 0.3, 0.9, 1.0):
         user["completion"] = completion
-        filled.append(share_of(frame(world, user, life), (right - 140, top, right, bottom), drawing.ORANGE))
+        filled.append(share_of(draw_frame(world, user, life), (right - 140, top, right, bottom), drawing.ORANGE))
     assert filled == sorted(filled)
     assert len(set(filled)) == 4
 
@@ -100,9 +100,9 @@ def test_the_bar_grows_with_completion(world):
 def test_how_a_life_ended_is_marked(short_world, status):
     after = (pictures.CALENDAR[2] - 20, *pictures.CALENDAR[1:])
     user, life, _ = lived(short_world, 2)
-    assert share_of(frame(short_world, user, life), after, drawing.WHITE) > 0.4  # the future
+    assert share_of(draw_frame(short_world, user, life), after, drawing.WHITE) > 0.4  # the future
     user, life, _ = ended(short_world, status)
-    image = frame(short_world, user, life)
+    image = draw_frame(short_world, user, life)
     pill = (1000, 0, 1280, 60)
     colour, other = (drawing.RED, drawing.GREEN) if status == CHURNED else (drawing.GREEN, drawing.RED)
     assert share_of(image, pill, colour) > 0.05
@@ -113,8 +113,8 @@ def test_how_a_life_ended_is_marked(short_world, status):
 
 def test_after_churn_the_calendar_is_hatched_from_the_next_day(world):
     user, life, _ = ended(world, CHURNED)
-    left = pictures._across(pictures.CALENDAR, np.floor(life.now) + 1, 30.0)
-    image = frame(world, user, life)
+    left = pictures._find_x(pictures.CALENDAR, np.floor(life.now) + 1, 30.0)
+    image = draw_frame(world, user, life)
     ground = drawing.mix(drawing.RED, drawing.WHITE, 0.08)
     assert share_of(image, (left, pictures.CALENDAR[1], pictures.CALENDAR[2], pictures.CALENDAR[3]), ground) > 0.4
     assert share_of(image, (pictures.CALENDAR[0], pictures.CALENDAR[1], left, pictures.CALENDAR[3]), ground) == 0
@@ -123,15 +123,15 @@ def test_after_churn_the_calendar_is_hatched_from_the_next_day(world):
 def test_sessions_stand_on_their_day_and_hour_and_gaps_are_empty(world):
     user, life, _ = max((lived(world, seed=seed) for seed in range(10)), key=lambda found: len(found[1].sessions))
     assert len(life.sessions) > 5
-    image = frame(world, user, life)
+    image = draw_frame(world, user, life)
     days = {int(session.start) for session in life.sessions} | {int(session.end) for session in life.sessions}
     for session in life.sessions:
-        x = pictures._across(pictures.CALENDAR, np.floor(session.start) + 0.5, 30.0)
-        y = pictures._down(session.start)
+        x = pictures._find_x(pictures.CALENDAR, np.floor(session.start) + 0.5, 30.0)
+        y = pictures._find_y(session.start)
         block = image[min(y, pictures.CALENDAR[3] - 6) + 2, x].astype(int)
         assert block[2] - block[0] > 50  # blue
     for day in set(range(int(life.now))) - days:
-        x = pictures._across(pictures.CALENDAR, day + 0.5, 30.0)
+        x = pictures._find_x(pictures.CALENDAR, day + 0.5, 30.0)
         column = image[pictures.CALENDAR[1] : pictures.CALENDAR[3], x].astype(int)
         assert (column[:, 2] - column[:, 0] < 30).all()
 
@@ -139,20 +139,20 @@ def test_sessions_stand_on_their_day_and_hour_and_gaps_are_empty(world):
 def test_satiation_trust_and_fatigue_move_their_bars(world):
     user, life, _ = lived(world, 3)
     user["satiation"] = 0.0
-    before = part(frame(world, user, life), pictures.STATE)
+    before = part(draw_frame(world, user, life), pictures.STATE)
     for name, value in (("trust", 0.9), ("satisfaction", 0.05), ("fatigue", 44.0), ("satiation", 3.0)):
         changed = user.copy()
         changed[name] = value
-        assert (part(frame(world, changed, life), pictures.STATE) != before).any(), name
-        assert (frame(world, changed, life)[:450] != frame(world, user, life)[:450]).any(axis=2).mean() < 0.1
+        assert (part(draw_frame(world, changed, life), pictures.STATE) != before).any(), name
+        assert (draw_frame(world, changed, life)[:450] != draw_frame(world, user, life)[:450]).any(axis=2).mean() < 0.1
 
 
 def test_before_the_first_slate_the_past_is_shown(world):
     user, life, _ = lived(world, 0)
     assert life.sessions == []
-    shown = rows(frame(world, user, life), 8)
+    shown = rows(draw_frame(world, user, life), 8)
     user["history_items"][2] = 1 + user["history_items"][2] % 100
-    changed = [(a != b).any() for a, b in zip(rows(frame(world, user, life), 8), shown, strict=True)]
+    changed = [(a != b).any() for a, b in zip(rows(draw_frame(world, user, life), 8), shown, strict=True)]
     assert changed == [False, False, True, False, False, False, False, False]
 
 
@@ -163,11 +163,11 @@ def test_a_mark_for_the_return_stands_in_the_gap(world):
         if found[0]["left"] and found[0]["status"] == ACTIVE and found[0]["gap"] > 1
     )
     assert life.now == pytest.approx(user["clock"] - user["gap"])
-    x, top = pictures._across(pictures.CALENDAR, float(user["clock"]), 30.0), pictures.CALENDAR[1]
+    x, top = pictures._find_x(pictures.CALENDAR, float(user["clock"]), 30.0), pictures.CALENDAR[1]
     above = (x - 6, top - 8, x + 7, top)
-    assert share_of(frame(world, user, life), above, drawing.WHITE) < 0.9
+    assert share_of(draw_frame(world, user, life), above, drawing.WHITE) < 0.9
     user["left"] = 0
-    assert share_of(frame(world, user, life), above, drawing.WHITE) == 1.0
+    assert share_of(draw_frame(world, user, life), above, drawing.WHITE) == 1.0
 
 
 # --- what is recorded ----------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_a_new_life_forgets_the_old(world):
     [(0.0, "day 1, 00:00"), (1.5, "day 2, 12:00"), (2.99999999999, "day 4, 00:00"), (0.25 + 5 / 1440, "day 1, 06:05")],
 )
 def test_clock(clock, text):
-    assert clock_text(clock) == text
+    assert format_clock(clock) == text
 
 
 # --- nothing is too much -------------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def test_nothing_breaks_and_nothing_leaves_its_card(changes):
     for user, life, _ in (lived(world, 0), lived(world, 25, empty=True), lived(world, 60, seed=3)):
         user["choice"] = len(user["slate"]) - 1
         user["completion"], user["minutes"], user["satiation"] = 1.0, 123.4, 50.0
-        image = frame(world, user, life, "a policy whose name is far too long " * 4)
+        image = draw_frame(world, user, life, "a policy whose name is far too long " * 4)
         for box in margins:
             assert share_of(image, box, drawing.PAPER) == 1.0, box
 
@@ -264,12 +264,12 @@ def test_of_a_long_slate_the_chosen_row_is_always_there():
     left, top, right, bottom = pictures.SLATE
     for slot in (0, 30, 59):
         user["choice"], user["completion"] = slot, 1.0
-        assert share_of(frame(world, user, life), (left, top, right, bottom), drawing.ORANGE) > 0.004
+        assert share_of(draw_frame(world, user, life), (left, top, right, bottom), drawing.ORANGE) > 0.004
 
 
 @given(st.text(max_size=80), st.integers(0, 200), st.sampled_from([10, 13]), st.booleans())
 def test_text_is_cut_to_its_room(text, width, size, bold):
-    short, plain = drawing.fit(text, width, size, bold), " ".join(text.split())
+    short, plain = drawing.fit_text(text, width, size, bold), " ".join(text.split())
     length = drawing._font(size, bold).getlength
     assert length(short) <= width
     if length(plain) <= width:

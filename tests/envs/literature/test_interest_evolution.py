@@ -15,11 +15,11 @@ from longplay.envs.literature import interest_evolution
 from longplay.envs.literature.interest_evolution import (
     InterestEvolutionVectorEnv,
     Setting,
-    choice_probabilities,
-    nudged,
+    compute_choice_probabilities,
+    nudge_interest,
 )
 from longplay.scripts.studies.interest_evolution.players import engagement, myopic, quality_first, random_slate, thrifty
-from longplay.tests.same import assert_same
+from longplay.tests.assertions import assert_same
 
 SESSIONS = 1500
 POLICIES = {"random": random_slate, "myopic": myopic, "quality": quality_first, "thrifty": thrifty}
@@ -57,10 +57,10 @@ def test_choice_by_hand():
     interest = np.log([[1.0, 2.0, 0.5]])
     total = 3.5 + math.e
     np.testing.assert_allclose(
-        choice_probabilities(interest, 1.0), [[1 / total, 2 / total, 0.5 / total, math.e / total]]
+        compute_choice_probabilities(interest, 1.0), [[1 / total, 2 / total, 0.5 / total, math.e / total]]
     )
     shown = np.array([[True, False, True]])
-    np.testing.assert_allclose(choice_probabilities(interest, 0.0, shown), [[1 / 2.5, 0, 0.5 / 2.5, 1 / 2.5]])
+    np.testing.assert_allclose(compute_choice_probabilities(interest, 0.0, shown), [[1 / 2.5, 0, 0.5 / 2.5, 1 / 2.5]])
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_choice_by_hand():
     ],
 )
 def test_nudge_by_hand(interest, luck, step, expected):
-    np.testing.assert_allclose(nudged(np.array([interest]), np.array([luck]), step), [expected])
+    np.testing.assert_allclose(nudge_interest(np.array([interest]), np.array([luck]), step), [expected])
 
 
 def test_budgets_by_hand():
@@ -153,7 +153,7 @@ def test_choices_are_as_frequent_as_they_are_probable():
     outcome = np.where(info["choice"] < 0, 2, info["choice"])
     for pattern in ((0, 0), (0, 1), (1, 0), (1, 1)):
         which = (topics == pattern).all(axis=1)
-        expected = choice_probabilities(np.array([[(0.8, -0.6)[t] for t in pattern]]), 1.0)[0]
+        expected = compute_choice_probabilities(np.array([[(0.8, -0.6)[t] for t in pattern]]), 1.0)[0]
         assert chisquare(np.bincount(outcome[which], minlength=3), expected * which.sum()).pvalue > 1e-3
 
 
@@ -352,8 +352,8 @@ def test_myopic_slates_are_clicked_most_of_all():
     _, observation = started(20)
     topics = observation["candidates"][..., :-1].argmax(axis=2)
     interest = np.take_along_axis(observation["interest"].astype(float), topics, axis=1)
-    clicks = [1 - choice_probabilities(interest[:, list(c)], 1.0)[:, -1] for c in combinations(range(10), 3)]
-    mine = 1 - choice_probabilities(np.take_along_axis(interest, myopic(observation), axis=1), 1.0)[:, -1]
+    clicks = [1 - compute_choice_probabilities(interest[:, list(c)], 1.0)[:, -1] for c in combinations(range(10), 3)]
+    mine = 1 - compute_choice_probabilities(np.take_along_axis(interest, myopic(observation), axis=1), 1.0)[:, -1]
     np.testing.assert_allclose(mine, np.max(clicks, axis=0))
     # Time that costs nothing is what the myopic rule believes in.
     np.testing.assert_array_equal(np.sort(thrifty(observation, price=0.0)), np.sort(myopic(observation)))

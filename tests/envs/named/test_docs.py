@@ -11,10 +11,11 @@ from gymnasium.utils.env_checker import check_env
 
 import longplay
 from longplay.agents.references.tiny import TinyPlanner
-from longplay.envs.candidates.retriever import candidate_count
+from longplay.envs.candidates.retriever import count_candidates
 from longplay.envs.env import LATENT
 from longplay.envs.make import make_vector_env
-from longplay.envs.named.registry import ENVIRONMENTS, NamedEnv
+from longplay.envs.named.base import NamedEnv
+from longplay.envs.named.registry import ENVIRONMENTS
 from longplay.envs.users.params import Scenario
 from longplay.tests.envs.worlds import make_catalog
 
@@ -89,7 +90,7 @@ def test_the_observation_table_is_the_observation_space(env):
     assert documented == expected
     assert all(np.unique(bound).size == 1 for box in space.values() for bound in (box.low, box.high))
     world = env.unwrapped.world
-    assert candidates == ((candidate_count(world),), 0, len(world.catalog))
+    assert candidates == ((count_candidates(world),), 0, len(world.catalog))
     assert all(unit for _, _, unit, *_ in rows)
 
 
@@ -215,7 +216,7 @@ def test_the_examples_of_what_they_have_in_common_run(kind):
 def test_the_checker_of_gymnasium_has_nothing_to_say(env):
     name = env.spec.id
     assert env.spec.kwargs == {"base": ENVIRONMENTS[name].scenario}
-    assert gymnasium.spec(name).entry_point == f"{ENVIRONMENTS[name].__module__}:{ENVIRONMENTS[name].__name__}"
+    assert gymnasium.spec(name).entry_point == f"longplay.envs:{ENVIRONMENTS[name].__name__}"
     assert type(env.unwrapped) is ENVIRONMENTS[name]
     check_env(env.unwrapped, skip_render_check=True)
 

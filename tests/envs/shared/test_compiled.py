@@ -201,4 +201,4 @@ def test_the_cache_of_this_process_is_in_use():
     from longplay.envs import engine
 
     if os.access(compiled.cache_folder(), os.W_OK):
-        assert engine._read_all.stats.cache_path.startswith(str(compiled.cache_folder()))
+        assert engine._read_slates.stats.cache_path.startswith(str(compiled.cache_folder()))

@@ -8,7 +8,7 @@ from numba import njit
 from scipy import stats
 
 from longplay.envs.users import chance
-from longplay.envs.users.chance import normal_pair, permuted, philox, stream_key, uniform, uniform_pair
+from longplay.envs.users.chance import normal_pair, permute, philox, stream_key, uniform, uniform_pair
 
 ONES = 0xFFFFFFFF
 MANY = 40_000
@@ -34,7 +34,7 @@ def test_compiled_and_plain_form_agree(index):
     assert philox(*index) == philox.py_func(*index)
     assert uniform(*index) == uniform.py_func(*index)
     assert normal_pair(*index) == pytest.approx(normal_pair.py_func(*index), rel=1e-14)
-    assert permuted(index[0] % 1000, 1000, *index[1:3]) == permuted.py_func(index[0] % 1000, 1000, *index[1:3])
+    assert permute(index[0] % 1000, 1000, *index[1:3]) == permute.py_func(index[0] % 1000, 1000, *index[1:3])
     assert stream_key(*index[:3]) == stream_key.py_func(*index[:3])
 
 
@@ -153,11 +153,11 @@ def test_normal_pair_is_two_independent_standard_normals():
 
 @given(st.integers(1, 3000), words, words)
 def test_permuted_is_a_permutation(size, k0, k1):
-    assert sorted(permuted(i, size, k0, k1) for i in range(size)) == list(range(size))
+    assert sorted(permute(i, size, k0, k1) for i in range(size)) == list(range(size))
 
 
 def test_permuted_differs_by_key_and_mixes():
-    orders = np.array([[permuted(i, 100, k, 0) for i in range(100)] for k in range(300)])
+    orders = np.array([[permute(i, 100, k, 0) for i in range(100)] for k in range(300)])
     assert len(np.unique(orders, axis=0)) == 300
     counts = np.bincount(orders[:, 0], minlength=100)  # who comes first is anybody's turn
     assert stats.chisquare(counts).pvalue > 0.01

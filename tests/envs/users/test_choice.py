@@ -84,7 +84,7 @@ def test_chances_are_those_of_the_model(model, slate, rate, nothing, life, seed)
     user = crowd(scenario, seed=seed)[0]
     user.slate[:], user.momentum[:] = slate, np.linspace(0, 1, len(user.momentum))
     user.history_items[:2] = [7, 9]
-    dynamics.index(user)
+    dynamics.index_history(user)
     items = ageing() if life else ITEMS
     found = found_chances(p, user, items)
     np.testing.assert_allclose(found, chances(model, pulls(p, user, items), rate, nothing), rtol=1e-8, atol=1e-300)
@@ -99,7 +99,7 @@ def test_choices_come_as_often_as_the_model_says(model):
     users, items = crowd(scenario, MANY), ageing()
     users["slate"] = [20, 20, 0, 40, 10, 19, 12, 15, 18, 20]
     p = record(scenario, items_life=3.0)
-    chance = chances(model, pulls(p, users[0], items), scenario.number("choice_position"), 1.0)
+    chance = chances(model, pulls(p, users[0], items), scenario.read_number("choice_position"), 1.0)
     read(scenario, p, users, items)
     assert (chance > 0).tolist() == [True, False, False, False, True, True, True, True, True, False]
     counts = np.bincount(np.where(users["choice"] == NOTHING, K, users["choice"]), minlength=K + 1)
@@ -140,7 +140,7 @@ def test_an_item_attracts_less_the_lower_it_stands(model):
         user.slate[slot] = 6
         found.append(found_chances(p, user, ITEMS)[slot])
     assert (np.diff(found) < 0).all()
-    rate = scenario.number("choice_position")
+    rate = scenario.read_number("choice_position")
     expected = np.exp(-rate * np.arange(K)) if model == "cascade" else (np.arange(K) + 1.0) ** -rate
     np.testing.assert_allclose(p.position, expected, rtol=1e-12)
 
@@ -223,7 +223,7 @@ def test_by_position_others_matter_through_crowding_alone(order, place):
     user.slate[:] = order[:K]
     full = found_chances(p, user, ITEMS).copy()
     attraction = pulls(p, user, ITEMS) / (math.e + pulls(p, user, ITEMS))
-    hazard = attraction * np.arange(1, K + 1) ** -scenario.number("choice_position")
+    hazard = attraction * np.arange(1, K + 1) ** -scenario.read_number("choice_position")
     assert full.sum() == pytest.approx(-math.expm1(-hazard.sum()), rel=1e-9)
     np.testing.assert_allclose(full / full[0], hazard / hazard[0], rtol=1e-9)
     user.slate[place] = 0

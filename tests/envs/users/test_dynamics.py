@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import expit
 
-from longplay.envs.engine import _begin_all
+from longplay.envs.engine import _begin_lives
 from longplay.envs.users import dynamics
 from longplay.envs.users.records import ACTIVE, HORIZON, NOTHING
 from longplay.tests.envs.worlds import as_array, content, crowd, hand_items, membership, read, record, small
@@ -234,7 +234,7 @@ def test_a_person_arrives_with_their_past(world):
     users = np.zeros(40, crowd(SCENARIO).dtype)
     users["id"], users["fatigue"], users["history_items"] = np.arange(40), 9.0, 7
     users["momentum"], users["slate"], users["satiation"] = 5.0, 3, 8.0
-    _begin_all(as_array(P), world.items, world.people, users, np.arange(40), 0)
+    _begin_lives(as_array(P), world.items, world.people, users, np.arange(40), 0)
     people = world.people[:40]
     past = SCENARIO.shape.past
     assert ((users["clock"] >= 0) & (users["clock"] < 1)).all()

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from longplay.envs.engine import _begin_all
-from longplay.envs.users.arithmetic import after_waking
+from longplay.envs.engine import _begin_lives
+from longplay.envs.users.arithmetic import add_waking_days
 from longplay.envs.users.records import ACTIVE, HORIZON
 from longplay.tests.envs.worlds import as_array, crowd, hand_items, read, record, small
 
@@ -118,15 +118,15 @@ def test_a_gap_of_any_size_is_never_negative_and_one_too_long_ends_the_life(step
 
 @given(st.floats(0.0, 40.0), st.floats(-12.0, 12.0), st.floats(0.0, 10.0), st.floats(0.0, 10.0))
 def test_waking_time_adds_up_and_never_runs_backwards(clock, chronotype, a, b):
-    between = after_waking(P, chronotype, clock, a)
-    after = after_waking(P, chronotype, between, b)
+    between = add_waking_days(P, chronotype, clock, a)
+    after = add_waking_days(P, chronotype, between, b)
     assert clock <= between <= after
-    assert after_waking(P, chronotype, clock, a + b) == pytest.approx(after, abs=1e-9)
+    assert add_waking_days(P, chronotype, clock, a + b) == pytest.approx(after, abs=1e-9)
     assert active(P, chronotype, between) - active(P, chronotype, clock) == pytest.approx(a, abs=1e-9)
 
 
 def test_waking_time_holds_where_a_local_day_is_about_to_begin():
-    for form in (after_waking, after_waking.py_func):
+    for form in (add_waking_days, add_waking_days.py_func):
         for clock in (-1e-17, 3.0, np.nextafter(3.0, 0.0)):
             assert form(P, 0.0, clock, 0.0) == pytest.approx(clock, abs=1e-12)
 
@@ -138,7 +138,7 @@ def arrivals(world, p, person=0):
     """First clocks of one person under many lucks, and the same in their own day."""
     users = np.zeros(MANY, crowd(SCENARIO).dtype)
     users["luck"], users["id"] = np.arange(MANY), person
-    _begin_all(as_array(p), world.items, world.people, users, np.arange(MANY), 0)
+    _begin_lives(as_array(p), world.items, world.people, users, np.arange(MANY), 0)
     assert ((users["clock"] >= 0) & (users["clock"] < 1)).all()
     return users["clock"], (users["clock"] - world.people["chronotype"][person] / 24) % 1.0
 

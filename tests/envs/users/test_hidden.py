@@ -8,8 +8,8 @@ import pytest
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.records import person_type, user_type
+from longplay.tests.assertions import assert_same
 from longplay.tests.envs.worlds import small, vectors
-from longplay.tests.same import assert_same
 
 # Fields of a user that no observation may depend on: who they are, how they are, their luck, and bookkeeping.
 HIDDEN = {"taste", "sensitivity", "recovery", "leave_logit", "visit_rate", "chronotype", "luck", "episode", "k0", "k1"}
@@ -105,15 +105,15 @@ def test_candidates_depend_on_luck_history_and_time_alone(env, world, catalog):
     """And on the session, which shows."""
     found = Retriever(env, vectors(catalog))
     everybody = np.ones(50, bool)
-    before = found._with_candidates({}, everybody)["candidates"].copy()
+    before = found._add_candidates({}, everybody)["candidates"].copy()
     users = env.engine.users
     for field in sorted(HIDDEN - {"k0", "k1"}):
         users[field] = mutate(users[field])
-    np.testing.assert_array_equal(found._with_candidates({}, everybody)["candidates"], before)
+    np.testing.assert_array_equal(found._add_candidates({}, everybody)["candidates"], before)
     for field in ("k0", "history_items", "session"):
         saved = users[field].copy()
         users[field] = saved % 299 + 1 if field == "history_items" else saved + 1
-        assert (found._with_candidates({}, everybody)["candidates"] != before).any(axis=1).all(), field
+        assert (found._add_candidates({}, everybody)["candidates"] != before).any(axis=1).all(), field
         users[field] = saved
 
 

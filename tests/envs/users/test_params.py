@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 
-from longplay.envs.make import CATALOGS
-from longplay.envs.users.constants import CASCADE, LIMITS, SATURATING, SHAPE_LIMITS, WORDS
-from longplay.envs.users.params import REWARDS, Scenario, ScenarioError, scenario_names
+from longplay.envs.catalogs.registry import CATALOGS
+from longplay.envs.users.constants import CASCADE, LIMITS, SATURATING, SHAPE_LIMITS, WORDS, ScenarioError
+from longplay.envs.users.params import REWARDS, Scenario, list_scenarios
 
-SHIPPED = scenario_names()
+SHIPPED = list_scenarios()
 VIDEO = Scenario.load("video")
 DERIVED = {"position", "hours"}
 
@@ -44,7 +44,7 @@ def test_every_constant_has_a_value_in_force_and_a_source(name):
         if key in WORDS:
             assert WORDS[key][int(scenario.params[key])] == value
         else:
-            assert scenario.params[key] == getattr(scenario.params, key) == scenario.number(key) == value
+            assert scenario.params[key] == getattr(scenario.params, key) == scenario.read_number(key) == value
         source = scenario.sources[key]
         assert len(source) >= 7, key
         assert source not in ("set by the user", "stated without a source")

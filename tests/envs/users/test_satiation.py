@@ -75,7 +75,7 @@ def test_utility_is_taste_momentum_satiation_and_repeats(kind, satiation, items)
     user.satiation[:] = satiation
     user.momentum[:] = np.linspace(0, 2, G)
     user.history_items[:3] = [5, 2, 9]
-    dynamics.index(user)
+    dynamics.index_history(user)
     np.testing.assert_allclose(attractions(p, user, items), utilities(p, user, items), rtol=1e-9, atol=1e-9)
 
 
@@ -153,7 +153,7 @@ def test_repeat_penalty_reaches_back_as_far_as_memory(memory, place, penalised, 
     user = crowd(SCENARIO)[0]
     before = attractions(p, user)
     user.history_items[place] = item
-    dynamics.index(user)
+    dynamics.index_history(user)
     fall = np.where(np.arange(1, N + 1) == item, p.repeat_penalty * penalised, 0.0)
     np.testing.assert_allclose(before - attractions(p, user), fall, atol=1e-12)
 
@@ -162,7 +162,7 @@ def test_repeat_penalty_reaches_back_as_far_as_memory(memory, place, penalised, 
 def test_the_residues_of_a_history_never_hide_an_item(history, item):
     user = crowd(SCENARIO)[0]
     user.history_items[:] = history
-    dynamics.index(user)
+    dynamics.index_history(user)
     assert dynamics.remembers(P, user, item) == (item in history)
 
 

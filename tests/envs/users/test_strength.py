@@ -7,7 +7,8 @@ import pytest
 
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_vector_env, make_world
-from longplay.envs.users.params import COUPLED, Scenario, ScenarioError, scenario_names
+from longplay.envs.users.constants import ScenarioError
+from longplay.envs.users.params import COUPLED, Scenario, list_scenarios
 from longplay.envs.users.records import ACTIVE, CHURNED, HORIZON
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import aged, content, small
@@ -21,11 +22,11 @@ SHAPE = {f"shape__{key}": value for key, value in vars(Scenario.load("video").sh
 
 def sized(name):
     """A shipped scenario in the sizes of Video, so that nothing is compiled anew; with clicks even where items age."""
-    clicks = {"choice__nothing": -5.0} if Scenario.load(name).number("items_life") else {}
+    clicks = {"choice__nothing": -5.0} if Scenario.load(name).read_number("items_life") else {}
     return small(name, **SHAPE | {"shape__users": 200, "shape__candidates": 64} | clicks)
 
 
-SCENARIOS = {name: sized(name) for name in scenario_names()}
+SCENARIOS = {name: sized(name) for name in list_scenarios()}
 SCENARIOS |= {"aged": aged(), "position": aged(choice__model="position")}
 scenarios = pytest.mark.parametrize("name", SCENARIOS)
 

@@ -14,6 +14,7 @@ from longplay.agents.rules.bandits.linear import WARM_UP, BanditOptions, LinearB
 from longplay.agents.rules.bandits.personal import PersonalBandit
 from longplay.agents.rules.simple import RandomCandidates
 from longplay.envs.candidates.scoring import Scorer
+from longplay.envs.engine import ContextColumn
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.envs.worlds import make_catalog, small
@@ -134,8 +135,9 @@ class LinearWorld:
         out = {name: np.zeros((self.num_envs, shape.history), np.float32) for name in past}
         out["profile"] = np.zeros((self.num_envs, shape.topics), np.float32)
         out["candidates"] = np.tile(np.arange(1, items + 1, dtype=np.float32), (self.num_envs, 1))
-        out["context"] = np.zeros((self.num_envs, 8), np.float32)
-        out["context"][:, 0], out["context"][:, 1] = self.steps, np.arange(self.num_envs)
+        out["context"] = np.zeros((self.num_envs, len(ContextColumn)), np.float32)
+        out["context"][:, ContextColumn.DEPTH] = self.steps
+        out["context"][:, ContextColumn.SESSION_MINUTES] = np.arange(self.num_envs)
         return out
 
     def reset(self, seed):

@@ -11,7 +11,7 @@ from longplay.agents.rules.bandits.linear import WARM_UP, BanditOptions, LinearB
 from longplay.agents.rules.bandits.personal import PersonalBandit
 from longplay.agents.rules.bandits.posterior import Posterior
 from longplay.tests.agents.contracts import AgentContract
-from longplay.tests.same import assert_same
+from longplay.tests.assertions import assert_same
 
 SLOTS = 10
 UCB = BanditOptions()

@@ -9,6 +9,7 @@ from longplay.agents.base import Agent, rows
 from longplay.agents.logs.front_page import FrontPage
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.candidates.scoring import Scorer
+from longplay.envs.engine import ContextColumn
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import build_world
 from longplay.scripts.studies.signatures import simulate as logs
@@ -80,7 +81,7 @@ class TestFrontPage:
         assert shares[0] < shares[1] < shares[2]
 
     def test_related_shows_more_of_what_was_read_last_in_this_session(self, scorer, world, visible):
-        age, minutes = visible["history_age"][:, 0] * 1440, visible["context"][:, 1]
+        age, minutes = visible["history_age"][:, 0] * 1440, visible["context"][:, ContextColumn.SESSION_MINUTES]
         here = (age < minutes) & (visible["history_ids"][:, 0] > 0)
         assert 5 < here.sum() < len(here) - 5
         last = scorer.main_topic[visible["history_ids"][:, :1].astype(int)]
@@ -94,7 +95,7 @@ class TestFrontPage:
         one = rows(visible, np.arange(len(visible["context"])) == 0)
         one = {key: np.repeat(value, 4000, axis=0) for key, value in one.items()}
         one["context"] = one["context"].copy()
-        one["context"][:, 1] = np.arange(4000)  # visible, so that the noise differs
+        one["context"][:, ContextColumn.SESSION_MINUTES] = np.arange(4000)  # visible, so that the noise differs
         first = FrontPage(scorer, world, popularity=1.0, interest=0.0, related=0.0, pool=50).act(one)[:, 0]
         rank = np.empty(len(world.catalog))
         rank[np.argsort(-world.catalog.popularity, kind="stable")] = np.arange(1, len(rank) + 1)
@@ -112,7 +113,7 @@ class TestFrontPage:
         policy = FrontPage(Scorer(world, item_vectors), world, half_life=0.3)
         later = {key: value.copy() for key, value in visible.items()}
         for day in (1.0, 3.0, 5.0):
-            later["context"][:, 5] = day
+            later["context"][:, ContextColumn.DAY] = day
             born = world.born[policy.act(later)]
             assert born.max() <= day
             assert day - np.median(born) < 1.0

@@ -1,0 +1,50 @@
+"""The names that users import: few, listed here, and each imported only when it is asked for."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+PUBLIC = {
+    "longplay": """
+        Catalog CatalogError ENVIRONMENTS Scenario ScenarioError SlateEnv SlateVectorEnv TextEncoder World
+        attribute_to_text build_world load_films make_world
+    """,
+    "longplay.envs": """
+        Catalog CatalogError ContextColumn ENVIRONMENTS NamedEnv Retriever Scenario ScenarioError Scorer SlateEnv
+        SlateVectorEnv World build_world load_films make_vector_env make_world
+        Control News NewsShifted Shop ShopShifted Social SocialShifted Tiny Video VideoShifted
+    """,
+}
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_a_package_exports_what_is_listed(package):
+    module = importlib.import_module(package)
+    assert module.__all__ == sorted(PUBLIC[package].split()) == dir(module)
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+
+
+def test_every_environment_has_its_address_in_envs():
+    from longplay import ENVIRONMENTS, envs
+
+    for entry in ENVIRONMENTS.values():
+        assert getattr(envs, entry.__name__) is entry
+
+
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        ("import longplay", {"numba", "pandas", "scipy", "torch"}),
+        ("import longplay; list(longplay.ENVIRONMENTS)", {"numba", "pandas", "scipy", "torch"}),
+        ("import gymnasium, longplay; gymnasium.make('longplay/Tiny-v0')", {"torch", "transformers", "matplotlib"}),
+    ],
+)
+def test_nothing_is_imported_before_it_is_needed(code, unwanted):
+    code += "; import sys; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert {"longplay", "gymnasium"} <= loaded
+    assert not loaded & unwanted
