@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +19,14 @@ from safetensors.numpy import load, save
 
 from ..envs.candidates.pooling import check_ids
 from ..envs.shared.files import write_whole
+from ..envs.shared.options import Options, make_options
+from ..envs.shared.progress import ProgressCallback, ignore_progress
 from .text.cache import Vectors
 
 if TYPE_CHECKING:
     from .data.interactions import Interactions
 
 Histories = Mapping[str, NDArray[np.float32]]
-Report = Callable[[Mapping[str, float]], object]
 
 ENCODER_FILE = "encoder.json"
 _FORMAT = 1
@@ -34,10 +35,6 @@ _KEYS = {"encoder", "settings", "fingerprint", "logs", "file", "sha256"}
 
 class EncoderError(ValueError):
     """An encoder that cannot be made, used or loaded; the message says what is allowed."""
-
-
-def quiet(row: Mapping[str, float]) -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,41 +90,18 @@ class Items:
         return [float(value) for value in self.vectors[some] @ rng.standard_normal(self.vectors.shape[1])]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of an encoder, checked when made.
-
-    `LIMITS` gives the allowed range of a number, both ends included; `CHOICES` the allowed words.
-    """
-
-    LIMITS: ClassVar[Mapping[str, tuple[float, float]]] = {}
-    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-
-    def __post_init__(self) -> None:
-        for name, (low, high) in self.LIMITS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise EncoderError(f"{name} = {value!r} is out of range; allowed: {low:g} to {high:g}")
-            if isinstance(getattr(type(self), name, None), int) and not isinstance(value, int):
-                raise EncoderError(f"{name} = {value!r} must be a whole number, {low:g} to {high:g}")
-        for name, words in self.CHOICES.items():
-            if getattr(self, name) not in words:
-                allowed = ", ".join(map(repr, words))
-                raise EncoderError(f"{name} = {getattr(self, name)!r} is unknown; allowed: {allowed}")
-
-
 class Encoder(ABC):
     """Histories to user vectors, items to vectors, so that their inner product says how well they go together.
 
-    A subclass names its `settings_type` and says how it is fitted, what a history becomes and what an item becomes.
+    A subclass names its `options_type` and says how it is fitted, what a history becomes and what an item becomes.
     Where items have a bias, it is one more dimension: 1 in the user's vector, the bias in the item's.
 
     Parameters
     ----------
     items : Items
         What is known without a log; not saved, but its hash is.
-    settings : Settings, optional
-        Of the subclass's type; the defaults if not given.
+    options : Options, optional
+        Of the subclass's `options_type`; the defaults if not given.
 
     Attributes
     ----------
@@ -135,17 +109,17 @@ class Encoder(ABC):
         Width E of the vectors, known once fitted.
     """
 
-    settings_type: ClassVar[type[Settings]] = Settings
+    options_type: ClassVar[type[Options]] = Options
     version: ClassVar[int] = 1  # moves whenever the vectors of an unchanged log and history may
     needs_fit: ClassVar[bool] = True
     quick: ClassVar[bool] = True  # whether a thousand histories are encoded within a second
     width: int
 
-    def __init__(self, items: Items, settings: Any = None) -> None:
+    def __init__(self, items: Items, options: Any = None) -> None:
         self.items = items
-        self.settings: Any = self.settings_type() if settings is None else settings
-        if type(self.settings) is not self.settings_type:
-            raise EncoderError(f"settings are {type(self.settings).__name__}, must be {self.settings_type.__name__}")
+        self.options: Any = self.options_type() if options is None else options
+        if type(self.options) is not self.options_type:
+            raise EncoderError(f"options are {type(self.options).__name__}, must be {self.options_type.__name__}")
         self._fitted = not self.needs_fit
         self._logs: list[str] = []
 
@@ -156,7 +130,7 @@ class Encoder(ABC):
         *,
         seed: int = 0,
         folder: Path | None = None,
-        report: Report = quiet,
+        report: ProgressCallback = ignore_progress,
     ) -> Self:
         """Learn from a log; the same log and seed give the same bits on one machine and thread.
 
@@ -243,13 +217,15 @@ class Encoder(ABC):
     def identity(self) -> str:
         """SHA-256 (hex) of what it is and what it has learnt: a policy belongs to one encoder."""
         self._ready()
-        total = hashlib.sha256(json.dumps([self._header(), repr(self.settings)]).encode())
+        # Policies on disk hold this hash, from the time when the classes of options were called settings.
+        written = repr(self.options).replace("Options", "Settings", 1)
+        total = hashlib.sha256(json.dumps([self._header(), written]).encode())
         for name, array in sorted(self._weights().items()):
             total.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return total.hexdigest()
 
     def save(self, folder: str | Path) -> None:
-        """Write settings (JSON) and weights (safetensors), whole or not at all."""
+        """Write options (JSON) and weights (safetensors), whole or not at all."""
         self._ready()
         folder = Path(folder)
         weights = save({name: np.ascontiguousarray(array) for name, array in self._weights().items()})
@@ -257,7 +233,7 @@ class Encoder(ABC):
         file = folder / f"weights-{digest[:12]}.safetensors"
         write_whole(file, weights)
         content = self._header() | {
-            "settings": {name: str(v) if v == np.inf else v for name, v in dataclasses.asdict(self.settings).items()},
+            "settings": {name: str(v) if v == np.inf else v for name, v in dataclasses.asdict(self.options).items()},
             "fingerprint": self.items.fingerprint,
             "logs": self._logs,
             "file": file.name,
@@ -282,9 +258,10 @@ class Encoder(ABC):
         _compare(folder, content, {"encoder": cls.__name__, "format": _FORMAT, "version": cls.version})
         given = {name: np.inf if value == "inf" else value for name, value in content["settings"].items()}
         try:
-            encoder = cls(items, cls.settings_type(**given))
-        except TypeError as error:
-            raise EncoderError(f"{folder}: its settings are of another version ({error}); fit it again") from error
+            options = make_options(cls.__name__, cls.options_type, given)
+        except ValueError as error:
+            raise EncoderError(f"{folder}: its options are of another version ({error}); fit it again") from error
+        encoder = cls(items, options)
         _compare(folder, content, encoder._header())
         if not np.allclose(content["fingerprint"], items.fingerprint, rtol=0.0, atol=1e-3):
             raise EncoderError(f"{folder}: its item vectors are others. Fix: give the items it was fitted on")
@@ -306,8 +283,8 @@ class Encoder(ABC):
     def _about(self, log: Interactions, validation: Interactions | None) -> dict[str, object]:
         """All that a fit depends on besides its seed, by which an interrupted one knows its own checkpoints."""
         logs = [part.digest for part in (log, validation) if part is not None]
-        settings = dataclasses.asdict(self.settings)
-        return self._header() | {"settings": settings, "logs": logs, "vectors": self.items.vector_digest}
+        options = dataclasses.asdict(self.options)
+        return self._header() | {"settings": options, "logs": logs, "vectors": self.items.vector_digest}
 
     def _ready(self) -> None:
         if not self._fitted:
@@ -315,7 +292,12 @@ class Encoder(ABC):
 
     @abstractmethod
     def _fit(
-        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+        self,
+        log: Interactions,
+        validation: Interactions | None,
+        seed: int,
+        folder: Path | None,
+        report: ProgressCallback,
     ) -> None:
         """Learn, and set `width`."""
 

@@ -25,7 +25,7 @@ class Attentive(Protocol):
     """An encoder that attends to a history."""
 
     def attention(self, histories: Histories) -> Vectors:
-        """Weight of each item of a history, (B, H); `EncoderError` where its settings have none."""
+        """Weight of each item of a history, (B, H); `EncoderError` where its options have none."""
 
 
 @runtime_checkable

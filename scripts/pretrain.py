@@ -20,8 +20,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from longplay.agents.runs.config import Setting
 from longplay.encoders.networks.pretrain import (
     Knowledge,
-    PretrainSettings,
-    ScratchSettings,
+    PretrainOptions,
+    ScratchOptions,
     continue_pretraining,
     neighbour_agreement,
     pretrain_from_scratch,
@@ -48,9 +48,9 @@ class Arguments:
     """A text file, one text a line, in place of a catalogue."""
     from_scratch: bool = False
     """Train a small BERT and its word pieces from nothing."""
-    further: PretrainSettings = field(default_factory=PretrainSettings)
+    further: PretrainOptions = field(default_factory=PretrainOptions)
     """How, where a checkpoint is gone on from."""
-    scratch: ScratchSettings = field(default_factory=ScratchSettings)
+    scratch: ScratchOptions = field(default_factory=ScratchOptions)
     """How, from nothing."""
     seed: int = 0
     """Seed of the texts held out, of the masks and of what is drawn anew."""

@@ -10,10 +10,11 @@ import pandas as pd
 from gymnasium.vector import AutoresetMode
 
 from ...envs.shared.files import write_whole
+from ...envs.shared.progress import ProgressCallback
 from ..options import make_options
 from ..playing.evaluate import Evaluator, held_out_users
 from ..playing.players import REWARD_SCALE, Players
-from ..runs.progress import Course, Report
+from ..runs.progress import Course
 from .learner import Learner, SlateAgent
 
 if TYPE_CHECKING:
@@ -131,7 +132,9 @@ def make_learner(config: "RunConfig", env: Any) -> Learner:
     return made
 
 
-def train_own(config: "RunConfig", folder: Path, resume: bool, report: Report, seconds: float) -> pd.DataFrame:
+def train_own(
+    config: "RunConfig", folder: Path, resume: bool, report: ProgressCallback, seconds: float
+) -> pd.DataFrame:
     """Train one of `OWN`; see `longplay.agents.sb3.training.train`."""
     from ..playing.luck import VALIDATION_LUCK  # which imports this module
 

@@ -12,13 +12,13 @@ import pandas as pd
 import torch
 
 from ...envs.shared.files import replacing, write_whole
+from ...envs.shared.progress import ProgressCallback
 from ..base import Agent
 from ..playing.evaluate import Evaluator
 
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.csv"
 FINISHED = "finished.json"
-Report = Callable[[dict[str, float]], None]
 
 
 class Course:
@@ -50,7 +50,7 @@ class Course:
         agent: Agent,
         evaluator: Evaluator,
         every: float,
-        report: Report,
+        report: ProgressCallback,
         seconds: float,
         keep: Callable[[dict[str, float]], None],
         capture: Callable[[], dict[str, Any]],

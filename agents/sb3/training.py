@@ -17,11 +17,12 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from ...envs.candidates.scoring import FEATURES
 from ...envs.shared.files import write_whole
+from ...envs.shared.progress import ProgressCallback
 from ..learners.training import OWN, train_own
 from ..playing.evaluate import Evaluator, held_out_users
 from ..playing.luck import VALIDATION_LUCK, training_luck
 from ..runs.config import RunConfig, states_of, training_env
-from ..runs.progress import CHECKPOINT, Course, Report
+from ..runs.progress import CHECKPOINT, Course
 from .agents import SB3Agent, SlateVecEnv, agent_of, algorithm_named, check_encoder, policy_for, save_policy
 from .ars import LivesARS
 from .slate_policy import SlatePolicy, calibrate
@@ -32,7 +33,9 @@ FIRST = 0.5  # weight of the first score at first: half-way to the largest, so t
 EXPLORATION = 0.2  # standard deviation of the noise on actions in [−1, 1]
 
 
-def train(config: RunConfig, folder: Path, resume: bool, report: Report, seconds: float = 20.0) -> pd.DataFrame:
+def train(
+    config: RunConfig, folder: Path, resume: bool, report: ProgressCallback, seconds: float = 20.0
+) -> pd.DataFrame:
     """Train, evaluate on validation users on the way, and keep the best policy in `folder`.
 
     Parameters
@@ -105,7 +108,13 @@ class Keeper(BaseCallback):
     """Lets the course act between two rollouts, where the state of a model of stable-baselines3 is whole."""
 
     def __init__(
-        self, config: RunConfig, folder: Path, agent: SB3Agent, evaluator: Evaluator, report: Report, seconds: float
+        self,
+        config: RunConfig,
+        folder: Path,
+        agent: SB3Agent,
+        evaluator: Evaluator,
+        report: ProgressCallback,
+        seconds: float,
     ) -> None:
         super().__init__()
         self.config, self.agent = config, agent

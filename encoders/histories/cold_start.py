@@ -12,8 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 
-from ..base import Encoder, EncoderError, Histories, Items, Report, Settings
+from ...envs.shared.options import Options, number
+from ...envs.shared.progress import ProgressCallback
+from ..base import Encoder, EncoderError, Histories, Items
 from ..data.interactions import Interactions
+from ..registry import ENCODERS, EncoderEntry
 from ..text.cache import Vectors
 
 # Penalties among which leave-one-out on the training rows chooses.
@@ -27,19 +30,17 @@ _HEAD, _INNER = "cold/", "inner/"
 
 
 @dataclass(frozen=True)
-class ColdStartSettings(Settings):
-    """Settings of `ColdStart`."""
+class ColdStartOptions(Options):
+    """Options of `ColdStart`."""
 
     inner: str = "pooled"
     """The encoder that has no vectors for what is new, by its name in the registry."""
     inner_settings: Mapping[str, Any] = field(default_factory=dict)
-    """What to change of its settings."""
-    least: int = 3
+    """Options of the inner encoder that differ from its defaults."""
+    least: int = number(3, 1, 10**9)
     """Times an item must have been consumed to keep the inner encoder's vector."""
-    kappa: float = 2.0
+    kappa: float = number(2.0, 0.0, 1e6)
     """Items of a history that weigh as much as the profile, where no validation log chooses."""
-
-    LIMITS = {"least": (1, 10**9), "kappa": (0.0, 1e6)}
 
 
 class ColdStart(Encoder):
@@ -57,10 +58,10 @@ class ColdStart(Encoder):
     ----------
     items : Items
         Their `vectors` say what texts mean.
-    settings : ColdStartSettings, optional
+    options : ColdStartOptions, optional
         The inner encoder, and what counts as cold.
     inner : Encoder, optional
-        The inner encoder itself, of the settings named; not fitted again if it is fitted.
+        The inner encoder itself, of the options named; not fitted again if it is fitted.
     profiles : (U, P) array, optional
         Profile vectors of the users of the log that it is fitted on; a row of zeros for a user without one.
 
@@ -71,50 +72,55 @@ class ColdStart(Encoder):
     ends.
     """
 
-    settings_type: ClassVar[type[Settings]] = ColdStartSettings
+    options_type: ClassVar[type[Options]] = ColdStartOptions
     kappa: float
     cold: NDArray[np.bool_]
 
     def __init__(
         self,
         items: Items,
-        settings: ColdStartSettings | None = None,
+        options: ColdStartOptions | None = None,
         *,
         inner: Encoder | None = None,
         profiles: ArrayLike | None = None,
     ) -> None:
-        super().__init__(items, settings)
-        made = _make(items, self.settings)
-        if inner is not None and (type(inner) is not type(made) or inner.settings != made.settings):
+        super().__init__(items, options)
+        made = _make_inner(items, self.options)
+        if inner is not None and (type(inner) is not type(made) or inner.options != made.options):
             raise EncoderError(
-                f"inner is {type(inner).__name__} with {inner.settings}, the settings name {type(made).__name__} with "
-                f"{made.settings}; give settings of the same"
+                f"inner is {type(inner).__name__} with {inner.options}, the options name {type(made).__name__} with "
+                f"{made.options}; give options of the same"
             )
         self.inner = made if inner is None else inner
         self._profiles = None if profiles is None else _profile_rows(profiles)
         self._from_profile = np.zeros((0, 0))
 
     def _fit(
-        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+        self,
+        log: Interactions,
+        validation: Interactions | None,
+        seed: int,
+        folder: Path | None,
+        report: ProgressCallback,
     ) -> None:
         if not self.inner._fitted:
             self.inner.fit(log, validation, seed=seed, folder=folder, report=report)
         self.width = self.inner.width
-        self.kappa = float(self.settings.kappa)
+        self.kappa = float(self.options.kappa)
         self._fill_items(np.bincount(log.item[log.consumed], minlength=log.items + 1))
         if self._profiles is not None:
             self._learn_profiles(log, validation, seed)
 
     def _fill_items(self, count: NDArray[np.int64]) -> None:
         """Vectors of all items, those of cold ones from their texts."""
-        self.cold = count < self.settings.least
+        self.cold = count < self.options.least
         self.cold[0] = False
         self._table = self.inner.item_vectors.copy()
         known = np.flatnonzero(~self.cold[1:])
         if self.cold.any():
             if len(known) < 2:
                 fix = "lower `least` or collect more"
-                raise EncoderError(f"{len(known)} items were consumed {self.settings.least} times or more. Fix: {fix}")
+                raise EncoderError(f"{len(known)} items were consumed {self.options.least} times or more. Fix: {fix}")
             weights = _ridge(self.items.vectors[known], self._table[1 + known])
             self._table[self.cold] = _apply(self.items.vectors[self.cold[1:]], weights)
 
@@ -140,7 +146,7 @@ class ColdStart(Encoder):
         """κ of the best discounted gain of items that users liked later, over histories of several lengths."""
         target = _new_likes(log, validation, users, max(100, _CELLS // log.items), seed)
         if not len(target):
-            return float(self.settings.kappa)
+            return float(self.options.kappa)
         who, place = np.unique(validation.user[target], return_inverse=True)
         item = validation.item[target] - 1
         rivals = ~_consumed(log, who)[:, 1:]  # what was consumed is not recommended again: it would stand first
@@ -211,12 +217,9 @@ def choose(items: Sequence[int], length: int = 20) -> dict[str, NDArray[np.float
     return histories
 
 
-def _make(items: Items, settings: ColdStartSettings) -> Encoder:
-    from ..registry import ENCODERS  # which may name this class
-
-    if settings.inner not in ENCODERS:
-        raise EncoderError(f"inner = {settings.inner!r} is unknown; allowed: {', '.join(map(repr, ENCODERS))}")
-    return ENCODERS[settings.inner].make(items, **settings.inner_settings)
+def _make_inner(items: Items, options: ColdStartOptions) -> Encoder:
+    ENCODERS.card(options.inner, "inner")  # an error names the field
+    return ENCODERS[options.inner].make(items, **options.inner_settings)
 
 
 def _share(n: NDArray[np.int64], kappa: float) -> NDArray[np.float64]:
@@ -265,3 +268,11 @@ def _ridge(columns: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
 
 def _apply(columns: NDArray[Any], weights: NDArray[np.float64]) -> Vectors:
     return np.asarray(columns @ weights[:-1] + weights[-1], np.float32)
+
+
+ENCODERS.register(
+    "cold-start",
+    EncoderEntry(ColdStart),
+    encoder="ColdStart",
+    about="another encoder, helped by texts where it knows nothing",
+)

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
-from ..base import Encoder, EncoderError, Histories, Report, Settings
+from ...envs.shared.options import Options, number, word
+from ...envs.shared.progress import ProgressCallback
+from ..base import Encoder, EncoderError, Histories
+from ..registry import ENCODERS, EncoderEntry
 from ..text.cache import Vectors
 from .frozen import unit_rows
 from .matrix import (
@@ -94,26 +97,23 @@ def rank_by_users(matrix: NDArray[Any]) -> list[NDArray[np.int64]]:
 
 
 @dataclass(frozen=True)
-class NeighbourSettings(Settings):
-    """Settings of `ItemNeighbours` and `UserNeighbours`."""
+class NeighbourOptions(Options):
+    """Options of `ItemNeighbours` and `UserNeighbours`."""
 
-    neighbours: int = 500
+    neighbours: int = number(500, 1, 10**6)
     """Nearest ones that count, k."""
-    weights: str = "completion"
+    weights: str = word("completion", *WEIGHTS)
     """What an item counts: the share consumed, or 1 ("binary")."""
-    shrinkage: float = 10.0
+    shrinkage: float = number(10.0, 0.0, 1e9)
     """Similarity is times n / (n + shrinkage), n being the users or items in common: few are little evidence."""
-    width: int = 64
+    width: int = number(64, 1, 4096)
     """Width of the vectors, at most the number of items."""
-
-    LIMITS = {"neighbours": (1, 10**6), "shrinkage": (0.0, 1e9), "width": (1, 4096)}
-    CHOICES = {"weights": WEIGHTS}
 
 
 class _Neighbours(Encoder):
     """What both neighbourhoods share: a low-rank form of their linear scores, (N + 1, N + 1) ≈ `_left` · `_right`ᵀ."""
 
-    settings_type: ClassVar[type[Settings]] = NeighbourSettings
+    options_type: ClassVar[type[Options]] = NeighbourOptions
     _left: Vectors
     _right: Vectors
 
@@ -124,11 +124,11 @@ class _Neighbours(Encoder):
         return self._right
 
     def _history(self, histories: Histories) -> Matrix:
-        return history_matrix(histories, len(self.items), self.settings.weights)
+        return history_matrix(histories, len(self.items), self.options.weights)
 
     def _compress(self, matrix: Any, seed: int) -> None:
         """Take the leading left singular vectors of a matrix (N + 1, N + 1), and its product with them."""
-        self.width = min(self.settings.width, len(self.items))
+        self.width = min(self.options.width, len(self.items))
         left, _, _ = randomized_svd(matrix, self.width, n_iter=4, random_state=seed)
         self._left = np.asarray(left, np.float32)
         self._right = np.asarray(matrix.T @ left, np.float32)
@@ -151,11 +151,16 @@ class ItemNeighbours(_Neighbours):
     _similarity: Matrix
 
     def _fit(
-        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+        self,
+        log: Interactions,
+        validation: Interactions | None,
+        seed: int,
+        folder: Path | None,
+        report: ProgressCallback,
     ) -> None:
-        matrix = log_matrix(log, self.settings.weights)
+        matrix = log_matrix(log, self.options.weights)
         unit = scale(matrix, columns=1.0 / column_lengths(matrix))
-        self._similarity = _nearest(unit, self.settings.neighbours, self.settings.shrinkage)
+        self._similarity = _nearest(unit, self.options.neighbours, self.options.shrinkage)
         self._compress(self._similarity, seed)
 
     def score(self, histories: Histories) -> Vectors:
@@ -169,7 +174,7 @@ class ItemNeighbours(_Neighbours):
         """Exact: the terms of the sum."""
         self.encode(histories)  # which checks them
         ids = histories["history_ids"].astype(np.int64)
-        shares = entry_weights(histories, self.settings.weights)
+        shares = entry_weights(histories, self.options.weights)
         if ids.size:  # else what scipy finds is of another type and shape
             shares *= self._similarity[ids.ravel(), np.repeat(item, ids.shape[1])].reshape(ids.shape)
         return shares
@@ -202,9 +207,14 @@ class UserNeighbours(_Neighbours):
     _unit: Matrix
 
     def _fit(
-        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+        self,
+        log: Interactions,
+        validation: Interactions | None,
+        seed: int,
+        folder: Path | None,
+        report: ProgressCallback,
     ) -> None:
-        self._set(log_matrix(log, self.settings.weights))
+        self._set(log_matrix(log, self.options.weights))
         self._compress(self._unit.T @ self._consumed, seed)
 
     def _set(self, consumed: Matrix) -> None:
@@ -234,7 +244,7 @@ class UserNeighbours(_Neighbours):
         self.encode(histories)  # which checks them
         rows, ids = self._history(histories), histories["history_ids"].astype(np.int64)
         lengths = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)))
-        entries = entry_weights(histories, self.settings.weights) / np.where(lengths > 0.0, lengths, 1.0)[:, None]
+        entries = entry_weights(histories, self.options.weights) / np.where(lengths > 0.0, lengths, 1.0)[:, None]
         found = np.zeros(ids.shape, np.float32)
         for b in range(len(ids)):
             row = rows[[b]]
@@ -251,11 +261,11 @@ class UserNeighbours(_Neighbours):
     def _neighbours(self, rows: Matrix) -> Vectors:
         """Similarity of each row to all users (B, U), 0 but for the neighbours."""
         similarity = (_unit_rows(rows) @ self._unit.T).toarray() * self._shrunk(rows)
-        return np.where(keep_largest(similarity, self.settings.neighbours), similarity, np.float32(0.0))
+        return np.where(keep_largest(similarity, self.options.neighbours), similarity, np.float32(0.0))
 
     def _shrunk(self, rows: Matrix) -> Vectors:
         """By how much each similarity (B, U) is shrunk."""
-        return _shrink((_ones(rows) @ self._binary.T).toarray(), self.settings.shrinkage)
+        return _shrink((_ones(rows) @ self._binary.T).toarray(), self.options.shrinkage)
 
     def _weights(self) -> dict[str, NDArray[Any]]:
         return {"left": self._left, "right": self._right} | flatten(self._consumed, "consumed")
@@ -299,3 +309,9 @@ def _first(similarity: Vectors, k: int) -> tuple[NDArray[np.int64], Vectors]:
     order = np.argsort(-similarity[0], kind="stable")[:k]
     order = order[similarity[0, order] > 0.0]
     return order, similarity[0, order]
+
+
+ENCODERS.register(
+    "item-knn", EncoderEntry(ItemNeighbours), encoder="ItemNeighbours", about="neighbours of the history's items"
+)
+ENCODERS.register("user-knn", EncoderEntry(UserNeighbours), encoder="UserNeighbours", about="neighbours of the user")

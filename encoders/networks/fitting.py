@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import random
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -22,7 +23,9 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
 from ...envs.shared.files import write_whole
-from ..base import EncoderError, Report, Settings, quiet
+from ...envs.shared.options import Options, number
+from ...envs.shared.progress import ProgressCallback, ignore_progress
+from ..base import EncoderError
 
 Score = Callable[[], float]
 
@@ -30,30 +33,27 @@ _NOTE, _FINAL = "training.json", "final.safetensors"
 
 
 @dataclass(frozen=True)
-class Schedule(Settings):
+class Schedule(Options):
     """How long and how fast a network learns."""
 
-    epochs: int = 20
+    epochs: int = number(20, 1, 100_000)
     """Passes over the training rows at most."""
-    batch_size: int = 128
+    batch_size: int = number(128, 1, 10**6)
     """Rows of a step."""
-    learning_rate: float = 1e-3
-    """At its highest; it falls linearly to zero."""
-    weight_decay: float = 0.0
-    """Of AdamW."""
-    warmup: float = 0.05
+    learning_rate: float = number(1e-3, 1e-8, 10.0)
+    """Learning rate at its highest; it falls linearly to zero."""
+    weight_decay: float = number(0.0, 0.0, 10.0)
+    """Weight decay of AdamW."""
+    warmup: float = number(0.05, 0.0, 0.99)
     """Share of the steps in which the learning rate rises."""
-    patience: int = 3
+    patience: int = number(3, 1, 100_000)
     """Epochs without a better validation score after which it stops."""
 
-    LIMITS = {
-        "epochs": (1, 100_000),
-        "batch_size": (1, 10**6),
-        "learning_rate": (1e-8, 10.0),
-        "weight_decay": (0.0, 10.0),
-        "warmup": (0.0, 0.99),
-        "patience": (1, 100_000),
-    }
+    @classmethod
+    def from_options(cls, options: Options) -> Self:
+        """What an encoder's options say of it: their fields of the same names."""
+        names = [field.name for field in dataclasses.fields(cls) if hasattr(options, field.name)]
+        return cls(**{name: getattr(options, name) for name in names})
 
 
 def train_network(
@@ -66,7 +66,7 @@ def train_network(
     collate: Callable[[list[Any]], Mapping[str, Any]] | None = None,
     folder: Path | None = None,
     about: Mapping[str, Any] | None = None,
-    report: Report = quiet,
+    report: ProgressCallback = ignore_progress,
     device: str = "cpu",
 ) -> list[dict[str, float]]:
     """Train a network in place, and leave it with the weights of its best epoch.
@@ -155,7 +155,7 @@ class _Trainer(Trainer):
         rows: Dataset[Any],
         arguments: TrainingArguments,
         collate: Any,
-        report: Report,
+        report: ProgressCallback,
     ) -> None:
         super().__init__(
             network, arguments, data_collator=collate, train_dataset=rows, eval_dataset=rows if score else None
@@ -190,7 +190,7 @@ _LOGGED = {"loss": "loss", "eval_score": "score"}
 class _Reporter(TrainerCallback):
     """Passes steps, losses and scores on."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: ProgressCallback) -> None:
         self._report = report
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -30,7 +30,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from ..base import EncoderError, Report, Settings, quiet
+from ...envs.shared.options import Options, number
+from ...envs.shared.progress import ProgressCallback, ignore_progress
+from ..base import EncoderError
 from ..text.bert import _without_progress_bar
 from ..text.model_folder import ModelFolder
 from .fitting import Schedule, _silence, train_network
@@ -41,56 +43,39 @@ _FEWEST = 20  # texts; with fewer, nothing can be held out that says anything
 
 
 @dataclass(frozen=True)
-class PretrainSettings(Settings):
-    """Settings of masked-language modelling."""
+class PretrainOptions(Options):
+    """Options of masked-language modelling."""
 
-    epochs: int = 3
+    epochs: int = number(3, 1, 100_000)
     """Passes over the texts."""
-    batch_size: int = 32
-    """Texts of a step."""
-    learning_rate: float = 5e-5
-    """At its highest; from nothing, some 1e-3 is right."""
-    tokens: int = 128
+    batch_size: int = number(32, 1, 100_000)
+    """Texts in a step."""
+    learning_rate: float = number(5e-5, 1e-8, 1.0)
+    """Learning rate at its highest; from nothing, some 1e-3 is right."""
+    tokens: int = number(128, 8, 100_000)
     """Tokens that are read of a text."""
-    masked: float = 0.15
+    masked: float = number(0.15, 0.01, 0.9)
     """Share of the tokens that are to be guessed."""
-    held_out: float = 0.05
+    held_out: float = number(0.05, 0.01, 0.5)
     """Share of the texts that only measure."""
-
-    LIMITS = {
-        "epochs": (1, 100_000),
-        "batch_size": (1, 100_000),
-        "learning_rate": (1e-8, 1.0),
-        "tokens": (8, 100_000),
-        "masked": (0.01, 0.9),
-        "held_out": (0.01, 0.5),
-    }
 
 
 @dataclass(frozen=True)
-class ScratchSettings(PretrainSettings):
-    """Settings of a small BERT from nothing."""
+class ScratchOptions(PretrainOptions):
+    """Options of a small BERT from nothing."""
 
-    epochs: int = 10
+    epochs: int = number(10, 1, 100_000)
     """Passes over the texts."""
-    learning_rate: float = 1e-3
-    """At its highest."""
-    vocabulary: int = 8000
+    learning_rate: float = number(1e-3, 1e-8, 1.0)
+    """Learning rate at its highest."""
+    vocabulary: int = number(8000, 100, 10**6)
     """Word pieces, special ones included; fewer where the texts have fewer, more where they have more characters."""
-    layers: int = 4
-    """Of the Transformer."""
-    width: int = 128
-    """Of the hidden states and of the vectors."""
-    heads: int = 4
-    """Of attention; they share the width evenly."""
-
-    LIMITS = {
-        **PretrainSettings.LIMITS,
-        "vocabulary": (100, 10**6),
-        "layers": (1, 48),
-        "width": (8, 4096),
-        "heads": (1, 64),
-    }
+    layers: int = number(4, 1, 48)
+    """Layers of the Transformer."""
+    width: int = number(128, 8, 4096)
+    """Width of the hidden states and of the vectors."""
+    heads: int = number(4, 1, 64)
+    """Heads of the attention; they share the width evenly."""
 
     def __post_init__(self) -> None:
         """Refuse what could not be built."""
@@ -131,10 +116,10 @@ def continue_pretraining(
     base: str | Path,
     texts: Sequence[str],
     folder: Path,
-    settings: PretrainSettings | None = None,
+    options: PretrainOptions | None = None,
     *,
     seed: int = 0,
-    report: Report = quiet,
+    report: ProgressCallback = ignore_progress,
 ) -> Knowledge:
     """Train a BERT further on texts; pooling and normalisation stay those of `base`.
 
@@ -171,11 +156,11 @@ def continue_pretraining(
     other texts was not measured; judge a model by the recommendations made with it
     (``scripts/studies/encoders/study.py``).
     """
-    settings = settings or PretrainSettings()
+    options = options or PretrainOptions()
     source = ModelFolder.find(base)
-    if settings.tokens > source.longest:
-        raise EncoderError(f"tokens = {settings.tokens}; {str(base)!r} reads {source.longest} at most")
-    train, held_out = _part(texts, settings.held_out, seed)
+    if options.tokens > source.longest:
+        raise EncoderError(f"tokens = {options.tokens}; {str(base)!r} reads {source.longest} at most")
+    train, held_out = _part(texts, options.held_out, seed)
     with _without_progress_bar(), _silence(), torch.random.fork_rng():
         torch.manual_seed(seed)  # of the fresh head
         tokenizer = AutoTokenizer.from_pretrained(source.path, local_files_only=True)
@@ -183,7 +168,7 @@ def continue_pretraining(
     if source.lower_case:
         train, held_out = ([text.lower() for text in some] for some in (train, held_out))
     about = {"base": source.content_hash()}
-    known = _train(network, tokenizer, train, held_out, settings, seed, folder, about, report)
+    known = _train(network, tokenizer, train, held_out, options, seed, folder, about, report)
     _write(network, tokenizer, source, folder)
     return known
 
@@ -191,32 +176,32 @@ def continue_pretraining(
 def pretrain_from_scratch(
     texts: Sequence[str],
     folder: Path,
-    settings: ScratchSettings | None = None,
+    options: ScratchOptions | None = None,
     *,
     seed: int = 0,
-    report: Report = quiet,
+    report: ProgressCallback = ignore_progress,
 ) -> Knowledge:
     """Train a small BERT and its word pieces on texts alone; arguments and result are those of `continue_pretraining`.
 
     For a catalogue in a language that no model at hand reads. Its vectors, the mean over the tokens, tell which words
     stand in like places; a few thousand texts do not make a sentence encoder.
     """
-    settings = settings or ScratchSettings()
-    train, held_out = _part(texts, settings.held_out, seed)
-    tokenizer = train_tokenizer(train, settings.vocabulary, settings.tokens)
+    options = options or ScratchOptions()
+    train, held_out = _part(texts, options.held_out, seed)
+    tokenizer = train_tokenizer(train, options.vocabulary, options.tokens)
     config = BertConfig(
         vocab_size=len(tokenizer),
-        hidden_size=settings.width,
-        num_hidden_layers=settings.layers,
-        num_attention_heads=settings.heads,
-        intermediate_size=4 * settings.width,
-        max_position_embeddings=settings.tokens,
+        hidden_size=options.width,
+        num_hidden_layers=options.layers,
+        num_attention_heads=options.heads,
+        intermediate_size=4 * options.width,
+        max_position_embeddings=options.tokens,
         pad_token_id=tokenizer.pad_token_id,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = BertForMaskedLM(config)
-    known = _train(network, tokenizer, train, held_out, settings, seed, folder, {"base": None}, report)
+    known = _train(network, tokenizer, train, held_out, options, seed, folder, {"base": None}, report)
     _write(network, tokenizer, None, folder)
     return known
 
@@ -299,25 +284,25 @@ def _train(
     tokenizer: Any,
     train: list[str],
     held_out: list[str],
-    settings: PretrainSettings,
+    options: PretrainOptions,
     seed: int,
     folder: Path,
     about: dict[str, Any],
-    report: Report,
+    report: ProgressCallback,
 ) -> Knowledge:
     """Guess masked tokens of the texts; the loss on those held out, before and after."""
-    collate = DataCollatorForLanguageModeling(tokenizer, mlm=True, mlm_probability=settings.masked)
-    measured = _Texts(tokenizer, held_out, settings.tokens)
+    collate = DataCollatorForLanguageModeling(tokenizer, mlm=True, mlm_probability=options.masked)
+    measured = _Texts(tokenizer, held_out, options.tokens)
     before = _held_out_loss(network, measured, collate, seed)
     with _without_progress_bar():
         train_network(
             network,
-            _Texts(tokenizer, train, settings.tokens),
-            Schedule(settings.epochs, settings.batch_size, settings.learning_rate, weight_decay=0.01),
+            _Texts(tokenizer, train, options.tokens),
+            Schedule(options.epochs, options.batch_size, options.learning_rate, weight_decay=0.01),
             seed=seed,
             collate=collate,
             folder=folder / "training",
-            about={**about, "settings": asdict(settings), "texts": _digest(train)},
+            about={**about, "settings": asdict(options), "texts": _digest(train)},
             report=report,
         )
     after = _held_out_loss(network, measured, collate, seed)

@@ -13,10 +13,6 @@ from torch_geometric.nn import GATConv, GCNConv, LGConv
 
 from ..histories.matrix import Matrix
 
-LAYERS = ("lightgcn", "gcn", "gat")
-LOSSES = ("softmax", "bpr")
-FEATURES = ("ids", "text", "both")
-
 
 class Propagation(nn.Module):
     """Item vectors from their own features and, round by round, from the users who consumed them.
@@ -38,7 +34,7 @@ class Propagation(nn.Module):
     texts : (N + 1, E) float32
         Unit text vectors, row 0 zeros.
     layer, features, loss : str
-        Of `LAYERS`, `FEATURES` and `LOSSES`.
+        As in `longplay.encoders.networks.graph.GraphOptions`.
     size : int
         Width D of all vectors.
     rounds : int

@@ -184,9 +184,9 @@ class Parts:
         return np.concatenate([encoder.encode(self.log.histories(user[some], before[some])) for some in parts])
 
 
-def tune(fit: Callable[..., Any], train: Outcomes, valid: Outcomes, **settings: Any) -> Any:
+def tune(fit: Callable[..., Any], train: Outcomes, valid: Outcomes, **options: Any) -> Any:
     """Fit once for each of `PENALTIES`; the model that tells the validation rows best, by log loss."""
-    models = [fit(train.vectors, train.other, train.outcome, penalty=p, **settings) for p in PENALTIES]
+    models = [fit(train.vectors, train.other, train.outcome, penalty=p, **options) for p in PENALTIES]
     losses = [log_loss(valid.outcome, model.predict(valid.vectors, valid.other), labels=[0, 1]) for model in models]
     return models[int(np.argmin(losses))]
 

@@ -154,8 +154,8 @@ class TextEncoder:
     def _bert(self) -> Bert:
         from .bert import Bert  # torch and transformers take seconds to import; cached vectors need neither
 
-        settings = {"dtype": self._dtype, "device": self._device}
-        return Bert(self._folder, **settings, max_tokens=self._max_tokens, batch_size=self._batch_size)
+        options = {"dtype": self._dtype, "device": self._device}
+        return Bert(self._folder, **options, max_tokens=self._max_tokens, batch_size=self._batch_size)
 
     def _run(self, missing: Mapping[bytes, str], cache: VectorCache | None) -> dict[bytes, Vectors]:
         """Encode texts, and keep what is done even if the rest fails."""

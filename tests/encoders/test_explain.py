@@ -100,7 +100,7 @@ def test_attention_stands_beside_each_reason_where_there_is_one():
     assert {reason.item: round(reason.attention, 4) for reason in one.history} == {3: 0.03, 5: 0.05}
 
 
-def test_attention_that_the_settings_leave_out_is_none():
+def test_attention_that_the_options_leave_out_is_none():
     class Without(Attentive):
         def attention(self, histories):
             raise EncoderError("none")

@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 
 from longplay.encoders import EncoderError
 from longplay.encoders.histories.matrix import entry_weights, history_matrix, keep_largest, log_matrix
-from longplay.encoders.histories.neighbours import ItemNeighbours, NeighbourSettings, UserNeighbours
+from longplay.encoders.histories.neighbours import ItemNeighbours, NeighbourOptions, UserNeighbours
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log
 
@@ -22,8 +22,8 @@ def histories():
     return make_observation(9, items=30)
 
 
-def fitted(kind, log, **settings):
-    return kind(make_items(), NeighbourSettings(**settings)).fit(log)
+def fitted(kind, log, **options):
+    return kind(make_items(), NeighbourOptions(**options)).fit(log)
 
 
 def dense(log):
