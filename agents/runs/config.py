@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tyro.conf import Suppress
 
 from ...encoders.base import ENCODER_FILE, Items
-from ...encoders.registry import ENCODERS, load_encoder
+from ...encoders.registry import ENCODERS, list_ready_encoders, load_encoder
 from ...encoders.state import StateEncoder
 from ...encoders.text.encoder import TextEncoder
 from ...envs.candidates.retriever import candidate_count
@@ -34,7 +34,7 @@ from ..sb3.slate_policy import SlateStates
 from ..slates.inputs import SlateInputs, UserStates
 from .scores import check_scores, load_scores
 
-STATES = ("pooled", "mean", "text")  # the encoders that need no fit; any other is named by its folder
+STATES = list_ready_encoders()  # any other encoder is named by its folder
 
 
 @dataclass(frozen=True)

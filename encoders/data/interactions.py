@@ -22,8 +22,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ...envs.catalogs.table import read_table
-from .table_parsing import LogError as LogError  # part of this module's interface
 from .table_parsing import (
+    LogError,
     Sieve,
     TimeUnit,
     check_choice,

@@ -13,7 +13,8 @@ import numpy as np
 
 from ...envs.catalogs.catalog import attribute_to_text
 from ...envs.catalogs.table import read_table
-from .interactions import Interactions, LogError, from_table
+from .interactions import Interactions, from_table
+from .table_parsing import LogError
 
 RATINGS = "movietweetings_100k_ratings.csv.gz"  # u: user, m: film, r: rating, t: Unix time [s]
 FILMS = "movietweetings_items.jsonl.gz"  # imdb: film, title, year, genres; extract where there is a plot

@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .interactions import Histories, Interactions, LogError
+from .interactions import Histories, Interactions
+from .table_parsing import LogError
 
 Items = tuple[NDArray[np.int64], ...]  # item numbers of each user, ascending
 Mask = NDArray[np.bool_]

@@ -21,19 +21,19 @@ _MEASURES = ("recall", "precision", "f1", "ndcg", "hit_rate", "reciprocal_rank",
 COLUMNS = ("user", "targets", "candidates", *_MEASURES)
 
 
-class Scorer(Protocol):
+class ItemScorer(Protocol):
     """Scores all items for given histories; every `Encoder` does."""
 
     def score(self, histories: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """How well each item goes with each history, (B, N + 1); higher is better, column 0 is not read."""
 
 
-def evaluate(scorer: Scorer, cases: Cases, k: int = 10, batch: int = 1024, seed: int = 0) -> pd.DataFrame:
+def evaluate(scorer: ItemScorer, cases: Cases, k: int = 10, batch: int = 1024, seed: int = 0) -> pd.DataFrame:
     """Rank each user's candidates and measure where the targets are.
 
     Parameters
     ----------
-    scorer : Scorer
+    scorer : ItemScorer
         Anything with ``score(histories) -> (B, N + 1)``.
     cases : Cases
         Candidates are the pool without what the user has consumed.

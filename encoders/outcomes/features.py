@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import OneHotEncoder
 
 from ...envs.shared.files import write_whole
-from ..data.interactions import Interactions, LogError
+from ..data.interactions import Interactions
+from ..data.table_parsing import LogError
 
 INACTIVITY_DAYS = 30.0 / 1440.0  # without a row, after which a session is over, where the log names no sessions
 

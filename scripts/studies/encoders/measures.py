@@ -19,7 +19,7 @@ from ....encoders.data.interactions import Interactions, clean, from_table
 from ....encoders.data.ratings import load_ratings
 from ....encoders.data.splits import Cases, Split, hold_back, split
 from ....encoders.histories.cold_start import ColdStart, ColdStartOptions
-from ....encoders.measures.evaluation import PopularityScorer, RandomScorer, Scorer, evaluate
+from ....encoders.measures.evaluation import ItemScorer, PopularityScorer, RandomScorer, evaluate
 from ....encoders.registry import ENCODERS
 from ....encoders.text.cache import Vectors
 from ....encoders.text.encoder import TextEncoder
@@ -139,7 +139,9 @@ def _parts(source: Source, seed: int) -> Split:
     return split(source.log, seed=seed)
 
 
-def _fit(source: Source, parts: Split, name: str, seed: int, report: ProgressCallback) -> tuple[Scorer, float, float]:
+def _fit(
+    source: Source, parts: Split, name: str, seed: int, report: ProgressCallback
+) -> tuple[ItemScorer, float, float]:
     """The scorer, the seconds of processor time that fitting took, and the milliseconds that encoding takes."""
     if name == "random":
         return RandomScorer(len(source.items), seed), 0.0, 0.0
@@ -167,7 +169,7 @@ def _rows(histories: Histories, count: int) -> Histories:
     return {name: array[:count] for name, array in histories.items()}
 
 
-def _measured(scorer: Scorer, cases: Cases, name: str, case: str) -> pd.DataFrame:
+def _measured(scorer: ItemScorer, cases: Cases, name: str, case: str) -> pd.DataFrame:
     table = evaluate(scorer, cases)
     found = table.attrs["coverage"]
     table.attrs = {}  # pandas compares attrs when it concatenates

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longplay.encoders import EncoderError, Items, PooledHistory, TextEncoder, TextHistory, pool_history
+from longplay.encoders import EncoderError, Items, PooledHistory, TextEncoder, TextHistory
 from longplay.encoders.base import Encoder
 from longplay.encoders.histories.frozen import PooledOptions, TextOptions
+from longplay.envs.candidates.pooling import pool_history
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items
 

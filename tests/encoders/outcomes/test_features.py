@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
-from longplay.encoders.data.interactions import LogError
+from longplay.encoders.data.table_parsing import LogError
 from longplay.encoders.outcomes.features import (
     ITEM_FEATURES,
     USER_FEATURES,
