@@ -180,7 +180,7 @@ class Encoder(ABC):
         ValueError
             If a shape does not fit, or an id is not of the items.
         """
-        self._ready()
+        self._check_fitted()
         ids = histories["history_ids"]
         for name in ("completion", "age"):
             if histories[f"history_{name}"].shape != ids.shape or ids.ndim != 2:
@@ -192,7 +192,7 @@ class Encoder(ABC):
     @property
     def item_vectors(self) -> Vectors:
         """(N + 1, width) float32; row 0, the padding, is zeros."""
-        self._ready()
+        self._check_fitted()
         return self._item_vectors()
 
     def score(self, histories: Histories) -> Vectors:
@@ -216,7 +216,7 @@ class Encoder(ABC):
     @property
     def identity(self) -> str:
         """SHA-256 (hex) of what it is and what it has learnt: a policy belongs to one encoder."""
-        self._ready()
+        self._check_fitted()
         # Policies on disk hold this hash, from the time when the classes of options were called settings.
         written = repr(self.options).replace("Options", "Settings", 1)
         total = hashlib.sha256(json.dumps([self._header(), written]).encode())
@@ -226,7 +226,7 @@ class Encoder(ABC):
 
     def save(self, folder: str | Path) -> None:
         """Write options (JSON) and weights (safetensors), whole or not at all."""
-        self._ready()
+        self._check_fitted()
         folder = Path(folder)
         weights = save({name: np.ascontiguousarray(array) for name, array in self._weights().items()})
         digest = hashlib.sha256(weights).hexdigest()
@@ -255,14 +255,14 @@ class Encoder(ABC):
             If another class or version saved it, the items are not those it was fitted on, or a file is damaged.
         """
         content = read_header(folder)
-        _compare(folder, content, {"encoder": cls.__name__, "format": _FORMAT, "version": cls.version})
+        _check_header(folder, content, {"encoder": cls.__name__, "format": _FORMAT, "version": cls.version})
         given = {name: np.inf if value == "inf" else value for name, value in content["settings"].items()}
         try:
             options = make_options(cls.__name__, cls.options_type, given)
         except ValueError as error:
             raise EncoderError(f"{folder}: its options are of another version ({error}); fit it again") from error
         encoder = cls(items, options)
-        _compare(folder, content, encoder._header())
+        _check_header(folder, content, encoder._header())
         if not np.allclose(content["fingerprint"], items.fingerprint, rtol=0.0, atol=1e-3):
             raise EncoderError(f"{folder}: its item vectors are others. Fix: give the items it was fitted on")
         file = Path(folder) / str(content["file"])
@@ -280,13 +280,13 @@ class Encoder(ABC):
         """All that must be alike when it is loaded."""
         return {"format": _FORMAT, "encoder": type(self).__name__, "version": self.version, "items": self.items.digest}
 
-    def _about(self, log: Interactions, validation: Interactions | None) -> dict[str, object]:
+    def _describe_fit(self, log: Interactions, validation: Interactions | None) -> dict[str, object]:
         """All that a fit depends on besides its seed, by which an interrupted one knows its own checkpoints."""
         logs = [part.digest for part in (log, validation) if part is not None]
         options = dataclasses.asdict(self.options)
         return self._header() | {"settings": options, "logs": logs, "vectors": self.items.vector_digest}
 
-    def _ready(self) -> None:
+    def _check_fitted(self) -> None:
         if not self._fitted:
             raise EncoderError(f"{type(self).__name__} is not fitted. Fix: call fit(log), or load a fitted one")
 
@@ -318,7 +318,7 @@ class Encoder(ABC):
         """Take what was learnt, and set `width`."""
 
 
-def _compare(folder: str | Path, content: Mapping[str, object], ours: Mapping[str, object]) -> None:
+def _check_header(folder: str | Path, content: Mapping[str, object], ours: Mapping[str, object]) -> None:
     """Refuse a saved encoder that says something else of itself."""
     for name, value in ours.items():
         if content.get(name) != value:

@@ -151,27 +151,27 @@ def explain(
     Contributions are the encoder's own where it says how its score adds up. Otherwise items are left out one at a time.
     """
     item = np.asarray(items, np.int64)
-    _check(encoder, histories, item, titles, attributes)
+    _check_arguments(encoder, histories, item, titles, attributes)
     scores = encoder.score(histories)[np.arange(len(item)), item].astype(np.float64)
     shares = encoder.contributions(histories, item).astype(np.float64)
-    attention, method = _attention(encoder, histories), _method(encoder, histories, item, scores, shares)
-    of_shared = _Shared(encoder, histories, scores, shares, method)
+    attention, method = _find_attention(encoder, histories), _find_method(encoder, histories, item, scores, shares)
+    of_shared = _AttributeEffects(encoder, histories, scores, shares, method)
     found = []
     for row, number in enumerate(item.tolist()):
         weights = None if attention is None else attention[row]
-        labels, how = _attributes(row, number, of_shared, attributes, effects)
+        labels, how = _list_attributes(row, number, of_shared, attributes, effects)
         found.append(
             Explanation(
                 user=row,
                 item=number,
                 title=titles[number - 1],
                 score=float(scores[row]),
-                history=_reasons(row, histories, shares[row], titles, weights),
+                history=_list_reasons(row, histories, shares[row], titles, weights),
                 method=method,
                 remainder=float(scores[row] - shares[row].sum()),
                 attributes=labels,
                 attribute_method=how,
-                neighbours=_neighbours(encoder, number, titles),
+                neighbours=_list_neighbours(encoder, number, titles),
             )
         )
     return found
@@ -208,7 +208,7 @@ class TextEffects:
     def __call__(self, row: int, item: int) -> list[tuple[str, float]]:
         """Parts of an item's text with their effects on the score for a row of the histories."""
         text = self._texts[item - 1]
-        parts = [(label, without(text, label)) for label in self._labels[item - 1]]
+        parts = [(label, remove_part(text, label)) for label in self._labels[item - 1]]
         parts = [(label, less) for label, less in parts if less not in ("", text)]
         if not parts:
             return []
@@ -217,10 +217,10 @@ class TextEffects:
         return [(label, float(scores[0] - less)) for (label, _), less in zip(parts, scores[1:], strict=True)]
 
 
-def without(text: str, part: str) -> str:
+def remove_part(text: str, part: str) -> str:
     """The text without a part, in any case of letters; unchanged where the part does not stand in it.
 
-    >>> without("Alien (1979), a horror, science fiction film.", "Horror")
+    >>> remove_part("Alien (1979), a horror, science fiction film.", "Horror")
     'Alien (1979), a science fiction film.'
     """
     at = text.lower().find(part.lower()) if part.strip() else -1
@@ -249,7 +249,7 @@ def to_table(explanations: Sequence[Explanation]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["user", "item", "title", "score", "kind", "name", "value"])
 
 
-def _check(
+def _check_arguments(
     encoder: Encoder,
     histories: Histories,
     item: NDArray[np.int64],
@@ -267,14 +267,14 @@ def _check(
         raise EncoderError(f"item {number} is unknown; items are 1 to {size}")
 
 
-def _attention(encoder: Encoder, histories: Histories) -> Vectors | None:
+def _find_attention(encoder: Encoder, histories: Histories) -> Vectors | None:
     try:
         return encoder.attention(histories) if isinstance(encoder, Attentive) else None
     except EncoderError:
         return None
 
 
-def _method(
+def _find_method(
     encoder: Encoder,
     histories: Histories,
     item: NDArray[np.int64],
@@ -290,7 +290,7 @@ def _method(
     return LEFT_OUT if np.allclose(shares, leave_one_out(encoder, histories, item), atol=1e-4 * size) else SUM
 
 
-def _reasons(
+def _list_reasons(
     row: int, histories: Histories, shares: NDArray[np.float64], titles: Sequence[str], weights: Vectors | None
 ) -> tuple[Reason, ...]:
     ids, completion, age = (histories[f"history_{name}"][row] for name in ("ids", "completion", "age"))
@@ -308,7 +308,7 @@ def _reasons(
     )
 
 
-class _Shared:
+class _AttributeEffects:
     """What the items of a history that have an attribute do to a score together."""
 
     def __init__(
@@ -328,10 +328,10 @@ class _Shared:
         names = list(dict.fromkeys(attributes[item - 1]))
         has = [set(attributes[number - 1]) if number else set() for number in self._ids[row].tolist()]
         held = np.array([[name in theirs for theirs in has] for name in names], np.bool_).reshape(len(names), len(has))
-        effects = held @ self._shares[row] if self.how == SHARED else self._left_out(row, item, held)
+        effects = held @ self._shares[row] if self.how == SHARED else self._leave_out(row, item, held)
         return list(zip(names, effects.tolist(), strict=True))
 
-    def _left_out(self, row: int, item: int, held: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _leave_out(self, row: int, item: int, held: NDArray[np.bool_]) -> NDArray[np.float64]:
         """By how much the score falls (A,) without the places of a history that are held (A, H), the others staying."""
         if not held.any():
             return np.zeros(len(held))
@@ -340,10 +340,10 @@ class _Shared:
         return np.asarray(self._scores[row] - self._encoder.score({**rows, **less})[:, item], np.float64)
 
 
-def _attributes(
+def _list_attributes(
     row: int,
     item: int,
-    of_shared: _Shared,
+    of_shared: _AttributeEffects,
     attributes: Sequence[Sequence[str]] | None,
     effects: Callable[[int, int], Sequence[tuple[str, float]]] | None,
 ) -> tuple[tuple[Share, ...], str]:
@@ -356,7 +356,7 @@ def _attributes(
     return tuple(Share(name, value) for name, value in sorted(pairs, key=lambda pair: -abs(pair[1]))), how
 
 
-def _neighbours(encoder: Encoder, item: int, titles: Sequence[str], count: int = 5) -> tuple[Share, ...]:
+def _list_neighbours(encoder: Encoder, item: int, titles: Sequence[str], count: int = 5) -> tuple[Share, ...]:
     if not isinstance(encoder, Neighbourly):
         return ()
     items, likeness = encoder.nearest_items(item, count)

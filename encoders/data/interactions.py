@@ -24,18 +24,18 @@ from numpy.typing import ArrayLike, NDArray
 from ...envs.catalogs.table import read_table
 from .table_parsing import (
     LogError,
-    Sieve,
+    RowFilter,
     TimeUnit,
     check_choice,
     check_rating,
     find_columns,
-    first_profiles,
+    find_first_profiles,
+    find_repeats,
     number_sessions,
     read_ids,
     read_items,
     read_long_csv,
     read_values,
-    repeated,
 )
 
 LIKED = 0.5  # share consumed (or rating / best rating) from which an item counts as liked
@@ -289,22 +289,26 @@ def clean(
         raise LogError("the table has a column 'rating'. Fix: give rating='rating' and best_rating, or rename it")
     asked: dict[str, str | None] = {"user": user, "item": item, "time": time, "completion": completion or rating}
     asked |= {"profile": profile, "consumed": consumed, "session": session, "minutes": minutes}
-    cells, sieve = find_columns(table, asked), Sieve(len(table))
+    cells, row_filter = find_columns(table, asked), RowFilter(len(table))
     who, names = read_ids(cells["user"])
-    sieve.drop(who < 0, "user_missing")
-    values = {"user": who, "item": read_items(cells["item"], item_ids, sieve, unknown_items)}
-    values |= read_values(cells, time_unit, best_rating or 1.0, sieve)
-    sieve.drop(repeated(values, sieve.keep), "duplicates")
-    return _collect(values, names, item_ids, cells.get("profile"), sieve)
+    row_filter.drop(who < 0, "user_missing")
+    values = {"user": who, "item": read_items(cells["item"], item_ids, row_filter, unknown_items)}
+    values |= read_values(cells, time_unit, best_rating or 1.0, row_filter)
+    row_filter.drop(find_repeats(values, row_filter.keep), "duplicates")
+    return _sort_rows(values, names, item_ids, cells.get("profile"), row_filter)
 
 
-def _collect(
-    values: dict[str, NDArray[Any]], names: list[str], item_ids: Sequence[str], profile: pd.Series | None, sieve: Sieve
+def _sort_rows(
+    values: dict[str, NDArray[Any]],
+    names: list[str],
+    item_ids: Sequence[str],
+    profile: pd.Series | None,
+    row_filter: RowFilter,
 ) -> Interactions:
-    """Sort the rows that the sieve kept, and number users, sessions and days among them."""
-    rows = np.flatnonzero(sieve.keep)
+    """Sort the rows that the filter kept, and number users, sessions and days among them."""
+    rows = np.flatnonzero(row_filter.keep)
     if not len(rows):
-        defect = f"no row is left of {len(sieve.keep)} ({sieve.reasons()})"
+        defect = f"no row is left of {len(row_filter.keep)} ({row_filter.list_reasons()})"
         raise LogError(f"{defect}. Fix: check the names of columns, the unit of time and the item ids")
     present = sorted(np.unique(values["user"][rows]).tolist(), key=lambda code: names[code])
     number = np.zeros(len(names), np.int64)
@@ -315,7 +319,7 @@ def _collect(
     kept = {name: column[rows] for name, column in values.items()} | {"user": user}
     kept["time"] = kept["time"] - kept["time"].min()
     kept["session"] = number_sessions(user, kept["session"])
-    report = sieve.report | {"kept": len(rows), "users": len(present)}
+    report = row_filter.report | {"kept": len(rows), "users": len(present)}
     report["items_without_rows"] = len(item_ids) - len(np.unique(kept["item"]))
     return Interactions(
         **kept,
@@ -323,6 +327,6 @@ def _collect(
         items=len(item_ids),
         user_ids=tuple(names[code] for code in present),
         item_ids=tuple(item_ids),
-        profiles=first_profiles(profile, rows, user, len(present)),
+        profiles=find_first_profiles(profile, rows, user, len(present)),
         report=report,
     )

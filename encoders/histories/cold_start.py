@@ -92,7 +92,7 @@ class ColdStart(Encoder):
                 f"{made.options}; give options of the same"
             )
         self.inner = made if inner is None else inner
-        self._profiles = None if profiles is None else _profile_rows(profiles)
+        self._profiles = None if profiles is None else _check_profiles(profiles)
         self._from_profile = np.zeros((0, 0))
 
     def _fit(
@@ -121,8 +121,8 @@ class ColdStart(Encoder):
             if len(known) < 2:
                 fix = "lower `least` or collect more"
                 raise EncoderError(f"{len(known)} items were consumed {self.options.least} times or more. Fix: {fix}")
-            weights = _ridge(self.items.vectors[known], self._table[1 + known])
-            self._table[self.cold] = _apply(self.items.vectors[self.cold[1:]], weights)
+            weights = _fit_ridge(self.items.vectors[known], self._table[1 + known])
+            self._table[self.cold] = _apply_ridge(self.items.vectors[self.cold[1:]], weights)
 
     def _learn_profiles(self, log: Interactions, validation: Interactions | None, seed: int) -> None:
         """Fit profiles to user vectors; where there is a validation log, choose κ by profiles left out of a fit."""
@@ -133,33 +133,33 @@ class ColdStart(Encoder):
         users = np.intersect1d(np.flatnonzero(told), log.user[log.consumed])
         if len(users) < 10:
             raise EncoderError(f"{len(users)} users have a profile and a history; give at least 10, or no profiles")
-        vectors = self.inner.encode(log.histories(users, before=_after(log)))
+        vectors = self.inner.encode(log.histories(users, before=_find_time_after(log)))
         if validation is not None:
             folds = KFold(_FOLDS, shuffle=True, random_state=seed)
             told = cross_val_predict(RidgeCV(alphas=_RIDGE), self._profiles[users], vectors, cv=folds)
             self.kappa = self._choose_kappa(log, validation, users, np.asarray(told, np.float32), seed)
-        self._from_profile = _ridge(self._profiles[users], vectors)
+        self._from_profile = _fit_ridge(self._profiles[users], vectors)
 
     def _choose_kappa(
         self, log: Interactions, validation: Interactions, users: NDArray[np.int64], told: Vectors, seed: int
     ) -> float:
         """κ of the best discounted gain of items that users liked later, over histories of several lengths."""
-        target = _new_likes(log, validation, users, max(100, _CELLS // log.items), seed)
+        target = _find_new_likes(log, validation, users, max(100, _CELLS // log.items), seed)
         if not len(target):
             return float(self.options.kappa)
         who, place = np.unique(validation.user[target], return_inverse=True)
         item = validation.item[target] - 1
-        rivals = ~_consumed(log, who)[:, 1:]  # what was consumed is not recommended again: it would stand first
+        rivals = ~_find_consumed(log, who)[:, 1:]  # what was consumed is not recommended again: it would stand first
         scores = told[np.searchsorted(users, who)] @ self._table[1:].T
         gain = np.zeros((len(_LENGTHS), len(KAPPAS)))
         for i, length in enumerate(_LENGTHS):
-            histories = log.histories(who, before=_after(log), length=max(_LENGTHS))
+            histories = log.histories(who, before=_find_time_after(log), length=max(_LENGTHS))
             for column in histories.values():
                 column[:, length:] = 0.0
             n = (histories["history_ids"] > 0).sum(axis=1)[:, None]
             own = self.inner.encode(histories) @ self._table[1:].T
             for j, kappa in enumerate(KAPPAS):
-                share = _share(n, kappa)
+                share = _weigh_profile(n, kappa)
                 mixed = np.where(rivals, (1.0 - share) * own + share * scores, -np.inf)
                 rank = 1 + (mixed[place] > mixed[place, item][:, None]).sum(axis=1)
                 gain[i, j] = (1.0 / np.log2(1.0 + rank)).mean()
@@ -170,14 +170,14 @@ class ColdStart(Encoder):
         profiles = histories.get("profile_vector")
         if profiles is None or not self._from_profile.size:
             return vectors
-        rows = _profile_rows(profiles)
+        rows = _check_profiles(profiles)
         expected = (len(vectors), len(self._from_profile) - 1)
         if rows.shape != expected:
             raise EncoderError(f"profile_vector has shape {rows.shape}, must be {expected}; zeros say there is none")
         n = (histories["history_ids"] > 0).sum(axis=1)
         told = rows.any(axis=1)
-        share = np.where(told, _share(n, self.kappa), 0.0)[:, None]
-        return np.asarray((1.0 - share) * vectors + share * _apply(rows, self._from_profile), np.float32)
+        share = np.where(told, _weigh_profile(n, self.kappa), 0.0)[:, None]
+        return np.asarray((1.0 - share) * vectors + share * _apply_ridge(rows, self._from_profile), np.float32)
 
     def _item_vectors(self) -> Vectors:
         return self._table
@@ -222,12 +222,12 @@ def _make_inner(items: Items, options: ColdStartOptions) -> Encoder:
     return ENCODERS[options.inner].make(items, **options.inner_settings)
 
 
-def _share(n: NDArray[np.int64], kappa: float) -> NDArray[np.float64]:
+def _weigh_profile(n: NDArray[np.int64], kappa: float) -> NDArray[np.float64]:
     """Weight of the profile beside n items, ``κ / (n + κ)``; it speaks alone where there is none, even with κ = 0."""
     return np.where(n > 0, kappa / np.maximum(n + kappa, 1e-12), 1.0)
 
 
-def _consumed(log: Interactions, users: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _find_consumed(log: Interactions, users: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(B, N + 1) whether each of some users, ascending, consumed an item."""
     rows = np.flatnonzero(log.consumed & np.isin(log.user, users))
     seen = np.zeros((len(users), log.items + 1), np.bool_)
@@ -235,7 +235,7 @@ def _consumed(log: Interactions, users: NDArray[np.int64]) -> NDArray[np.bool_]:
     return seen
 
 
-def _new_likes(
+def _find_new_likes(
     log: Interactions, validation: Interactions, users: NDArray[np.int64], most: int, seed: int
 ) -> NDArray[np.int64]:
     """Rows of the validation log in which one of the users likes an item not consumed before; at most so many."""
@@ -248,25 +248,25 @@ def _new_likes(
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
-def _profile_rows(profiles: ArrayLike) -> NDArray[np.float64]:
+def _check_profiles(profiles: ArrayLike) -> NDArray[np.float64]:
     rows = np.asarray(profiles, np.float64)
     if rows.ndim != 2 or not np.isfinite(rows).all():
         raise EncoderError(f"profiles of shape {rows.shape}: must be finite numbers, one row a user")
     return rows
 
 
-def _after(log: Interactions) -> float:
+def _find_time_after(log: Interactions) -> float:
     """A moment after the last row."""
     return float(np.nextafter(log.time.max(), np.inf))
 
 
-def _ridge(columns: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
+def _fit_ridge(columns: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
     """Weights (P + 1, E) of a ridge regression, the intercepts last; its penalty by leave-one-out."""
     model = RidgeCV(alphas=_RIDGE).fit(columns.astype(np.float64), targets.astype(np.float64))
     return np.vstack([np.reshape(model.coef_, (targets.shape[1], -1)).T, model.intercept_])
 
 
-def _apply(columns: NDArray[Any], weights: NDArray[np.float64]) -> Vectors:
+def _apply_ridge(columns: NDArray[Any], weights: NDArray[np.float64]) -> Vectors:
     return np.asarray(columns @ weights[:-1] + weights[-1], np.float32)
 
 

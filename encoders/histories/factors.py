@@ -18,7 +18,15 @@ from ...envs.shared.progress import ProgressCallback
 from ..base import Encoder, EncoderError, Histories
 from ..registry import ENCODERS, EncoderEntry
 from ..text.cache import Vectors
-from .matrix import WEIGHTS, column_lengths, entry_shares, entry_weights, history_matrix, log_matrix, scale
+from .matrix import (
+    WEIGHTS,
+    build_history_matrix,
+    build_log_matrix,
+    compute_entry_shares,
+    compute_entry_weights,
+    measure_columns,
+    scale_matrix,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,11 +76,11 @@ class ALS(Encoder):
         folder: Path | None,
         report: ProgressCallback,
     ) -> None:
-        with _one_thread():
+        with _use_one_thread():
             from implicit.cpu.als import AlternatingLeastSquares
 
             options = self.options
-            confidence = log_matrix(log, options.weights)
+            confidence = build_log_matrix(log, options.weights)
             confidence.data = 1.0 + options.alpha * confidence.data
             rank = min(len(np.unique(places)) for places in confidence.nonzero())
             penalty = options.regularisation * float(np.linalg.norm(confidence.data)) / rank**0.5
@@ -85,15 +93,15 @@ class ALS(Encoder):
             )
             steps = {"steps": float(options.iterations)}
             model.fit(
-                _as_spmatrix(confidence)[:, 1:],
+                _convert_to_spmatrix(confidence)[:, 1:],
                 show_progress=False,
                 callback=lambda done, *_: report({"step": done + 1.0} | steps),
             )
         if not np.isfinite(model.item_factors).all():
             raise EncoderError(f"no finite factors were found; regularisation = {options.regularisation:g}: raise it")
-        self._set(padded(model.item_factors), penalty)
+        self._set_factors(padded(model.item_factors), penalty)
 
-    def _set(self, items: Vectors, penalty: float) -> None:
+    def _set_factors(self, items: Vectors, penalty: float) -> None:
         self._items, self._penalty, self.width = items, penalty, items.shape[1]
         exact = items.astype(np.float64)
         gram = exact.T @ exact + penalty * np.eye(self.width)
@@ -101,7 +109,7 @@ class ALS(Encoder):
 
     def _encode(self, histories: Histories) -> Vectors:
         vectors = np.zeros((len(histories["history_ids"]), self.width), np.float32)
-        for part, ids, system, confidence in self._systems(histories):
+        for part, ids, system, confidence in self._build_systems(histories):
             weights = np.linalg.solve(system, confidence[:, :, None])
             vectors[part] = (self._solved[ids].transpose(0, 2, 1) @ weights.astype(np.float32))[:, :, 0]
         return vectors
@@ -113,15 +121,15 @@ class ALS(Encoder):
         """Exact, as in section 5 of the paper: confidence in an entry times its likeness, to this user, to the item."""
         self.encode(histories)  # which checks them
         shares = np.zeros(histories["history_ids"].shape, np.float32)
-        for part, ids, system, confidence in self._systems(histories):
+        for part, ids, system, confidence in self._build_systems(histories):
             likeness = (self._items[ids] @ self._solved[item[part]][:, :, None]).astype(np.float64)
             shares[part] = confidence * np.linalg.solve(system.transpose(0, 2, 1), likeness)[:, :, 0]
         return shares
 
-    def _systems(self, histories: Histories) -> Iterator[tuple[slice, NDArray[np.int64], Any, Any]]:
+    def _build_systems(self, histories: Histories) -> Iterator[tuple[slice, NDArray[np.int64], Any, Any]]:
         """Of some histories at a time: which, items (b, H), I + C Y G⁻¹ Yᵀ (b, H, H), c (b, H)."""
-        excess = self.options.alpha * entry_weights(histories, self.options.weights).astype(np.float64)
-        confidence = entry_shares(histories) + excess
+        excess = self.options.alpha * compute_entry_weights(histories, self.options.weights).astype(np.float64)
+        confidence = compute_entry_shares(histories) + excess
         for start in range(0, len(excess), _CHUNK):
             part = slice(start, start + _CHUNK)
             ids = histories["history_ids"][part].astype(np.int64)
@@ -132,7 +140,7 @@ class ALS(Encoder):
         return {"items": self._items, "penalty": np.array([self._penalty])}
 
     def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
-        self._set(weights["items"], float(weights["penalty"][0]))
+        self._set_factors(weights["items"], float(weights["penalty"][0]))
 
 
 @dataclass(frozen=True)
@@ -167,17 +175,19 @@ class SVD(Encoder):
         folder: Path | None,
         report: ProgressCallback,
     ) -> None:
-        matrix = log_matrix(log, self.options.weights)
-        self._scale = column_lengths(matrix) ** np.float32(self.options.popularity - 1.0)
+        matrix = build_log_matrix(log, self.options.weights)
+        self._scale = measure_columns(matrix) ** np.float32(self.options.popularity - 1.0)
         self.width = min(self.options.width, len(self.items))
-        with _one_thread():
-            model = TruncatedSVD(self.width, n_iter=15, random_state=seed).fit(scale(matrix, columns=self._scale))
+        with _use_one_thread():
+            model = TruncatedSVD(self.width, n_iter=15, random_state=seed).fit(
+                scale_matrix(matrix, columns=self._scale)
+            )
         self._items = np.asarray(model.components_.T, np.float32)
         self._items[0] = 0.0
 
     def _encode(self, histories: Histories) -> Vectors:
-        rows = history_matrix(histories, len(self.items), self.options.weights)
-        return np.asarray(scale(rows, columns=self._scale) @ self._items, np.float32)
+        rows = build_history_matrix(histories, len(self.items), self.options.weights)
+        return np.asarray(scale_matrix(rows, columns=self._scale) @ self._items, np.float32)
 
     def _item_vectors(self) -> Vectors:
         return self._items
@@ -187,7 +197,9 @@ class SVD(Encoder):
         self.encode(histories)  # which checks them
         ids = histories["history_ids"].astype(np.int64)
         likeness = (self._items[ids] @ self._items[item][:, :, None])[:, :, 0]
-        return np.asarray(entry_weights(histories, self.options.weights) * self._scale[ids] * likeness, np.float32)
+        return np.asarray(
+            compute_entry_weights(histories, self.options.weights) * self._scale[ids] * likeness, np.float32
+        )
 
     def _weights(self) -> dict[str, NDArray[Any]]:
         return {"items": self._items, "scale": self._scale}
@@ -198,13 +210,13 @@ class SVD(Encoder):
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def _use_one_thread() -> Iterator[None]:
     """BLAS on one thread: sums have one order, and implicit, whose own threads would meet them, does not warn."""
     with threadpool_limits(1, "blas"):
         yield
 
 
-def _as_spmatrix(matrix: Any) -> Any:
+def _convert_to_spmatrix(matrix: Any) -> Any:
     """Implicit knows sparse matrices only, not the newer sparse arrays."""
     from scipy.sparse import csr_matrix
 

@@ -22,7 +22,7 @@ from ..text.encoder import TextEncoder
 Float = TypeVar("Float", np.float32, np.float64)
 
 
-def unit_rows(vectors: NDArray[Float]) -> NDArray[Float]:
+def normalise_rows(vectors: NDArray[Float]) -> NDArray[Float]:
     """Rows of unit length, float32 or float64 as they are; zeros stay zeros."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(length > 0.0, length, 1.0), vectors.dtype)
@@ -44,7 +44,7 @@ class Frozen(Encoder):
 
     @cached_property
     def _table(self) -> Vectors:
-        return padded(unit_rows(self.items.vectors))
+        return padded(normalise_rows(self.items.vectors))
 
     def _item_vectors(self) -> Vectors:
         return self._table
@@ -86,13 +86,13 @@ class PooledHistory(Frozen):
 
     def contributions(self, histories: Histories, item: NDArray[np.int64]) -> Vectors:
         """Exact: the score is the sum over the history of weight times cosine."""
-        length = np.linalg.norm(self._sums(histories), axis=1)
-        weights = self._recency(histories) / np.where(length > 0.0, length, 1.0)[:, None]
+        length = np.linalg.norm(self._sum_vectors(histories), axis=1)
+        weights = self._weigh_by_recency(histories) / np.where(length > 0.0, length, 1.0)[:, None]
         ids = histories["history_ids"].astype(np.int64)
         vectors = self._raw[ids]
         return np.asarray(weights * np.einsum("bhe,be->bh", vectors, self._table[item]), np.float32)
 
-    def _recency(self, histories: Histories) -> NDArray[np.float64]:
+    def _weigh_by_recency(self, histories: Histories) -> NDArray[np.float64]:
         ids, age = histories["history_ids"], histories["history_age"].astype(np.float64)
         real = ids > 0
         rank = np.cumsum(real, axis=1) - 1
@@ -101,9 +101,9 @@ class PooledHistory(Frozen):
         halvings = rank / self.options.half_life_items + days / self.options.half_life_days
         return np.asarray(np.where(real, histories["history_completion"] * 2.0**-halvings, 0.0))
 
-    def _sums(self, histories: Histories) -> NDArray[np.float64]:
+    def _sum_vectors(self, histories: Histories) -> NDArray[np.float64]:
         vectors = self._raw[histories["history_ids"].astype(np.int64)]
-        return np.asarray(np.einsum("bh,bhe->be", self._recency(histories), vectors))
+        return np.asarray(np.einsum("bh,bhe->be", self._weigh_by_recency(histories), vectors))
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class TextHistory(Frozen):
         self._met: OrderedDict[str, Vectors] = OrderedDict()
 
     def _encode(self, histories: Histories) -> Vectors:
-        told = self.tell(histories)
+        told = self.histories_to_texts(histories)
         fresh = list(dict.fromkeys(text for text in told if text not in self._met))
         self._met.update(zip(fresh, self._encoder.encode_uncached(fresh), strict=True))
         for text in told:
@@ -161,7 +161,7 @@ class TextHistory(Frozen):
             self._met.popitem(last=False)
         return vectors
 
-    def tell(self, histories: Histories) -> list[str]:
+    def histories_to_texts(self, histories: Histories) -> list[str]:
         """The histories (B, H) as texts (B)."""
         told = []
         for row, completions, ages in zip(

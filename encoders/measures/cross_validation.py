@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold
 
 from ..base import Encoder, EncoderError
 from ..data.interactions import Interactions
-from .evaluation import evaluate, validation_cases
+from .evaluation import evaluate, find_validation_cases
 from .metrics import binary_measures
 
 _RANKED = ("recall", "ndcg", "click_through", "auc")
@@ -76,16 +76,16 @@ def cross_validate(
             raise EncoderError(f"fold {fold} has no rows before or after day {cut:g}; give more rows, or fewer folds")
         pool = np.bincount(train.item[train.consumed], minlength=log.items + 1) > 0
         encoder = make().fit(train, validation, seed=seed + fold)
-        cases = validation_cases(known, asked, history, pool=pool)
+        cases = find_validation_cases(known, asked, history, pool=pool)
         table = evaluate(encoder, cases, k)
         means = {name: float(table[name].mean()) for name in _RANKED}
         row = {"fold": fold, "users": len(cases), "recall_at_k": means["recall"], "ndcg_at_k": means["ndcg"]}
         row |= {"click_through": means["click_through"], "ranking_auc": means["auc"]}
-        rows.append(row | _labels(encoder, train, validation, known, asked, history, seed))
+        rows.append(row | _measure_labels(encoder, train, validation, known, asked, history, seed))
     return pd.DataFrame(rows)
 
 
-def _labels(
+def _measure_labels(
     encoder: Encoder,
     train: Interactions,
     validation: Interactions,
@@ -95,8 +95,8 @@ def _labels(
     seed: int,
 ) -> dict[str, float]:
     """Measures of "liked or not" on asked rows, the curve from scores to probabilities fitted on validation rows."""
-    scores, liked = _scored(encoder, train, validation, history, seed)
-    asked_scores, truth = _scored(encoder, known, asked, history, seed)
+    scores, liked = _score_rows(encoder, train, validation, history, seed)
+    asked_scores, truth = _score_rows(encoder, known, asked, history, seed)
     if len(np.unique(liked)) < 2 or not len(truth):
         return dict.fromkeys(("accuracy", "precision", "recall", "f1", "auc"), float("nan"))
     # Unit variance, lest regularisation depend on the scale of scores.
@@ -105,7 +105,7 @@ def _labels(
     return binary_measures(truth, curve.predict_proba(asked_scores[:, None] / spread)[:, 1])
 
 
-def _scored(
+def _score_rows(
     encoder: Encoder, before: Interactions, rows: Interactions, history: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Score of each later row for its user's history before the cut, and whether it was liked; a sample of many."""

@@ -71,8 +71,8 @@ def evaluate(scorer: ItemScorer, cases: Cases, k: int = 10, batch: int = 1024, s
         if scores.shape != expected:
             raise ValueError(f"scores of shape {scores.shape}. Fix: give {expected}, a row a user, a column an item")
         candidates = [np.setdiff1d(pool, seen, assume_unique=True) for seen in cases.seen[part]]
-        parts.append(_measure(scores, cases, part, candidates, k))
-        for items in metrics.top(scores, candidates, k, rng):
+        parts.append(_measure_users(scores, cases, part, candidates, k))
+        for items in metrics.pick_best(scores, candidates, k, rng):
             listed[items] = True
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS), dtype=np.float64)
     found = metrics.coverage([np.flatnonzero(listed)], cases.pool) if parts else float("nan")
@@ -80,7 +80,7 @@ def evaluate(scorer: ItemScorer, cases: Cases, k: int = 10, batch: int = 1024, s
     return table
 
 
-def _measure(
+def _measure_users(
     scores: NDArray[np.float32], cases: Cases, part: slice, candidates: list[NDArray[np.int64]], k: int
 ) -> pd.DataFrame:
     places = metrics.find_places(scores, cases.targets[part], candidates)
@@ -139,15 +139,15 @@ class RandomScorer:
         return scores
 
 
-MOST = 2000  # users asked about, to be quick
+MOST_USERS = 2000  # users asked about, to be quick
 
 
-def validation_cases(
+def find_validation_cases(
     log: Interactions, validation: Interactions, history: int = 20, *, pool: NDArray[np.bool_] | None = None
 ) -> Cases:
     """Cases of users who liked something in the log, and like a new item in the validation rows.
 
-    Of more than `MOST` such users, `MOST` drawn evenly, always the same.
+    Of more than `MOST_USERS` such users, `MOST_USERS` drawn evenly, always the same.
 
     Parameters
     ----------
@@ -166,28 +166,28 @@ def validation_cases(
     if pool is None:
         pool = np.bincount(log.item[log.consumed], minlength=size) > 0
 
-    def new(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def find_new_pairs(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
         keys = np.setdiff1d((validation.user * size + validation.item)[rows], consumed)
         return np.asarray(keys[pool[keys % size]])
 
-    liked = new(validation.liked)
+    liked = find_new_pairs(validation.liked)
     users = np.intersect1d(np.unique(liked // size), log.user[log.liked])
     if not len(users):
         raise EncoderError("no user likes a new item in the validation rows. Fix: give later rows, or none at all")
-    if len(users) > MOST:
-        users = np.sort(np.random.default_rng(0).choice(users, MOST, replace=False))
+    if len(users) > MOST_USERS:
+        users = np.sort(np.random.default_rng(0).choice(users, MOST_USERS, replace=False))
 
-    def by_user(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    def group_by_user(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
         ends = np.searchsorted(keys, users * size), np.searchsorted(keys, (users + 1) * size)
         return tuple(keys[begin:end] % size for begin, end in zip(*(end.tolist() for end in ends), strict=True))
 
     return Cases(
         users=users,
         histories=log.histories(users, validation.time.min(), history),
-        targets=by_user(liked),
+        targets=group_by_user(liked),
         pool=pool,
-        seen=by_user(consumed[pool[consumed % size]]),
+        seen=group_by_user(consumed[pool[consumed % size]]),
         profiles=tuple(log.profiles[user] for user in users.tolist()),
-        shown=by_user(new(np.ones(len(validation), np.bool_))),
-        clicked=by_user(new(validation.consumed)),
+        shown=group_by_user(find_new_pairs(np.ones(len(validation), np.bool_))),
+        clicked=group_by_user(find_new_pairs(validation.consumed)),
     )

@@ -19,7 +19,7 @@ class ValidationRecall:
     encoder : Encoder
         In the middle of its fit.
     cases : Cases
-        Of `validation_cases`.
+        Of `find_validation_cases`.
     refresh : callable, optional
         Brings what the encoder scores with up to date with its network.
     """

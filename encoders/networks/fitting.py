@@ -97,24 +97,26 @@ def train_network(
     list of dict
         One row an epoch: ``epoch``, ``loss``, ``score``.
     """
-    with tempfile.TemporaryDirectory() as temporary, _own_seed(), _silence():
+    with tempfile.TemporaryDirectory() as temporary, _keep_random_state(), silence_transformers():
         place = Path(temporary) if folder is None else folder
-        known = _begin(place, {"seed": seed, **(about or {})})
+        known = _open_folder(place, {"seed": seed, **(about or {})})
         if known is None:
-            trainer = _Trainer(network, score, rows, _arguments(place, schedule, seed, score, device), collate, report)
+            trainer = _Trainer(
+                network, score, rows, _make_arguments(place, schedule, seed, score, device), collate, report
+            )
             if score is not None:
                 trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=schedule.patience))
-            trainer.train(resume_from_checkpoint=_last_checkpoint(place))
-            known = trainer.curve()
+            trainer.train(resume_from_checkpoint=_find_last_checkpoint(place))
+            known = trainer.read_curve()
             network.to("cpu")
-            _finish(place, network, known)
+            _keep_result(place, network, known)
         else:
             network.load_state_dict(load_file(place / _FINAL))
         network.eval()
         return known
 
 
-def _arguments(place: Path, schedule: Schedule, seed: int, score: Score | None, device: str) -> TrainingArguments:
+def _make_arguments(place: Path, schedule: Schedule, seed: int, score: Score | None, device: str) -> TrainingArguments:
     """What the trainer is told."""
     scored: dict[str, Any] = {}
     if score is not None:
@@ -175,7 +177,7 @@ class _Trainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def curve(self) -> list[dict[str, float]]:
+    def read_curve(self) -> list[dict[str, float]]:
         """Loss and score by epoch, of all parts of a resumed training."""
         epochs: dict[int, dict[str, float]] = {}
         for row in self.state.log_history:
@@ -204,7 +206,7 @@ class _Reporter(TrainerCallback):
             self._report({"step": float(state.global_step), "steps": float(state.max_steps), **row})
 
 
-def _begin(folder: Path, about: Mapping[str, Any]) -> list[dict[str, float]] | None:
+def _open_folder(folder: Path, about: Mapping[str, Any]) -> list[dict[str, float]] | None:
     """Note what is trained here, and clear away what is left of anything else; the curve if it is finished already."""
     file = folder / _NOTE
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
@@ -222,7 +224,7 @@ def _begin(folder: Path, about: Mapping[str, Any]) -> list[dict[str, float]] | N
     return None
 
 
-def _last_checkpoint(folder: Path) -> str | None:
+def _find_last_checkpoint(folder: Path) -> str | None:
     """The newest whole checkpoint; one that was being written when the program was killed is removed."""
     for place in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True):
         try:
@@ -233,7 +235,7 @@ def _last_checkpoint(folder: Path) -> str | None:
     return None
 
 
-def _finish(folder: Path, network: torch.nn.Module, curve: list[dict[str, float]]) -> None:
+def _keep_result(folder: Path, network: torch.nn.Module, curve: list[dict[str, float]]) -> None:
     """Keep the weights and the curve, in place of the checkpoints."""
     weights = {name: weight.detach().clone().contiguous() for name, weight in network.state_dict().items()}
     write_whole(folder / _FINAL, save(weights))
@@ -244,7 +246,7 @@ def _finish(folder: Path, network: torch.nn.Module, curve: list[dict[str, float]
 
 
 @contextmanager
-def _own_seed() -> Iterator[None]:
+def _keep_random_state() -> Iterator[None]:
     """Put the generators that the trainer seeds back as they were."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # what the trainer seeds
     try:
@@ -256,7 +258,7 @@ def _own_seed() -> Iterator[None]:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def silence_transformers() -> Iterator[None]:
     """Let the trainer speak of errors only, and show no bars of its own."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]

@@ -16,9 +16,9 @@ from ...envs.candidates.pooling import padded
 from ...envs.shared.options import Options, number, word
 from ...envs.shared.progress import ProgressCallback
 from ..base import Encoder, EncoderError, Histories
-from ..histories.frozen import unit_rows
-from ..histories.matrix import WEIGHTS, entry_weights, log_matrix
-from ..measures.evaluation import validation_cases
+from ..histories.frozen import normalise_rows
+from ..histories.matrix import WEIGHTS, build_log_matrix, compute_entry_weights
+from ..measures.evaluation import find_validation_cases
 from ..registry import ENCODERS, EncoderEntry
 from ..text.cache import Vectors
 from .early_stopping import ValidationRecall
@@ -96,16 +96,16 @@ class Graph(Encoder):
         from .propagation import Propagation  # torch-geometric takes seconds, and is needed to fit alone
 
         options = dataclasses.asdict(self.options)
-        matrix = log_matrix(log, self.options.weights)
+        matrix = build_log_matrix(log, self.options.weights)
         names = ("layer", "features", "loss", "size", "rounds", "heads", "negatives", "l2")
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            texts = padded(unit_rows(self.items.vectors))
+            texts = padded(normalise_rows(self.items.vectors))
             network = Propagation(matrix, texts, **{name: options[name] for name in names})
         judge = None
         if validation is not None:
-            cases = validation_cases(log, validation)
-            judge = ValidationRecall(self, cases, lambda: self._take(network))
+            cases = find_validation_cases(log, validation)
+            judge = ValidationRecall(self, cases, lambda: self._keep_tables(network))
         edges, schedule = len(matrix.data), Schedule.from_options(self.options)
         # The edges of a step bear no messages: were they all, none would be left to learn from.
         schedule = dataclasses.replace(schedule, batch_size=min(schedule.batch_size, max(1, edges // 2)))
@@ -117,23 +117,23 @@ class Graph(Encoder):
             score=judge,
             collate=lambda edges: {"edge": torch.tensor(edges)},
             folder=folder,
-            about=self._about(log, validation),
+            about=self._describe_fit(log, validation),
             report=report,
         )
-        self._take(network)
+        self._keep_tables(network)
 
     @torch.no_grad()
-    def _take(self, network: Propagation) -> None:
+    def _keep_tables(self, network: Propagation) -> None:
         """Keep what histories need: the items' vectors, and the messages that they send to users."""
-        from .propagation import attention_tables
+        from .propagation import extract_attention_tables
 
         states, _ = network.propagate()
         scale, convs = network.sharpness.exp(), list[Any](network.to_user)
-        tables = {"items": torch.cat([network.readout(states), network.item_bias()[:, None]], dim=1)}
+        tables = {"items": torch.cat([network.readout(states), network.compute_item_bias()[:, None]], dim=1)}
         if network.layer == "gat":
             tables |= {"features": states[0], "scale": (scale / len(states))[None]}
             for level, (conv, items) in enumerate(zip(convs, states, strict=True)):
-                for name, table in attention_tables(conv, items).items():
+                for name, table in extract_attention_tables(conv, items).items():
                     tables[f"{name}.{level}"] = table
         else:
             sent = states
@@ -146,7 +146,7 @@ class Graph(Encoder):
 
     def _encode(self, histories: Histories) -> Vectors:
         vectors = np.ones((len(histories["history_ids"]), self.width), np.float32)
-        for part, messages, _ in self._messages(histories):
+        for part, messages, _ in self._compute_messages(histories):
             vectors[part, :-1] = messages.sum(axis=1)
         return vectors
 
@@ -161,7 +161,7 @@ class Graph(Encoder):
         """
         self.encode(histories)  # which checks them
         shares = np.zeros(histories["history_ids"].shape, np.float32)
-        for part, messages, _ in self._messages(histories):
+        for part, messages, _ in self._compute_messages(histories):
             shares[part] = (messages @ self._tables["items"][item[part], :-1, None])[:, :, 0]
         return shares
 
@@ -178,22 +178,22 @@ class Graph(Encoder):
         if self.options.layer != "gat":
             raise EncoderError(f"layer = {self.options.layer!r} has no attention; allowed: 'gat'")
         self.encode(histories)  # which checks them
-        return np.concatenate([heard for _, _, heard in self._messages(histories)])
+        return np.concatenate([heard for _, _, heard in self._compute_messages(histories)])
 
     def nearest_items(self, item: int, k: int = 10) -> tuple[NDArray[np.int64], Vectors]:
         """The k nearest items of an item by the cosine of their vectors, bias aside, and the cosines."""
-        self._ready()
+        self._check_fitted()
         if not 1 <= item <= len(self.items):
             raise EncoderError(f"item {item} is unknown; items are 1 to {len(self.items)}")
-        unit = unit_rows(self._tables["items"][:, :-1])
+        unit = normalise_rows(self._tables["items"][:, :-1])
         cosine = unit @ unit[item]
         cosine[[0, item]] = -np.inf
         order = np.argsort(-cosine, kind="stable")[: min(k, len(self.items) - 1)]
         return order, cosine[order]
 
-    def _messages(self, histories: Histories) -> Iterator[tuple[slice, Vectors, Vectors]]:
+    def _compute_messages(self, histories: Histories) -> Iterator[tuple[slice, Vectors, Vectors]]:
         """Of some histories at a time: which, the message of each entry (b, H, D), how much of it is heard (b, H)."""
-        weights = entry_weights(histories, self.options.weights)
+        weights = compute_entry_weights(histories, self.options.weights)
         for start in range(0, max(len(weights), 1), _CHUNK):
             part = slice(start, start + _CHUNK)
             ids, weight = histories["history_ids"][part].astype(np.int64), weights[part]

@@ -33,10 +33,10 @@ from transformers import (
 from ...envs.shared.options import Options, number
 from ...envs.shared.progress import ProgressCallback, ignore_progress
 from ..base import EncoderError
-from ..text.bert import _without_progress_bar
+from ..text.bert import hide_progress_bar
 from ..text.model_folder import ModelFolder
-from .fitting import Schedule, _silence, train_network
-from .tower_network import nearest
+from .fitting import Schedule, silence_transformers, train_network
+from .tower_network import find_nearest
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _FEWEST = 20  # texts; with fewer, nothing can be held out that says anything
@@ -85,7 +85,7 @@ class ScratchOptions(PretrainOptions):
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class PretrainingResult:
     """What pre-training did.
 
     Attributes
@@ -120,7 +120,7 @@ def continue_pretraining(
     *,
     seed: int = 0,
     report: ProgressCallback = ignore_progress,
-) -> Knowledge:
+) -> PretrainingResult:
     """Train a BERT further on texts; pooling and normalisation stay those of `base`.
 
     Parameters
@@ -138,7 +138,7 @@ def continue_pretraining(
 
     Returns
     -------
-    Knowledge
+    PretrainingResult
         Masked loss on held-out texts, before and after.
 
     Raises
@@ -160,16 +160,16 @@ def continue_pretraining(
     source = ModelFolder.find(base)
     if options.tokens > source.longest:
         raise EncoderError(f"tokens = {options.tokens}; {str(base)!r} reads {source.longest} at most")
-    train, held_out = _part(texts, options.held_out, seed)
-    with _without_progress_bar(), _silence(), torch.random.fork_rng():
+    train, held_out = _hold_out(texts, options.held_out, seed)
+    with hide_progress_bar(), silence_transformers(), torch.random.fork_rng():
         torch.manual_seed(seed)  # of the fresh head
         tokenizer = AutoTokenizer.from_pretrained(source.path, local_files_only=True)
         network = AutoModelForMaskedLM.from_pretrained(source.path, local_files_only=True, use_safetensors=True)
     if source.lower_case:
         train, held_out = ([text.lower() for text in some] for some in (train, held_out))
     about = {"base": source.content_hash()}
-    known = _train(network, tokenizer, train, held_out, options, seed, folder, about, report)
-    _write(network, tokenizer, source, folder)
+    known = _train_and_measure(network, tokenizer, train, held_out, options, seed, folder, about, report)
+    _write_model(network, tokenizer, source, folder)
     return known
 
 
@@ -180,14 +180,14 @@ def pretrain_from_scratch(
     *,
     seed: int = 0,
     report: ProgressCallback = ignore_progress,
-) -> Knowledge:
+) -> PretrainingResult:
     """Train a small BERT and its word pieces on texts alone; arguments and result are those of `continue_pretraining`.
 
     For a catalogue in a language that no model at hand reads. Its vectors, the mean over the tokens, tell which words
     stand in like places; a few thousand texts do not make a sentence encoder.
     """
     options = options or ScratchOptions()
-    train, held_out = _part(texts, options.held_out, seed)
+    train, held_out = _hold_out(texts, options.held_out, seed)
     tokenizer = train_tokenizer(train, options.vocabulary, options.tokens)
     config = BertConfig(
         vocab_size=len(tokenizer),
@@ -201,8 +201,8 @@ def pretrain_from_scratch(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = BertForMaskedLM(config)
-    known = _train(network, tokenizer, train, held_out, options, seed, folder, {"base": None}, report)
-    _write(network, tokenizer, None, folder)
+    known = _train_and_measure(network, tokenizer, train, held_out, options, seed, folder, {"base": None}, report)
+    _write_model(network, tokenizer, None, folder)
     return known
 
 
@@ -238,7 +238,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int, tokens: int) -> PreTr
     )
 
 
-def _part(texts: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:
+def _hold_out(texts: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:
     """Texts to learn from, and those held out."""
     distinct = list(dict.fromkeys(text for text in texts if text.strip()))
     if len(distinct) < _FEWEST:
@@ -248,7 +248,7 @@ def _part(texts: Sequence[str], share: float, seed: int) -> tuple[list[str], lis
     return [distinct[i] for i in np.sort(order[count:])], [distinct[i] for i in np.sort(order[:count])]
 
 
-def neighbour_agreement(vectors: NDArray[np.float32], labels: Sequence[Sequence[str]], k: int = 10) -> float:
+def measure_neighbour_agreement(vectors: NDArray[np.float32], labels: Sequence[Sequence[str]], k: int = 10) -> float:
     """Share of the k nearest texts of each that have a label in common with it; texts without labels are left out.
 
     Parameters
@@ -261,7 +261,7 @@ def neighbour_agreement(vectors: NDArray[np.float32], labels: Sequence[Sequence[
     known = [row for row, names in enumerate(labels) if names]
     if len(known) <= k:
         raise EncoderError(f"{len(known)} texts have labels; the {k} nearest need more than {k}")
-    near = nearest(vectors[known], k) - 1
+    near = find_nearest(vectors[known], k) - 1
     sets = [set(labels[row]) for row in known]
     return float(np.mean([bool(sets[row] & sets[other]) for row, others in enumerate(near) for other in others]))
 
@@ -279,7 +279,7 @@ class _Texts(Dataset[Any]):
         return {"input_ids": self._ids[index]}
 
 
-def _train(
+def _train_and_measure(
     network: torch.nn.Module,
     tokenizer: Any,
     train: list[str],
@@ -289,12 +289,12 @@ def _train(
     folder: Path,
     about: dict[str, Any],
     report: ProgressCallback,
-) -> Knowledge:
+) -> PretrainingResult:
     """Guess masked tokens of the texts; the loss on those held out, before and after."""
     collate = DataCollatorForLanguageModeling(tokenizer, mlm=True, mlm_probability=options.masked)
     measured = _Texts(tokenizer, held_out, options.tokens)
-    before = _held_out_loss(network, measured, collate, seed)
-    with _without_progress_bar():
+    before = _measure_held_out_loss(network, measured, collate, seed)
+    with hide_progress_bar():
         train_network(
             network,
             _Texts(tokenizer, train, options.tokens),
@@ -302,15 +302,15 @@ def _train(
             seed=seed,
             collate=collate,
             folder=folder / "training",
-            about={**about, "settings": asdict(options), "texts": _digest(train)},
+            about={**about, "settings": asdict(options), "texts": _hash_texts(train)},
             report=report,
         )
-    after = _held_out_loss(network, measured, collate, seed)
-    return Knowledge(before, after, len(train), len(held_out))
+    after = _measure_held_out_loss(network, measured, collate, seed)
+    return PretrainingResult(before, after, len(train), len(held_out))
 
 
 @torch.no_grad()
-def _held_out_loss(network: torch.nn.Module, texts: _Texts, collate: Any, seed: int) -> float:
+def _measure_held_out_loss(network: torch.nn.Module, texts: _Texts, collate: Any, seed: int) -> float:
     """Mean cross-entropy [nats] of masked tokens; the seed fixes which."""
     network.eval()
     total, count = 0.0, 0
@@ -327,29 +327,29 @@ def _held_out_loss(network: torch.nn.Module, texts: _Texts, collate: Any, seed: 
     return total / count
 
 
-def _digest(texts: Sequence[str]) -> str:
+def _hash_texts(texts: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
 
 
-def _write(network: Any, tokenizer: Any, source: ModelFolder | None, folder: Path) -> None:
+def _write_model(network: Any, tokenizer: Any, source: ModelFolder | None, folder: Path) -> None:
     """Write the encoder without the head, the tokenizer, and how vectors are pooled; the whole or nothing."""
     temporary = folder / "model.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    with _without_progress_bar(), torch.random.fork_rng():
+    with hide_progress_bar(), torch.random.fork_rng():
         torch.manual_seed(0)  # of the pooler, which nothing uses and every loader of a BERT asks for
         encoder = AutoModel.from_config(network.config)  # type: ignore[no-untyped-call]
         encoder.load_state_dict(network.base_model.state_dict(), strict=False)
         encoder.save_pretrained(temporary)
     tokenizer.save_pretrained(temporary)
     if source is not None:
-        _copy_recipe(source.path, temporary)
+        _copy_pooling_files(source.path, temporary)
     shutil.rmtree(folder / "model", ignore_errors=True)
     temporary.replace(folder / "model")
     shutil.rmtree(folder / "training", ignore_errors=True)
 
 
-def _copy_recipe(source: Path, target: Path) -> None:
+def _copy_pooling_files(source: Path, target: Path) -> None:
     """Copy what says how vectors are made; a folder without it means the same by having none."""
     for name in ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"):
         if (source / name).exists():

@@ -91,10 +91,10 @@ class Propagation(nn.Module):
         self.project = nn.Parameter(torch.randn(texts.shape[1], size) * size**-0.5) if features != "ids" else None
         self.bias = nn.Parameter(torch.ones(()))
         self.sharpness = nn.Parameter(torch.zeros(()))
-        self.to_user = nn.ModuleList(self._convolution(heads) for _ in range(rounds + 1))
-        self.to_item = nn.ModuleList(self._convolution(heads) for _ in range(rounds))
+        self.to_user = nn.ModuleList(self._make_convolution(heads) for _ in range(rounds + 1))
+        self.to_item = nn.ModuleList(self._make_convolution(heads) for _ in range(rounds))
 
-    def _convolution(self, heads: int) -> Any:
+    def _make_convolution(self, heads: int) -> Any:
         """A convolution whose weights begin at the identity: far better here than at random, which mixes messages."""
         if self.layer == "gat":
             sizes, part = (self.size, self.size), self.size // heads
@@ -107,7 +107,7 @@ class Propagation(nn.Module):
             conv = LGConv(normalize=False)
         return conv
 
-    def item_features(self) -> Tensor:
+    def compute_item_features(self) -> Tensor:
         """What items are before any message (N + 1, D); an item without edges has no learned vector of its own."""
         total = torch.zeros(len(self.known), self.size)
         if self.ids is not None:
@@ -124,29 +124,33 @@ class Propagation(nn.Module):
         strength = torch.zeros(self.users).index_add(0, user, weight)
         edges, back = torch.stack([item, user]), torch.stack([user, item])
         value = weight * (strength[user] * self.degree[item]).rsqrt()
-        items, users = [self.item_features()], []
+        items, users = [self.compute_item_features()], []
         met = torch.zeros(self.users, self.size)
         if self.layer == "gat":
             share = (weight / strength[user])[:, None]
             met = met.index_add(0, user, share * items[0][item])
         for level, conv in enumerate(self.to_user):
-            met = self._pass(conv, items[level], met, edges, weight, value)
+            met = self._send_messages(conv, items[level], met, edges, weight, value)
             users.append(met)
             if level < self.rounds:
-                items.append(self._to_item(level, met, items[level], back, weight, value))
+                items.append(self._send_to_items(level, met, items[level], back, weight, value))
         return items, users
 
-    def _to_item(self, level: int, users: Tensor, items: Tensor, back: Tensor, weight: Tensor, value: Tensor) -> Tensor:
+    def _send_to_items(
+        self, level: int, users: Tensor, items: Tensor, back: Tensor, weight: Tensor, value: Tensor
+    ) -> Tensor:
         """Vectors of items in the next round."""
         conv: Any = self.to_item[level]
         if self.layer == "lightgcn":
-            return self._pass(conv, users, items, back, weight, value)
-        found = self._pass(conv, users, items, back, weight, value)
+            return self._send_messages(conv, users, items, back, weight, value)
+        found = self._send_messages(conv, users, items, back, weight, value)
         if self.layer == "gcn":  # the loop of each item to itself
             found = found + conv.lin(items) / self.degree[:, None]
         return nn.functional.elu(found)
 
-    def _pass(self, conv: Any, source: Tensor, target: Tensor, edges: Tensor, weight: Tensor, value: Tensor) -> Tensor:
+    def _send_messages(
+        self, conv: Any, source: Tensor, target: Tensor, edges: Tensor, weight: Tensor, value: Tensor
+    ) -> Tensor:
         """Messages from source to target nodes along `edges` (2, e), numbered each on its own."""
         if self.layer == "gat":
             found: Tensor = conv((source, target), edges, weight[:, None])
@@ -161,7 +165,7 @@ class Propagation(nn.Module):
         """Mean over the rounds."""
         return torch.stack(vectors).mean(dim=0)
 
-    def item_bias(self) -> Tensor:
+    def compute_item_bias(self) -> Tensor:
         """What the score of each item has in common for all (N + 1): in proportion to log(1 + users who consumed)."""
         return self.bias * self.popularity
 
@@ -171,27 +175,27 @@ class Propagation(nn.Module):
         kept[edge] = False
         items, users = (self.readout(vectors) for vectors in self.propagate(kept))
         user, item, weight = self.user[edge], self.item[edge], self.weight[edge]
-        drawn = self._draw()
-        vectors, bias = users[user] * self.sharpness.exp(), self.item_bias()
+        drawn = self._draw_negatives()
+        vectors, bias = users[user] * self.sharpness.exp(), self.compute_item_bias()
         wanted = (vectors * items[item]).sum(dim=1) + bias[item]
         others = vectors @ items[drawn].T + bias[drawn]
-        others = others.masked_fill(self._consumed(user, drawn), -torch.inf)
+        others = others.masked_fill(self._find_consumed(user, drawn), -torch.inf)
         if self.loss == "softmax":
             loss = torch.logsumexp(torch.cat([wanted[:, None], others], dim=1), dim=1) - wanted
         else:
             pick = torch.randint(len(drawn), (len(edge), 1))
             loss = nn.functional.softplus(others.gather(1, pick)[:, 0] - wanted)
         total = (weight * loss).sum() / weight.sum()
-        return {"loss": total + self.l2 * self.item_features()[self.known].square().sum(dim=1).mean()}
+        return {"loss": total + self.l2 * self.compute_item_features()[self.known].square().sum(dim=1).mean()}
 
-    def _draw(self) -> Tensor:
+    def _draw_negatives(self) -> Tensor:
         """Items to compete with, of those that have edges."""
         known = torch.nonzero(self.known)[:, 0]
         if self.negatives in range(1, len(known)):
             return known[torch.randperm(len(known))[: self.negatives]]
         return known
 
-    def _consumed(self, user: Tensor, drawn: Tensor) -> Tensor:
+    def _find_consumed(self, user: Tensor, drawn: Tensor) -> Tensor:
         """Whether each user (b,) consumed each item drawn (m,), as (b, m)."""
         column = torch.full((len(self.known),), -1)
         column[drawn] = torch.arange(len(drawn))
@@ -204,7 +208,7 @@ class Propagation(nn.Module):
         return mask
 
 
-def attention_tables(conv: GATConv, items: Tensor) -> dict[str, Tensor]:
+def extract_attention_tables(conv: GATConv, items: Tensor) -> dict[str, Tensor]:
     """What a convolution's attention needs of items (N + 1, D), with C = D / heads.
 
     Returns

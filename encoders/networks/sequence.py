@@ -18,7 +18,7 @@ from ...envs.shared.options import Options, number, word
 from ...envs.shared.progress import ProgressCallback
 from ..base import Encoder, EncoderError, Histories
 from ..data.interactions import Interactions
-from ..measures.evaluation import validation_cases
+from ..measures.evaluation import find_validation_cases
 from ..registry import ENCODERS, EncoderEntry
 from ..text.cache import Vectors
 from .early_stopping import ValidationRecall
@@ -98,12 +98,12 @@ class Sequence(Encoder):
         windows = Windows(log, self.options.length)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self._build()
+            self._build_network()
         self.network.begin_from_texts()
-        self.network.know_counts(np.bincount(log.item[log.consumed], minlength=log.items + 1))
+        self.network.set_counts(np.bincount(log.item[log.consumed], minlength=log.items + 1))
         judge = None
         if validation is not None:
-            judge = ValidationRecall(self, validation_cases(log, validation, self.options.length))
+            judge = ValidationRecall(self, find_validation_cases(log, validation, self.options.length))
         train_network(
             self.network,
             windows,
@@ -112,11 +112,11 @@ class Sequence(Encoder):
             score=judge,
             collate=windows.collate,
             folder=folder,
-            about=self._about(log, validation),
+            about=self._describe_fit(log, validation),
             report=report,
         )
 
-    def _build(self) -> None:
+    def _build_network(self) -> None:
         """Make the network, its weights drawn."""
         options = dataclasses.asdict(self.options)
         names = ("cell", "size", "layers", "heads", "dropout", "ids", "completion_weight", "negatives")
@@ -128,12 +128,12 @@ class Sequence(Encoder):
 
     @torch.inference_mode()
     def _encode(self, histories: Histories) -> Vectors:
-        parts = [self.network.forward_history(*rows) for rows in _chunks(histories, _CHUNK)]
+        parts = [self.network.forward_history(*rows) for rows in _split_rows(histories, _CHUNK)]
         return np.concatenate([part.numpy() for part in parts]) if parts else np.empty((0, self.width), np.float32)
 
     @torch.inference_mode()
     def _item_vectors(self) -> Vectors:
-        table = torch.cat([self.network.item_table(), self.network.bias[:, None]], dim=1).numpy()
+        table = torch.cat([self.network.look_up_items(), self.network.bias[:, None]], dim=1).numpy()
         table[0] = 0.0
         return table
 
@@ -144,10 +144,12 @@ class Sequence(Encoder):
         if isinstance(cell, TargetAttention):
             rows = max(1, _WIDE // scores.shape[1])
             with torch.inference_mode():
-                table = self.network.item_table()
-                for start, part in enumerate(_chunks(histories, rows)):
+                table = self.network.look_up_items()
+                for start, part in enumerate(_split_rows(histories, rows)):
                     tokens, gap, last, _ = self.network.observe(*part, table=table)
-                    scores[start * rows : (start + 1) * rows] += cell.scores(tokens, gap, last, table)[:, 0].numpy()
+                    scores[start * rows : (start + 1) * rows] += cell.score_candidates(tokens, gap, last, table)[
+                        :, 0
+                    ].numpy()
         return scores
 
     def contributions(self, histories: Histories, item: NDArray[np.int64]) -> Vectors:
@@ -161,9 +163,9 @@ class Sequence(Encoder):
             return super().contributions(histories, item)
         shares = np.zeros(histories["history_ids"].shape, np.float32)
         with torch.inference_mode():
-            table = self.network.item_table()
-            tokens, gap, last, column = self.network.observe(*_tensors(histories), table=table)
-            parts = cell.shares(tokens, gap, last, table[torch.from_numpy(item)])[:, 1:]
+            table = self.network.look_up_items()
+            tokens, gap, last, column = self.network.observe(*_make_tensors(histories), table=table)
+            parts = cell.compute_shares(tokens, gap, last, table[torch.from_numpy(item)])[:, 1:]
         np.put_along_axis(shares, column.numpy(), parts.numpy(), axis=1)
         return np.where(histories["history_ids"] > 0, shares, np.float32(0.0))
 
@@ -171,7 +173,7 @@ class Sequence(Encoder):
     def predict_completion(self, histories: Histories, item: NDArray[np.int64]) -> NDArray[np.float32]:
         """Share (B,) of an item (B,) that each user is expected to consume, if they choose it."""
         vectors = torch.from_numpy(self.encode(histories)[:, :-1])
-        logit = self.network.completion_logit(vectors, self.network.item_table()[torch.from_numpy(item)])
+        logit = self.network.predict_completion_logit(vectors, self.network.look_up_items()[torch.from_numpy(item)])
         return np.asarray(torch.sigmoid(logit).numpy())
 
     def _weights(self) -> dict[str, NDArray[Any]]:
@@ -179,21 +181,21 @@ class Sequence(Encoder):
 
     def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
         with torch.random.fork_rng():
-            self._build()
+            self._build_network()
         try:
             self.network.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
         except RuntimeError as error:
             raise EncoderError(f"the weights do not fit the options ({error}). Fix: fit the encoder again") from error
 
 
-def _tensors(histories: Histories) -> list[Tensor]:
+def _make_tensors(histories: Histories) -> list[Tensor]:
     """Ids, completion and age."""
     return [torch.from_numpy(np.asarray(histories[f"history_{name}"])) for name in ("ids", "completion", "age")]
 
 
-def _chunks(histories: Histories, size: int) -> list[list[Tensor]]:
+def _split_rows(histories: Histories, size: int) -> list[list[Tensor]]:
     """Parts of at most `size` rows of these."""
-    parts = _tensors(histories)
+    parts = _make_tensors(histories)
     return [[part[start : start + size] for part in parts] for start in range(0, len(parts[0]), size)]
 
 
@@ -216,7 +218,7 @@ class Windows(Dataset[int]):
 
     def __init__(self, log: Interactions, length: int) -> None:
         rows = np.flatnonzero(log.consumed)
-        first, count = _runs(log.user[rows])
+        first, count = _find_runs(log.user[rows])
         step = max(1, length // 2)
         windows = 1 + -(-np.maximum(count - length - 1, 0) // step)
         number = np.arange(windows.sum()) - np.repeat(np.cumsum(windows) - windows, windows)
@@ -247,7 +249,7 @@ class Windows(Dataset[int]):
         return {name: array[indices] for name, array in self.arrays.items()}
 
 
-def _runs(user: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _find_runs(user: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First row and number of rows of each user, of rows sorted by user."""
     _, first, count = np.unique(user, return_index=True, return_counts=True)
     return first, count

@@ -103,28 +103,28 @@ class SequenceNetwork(nn.Module):
         self.text.bias.copy_(-self.text.weight @ centre)
 
     @torch.no_grad()
-    def know_counts(self, counts: NDArray[np.int64]) -> None:
+    def set_counts(self, counts: NDArray[np.int64]) -> None:
         """Take how often each item (N + 1) was consumed: those never met are no alternatives, and the bias begins."""
         self.counts.copy_(torch.tensor(counts))
         met = self.counts > 0
         log = torch.log(self.counts[met])
         self.bias.zero_()[met] = log - log.mean()
 
-    def item_table(self) -> Tensor:
+    def look_up_items(self) -> Tensor:
         """Item vectors (N + 1, D) without the bias; row 0, the padding, is zeros.
 
         Without gradients it is computed again only after the weights have changed.
         """
         weights = [self.text.weight, self.text.bias] + ([] if self.ids is None else [self.ids])
         if torch.is_grad_enabled():
-            return self._item_table()
+            return self._compute_item_table()
         # Fused optimisers do not count as changes to a tensor's version; a permutation of rows keeps its sum.
         key = [(weight.data_ptr(), weight._version, weight.sum().item()) for weight in weights]
         if self._kept is None or self._kept[0] != key:
-            self._kept = key, self._item_table()
+            self._kept = key, self._compute_item_table()
         return self._kept[1]
 
-    def _item_table(self) -> Tensor:
+    def _compute_item_table(self) -> Tensor:
         table: Tensor = self.text(self.vectors)
         table = table if self.ids is None else table + self.ids
         real = torch.ones(len(table), 1)
@@ -140,8 +140,8 @@ class SequenceNetwork(nn.Module):
             ``history_ids``, ``history_completion`` and ``history_age`` [days] of an observation: the most recent
             first, id 0 wherever there is no item. Columns from `longest` on are not read.
         """
-        tokens, gap, last, _ = self.observe(ids, completion, age, table=self.item_table())
-        vectors = self.read(tokens, gap, last)
+        tokens, gap, last, _ = self.observe(ids, completion, age, table=self.look_up_items())
+        vectors = self.read_tokens(tokens, gap, last)
         return torch.cat([vectors, torch.ones(len(vectors), 1)], dim=1)
 
     def observe(self, ids: Tensor, completion: Tensor, age: Tensor, *, table: Tensor) -> tuple[Tensor, ...]:
@@ -164,10 +164,10 @@ class SequenceNetwork(nn.Module):
             (part * real).gather(1, order) for part in (ids.long(), completion.float(), age.float())
         )
         later = torch.cat([age[:, 1:], torch.zeros(len(age), 1)], dim=1)
-        tokens, gap = self.tokens(ids, completion, (age - later).clamp(min=0.0), table)
+        tokens, gap = self.make_tokens(ids, completion, (age - later).clamp(min=0.0), table)
         return tokens, gap, real.sum(dim=1), order.shape[1] - 1 - order
 
-    def tokens(self, ids: Tensor, completion: Tensor, gap: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    def make_tokens(self, ids: Tensor, completion: Tensor, gap: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (B, L + 1, D) and gaps (B, L + 1) of items (B, L), oldest first, the beginning put before them."""
         dwell = torch.log1p(completion * self.minutes[ids])
         features = torch.stack([completion, dwell, torch.log1p(HOURS * gap)], dim=2)
@@ -176,7 +176,7 @@ class SequenceNetwork(nn.Module):
         tokens = torch.cat([self.start.expand(len(ids), 1, -1), tokens], dim=1)
         return self.dropout(tokens), torch.cat([torch.zeros(len(ids), 1), gap], dim=1)
 
-    def read(self, tokens: Tensor, gap: Tensor, last: Tensor | None) -> Tensor:
+    def read_tokens(self, tokens: Tensor, gap: Tensor, last: Tensor | None) -> Tensor:
         """User vectors (B, T, D) at all positions, or (B, D) at the last."""
         vectors: Tensor = self.cell(tokens, gap, last)
         return (
@@ -201,28 +201,28 @@ class SequenceNetwork(nn.Module):
             If the network was loaded: how often items were consumed, which tells what targets compete with, is of the
             log, and not saved.
         """
-        table = self.item_table()
-        tokens, gap = self.tokens(ids, completion, gap, table)
-        vectors = self.read(tokens, gap, None)
+        table = self.look_up_items()
+        tokens, gap = self.make_tokens(ids, completion, gap, table)
+        vectors = self.read_tokens(tokens, gap, None)
         asked = target > 0
-        items, log_chance, place = self._rivals(target[asked])
+        items, log_chance, place = self._draw_rivals(target[asked])
         rivals = table[items]
         logits = vectors[asked] @ rivals.T
         if isinstance(self.cell, TargetAttention):
-            logits = logits + self.cell.scores(tokens, gap, None, rivals)[asked]
+            logits = logits + self.cell.score_candidates(tokens, gap, None, rivals)[asked]
         loss = functional.cross_entropy(logits + (self.bias[items] - log_chance), place)
         if self.completion_weight:
-            guess = self.completion_logit(vectors[asked], table[target[asked]])
+            guess = self.predict_completion_logit(vectors[asked], table[target[asked]])
             truth = target_completion[asked]
             loss = loss + self.completion_weight * functional.binary_cross_entropy_with_logits(guess, truth)
         return {"loss": loss}
 
-    def completion_logit(self, vectors: Tensor, items: Tensor) -> Tensor:
+    def predict_completion_logit(self, vectors: Tensor, items: Tensor) -> Tensor:
         """Logit (n,) of how much users (n, D) will consume of items (n, D)."""
         logit: Tensor = self.finished(torch.cat([vectors * items, items], dim=1))
         return logit[:, 0]
 
-    def _rivals(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _draw_rivals(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Items (C,) that targets (M,) compete with, log chance of each to be among them, where the targets are.
 
         Subtracting the log chance from a sampled item's logit makes the sampled softmax aim at the whole one.

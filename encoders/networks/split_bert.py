@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
 from ..base import EncoderError
-from ..text.bert import _through_onednn, _without_progress_bar
+from ..text.bert import hide_progress_bar, use_onednn
 from ..text.cache import Vectors
 from ..text.model_folder import ModelFolder
 
@@ -72,7 +72,7 @@ class SplitBert:
             raise EncoderError(f"tokens = {tokens}; {model!r} reads {folder.longest} at most")
         self._about = [model, trained, tokens]
         self.width, self._tokens = folder.width, tokens
-        with _without_progress_bar():
+        with hide_progress_bar():
             self._tokenizer = AutoTokenizer.from_pretrained(folder.path, local_files_only=True)
             bert = AutoModel.from_pretrained(
                 folder.path, local_files_only=True, use_safetensors=True, dtype=torch.float32
@@ -88,7 +88,7 @@ class SplitBert:
         bert.encoder.layer = layers[: len(layers) - trained]
         bert.pooler = None
         if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-            _through_onednn(bert)
+            use_onednn(bert)
         self._lower = bert.eval()
 
     @property
@@ -151,6 +151,6 @@ class SplitBert:
 
 
 @lru_cache(maxsize=1)
-def read_items(model: str, trained: int, tokens: int, texts: tuple[str, ...]) -> States:
+def read_item_states(model: str, trained: int, tokens: int, texts: tuple[str, ...]) -> States:
     """What the lower layers say of the items, kept for the next fit of the same: most of the time of a short one."""
     return SplitBert(model, trained, tokens).read(texts)

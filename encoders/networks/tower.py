@@ -16,15 +16,15 @@ from ...envs.shared.options import Options, number, word
 from ...envs.shared.progress import ProgressCallback
 from ..base import Encoder, EncoderError, Histories, Items
 from ..data.interactions import Interactions
-from ..histories.frozen import TextHistory, TextOptions, unit_rows
-from ..measures.evaluation import validation_cases
+from ..histories.frozen import TextHistory, TextOptions, normalise_rows
+from ..measures.evaluation import find_validation_cases
 from ..registry import ENCODERS, EncoderEntry
 from ..text.cache import Vectors
 from ..text.model_folder import ModelFolder
 from .early_stopping import ValidationRecall
 from .fitting import Schedule, train_network
-from .split_bert import SplitBert, States, read_items
-from .tower_network import Pairs, TowerNetwork, memory_weights
+from .split_bert import SplitBert, States, read_item_states
+from .tower_network import Pairs, TowerNetwork, weigh_history
 
 
 @dataclass(frozen=True)
@@ -118,34 +118,36 @@ class Tower(Encoder):
         report: ProgressCallback,
     ) -> None:
         options = self.options
-        pairs = Pairs(log, self._choose(log, seed), options.history, self.items.vectors, options.hard_negatives, seed)
+        pairs = Pairs(
+            log, self._choose_rows(log, seed), options.history, self.items.vectors, options.hard_negatives, seed
+        )
         bert = self._load_bert()
-        table = self.items.vectors if bert is None else bert.encode(self._read(bert))
-        self._begin(bert, log, table, seed)
-        told = self._tell(pairs.histories) if options.user == "text" else []
+        table = self.items.vectors if bert is None else bert.encode(self._read_item_states(bert))
+        self._make_network(bert, log, table, seed)
+        told = self._histories_to_texts(pairs.histories) if options.user == "text" else []
         if bert and told:
-            self._network.tell(torch.from_numpy(bert.encode_uncached(told)))
+            self._network.use_text_vectors(torch.from_numpy(bert.encode_uncached(told)))
         judge = None
         if validation is not None:
-            judge = ValidationRecall(self, validation_cases(log, validation, options.history), self._take)
-        about = self._about(log, validation) | {"bert": bert and bert.identity}
+            judge = ValidationRecall(self, find_validation_cases(log, validation, options.history), self._keep_tables)
+        about = self._describe_fit(log, validation) | {"bert": bert and bert.identity}
         common: dict[str, Any] = {"seed": seed, "score": judge, "collate": pairs.collate, "report": report}
-        schedule = self._schedule(options.epochs, options.batch_size, options.learning_rate)
+        schedule = self._make_schedule(options.epochs, options.batch_size, options.learning_rate)
         about["part"] = "heads"
         curve = train_network(self._network, pairs, schedule, folder=folder and folder / "heads", about=about, **common)
         if bert and options.trained_layers:
             before = {name: weight.clone() for name, weight in self._network.state_dict().items()}
-            self._network.tune(bert, self._read(bert), told)
-            schedule = self._schedule(options.tuning_epochs, options.tuning_batch, options.tuning_rate)
+            self._network.tune_bert(bert, self._read_item_states(bert), told)
+            schedule = self._make_schedule(options.tuning_epochs, options.tuning_batch, options.tuning_rate)
             about["part"] = "bert"
             tuned = train_network(
                 self._network, pairs, schedule, folder=folder and folder / "bert", about=about, **common
             )
-            if judge and _best(tuned) < _best(curve):
+            if judge and _find_best_score(tuned) < _find_best_score(curve):
                 self._network.load_state_dict(before)
-        self._take()
+        self._keep_tables()
 
-    def _choose(self, log: Interactions, seed: int) -> NDArray[np.int64]:
+    def _choose_rows(self, log: Interactions, seed: int) -> NDArray[np.int64]:
         """Rows of the log to learn from, ascending."""
         rng = np.random.default_rng([seed, 1])
         rows = np.flatnonzero(log.consumed)
@@ -168,10 +170,10 @@ class Tower(Encoder):
             return None
         return SplitBert(options.model, options.trained_layers, options.tokens)
 
-    def _read(self, bert: SplitBert) -> States:
-        return read_items(self.options.model, self.options.trained_layers, self.options.tokens, self.items.texts)
+    def _read_item_states(self, bert: SplitBert) -> States:
+        return read_item_states(self.options.model, self.options.trained_layers, self.options.tokens, self.items.texts)
 
-    def _begin(self, bert: SplitBert | None, log: Interactions, table: Vectors, seed: int) -> None:
+    def _make_network(self, bert: SplitBert | None, log: Interactions, table: Vectors, seed: int) -> None:
         """Make the network, its heads drawn."""
         popularity = np.zeros(log.items + 1, np.float32)
         if self.options.popularity_bias:
@@ -179,7 +181,7 @@ class Tower(Encoder):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self._network = TowerNetwork(
-                torch.from_numpy(padded(unit_rows(table))),
+                torch.from_numpy(padded(normalise_rows(table))),
                 self.options.width,
                 self.options.loss == "binary",
                 torch.from_numpy(popularity),
@@ -188,18 +190,18 @@ class Tower(Encoder):
             )
         self._bert = bert
 
-    def _schedule(self, epochs: int, batch_size: int, learning_rate: float) -> Schedule:
+    def _make_schedule(self, epochs: int, batch_size: int, learning_rate: float) -> Schedule:
         return Schedule(epochs, batch_size, learning_rate, patience=self.options.patience)
 
     @torch.no_grad()
-    def _take(self) -> None:
+    def _keep_tables(self) -> None:
         """Keep what histories and scores need: a table of the items, and how a history becomes a user."""
         network = self._network
-        if self._bert is not None and network.tuned:
-            network.table[1:] = torch.from_numpy(self._bert.encode(self._read(self._bert)))
-        items = network.log_scale.exp() * network.items(network.table)
+        if self._bert is not None and network.tunes_bert:
+            network.table[1:] = torch.from_numpy(self._bert.encode(self._read_item_states(self._bert)))
+        items = network.log_scale.exp() * network.encode_items(network.table)
         if self.options.popularity_bias or self.options.loss == "binary":
-            items = torch.cat([items, network.bias()[:, None]], dim=1)
+            items = torch.cat([items, network.compute_item_bias()[:, None]], dim=1)
         items[0] = 0.0
         tables = {"items": items, "head.bias": network.user_head.bias}
         if self.options.user == "text":
@@ -232,7 +234,7 @@ class Tower(Encoder):
             torch.from_numpy(np.asarray(histories[f"history_{name}"], np.float32))
             for name in ("ids", "completion", "age")
         )
-        weights = memory_weights(self._tables["memory"], ids, completion, age)
+        weights = weigh_history(self._tables["memory"], ids, completion, age)
         # Not a matrix product, whose order of summation would change with the number of rows.
         return (weights[:, :, None] * self._tables["values"][ids.long()]).sum(dim=1) + self._tables["head.bias"]
 
@@ -258,12 +260,12 @@ class Tower(Encoder):
         items = Items(short, np.zeros((len(short), bert.width), np.float32), self.items.minutes)
         return TextHistory(items, TextOptions(options.model, options.told, options.memory), bert)
 
-    def _tell(self, histories: Histories) -> list[str]:
+    def _histories_to_texts(self, histories: Histories) -> list[str]:
         """The histories as texts, as BERT reads them."""
-        return self._make_reader(self._bert).tell(histories)
+        return self._make_reader(self._bert).histories_to_texts(histories)
 
 
-def _best(curve: list[dict[str, float]]) -> float:
+def _find_best_score(curve: list[dict[str, float]]) -> float:
     return max(row["score"] for row in curve if "score" in row)
 
 

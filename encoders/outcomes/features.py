@@ -40,7 +40,7 @@ USER_FEATURES = {
 ITEM_FEATURES = {**_BOTH, "distinct_users": "different users who consumed it"}
 
 
-def user_features(log: Interactions, until: float) -> pd.DataFrame:
+def compute_user_features(log: Interactions, until: float) -> pd.DataFrame:
     """Features of every user from the rows strictly before a time.
 
     Parameters
@@ -62,8 +62,8 @@ def user_features(log: Interactions, until: float) -> pd.DataFrame:
     did before a log of ``scripts/collect.py`` begins is under one number there, −1: it counts as one session wherever
     rows of later ones are read.
     """
-    rows = _rows(log, until)
-    table, longest = _common(rows, "user", log.users, until), _longest(log, until)
+    rows = _select_rows(log, until)
+    table, longest = _compute_common(rows, "user", log.users, until), _measure_time(log, until)
     eaten = rows[rows["consumed"]]
     table["distinct_items"] = eaten.groupby("user")["item"].nunique()
     first = eaten["user"] != eaten["user"].shift()
@@ -71,10 +71,10 @@ def user_features(log: Interactions, until: float) -> pd.DataFrame:
     fresh = (pause > INACTIVITY_DAYS) if not rows["session"].any() else eaten["session"] != eaten["session"].shift()
     table["sessions"] = (first | fresh).groupby(eaten["user"]).sum()
     table["gap_mean"] = pause[fresh & ~first].groupby(eaten["user"]).mean()
-    return _filled(table, {"recency": longest, "gap_mean": longest}, USER_FEATURES)
+    return _fill_unknown(table, {"recency": longest, "gap_mean": longest}, USER_FEATURES)
 
 
-def item_features(log: Interactions, until: float) -> pd.DataFrame:
+def compute_item_features(log: Interactions, until: float) -> pd.DataFrame:
     """Features of every item from the rows strictly before a time.
 
     Parameters
@@ -87,12 +87,12 @@ def item_features(log: Interactions, until: float) -> pd.DataFrame:
     -------
     DataFrame, (N, 11)
         Indexed by item number, 1 .. N; columns and their units are `ITEM_FEATURES`. What is not known is filled as in
-        `user_features`.
+        `compute_user_features`.
     """
-    rows = _rows(log, until)
-    table = _common(rows, "item", log.items + 1, until)
+    rows = _select_rows(log, until)
+    table = _compute_common(rows, "item", log.items + 1, until)
     table["distinct_users"] = rows[rows["consumed"]].groupby("item")["user"].nunique()
-    return _filled(table, {"recency": _longest(log, until)}, ITEM_FEATURES).iloc[1:]
+    return _fill_unknown(table, {"recency": _measure_time(log, until)}, ITEM_FEATURES).iloc[1:]
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Standardiser:
         """
         if not len(train):
             raise LogError("no rows to standardise by. Fix: give the training part")
-        values = _finite(train)
+        values = _read_finite(train)
         varies = values.min(axis=0) < values.max(axis=0)  # exact, where a computed deviation may be 1e-17
         scale = np.where(varies, values.std(axis=0), 0.0)
         return cls(tuple(map(str, train.columns)), tuple(values.mean(axis=0).tolist()), tuple(scale.tolist()))
@@ -146,7 +146,7 @@ class Standardiser:
         if tuple(map(str, table.columns)) != self.names:
             raise LogError(f"columns {list(table.columns)}. Fix: give those of the fit, {list(self.names)}")
         scale = np.array(self.scale)
-        centred = _finite(table) - np.array(self.mean)
+        centred = _read_finite(table) - np.array(self.mean)
         scores = np.divide(centred, scale, out=np.zeros_like(centred), where=scale > 0.0)
         return np.asarray(scores, np.float32)
 
@@ -192,7 +192,7 @@ class Categories:
         """Learn the categories of each column of the training part; cells become texts, missing ones ``""``."""
         if not len(train) or not len(train.columns):
             raise LogError(f"a table of shape {train.shape} has no categories. Fix: give the training part")
-        cells = _texts(train)
+        cells = _convert_to_texts(train)
         return cls(tuple(map(str, train.columns)), [sorted(set(column)) for column in cells.T.tolist()])
 
     @property
@@ -206,7 +206,7 @@ class Categories:
         """Return 0/1 columns (n, total number of categories); `LogError` if the columns are not those of the fit."""
         if tuple(map(str, table.columns)) != self.names:
             raise LogError(f"columns {list(table.columns)}. Fix: give those of the fit, {list(self.names)}")
-        return np.asarray(self._encoder.transform(_texts(table)), np.float32)
+        return np.asarray(self._encoder.transform(_convert_to_texts(table)), np.float32)
 
     def save(self, path: str | Path) -> None:
         """Write as JSON."""
@@ -220,18 +220,18 @@ class Categories:
         return cls(content["names"], content["categories"])
 
 
-def _rows(log: Interactions, until: float) -> pd.DataFrame:
+def _select_rows(log: Interactions, until: float) -> pd.DataFrame:
     if not np.isfinite(until):
         raise LogError(f"until {until!r} is not finite. Fix: give a time [days]")
     names = ("user", "item", "time", "completion", "consumed", "liked", "session", "minutes")
     return pd.DataFrame({name: getattr(log, name) for name in names})[log.time < until]
 
 
-def _longest(log: Interactions, until: float) -> float:
+def _measure_time(log: Interactions, until: float) -> float:
     return max(0.0, until - float(log.time.min())) if len(log) else 0.0
 
 
-def _common(rows: pd.DataFrame, key: str, size: int, until: float) -> pd.DataFrame:
+def _compute_common(rows: pd.DataFrame, key: str, size: int, until: float) -> pd.DataFrame:
     """The features of `_BOTH`, one row a number 0 .. size − 1; NaN where there is nothing to tell."""
     table = pd.DataFrame(index=pd.RangeIndex(size, name=key))
     eaten = rows[rows["consumed"]].astype({"completion": np.float64, "minutes": np.float64})
@@ -249,11 +249,11 @@ def _common(rows: pd.DataFrame, key: str, size: int, until: float) -> pd.DataFra
     return table
 
 
-def _filled(table: pd.DataFrame, unknown: dict[str, float], order: dict[str, str]) -> pd.DataFrame:
+def _fill_unknown(table: pd.DataFrame, unknown: dict[str, float], order: dict[str, str]) -> pd.DataFrame:
     return table.fillna({name: unknown.get(name, 0.0) for name in order}).astype(np.float64)[list(order)]
 
 
-def _finite(table: pd.DataFrame) -> NDArray[np.float64]:
+def _read_finite(table: pd.DataFrame) -> NDArray[np.float64]:
     """Values (n, F), or an error that names the column of one that is no finite number."""
     columns = []
     for position, name in enumerate(table.columns):
@@ -267,7 +267,7 @@ def _finite(table: pd.DataFrame) -> NDArray[np.float64]:
     return np.column_stack(columns) if columns else np.zeros((len(table), 0))
 
 
-def _texts(table: pd.DataFrame) -> NDArray[Any]:
+def _convert_to_texts(table: pd.DataFrame) -> NDArray[Any]:
     return table.astype(object).where(table.notna(), "").astype(str).to_numpy(dtype=object)
 
 

@@ -28,7 +28,7 @@ FEATURES = ("clicks", "minutes", "completion", "no click", "slates", "sessions",
 _PENALTY = 0.1
 
 
-def session_features(sessions: pd.DataFrame) -> Array:
+def compute_session_features(sessions: pd.DataFrame) -> Array:
     """What a platform knows of a user's trust when a session ends, (n, 9): see `FEATURES`.
 
     Parameters
@@ -109,8 +109,8 @@ class ReturnTime(Saved):
             If shapes do not fit, a value is not finite or a time negative, too few returned, a column is a linear
             combination of others, or the fit does not converge.
         """
-        x = _columns(columns)
-        time, event = _outcomes(days, returned, len(x))
+        x = _check_columns(columns)
+        time, event = _check_outcomes(days, returned, len(x))
         if event.sum() <= x.shape[1]:
             raise EncoderError(f"{int(event.sum())} returns for {x.shape[1]} columns; give more rows or fewer columns")
         centre, varies = x.mean(axis=0), np.ptp(x, axis=0) > 0.0
@@ -120,14 +120,16 @@ class ReturnTime(Saved):
             raise EncoderError("a column is a linear combination of others; leave one of them out")
         coefficients, errors = np.zeros((2, x.shape[1]))
         if varies.any():
-            coefficients[varies], errors[varies] = _maximum(PHReg(time, z, status=event), np.flatnonzero(varies))
+            coefficients[varies], errors[varies] = _maximise_likelihood(
+                PHReg(time, z, status=event), np.flatnonzero(varies)
+            )
         coefficients, errors = coefficients / scale, errors / scale
-        times, hazard = _breslow((x - centre) @ coefficients, time, event)
+        times, hazard = _estimate_hazard((x - centre) @ coefficients, time, event)
         return cls(coefficients, centre, errors, times, hazard, float(time.max()))
 
     def risk(self, columns: ArrayLike) -> Array:
         """Logarithm of the hazard ratio to the baseline, (n,), of rows (n, P): the higher, the sooner back."""
-        return np.asarray((_columns(columns) - self.centre) @ self.coefficients)
+        return np.asarray((_check_columns(columns) - self.centre) @ self.coefficients)
 
     def survival(self, columns: ArrayLike, days: ArrayLike) -> Array:
         """Chance of not being back yet after some days, (n, D), of rows (n, P) and days (D,).
@@ -159,7 +161,7 @@ def concordance(risk: ArrayLike, days: ArrayLike, returned: ArrayLike) -> float:
         time) that have the right order, equal risks counting half; 0.5 says nothing. NaN if there is no such pair.
     """
     r = np.asarray(risk, np.float64)
-    time, event = _outcomes(days, returned, len(r))
+    time, event = _check_outcomes(days, returned, len(r))
     # Times in order, who was censored at a time after those who returned at it: a pair counts if the key is higher.
     key, rank = (np.unique(values, return_inverse=True)[1] for values in (time, r))
     key = 2 * key + ~event
@@ -172,7 +174,7 @@ def concordance(risk: ArrayLike, days: ArrayLike, returned: ArrayLike) -> float:
 
 def kaplan_meier(days: ArrayLike, returned: ArrayLike, at: ArrayLike) -> Array:
     """Share of all that is not back yet after some days (D,), whoever they are."""
-    time, event = _outcomes(days, returned, np.size(days))
+    time, event = _check_outcomes(days, returned, np.size(days))
     grid = np.asarray(at, np.float64)
     if not event.any():
         return np.ones(grid.shape)
@@ -198,7 +200,7 @@ def brier_scores(survival: ArrayLike, days: ArrayLike, returned: ArrayLike, at: 
     being censored yet (Graf et al. 1999), a Kaplan–Meier curve of censoring.
     """
     told, grid = np.asarray(survival, np.float64), np.asarray(at, np.float64)
-    time, event = _outcomes(days, returned, len(told))
+    time, event = _check_outcomes(days, returned, len(told))
     back = event[:, None] & (time[:, None] <= grid)
     there = time[:, None] > grid
     # The chance of being uncensored just before the return: a return at the same time counts as earlier.
@@ -213,7 +215,7 @@ def integrated_brier(survival: ArrayLike, days: ArrayLike, returned: ArrayLike, 
     return float(np.trapezoid(brier_scores(survival, days, returned, grid), grid) / (grid[-1] - grid[0]))
 
 
-def _maximum(model: Any, names: NDArray[np.int64]) -> tuple[Array, Array]:
+def _maximise_likelihood(model: Any, names: NDArray[np.int64]) -> tuple[Array, Array]:
     """Coefficients and standard errors at the maximum of the penalised likelihood, which is concave: there is one."""
     size = len(names)
 
@@ -253,7 +255,7 @@ def _count_below(values: NDArray[np.int64], start: NDArray[np.int64], bound: NDA
     return count
 
 
-def _breslow(risk: Array, time: Array, event: Flags) -> tuple[Array, Array]:
+def _estimate_hazard(risk: Array, time: Array, event: Flags) -> tuple[Array, Array]:
     """Times (T,) of returns and the cumulative hazard from each on: sums of returns over the risk of who is left."""
     order = np.argsort(time)
     left = np.cumsum(np.exp(risk[order])[::-1])[::-1]
@@ -261,14 +263,14 @@ def _breslow(risk: Array, time: Array, event: Flags) -> tuple[Array, Array]:
     return times, np.cumsum(count / left[np.searchsorted(time[order], times)])
 
 
-def _columns(values: ArrayLike) -> Array:
+def _check_columns(values: ArrayLike) -> Array:
     array = np.asarray(values, np.float64)
     if array.ndim != 2 or not np.isfinite(array).all():
         raise EncoderError(f"columns of shape {array.shape}: must be finite numbers (n, P), one row a session")
     return array
 
 
-def _outcomes(days: ArrayLike, returned: ArrayLike, rows: int) -> tuple[Array, Flags]:
+def _check_outcomes(days: ArrayLike, returned: ArrayLike, rows: int) -> tuple[Array, Flags]:
     time, event = np.asarray(days, np.float64), np.asarray(returned, np.bool_)
     if time.shape != (rows,) or event.shape != (rows,):
         raise EncoderError(f"days {time.shape} and returned {event.shape} must be ({rows},), one for each row")

@@ -8,7 +8,7 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 
 from longplay.encoders.histories.factors import ALS, SVD, ALSOptions, SVDOptions
-from longplay.encoders.histories.matrix import history_matrix, log_matrix
+from longplay.encoders.histories.matrix import build_history_matrix, build_log_matrix
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log
 
@@ -42,7 +42,7 @@ def als(request, log):
 
 class TestFoldIn:
     def test_agrees_with_the_library(self, als, histories):
-        rows = history_matrix(histories, 30, als.options.weights)
+        rows = build_history_matrix(histories, 30, als.options.weights)
         rows.data = 1.0 + als.options.alpha * rows.data
         theirs = AlternatingLeastSquares(8, regularization=als._penalty, num_threads=1)
         theirs.item_factors = als.item_vectors[1:]
@@ -52,7 +52,7 @@ class TestFoldIn:
     def test_solves_the_papers_equation(self, als, histories):
         items = als.item_vectors.astype(float)
         for row, x in zip(
-            history_matrix(histories, 30, als.options.weights).toarray(), als.encode(histories), strict=True
+            build_history_matrix(histories, 30, als.options.weights).toarray(), als.encode(histories), strict=True
         ):
             excess = als.options.alpha * row.astype(float)
             system = items.T @ items + als._penalty * np.eye(8) + items.T @ (excess[:, None] * items)
@@ -71,7 +71,7 @@ class TestFoldIn:
 
     def test_contributions_are_those_of_the_library(self, als, log):
         histories = log.histories(np.arange(1), before=100.0)
-        rows = log_matrix(log.take(log.user == 0), als.options.weights)[[0]]
+        rows = build_log_matrix(log.take(log.user == 0), als.options.weights)[[0]]
         rows.data = 1.0 + als.options.alpha * rows.data
         theirs = AlternatingLeastSquares(8, regularization=als._penalty, num_threads=1)
         theirs.item_factors = als.item_vectors[1:].astype(float)
@@ -108,12 +108,12 @@ class TestOptions:
 class TestSVDAlgebra:
     @pytest.mark.parametrize("popularity", [1.0, 0.5])
     def test_projects_on_the_leading_singular_vectors(self, log, histories, popularity):
-        matrix = log_matrix(log, "completion").toarray().astype(float)
+        matrix = build_log_matrix(log, "completion").toarray().astype(float)
         length = np.linalg.norm(matrix, axis=0)
         weight = np.where(length > 0, length, 1.0) ** (popularity - 1.0)
         _, _, right = np.linalg.svd(matrix * weight)
         subject = SVD(make_items(), SVDOptions(width=3, popularity=popularity)).fit(log)
-        expected = history_matrix(histories, 30, "completion").toarray() * weight @ right[:3].T @ right[:3]
+        expected = build_history_matrix(histories, 30, "completion").toarray() * weight @ right[:3].T @ right[:3]
         np.testing.assert_allclose(subject.score(histories)[:, 1:], expected[:, 1:], atol=1e-4)
 
     def test_contributions_sum_to_the_score(self, log, histories):

@@ -137,7 +137,7 @@ class TestTextHistory(EncoderContract):
         np.testing.assert_array_equal(forgetful.encode(histories), subject.encode(histories))
         reached.clear()
         np.testing.assert_allclose(forgetful.encode(histories), subject.encode(histories), rtol=0, atol=1e-6)
-        assert len(reached) == len(set(forgetful.tell(histories))) - 2
+        assert len(reached) == len(set(forgetful.histories_to_texts(histories))) - 2
 
     def test_vectors_of_another_width_are_refused(self, text_encoder):
         with pytest.raises(EncoderError, match="item vectors are 16 wide, those of 'minilm' 384"):

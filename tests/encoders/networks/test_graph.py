@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from longplay.encoders import EncoderError
-from longplay.encoders.histories.frozen import unit_rows
-from longplay.encoders.histories.matrix import log_matrix
+from longplay.encoders.histories.frozen import normalise_rows
+from longplay.encoders.histories.matrix import build_log_matrix
 from longplay.encoders.networks.graph import LAYERS, Graph, GraphOptions
 from longplay.encoders.networks.propagation import Propagation
 from longplay.envs.candidates.pooling import padded
@@ -43,8 +43,8 @@ def network(request, log):
     """A network with weights drawn at random, all of them in use."""
     torch.manual_seed(0)
     names = {"features": "both", "loss": "softmax", "size": 6, "rounds": 2, "heads": 2, "negatives": 0, "l2": 0.0}
-    texts = padded(unit_rows(make_items().vectors))
-    made = Propagation(log_matrix(log, "completion"), texts, layer=request.param, **names)
+    texts = padded(normalise_rows(make_items().vectors))
+    made = Propagation(build_log_matrix(log, "completion"), texts, layer=request.param, **names)
     with torch.no_grad():
         for weight in made.parameters():
             weight.copy_(torch.randn(weight.shape) * 0.5)
@@ -68,11 +68,11 @@ def everything(log):
 class TestPropagation:
     @pytest.mark.parametrize("network", ["lightgcn"], indirect=True)
     def test_lightgcn_as_powers_of_a_matrix(self, network, log):
-        matrix = log_matrix(log, "completion").toarray().astype(float)
+        matrix = build_log_matrix(log, "completion").toarray().astype(float)
         degree = 1.0 + matrix.sum(axis=0)
         to_user = matrix / np.sqrt(matrix.sum(axis=1, keepdims=True) * degree)
         to_item = to_user.T
-        first = network.item_features().detach().numpy()
+        first = network.compute_item_features().detach().numpy()
         items, users = network.propagate()
         for level in range(3):
             expected = np.linalg.matrix_power(to_item @ to_user, level) @ first
@@ -81,7 +81,7 @@ class TestPropagation:
 
     @pytest.mark.parametrize("network", ["gcn"], indirect=True)
     def test_gcn_as_dense_algebra(self, network, log):
-        matrix = log_matrix(log, "completion").toarray().astype(float)
+        matrix = build_log_matrix(log, "completion").toarray().astype(float)
         degree = 1.0 + matrix.sum(axis=0)
         to_user = matrix / np.sqrt(matrix.sum(axis=1, keepdims=True) * degree)
         items, users = ([v.detach().numpy() for v in part] for part in network.propagate())
@@ -112,22 +112,24 @@ class TestPropagation:
 
     def test_nothing_consumed_competes(self, network, log):
         user, drawn = torch.tensor([3, 0]), torch.tensor([4, 9, 2, 30])
-        matrix = log_matrix(log, "binary").toarray() > 0
+        matrix = build_log_matrix(log, "binary").toarray() > 0
         np.testing.assert_array_equal(network._consumed(user, drawn), matrix[[3, 0]][:, [4, 9, 2, 30]])
 
     @pytest.mark.parametrize("loss", ["softmax", "bpr"])
     def test_loss_falls_as_what_was_consumed_is_preferred(self, network, loss):
         before, network.loss = network.loss, loss
         try:
-            edge, bias = torch.arange(8), network.item_bias
+            edge, bias = torch.arange(8), network.compute_item_bias
             torch.manual_seed(0)
             usual = network(edge)["loss"]
-            network.item_bias = lambda: bias() + 50.0 * torch.bincount(network.item[edge], minlength=31).clamp(max=1)
+            network.compute_item_bias = lambda: (
+                bias() + 50.0 * torch.bincount(network.item[edge], minlength=31).clamp(max=1)
+            )
             torch.manual_seed(0)
             assert network(edge)["loss"] < usual
         finally:
             network.loss = before
-            del network.item_bias
+            del network.compute_item_bias
 
 
 class TestNewUsers:
@@ -140,7 +142,7 @@ class TestNewUsers:
         items, _ = network.propagate()
         expected = network.readout(items).detach().numpy()
         np.testing.assert_allclose(graph.item_vectors[1:, :-1], expected[1:], atol=1e-6)
-        np.testing.assert_allclose(graph.item_vectors[1:, -1], network.item_bias().detach()[1:], rtol=1e-6)
+        np.testing.assert_allclose(graph.item_vectors[1:, -1], network.compute_item_bias().detach()[1:], rtol=1e-6)
 
     def test_contributions_and_bias_sum_to_the_score(self, graph):
         histories, item = make_observation(9, items=30), np.arange(1, 10)
@@ -188,7 +190,7 @@ class TestGraph:
         assert 7 not in near
         assert (near % 2 == 1).mean() >= 0.8
         assert (np.diff(cosine) <= 0).all()
-        unit = unit_rows(graph.item_vectors[:, :-1])
+        unit = normalise_rows(graph.item_vectors[:, :-1])
         np.testing.assert_allclose(cosine, unit[near] @ unit[7], rtol=1e-5)
         with pytest.raises(EncoderError, match="item 31 is unknown; items are 1 to 30"):
             graph.nearest_items(31)
@@ -197,7 +199,7 @@ class TestGraph:
     def test_a_log_smaller_than_a_batch_is_learnt_from(self, layer):
         """Learned vectors alone, so that no text says whose crowd an item is of."""
         log = make_log(users=200, items=200)
-        assert 2600 < len(log_matrix(log, "completion").data) < GraphOptions().batch_size
+        assert 2600 < len(build_log_matrix(log, "completion").data) < GraphOptions().batch_size
         graph = Graph(make_items(200), GraphOptions(layer=layer, features="ids")).fit(log, seed=0)
         best = np.argsort(-graph.score(everything(log)), axis=1)[:, :10]
         own = best % 2 != np.arange(200)[:, None] % 2

@@ -10,7 +10,7 @@ from longplay.encoders.networks.pretrain import (
     PretrainOptions,
     ScratchOptions,
     continue_pretraining,
-    neighbour_agreement,
+    measure_neighbour_agreement,
     pretrain_from_scratch,
     train_tokenizer,
 )
@@ -121,10 +121,10 @@ def test_word_pieces_are_the_same_each_time():
 def test_neighbours_agree_where_labels_follow_the_vectors():
     vectors = np.array([[1, 0], [1, 0.1], [0.9, 0], [0, 1], [0.1, 1], [0, 0.9], [-1, -1]], np.float32)
     labels = [["a"], ["a", "b"], ["a"], ["c"], ["c"], ["c"], []]
-    assert neighbour_agreement(vectors, labels, 2) == 1.0
-    assert neighbour_agreement(vectors, [["a"], ["b"], ["c"], ["d"], ["e"], ["a"], ["b"]], 1) == 0.0
+    assert measure_neighbour_agreement(vectors, labels, 2) == 1.0
+    assert measure_neighbour_agreement(vectors, [["a"], ["b"], ["c"], ["d"], ["e"], ["a"], ["b"]], 1) == 0.0
     with pytest.raises(EncoderError, match="6 texts have labels; the 6 nearest need more than 6"):
-        neighbour_agreement(vectors, labels, 6)
+        measure_neighbour_agreement(vectors, labels, 6)
 
 
 def test_the_tokenizer_on_disk_is_the_one_trained():

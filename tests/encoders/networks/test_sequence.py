@@ -71,12 +71,12 @@ def test_a_position_in_training_is_the_history_as_observed_then(untrained):
     log, network = walk(), untrained.network
     batch = Windows(log, 5).arrays
     with torch.inference_mode():
-        table = network.item_table()
-        tokens, gap = network.tokens(batch["ids"], batch["completion"], batch["gap"], table)
-        trained = network.read(tokens, gap, None).numpy()
+        table = network.look_up_items()
+        tokens, gap = network.make_tokens(batch["ids"], batch["completion"], batch["gap"], table)
+        trained = network.read_tokens(tokens, gap, None).numpy()
         scores = trained @ table.numpy().T + network.bias.numpy()
         if untrained.options.cell == "attention":
-            scores += network.cell.scores(tokens, gap, None, table).numpy()
+            scores += network.cell.score_candidates(tokens, gap, None, table).numpy()
     for user in range(4):
         for position, time in enumerate(log.time[log.user == user]):
             observed = log.histories([user], time, length=5)
@@ -112,8 +112,10 @@ def test_what_comes_later_changes_no_earlier_position(untrained):
             mixed = {n: torch.cat([first[n][:, :cut], second[n][:, cut:]], dim=1) for n in ("ids", "completion", "gap")}
             parts = []
             for batch in (first, mixed):
-                tokens, gap = network.tokens(batch["ids"], batch["completion"], batch["gap"], network.item_table())
-                parts.append(network.read(tokens, gap, None))
+                tokens, gap = network.make_tokens(
+                    batch["ids"], batch["completion"], batch["gap"], network.look_up_items()
+                )
+                parts.append(network.read_tokens(tokens, gap, None))
             torch.testing.assert_close(parts[1][:, : cut + 1], parts[0][:, : cut + 1], atol=1e-5, rtol=0)
             assert (parts[1] - parts[0])[:, cut + 1].abs().max() > 1e-3
 
@@ -275,7 +277,7 @@ def test_fitting_leaves_the_global_generator_alone():
 def test_log_chances_are_those_of_being_among_the_rivals():
     network = make_untrained("gru", negatives=3).network
     counts = np.array([0, 50, 1, 0, 20, 9, 10, 2, 5, 3])
-    network.know_counts(counts)
+    network.set_counts(counts)
     found, claimed, generator = np.zeros(10), np.zeros(10), torch.Generator().manual_seed(1)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -295,9 +297,9 @@ def test_contributions_of_attention_sum_to_the_score():
     shares = encoder.contributions(histories, item)
     scores = encoder.score(histories)[np.arange(12), item] - encoder.item_vectors[item, -1]
     with torch.inference_mode():
-        table = encoder.network.item_table()
+        table = encoder.network.look_up_items()
         tokens, gap, last, _ = encoder.network.observe(*(torch.tensor(histories[n]) for n in NAMES), table=table)
-        beginning = encoder.network.cell.shares(tokens, gap, last, table[torch.from_numpy(item)])[:, 0].numpy()
+        beginning = encoder.network.cell.compute_shares(tokens, gap, last, table[torch.from_numpy(item)])[:, 0].numpy()
     np.testing.assert_allclose(shares.sum(axis=1) + beginning, scores, rtol=1e-4, atol=1e-4)
 
 

@@ -9,10 +9,10 @@ from safetensors.numpy import load_file, save_file
 from longplay.encoders import EncoderError, Items
 from longplay.encoders.histories.frozen import PooledHistory
 from longplay.encoders.measures.cross_validation import cross_validate
-from longplay.encoders.measures.evaluation import evaluate, validation_cases
-from longplay.encoders.networks.split_bert import SplitBert, read_items
+from longplay.encoders.measures.evaluation import evaluate, find_validation_cases
+from longplay.encoders.networks.split_bert import SplitBert, read_item_states
 from longplay.encoders.networks.tower import Tower, TowerOptions
-from longplay.encoders.networks.tower_network import Pairs, nearest
+from longplay.encoders.networks.tower_network import Pairs, find_nearest
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.tests.encoders.contracts import EncoderContract
 from longplay.tests.encoders.small import make_items, make_log
@@ -108,7 +108,7 @@ def test_hard_negatives_without_impressions_are_near_neighbours():
     log = log.take(log.consumed)
     pairs = Pairs(log, np.arange(len(log)), 20, items.vectors, 2, seed=0)
     for place in range(0, len(log), 50):
-        near = set(nearest(items.vectors, 50)[log.item[place] - 1])
+        near = set(find_nearest(items.vectors, 50)[log.item[place] - 1])
         assert set(batch_of(pairs, [place])["columns"]) - {log.item[place]} <= near
 
 
@@ -117,7 +117,7 @@ def test_nearest_are_those_of_highest_inner_product_without_itself():
     scores = vectors @ vectors.T
     np.fill_diagonal(scores, -np.inf)
     expected = 1 + np.argsort(-scores, axis=1)[:, :5]
-    np.testing.assert_array_equal(np.sort(nearest(vectors, 5)), np.sort(expected))
+    np.testing.assert_array_equal(np.sort(find_nearest(vectors, 5)), np.sort(expected))
 
 
 def test_split_in_two_bert_gives_the_vectors_of_the_whole():
@@ -143,7 +143,7 @@ def test_tuning_changes_bert_and_items_that_no_log_names():
 
 def test_better_weights_on_validation_stay():
     log, later = make_log(), make_log(seed=1, start=10.0)
-    cases = validation_cases(log, later, 20)
+    cases = find_validation_cases(log, later, 20)
     seen = []
     tower = Tower(make_items(), tiny(tuning_rate=1.0))  # breaks what the heads had learnt
     tower.fit(log, later, report=lambda row: seen.append(row["score"]) if "score" in row else None)
@@ -154,7 +154,7 @@ def test_it_beats_the_frozen_encoder_where_the_texts_say_little():
     items = make_items()
     noisy = Items(items.texts, np.random.default_rng(0).normal(size=(30, 16)).astype(np.float32), items.minutes)
     log, later = make_log(), make_log(seed=1, start=10.0)
-    cases = validation_cases(log, later, 20)
+    cases = find_validation_cases(log, later, 20)
     tower = Tower(noisy, TowerOptions(trained_layers=0, **QUICK)).fit(log, later)
     assert evaluate(tower, cases)["auc"].mean() > evaluate(PooledHistory(noisy), cases)["auc"].mean() + 0.1
 
@@ -233,7 +233,7 @@ def test_checkpoints_of_another_bert_are_not_gone_on_from(tmp_path):
     make().fit(log, folder=tmp_path / "fit")
     file = folder / "model.safetensors"
     save_file({name: weight + np.float32(0.01) for name, weight in load_file(file).items()}, file)
-    read_items.cache_clear()
+    read_item_states.cache_clear()
     expected = make().fit(log).item_vectors
     np.testing.assert_array_equal(make().fit(log, folder=tmp_path / "fit").item_vectors, expected)
 

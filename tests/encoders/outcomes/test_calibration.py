@@ -12,8 +12,8 @@ from longplay.encoders.outcomes.calibration import (
     Platt,
     brier_score,
     expected_calibration_error,
-    perfect_error,
     reliability,
+    simulate_perfect_error,
 )
 
 
@@ -64,9 +64,11 @@ def test_a_perfect_forecast_lies_in_the_range_of_perfect_ones_and_a_wrong_one_do
     inside = 0
     for seed in range(60):
         true, happened = draw(500, seed)
-        low, high = perfect_error(true, draws=100, seed=seed)
+        low, high = simulate_perfect_error(true, draws=100, seed=seed)
         inside += low <= expected_calibration_error(true, happened) <= high
-        assert expected_calibration_error(overconfident(true), happened) > perfect_error(overconfident(true))[1]
+        assert (
+            expected_calibration_error(overconfident(true), happened) > simulate_perfect_error(overconfident(true))[1]
+        )
     assert 53 <= inside <= 60
 
 
