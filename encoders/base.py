@@ -86,8 +86,8 @@ class Items:
     def fingerprint(self) -> list[float]:
         """A fingerprint of the vectors, by which those of another encoder are told from the same to some digits."""
         rng = np.random.default_rng(0)
-        some = rng.choice(len(self), min(len(self), 64), replace=False)
-        return [float(value) for value in self.vectors[some] @ rng.standard_normal(self.vectors.shape[1])]
+        sample = rng.choice(len(self), min(len(self), 64), replace=False)
+        return [float(value) for value in self.vectors[sample] @ rng.standard_normal(self.vectors.shape[1])]
 
 
 class Encoder(ABC):
@@ -256,9 +256,9 @@ class Encoder(ABC):
         """
         content = read_header(folder)
         _check_header(folder, content, {"encoder": cls.__name__, "format": _FORMAT, "version": cls.version})
-        given = {name: np.inf if value == "inf" else value for name, value in content["settings"].items()}
+        values = {name: np.inf if value == "inf" else value for name, value in content["settings"].items()}
         try:
-            options = make_options(cls.__name__, cls.options_type, given)
+            options = make_options(cls.__name__, cls.options_type, values)
         except ValueError as error:
             raise EncoderError(f"{folder}: its options are of another version ({error}); fit it again") from error
         encoder = cls(items, options)
@@ -329,13 +329,13 @@ def _check_header(folder: str | Path, content: Mapping[str, object], ours: Mappi
 def leave_one_out(encoder: Encoder, histories: Histories, item: NDArray[np.int64]) -> Vectors:
     """By how much an item's score falls without each item of a history, all else staying, (B, H)."""
     rows, ids = np.arange(len(item)), histories["history_ids"]
-    whole = encoder.score(histories)[rows, item]
+    full_scores = encoder.score(histories)[rows, item]
     shares = np.zeros(ids.shape, np.float32)
     for h in np.flatnonzero((ids > 0).any(axis=0)):
-        kept = (np.arange(ids.shape[1]) != h).astype(np.float32)
-        less = {name: array * kept for name, array in histories.items() if name.startswith("history_")}
-        there = rows[ids[:, h] > 0]
-        shares[there, h] = (whole - encoder.score({**histories, **less})[rows, item])[there]
+        mask = (np.arange(ids.shape[1]) != h).astype(np.float32)
+        masked = {name: array * mask for name, array in histories.items() if name.startswith("history_")}
+        present = rows[ids[:, h] > 0]
+        shares[present, h] = (full_scores - encoder.score({**histories, **masked})[rows, item])[present]
     return shares
 
 

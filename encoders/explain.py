@@ -156,11 +156,11 @@ def explain(
     shares = encoder.contributions(histories, item).astype(np.float64)
     attention, method = _find_attention(encoder, histories), _find_method(encoder, histories, item, scores, shares)
     of_shared = _AttributeEffects(encoder, histories, scores, shares, method)
-    found = []
+    explanations = []
     for row, number in enumerate(item.tolist()):
         weights = None if attention is None else attention[row]
         labels, how = _list_attributes(row, number, of_shared, attributes, effects)
-        found.append(
+        explanations.append(
             Explanation(
                 user=row,
                 item=number,
@@ -174,7 +174,7 @@ def explain(
                 neighbours=_list_neighbours(encoder, number, titles),
             )
         )
-    return found
+    return explanations
 
 
 class TextEffects:
@@ -217,16 +217,16 @@ class TextEffects:
         return [(label, float(scores[0] - less)) for (label, _), less in zip(parts, scores[1:], strict=True)]
 
 
-def remove_part(text: str, part: str) -> str:
+def remove_part(text: str, phrase: str) -> str:
     """The text without a part, in any case of letters; unchanged where the part does not stand in it.
 
     >>> remove_part("Alien (1979), a horror, science fiction film.", "Horror")
     'Alien (1979), a science fiction film.'
     """
-    at = text.lower().find(part.lower()) if part.strip() else -1
-    if at < 0:
+    start = text.lower().find(phrase.lower()) if phrase.strip() else -1
+    if start < 0:
         return text
-    before, after = text[:at].rstrip(), text[at + len(part) :].lstrip()
+    before, after = text[:start].rstrip(), text[start + len(phrase) :].lstrip()
     if after.startswith(","):  # of a list, the comma goes with its part
         after = after[1:].lstrip()
     joined = f"{before} {after}" if after[:1] not in (".", ";", ":", ")") else before.rstrip(",") + after
@@ -239,12 +239,13 @@ def to_table(explanations: Sequence[Explanation]) -> pd.DataFrame:
     ``kind`` is "history", "attribute", "neighbour" or "remainder".
     """
     rows = []
-    for one in explanations:
-        parts = [("history", reason.title, reason.contribution) for reason in one.history]
-        parts += [("attribute", share.name, share.value) for share in one.attributes]
-        parts += [("neighbour", share.name, share.value) for share in one.neighbours]
+    for explanation in explanations:
+        parts = [("history", reason.title, reason.contribution) for reason in explanation.history]
+        parts += [("attribute", share.name, share.value) for share in explanation.attributes]
+        parts += [("neighbour", share.name, share.value) for share in explanation.neighbours]
         rows += [
-            (one.user, one.item, one.title, one.score, *part) for part in [*parts, ("remainder", "", one.remainder)]
+            (explanation.user, explanation.item, explanation.title, explanation.score, *reason)
+            for reason in [*parts, ("remainder", "", explanation.remainder)]
         ]
     return pd.DataFrame(rows, columns=["user", "item", "title", "score", "kind", "name", "value"])
 
@@ -257,9 +258,9 @@ def _check_arguments(
     attributes: Sequence[Sequence[str]] | None,
 ) -> None:
     size = len(encoder.items)
-    for name, given in (("titles", titles), ("attributes", attributes)):
-        if given is not None and len(given) != size:
-            raise EncoderError(f"there are {len(given)} {name} and {size} items; give one for each")
+    for name, sequences in (("titles", titles), ("attributes", attributes)):
+        if sequences is not None and len(sequences) != size:
+            raise EncoderError(f"there are {len(sequences)} {name} and {size} items; give one for each")
     rows = len(histories["history_ids"])
     if item.shape != (rows,):
         raise EncoderError(f"items have shape {item.shape}, there are {rows} histories; give one item for each")
@@ -294,7 +295,7 @@ def _list_reasons(
     row: int, histories: Histories, shares: NDArray[np.float64], titles: Sequence[str], weights: Vectors | None
 ) -> tuple[Reason, ...]:
     ids, completion, age = (histories[f"history_{name}"][row] for name in ("ids", "completion", "age"))
-    there = np.flatnonzero(ids > 0)
+    present = np.flatnonzero(ids > 0)
     return tuple(
         Reason(
             item=int(ids[h]),
@@ -304,7 +305,7 @@ def _list_reasons(
             age=float(age[h]),
             attention=None if weights is None else float(weights[h]),
         )
-        for h in there[np.argsort(-np.abs(shares[there]), kind="stable")]
+        for h in present[np.argsort(-np.abs(shares[present]), kind="stable")]
     )
 
 
@@ -326,18 +327,20 @@ class _AttributeEffects:
     def __call__(self, row: int, item: int, attributes: Sequence[Sequence[str]]) -> list[tuple[str, float]]:
         """The item's attributes with their effects on its score for a row of the histories."""
         names = list(dict.fromkeys(attributes[item - 1]))
-        has = [set(attributes[number - 1]) if number else set() for number in self._ids[row].tolist()]
-        held = np.array([[name in theirs for theirs in has] for name in names], np.bool_).reshape(len(names), len(has))
-        effects = held @ self._shares[row] if self.how == SHARED else self._leave_out(row, item, held)
+        owned = [set(attributes[number - 1]) if number else set() for number in self._ids[row].tolist()]
+        masks = np.array([[name in theirs for theirs in owned] for name in names], np.bool_).reshape(
+            len(names), len(owned)
+        )
+        effects = masks @ self._shares[row] if self.how == SHARED else self._leave_out(row, item, masks)
         return list(zip(names, effects.tolist(), strict=True))
 
-    def _leave_out(self, row: int, item: int, held: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _leave_out(self, row: int, item: int, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
         """By how much the score falls (A,) without the places of a history that are held (A, H), the others staying."""
-        if not held.any():
-            return np.zeros(len(held))
-        rows = {name: np.repeat(array[row : row + 1], len(held), axis=0) for name, array in self._histories.items()}
-        less = {name: np.where(held, 0, array) for name, array in rows.items() if name.startswith("history_")}
-        return np.asarray(self._scores[row] - self._encoder.score({**rows, **less})[:, item], np.float64)
+        if not masks.any():
+            return np.zeros(len(masks))
+        rows = {name: np.repeat(array[row : row + 1], len(masks), axis=0) for name, array in self._histories.items()}
+        masked = {name: np.where(masks, 0, array) for name, array in rows.items() if name.startswith("history_")}
+        return np.asarray(self._scores[row] - self._encoder.score({**rows, **masked})[:, item], np.float64)
 
 
 def _list_attributes(

@@ -80,7 +80,7 @@ def draw_reliability(panels: Mapping[str, Mapping[str, Reliability]], title: str
 def draw_survival(
     days: Array,
     groups: Mapping[str, Array],
-    seen: Mapping[str, tuple[Array, Array, Array]],
+    observed: Mapping[str, tuple[Array, Array, Array]],
     title: str = "Return",
 ) -> Figure:
     """Share of users not yet back, as told by a model (lines) and as seen (steps with 95 % intervals).
@@ -95,10 +95,10 @@ def draw_survival(
     """
     figure = Figure(figsize=(7.2, 5), layout="constrained")
     axes = figure.subplots()
-    for (name, told), colour in zip(groups.items(), COLOURS, strict=False):
-        axes.plot(days, told, color=colour, lw=2, label=f"{name}: told")
-        if name in seen:
-            share, low, high = seen[name]
+    for (name, predicted), colour in zip(groups.items(), COLOURS, strict=False):
+        axes.plot(days, predicted, color=colour, lw=2, label=f"{name}: told")
+        if name in observed:
+            share, low, high = observed[name]
             axes.step(days, share, where="post", color=colour, lw=1, ls="--", label=f"{name}: seen")
             axes.fill_between(days, low, high, step="post", color=colour, alpha=0.15, lw=0)
     axes.set(title=title, xlabel="days since the session ended", ylabel="share not back yet", ylim=(0, 1.02))
@@ -118,8 +118,11 @@ def draw_explanations(explanations: Sequence[Explanation], most: int = 8) -> Fig
     most : int
         Bars of a panel at most; the rest is told as one.
     """
-    beside = any(one.attributes for one in explanations)
-    heights = [1.3 + 0.3 * min(most + 1, max(len(one.history), len(one.attributes), 2)) for one in explanations]
+    beside = any(explanation.attributes for explanation in explanations)
+    heights = [
+        1.3 + 0.3 * min(most + 1, max(len(explanation.history), len(explanation.attributes), 2))
+        for explanation in explanations
+    ]
     layout = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.08)
     figure = Figure(figsize=(11.5 if beside else 8.5, 0.6 + sum(heights)), layout=layout)
     ratios: dict[str, Any] = {"height_ratios": heights, "width_ratios": (3, 2) if beside else (1,)}
@@ -134,9 +137,11 @@ def draw_explanations(explanations: Sequence[Explanation], most: int = 8) -> Fig
         if beside:
             _draw_bars(row[1], panels[1], slots, "none to tell")
             row[1].set_title("attributes", loc="left", color=GREY, fontsize=10)
-    methods = {one.method for one in explanations} | {one.attribute_method for one in explanations if one.attributes}
-    lines = [f"history: {one}" for one in sorted({e.method for e in explanations})]
-    lines += [f"attributes: {one}" for one in sorted(methods - {e.method for e in explanations})]
+    methods = {explanation.method for explanation in explanations} | {
+        explanation.attribute_method for explanation in explanations if explanation.attributes
+    }
+    lines = [f"history: {explanation}" for explanation in sorted({e.method for e in explanations})]
+    lines += [f"attributes: {explanation}" for explanation in sorted(methods - {e.method for e in explanations})]
     figure.supxlabel("\n".join(lines), fontsize=8.5, color=GREY, x=0.01, ha="left")
     return figure
 

@@ -32,7 +32,7 @@ from longplay.encoders.outcomes.calibration import (
     Reliability,
     brier_score,
     expected_calibration_error,
-    reliability,
+    measure_reliability,
     simulate_perfect_error,
 )
 from longplay.encoders.outcomes.predictors import Components, InterestPredictor, RatingPredictor, RetentionPredictor
@@ -235,7 +235,7 @@ def _chances(
         metrics = _metrics(scores, test.user, args, told, test.outcome)
         error = expected_calibration_error(told, test.outcome)
         metrics.append(("calibration error (range if perfect)", error, *simulate_perfect_error(told, seed=args.seed)))
-        found.append(Measured(title, metrics, reliability(told, test.outcome), how))
+        found.append(Measured(title, metrics, measure_reliability(told, test.outcome), how))
     return found
 
 

@@ -55,9 +55,11 @@ def load_ratings(folder: str | Path, plots_only: bool = True) -> tuple[tuple[str
     years = table.floats("year") if "year" in table.cells else np.full(size, np.nan)
     genres = table.labels("genres") if "genres" in table.cells else ((),) * size
     plots = [" ".join(str(plot or "").split()) for plot in table.cells.get("extract", [""] * size)]
-    kept = [i for i in range(size) if plots[i] or not plots_only]
-    texts = tuple(f"{attribute_to_text(titles[i], year=years[i], genres=genres[i])} {plots[i]}".strip() for i in kept)
-    item_ids = tuple(str(ids[i]) for i in kept)
+    selected = [i for i in range(size) if plots[i] or not plots_only]
+    texts = tuple(
+        f"{attribute_to_text(titles[i], year=years[i], genres=genres[i])} {plots[i]}".strip() for i in selected
+    )
+    item_ids = tuple(str(ids[i]) for i in selected)
     log = from_table(
         folder / RATINGS,
         item_ids,

@@ -145,8 +145,8 @@ def split(
     known = _make_mask(log.items + 1, train.item[train.consumed])
     liking = _make_mask(log.users, train.user[train.liked])
     finder = _CaseFinder(log, cold_item, history)
-    told = finder.find_cold_users(cold_user, known, end, shown)
-    result = Split(
+    cold_user_cases = finder.find_cold_users(cold_user, known, end, shown)
+    parts = Split(
         train=train,
         validation=log.take(learnable & (log.time >= start) & (log.time < end)),
         validation_start=start,
@@ -155,15 +155,17 @@ def split(
         cold_item=cold_item,
         cold_user=cold_user,
         warm=finder.find_cases(liking, known, end, np.inf),
-        cold_users=told,
-        cold_users_empty=replace(told, histories={name: np.zeros_like(h) for name, h in told.histories.items()}),
+        cold_users=cold_user_cases,
+        cold_users_empty=replace(
+            cold_user_cases, histories={name: np.zeros_like(h) for name, h in cold_user_cases.histories.items()}
+        ),
         cold_items=finder.find_cases(liking, cold_item, end, np.inf),
         validation_cases=finder.find_cases(liking, known, start, end),
     )
-    if not len(result.warm):
+    if not len(parts.warm):
         defect = f"no user liked an item in training (before day {start:g}) and a new one from day {end:g} on"
         raise LogError(f"{defect}. Fix: give more rows, or other shares")
-    return result
+    return parts
 
 
 def hold_back(log: Interactions, share: float = 0.1) -> tuple[Interactions, Interactions]:
@@ -194,16 +196,16 @@ class _CaseFinder:
         future = relevant & later & (log.time < until)
         offered = future & ~np.isin(self._pair, seen)
         shown, clicked, liked = (_sort_distinct(self._pair[offered & rows]) for rows in (True, log.consumed, log.liked))
-        found = _sort_distinct(liked // (log.items + 1))
+        case_users = _sort_distinct(liked // (log.items + 1))
         return Cases(
-            users=found,
-            histories=log.histories(found, since[found], self._history, exclude_items=self._cold_item),
-            targets=self._list_items(found, liked),
+            users=case_users,
+            histories=log.histories(case_users, since[case_users], self._history, exclude_items=self._cold_item),
+            targets=self._list_items(case_users, liked),
             pool=pool,
-            seen=self._list_items(found, seen),
-            profiles=tuple(log.profiles[user] for user in found.tolist()),
-            shown=self._list_items(found, shown),
-            clicked=self._list_items(found, clicked),
+            seen=self._list_items(case_users, seen),
+            profiles=tuple(log.profiles[user] for user in case_users.tolist()),
+            shown=self._list_items(case_users, shown),
+            clicked=self._list_items(case_users, clicked),
         )
 
     def find_cold_users(self, cold_user: Mask, known: Mask, end: float, shown: int) -> Cases:

@@ -74,12 +74,12 @@ def read_long_csv(path: Path) -> pd.DataFrame:
     return table
 
 
-def find_columns(table: pd.DataFrame, asked: Mapping[str, str | None]) -> dict[str, pd.Series]:
+def find_columns(table: pd.DataFrame, requested: Mapping[str, str | None]) -> dict[str, pd.Series]:
     """Cells of each field, leaving out optional ones that neither have a name nor a column named like themselves."""
     names = Table(Path("the log"), "row", range(1, len(table) + 1), {str(name): () for name in table.columns})
     return {
         key: table[names.find(column or key, key)].reset_index(drop=True)
-        for key, column in asked.items()
+        for key, column in requested.items()
         if column or key in names.cells
     }
 
@@ -197,9 +197,9 @@ def find_repeats(values: Mapping[str, NDArray[Any]], keep: NDArray[np.bool_]) ->
     keys = [values[name][rows] for name in ("user", "item", "time")]
     order = np.lexsort([~values["consumed"][rows], *keys])
     same = np.logical_and.reduce([key[order][1:] == key[order][:-1] for key in keys])
-    again = np.zeros(len(keep), np.bool_)
-    again[rows[order[1:]][same]] = True
-    return again
+    repeats = np.zeros(len(keep), np.bool_)
+    repeats[rows[order[1:]][same]] = True
+    return repeats
 
 
 def number_sessions(user: NDArray[np.int64], label: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -218,9 +218,9 @@ def find_first_profiles(
     """Text in the earliest of each user's `rows` that has one, ``""`` where none has; rows sorted by user and time."""
     profiles = [""] * users
     if cells is not None:
-        known = np.flatnonzero(~_find_missing(cells)[rows])
-        who, first = np.unique(user[known], return_index=True)
-        for number, text in zip(who.tolist(), cells.to_numpy()[rows[known[first]]].tolist(), strict=True):
+        filled = np.flatnonzero(~_find_missing(cells)[rows])
+        owners, first = np.unique(user[filled], return_index=True)
+        for number, text in zip(owners.tolist(), cells.to_numpy()[rows[filled[first]]].tolist(), strict=True):
             profiles[number] = " ".join(str(text).split())
     return tuple(profiles)
 

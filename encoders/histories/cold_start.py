@@ -85,13 +85,13 @@ class ColdStart(Encoder):
         profiles: ArrayLike | None = None,
     ) -> None:
         super().__init__(items, options)
-        made = _make_inner(items, self.options)
-        if inner is not None and (type(inner) is not type(made) or inner.options != made.options):
+        expected = _make_inner(items, self.options)
+        if inner is not None and (type(inner) is not type(expected) or inner.options != expected.options):
             raise EncoderError(
-                f"inner is {type(inner).__name__} with {inner.options}, the options name {type(made).__name__} with "
-                f"{made.options}; give options of the same"
+                f"inner is {type(inner).__name__} with {inner.options}, the options name {type(expected).__name__} "
+                f"with {expected.options}; give options of the same"
             )
-        self.inner = made if inner is None else inner
+        self.inner = expected if inner is None else inner
         self._profiles = None if profiles is None else _check_profiles(profiles)
         self._from_profile = np.zeros((0, 0))
 
@@ -116,12 +116,12 @@ class ColdStart(Encoder):
         self.cold = count < self.options.least
         self.cold[0] = False
         self._table = self.inner.item_vectors.copy()
-        known = np.flatnonzero(~self.cold[1:])
+        warm = np.flatnonzero(~self.cold[1:])
         if self.cold.any():
-            if len(known) < 2:
+            if len(warm) < 2:
                 fix = "lower `least` or collect more"
-                raise EncoderError(f"{len(known)} items were consumed {self.options.least} times or more. Fix: {fix}")
-            weights = _fit_ridge(self.items.vectors[known], self._table[1 + known])
+                raise EncoderError(f"{len(warm)} items were consumed {self.options.least} times or more. Fix: {fix}")
+            weights = _fit_ridge(self.items.vectors[warm], self._table[1 + warm])
             self._table[self.cold] = _apply_ridge(self.items.vectors[self.cold[1:]], weights)
 
     def _learn_profiles(self, log: Interactions, validation: Interactions | None, seed: int) -> None:
@@ -141,19 +141,19 @@ class ColdStart(Encoder):
         self._from_profile = _fit_ridge(self._profiles[users], vectors)
 
     def _choose_kappa(
-        self, log: Interactions, validation: Interactions, users: NDArray[np.int64], told: Vectors, seed: int
+        self, log: Interactions, validation: Interactions, users: NDArray[np.int64], profile_vectors: Vectors, seed: int
     ) -> float:
         """κ of the best discounted gain of items that users liked later, over histories of several lengths."""
         target = _find_new_likes(log, validation, users, max(100, _CELLS // log.items), seed)
         if not len(target):
             return float(self.options.kappa)
-        who, place = np.unique(validation.user[target], return_inverse=True)
+        liking, place = np.unique(validation.user[target], return_inverse=True)
         item = validation.item[target] - 1
-        rivals = ~_find_consumed(log, who)[:, 1:]  # what was consumed is not recommended again: it would stand first
-        scores = told[np.searchsorted(users, who)] @ self._table[1:].T
+        rivals = ~_find_consumed(log, liking)[:, 1:]  # what was consumed is not recommended again: it would stand first
+        scores = profile_vectors[np.searchsorted(users, liking)] @ self._table[1:].T
         gain = np.zeros((len(_LENGTHS), len(KAPPAS)))
         for i, length in enumerate(_LENGTHS):
-            histories = log.histories(who, before=_find_time_after(log), length=max(_LENGTHS))
+            histories = log.histories(liking, before=_find_time_after(log), length=max(_LENGTHS))
             for column in histories.values():
                 column[:, length:] = 0.0
             n = (histories["history_ids"] > 0).sum(axis=1)[:, None]
@@ -175,8 +175,8 @@ class ColdStart(Encoder):
         if rows.shape != expected:
             raise EncoderError(f"profile_vector has shape {rows.shape}, must be {expected}; zeros say there is none")
         n = (histories["history_ids"] > 0).sum(axis=1)
-        told = rows.any(axis=1)
-        share = np.where(told, _weigh_profile(n, self.kappa), 0.0)[:, None]
+        has_profile = rows.any(axis=1)
+        share = np.where(has_profile, _weigh_profile(n, self.kappa), 0.0)[:, None]
         return np.asarray((1.0 - share) * vectors + share * _apply_ridge(rows, self._from_profile), np.float32)
 
     def _item_vectors(self) -> Vectors:
@@ -230,9 +230,9 @@ def _weigh_profile(n: NDArray[np.int64], kappa: float) -> NDArray[np.float64]:
 def _find_consumed(log: Interactions, users: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(B, N + 1) whether each of some users, ascending, consumed an item."""
     rows = np.flatnonzero(log.consumed & np.isin(log.user, users))
-    seen = np.zeros((len(users), log.items + 1), np.bool_)
-    seen[np.searchsorted(users, log.user[rows]), log.item[rows]] = True
-    return seen
+    consumed = np.zeros((len(users), log.items + 1), np.bool_)
+    consumed[np.searchsorted(users, log.user[rows]), log.item[rows]] = True
+    return consumed
 
 
 def _find_new_likes(
@@ -241,7 +241,7 @@ def _find_new_likes(
     """Rows of the validation log in which one of the users likes an item not consumed before; at most so many."""
     rows = np.flatnonzero(validation.liked & np.isin(validation.user, users))
     # A pair of user and item as one integer: a table of all pairs would not fit into memory.
-    before, later = (part.user * (log.items + 1) + part.item for part in (log, validation))
+    before, later = (table.user * (log.items + 1) + table.item for table in (log, validation))
     rows = rows[~np.isin(later[rows], before[log.consumed])]
     if len(rows) <= most:
         return rows

@@ -24,7 +24,7 @@ from .matrix import (
     build_log_matrix,
     compute_entry_shares,
     compute_entry_weights,
-    measure_columns,
+    measure_column_lengths,
     scale_matrix,
 )
 
@@ -95,7 +95,7 @@ class ALS(Encoder):
             model.fit(
                 _convert_to_spmatrix(confidence)[:, 1:],
                 show_progress=False,
-                callback=lambda done, *_: report({"step": done + 1.0} | steps),
+                callback=lambda iteration, *_: report({"step": iteration + 1.0} | steps),
             )
         if not np.isfinite(model.item_factors).all():
             raise EncoderError(f"no finite factors were found; regularisation = {options.regularisation:g}: raise it")
@@ -109,9 +109,9 @@ class ALS(Encoder):
 
     def _encode(self, histories: Histories) -> Vectors:
         vectors = np.zeros((len(histories["history_ids"]), self.width), np.float32)
-        for part, ids, system, confidence in self._build_systems(histories):
+        for chunk, ids, system, confidence in self._build_systems(histories):
             weights = np.linalg.solve(system, confidence[:, :, None])
-            vectors[part] = (self._solved[ids].transpose(0, 2, 1) @ weights.astype(np.float32))[:, :, 0]
+            vectors[chunk] = (self._solved[ids].transpose(0, 2, 1) @ weights.astype(np.float32))[:, :, 0]
         return vectors
 
     def _item_vectors(self) -> Vectors:
@@ -121,9 +121,9 @@ class ALS(Encoder):
         """Exact, as in section 5 of the paper: confidence in an entry times its likeness, to this user, to the item."""
         self.encode(histories)  # which checks them
         shares = np.zeros(histories["history_ids"].shape, np.float32)
-        for part, ids, system, confidence in self._build_systems(histories):
-            likeness = (self._items[ids] @ self._solved[item[part]][:, :, None]).astype(np.float64)
-            shares[part] = confidence * np.linalg.solve(system.transpose(0, 2, 1), likeness)[:, :, 0]
+        for chunk, ids, system, confidence in self._build_systems(histories):
+            likeness = (self._items[ids] @ self._solved[item[chunk]][:, :, None]).astype(np.float64)
+            shares[chunk] = confidence * np.linalg.solve(system.transpose(0, 2, 1), likeness)[:, :, 0]
         return shares
 
     def _build_systems(self, histories: Histories) -> Iterator[tuple[slice, NDArray[np.int64], Any, Any]]:
@@ -131,10 +131,10 @@ class ALS(Encoder):
         excess = self.options.alpha * compute_entry_weights(histories, self.options.weights).astype(np.float64)
         confidence = compute_entry_shares(histories) + excess
         for start in range(0, len(excess), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            ids = histories["history_ids"][part].astype(np.int64)
+            chunk = slice(start, start + _CHUNK)
+            ids = histories["history_ids"][chunk].astype(np.int64)
             kernel = self._items[ids] @ self._solved[ids].transpose(0, 2, 1)
-            yield part, ids, np.eye(ids.shape[1]) + excess[part, :, None] * kernel, confidence[part]
+            yield chunk, ids, np.eye(ids.shape[1]) + excess[chunk, :, None] * kernel, confidence[chunk]
 
     def _weights(self) -> dict[str, NDArray[Any]]:
         return {"items": self._items, "penalty": np.array([self._penalty])}
@@ -176,7 +176,7 @@ class SVD(Encoder):
         report: ProgressCallback,
     ) -> None:
         matrix = build_log_matrix(log, self.options.weights)
-        self._scale = measure_columns(matrix) ** np.float32(self.options.popularity - 1.0)
+        self._scale = measure_column_lengths(matrix) ** np.float32(self.options.popularity - 1.0)
         self.width = min(self.options.width, len(self.items))
         with _use_one_thread():
             model = TruncatedSVD(self.width, n_iter=15, random_state=seed).fit(

@@ -151,12 +151,12 @@ class TextHistory(Frozen):
         self._met: OrderedDict[str, Vectors] = OrderedDict()
 
     def _encode(self, histories: Histories) -> Vectors:
-        told = self.histories_to_texts(histories)
-        fresh = list(dict.fromkeys(text for text in told if text not in self._met))
+        texts = self.histories_to_texts(histories)
+        fresh = list(dict.fromkeys(text for text in texts if text not in self._met))
         self._met.update(zip(fresh, self._encoder.encode_uncached(fresh), strict=True))
-        for text in told:
+        for text in texts:
             self._met.move_to_end(text)
-        vectors = np.array([self._met[text] for text in told], np.float32).reshape(len(told), self.width)
+        vectors = np.array([self._met[text] for text in texts], np.float32).reshape(len(texts), self.width)
         while len(self._met) > self.options.memory:
             self._met.popitem(last=False)
         return vectors

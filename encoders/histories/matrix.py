@@ -72,7 +72,7 @@ def _sum_entries(entries: Any, shape: tuple[int, int]) -> Matrix:
     return matrix
 
 
-def measure_columns(matrix: Matrix) -> NDArray[np.float32]:
+def measure_column_lengths(matrix: Matrix) -> NDArray[np.float32]:
     """Euclidean length of each column, 1 where it is empty."""
     length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0), np.float64))
     return np.where(length > 0.0, length, 1.0).astype(np.float32)
@@ -110,5 +110,5 @@ def flatten_matrix(matrix: Matrix, name: str) -> dict[str, NDArray[Any]]:
 
 def unflatten_matrix(arrays: Any, name: str) -> Matrix:
     """The matrix that `flatten_matrix` took apart."""
-    data, indices, indptr, shape = (arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr", "shape"))
+    data, indices, indptr, shape = (arrays[f"{name}.{field}"] for field in ("data", "indices", "indptr", "shape"))
     return sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))

@@ -29,7 +29,7 @@ from .matrix import (
     compute_entry_weights,
     flatten_matrix,
     keep_largest,
-    measure_columns,
+    measure_column_lengths,
     scale_matrix,
     unflatten_matrix,
 )
@@ -69,7 +69,7 @@ def rank_items(scores: NDArray[Any], consumed: NDArray[Any]) -> list[NDArray[np.
         Column n is item n + 1; consumed where not 0.
     """
     order = np.argsort(-np.round(np.asarray(scores, np.float64), 12), axis=1, kind="stable")
-    return [row[~np.asarray(seen, np.bool_)[row]] + 1 for row, seen in zip(order, consumed, strict=True)]
+    return [row[~np.asarray(owned, np.bool_)[row]] + 1 for row, owned in zip(order, consumed, strict=True)]
 
 
 def rank_by_content(matrix: NDArray[Any], features: NDArray[Any]) -> list[NDArray[np.int64]]:
@@ -159,7 +159,7 @@ class ItemNeighbours(_Neighbourhood):
         report: ProgressCallback,
     ) -> None:
         matrix = build_log_matrix(log, self.options.weights)
-        unit = scale_matrix(matrix, columns=1.0 / measure_columns(matrix))
+        unit = scale_matrix(matrix, columns=1.0 / measure_column_lengths(matrix))
         self._similarity = _find_nearest_columns(unit, self.options.neighbours, self.options.shrinkage)
         self._compress(self._similarity, seed)
 
@@ -231,8 +231,8 @@ class UserNeighbours(_Neighbourhood):
         rows = self._build_matrix(histories)
         scores = np.zeros((rows.shape[0], len(self.items) + 1), np.float32)
         for start in range(0, len(scores), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            scores[part] = (sparse.csr_array(self._weigh_neighbours(rows[part])) @ self._consumed).toarray()
+            chunk = slice(start, start + _CHUNK)
+            scores[chunk] = (sparse.csr_array(self._weigh_neighbours(rows[chunk])) @ self._consumed).toarray()
         scores[:, 0] = -np.inf
         return scores
 
@@ -247,13 +247,15 @@ class UserNeighbours(_Neighbourhood):
         entries = (
             compute_entry_weights(histories, self.options.weights) / np.where(lengths > 0.0, lengths, 1.0)[:, None]
         )
-        found = np.zeros(ids.shape, np.float32)
+        shares = np.zeros(ids.shape, np.float32)
         for b in range(len(ids)):
             row = rows[[b]]
-            kept = (self._weigh_neighbours(row) > 0.0)[0]
-            given = kept * self._shrink_similarity(row)[0] * self._consumed[:, [int(item[b])]].toarray()[:, 0]
-            found[b] = entries[b] * (given @ self._unit)[ids[b]]
-        return found
+            is_neighbour = (self._weigh_neighbours(row) > 0.0)[0]
+            similarity = (
+                is_neighbour * self._shrink_similarity(row)[0] * self._consumed[:, [int(item[b])]].toarray()[:, 0]
+            )
+            shares[b] = entries[b] * (similarity @ self._unit)[ids[b]]
+        return shares
 
     def nearest_users(self, histories: Histories, k: int = 10) -> list[tuple[NDArray[np.int64], Vectors]]:
         """Of each history the at most k nearest users of the log, and their similarities; the nearest first."""
@@ -280,14 +282,16 @@ class UserNeighbours(_Neighbourhood):
 def _find_nearest_columns(unit: Matrix, count: int, shrinkage: float) -> Matrix:
     """Cosine of each column with its `count` nearest others, (M, M); `unit` has columns of unit length."""
     columns, ones = unit.T.tocsr(), _replace_by_ones(unit)
-    found = []
+    blocks = []
     for start in range(0, columns.shape[0], _CHUNK):
-        part = columns[start : start + _CHUNK]
-        similarity = (part @ unit).toarray() * _compute_shrinkage((_replace_by_ones(part) @ ones).toarray(), shrinkage)
-        rows = np.arange(part.shape[0])
+        chunk = columns[start : start + _CHUNK]
+        similarity = (chunk @ unit).toarray() * _compute_shrinkage(
+            (_replace_by_ones(chunk) @ ones).toarray(), shrinkage
+        )
+        rows = np.arange(chunk.shape[0])
         similarity[rows, start + rows] = 0.0
-        found.append(sparse.csr_array(np.where(keep_largest(similarity, count), similarity, np.float32(0.0))))
-    return sparse.csr_array(sparse.vstack(found))
+        blocks.append(sparse.csr_array(np.where(keep_largest(similarity, count), similarity, np.float32(0.0))))
+    return sparse.csr_array(sparse.vstack(blocks))
 
 
 def _compute_shrinkage(common: Vectors, shrinkage: float) -> Vectors:

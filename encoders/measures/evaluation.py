@@ -64,30 +64,30 @@ def evaluate(scorer: ItemScorer, cases: Cases, k: int = 10, batch: int = 1024, s
     listed = np.zeros(size, np.bool_)
     parts = []
     for start in range(0, len(cases), step):
-        part = slice(start, start + step)
-        histories = {name: values[part] for name, values in cases.histories.items()}
+        chunk = slice(start, start + step)
+        histories = {name: values[chunk] for name, values in cases.histories.items()}
         scores = np.asarray(scorer.score(histories))
-        expected = (len(cases.users[part]), size)
+        expected = (len(cases.users[chunk]), size)
         if scores.shape != expected:
             raise ValueError(f"scores of shape {scores.shape}. Fix: give {expected}, a row a user, a column an item")
-        candidates = [np.setdiff1d(pool, seen, assume_unique=True) for seen in cases.seen[part]]
-        parts.append(_measure_users(scores, cases, part, candidates, k))
+        candidates = [np.setdiff1d(pool, seen, assume_unique=True) for seen in cases.seen[chunk]]
+        parts.append(_measure_users(scores, cases, chunk, candidates, k))
         for items in metrics.pick_best(scores, candidates, k, rng):
             listed[items] = True
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS), dtype=np.float64)
-    found = metrics.coverage([np.flatnonzero(listed)], cases.pool) if parts else float("nan")
-    table.attrs.update(k=k, coverage=found, pool=len(pool))
+    coverage = metrics.coverage([np.flatnonzero(listed)], cases.pool) if parts else float("nan")
+    table.attrs.update(k=k, coverage=coverage, pool=len(pool))
     return table
 
 
 def _measure_users(
-    scores: NDArray[np.float32], cases: Cases, part: slice, candidates: list[NDArray[np.int64]], k: int
+    scores: NDArray[np.float32], cases: Cases, chunk: slice, candidates: list[NDArray[np.int64]], k: int
 ) -> pd.DataFrame:
-    places = metrics.find_places(scores, cases.targets[part], candidates)
-    offered = metrics.find_places(scores, cases.clicked[part], cases.shown[part])
-    told = offered.candidates > offered.targets  # else all that was shown was clicked: there is nothing to rank
+    places = metrics.find_places(scores, cases.targets[chunk], candidates)
+    offered = metrics.find_places(scores, cases.clicked[chunk], cases.shown[chunk])
+    informative = offered.candidates > offered.targets  # else all that was shown was clicked: there is nothing to rank
     values = {
-        "user": cases.users[part],
+        "user": cases.users[chunk],
         "targets": places.targets,
         "candidates": places.candidates,
         "recall": metrics.recall(places, k),
@@ -97,7 +97,7 @@ def _measure_users(
         "hit_rate": metrics.hit_rate(places, k),
         "reciprocal_rank": metrics.reciprocal_rank(places),
         "auc": metrics.auc(places),
-        "click_through": np.where(told, metrics.click_through(offered, k), np.nan),
+        "click_through": np.where(informative, metrics.click_through(offered, k), np.nan),
     }
     return pd.DataFrame({name: values[name] for name in COLUMNS})
 

@@ -60,17 +60,17 @@ def find_places(scores: NDArray[np.floating], targets: Items, candidates: Items)
         If a score of a candidate is NaN, or a target is no candidate.
     """
     above, tied = [], []
-    for b, (wanted, ranked) in enumerate(zip(targets, candidates, strict=True)):
+    for b, (own_targets, ranked) in enumerate(zip(targets, candidates, strict=True)):
         values = np.sort(scores[b, ranked])  # NaN sorts last
         if len(values) and np.isnan(values[-1]):
             raise ValueError(f"row {b}: a score is NaN. Fix: give finite scores, or −∞ for items never to be shown")
-        own = scores[b, wanted]
+        own = scores[b, own_targets]
         low, high = np.searchsorted(values, own), np.searchsorted(values, own, "right")
-        if (low == high).any() or not np.isin(wanted, ranked).all():
+        if (low == high).any() or not np.isin(own_targets, ranked).all():
             raise ValueError(f"row {b}: a target is not among the candidates. Fix: rank all targets")
         above.append(len(values) - high)
         tied.append(high - low)
-    sizes = np.array([len(wanted) for wanted in targets], np.int64)
+    sizes = np.array([len(own_targets) for own_targets in targets], np.int64)
     none = [np.zeros(0, np.int64)]
     return Places(
         owner=np.repeat(np.arange(len(sizes)), sizes),
@@ -232,10 +232,10 @@ def _compute_chance_of_none(tied: int, among: int) -> Floats:
     return np.concatenate([[1.0], np.cumprod((tied - among - j) / (tied - j))])
 
 
-def _divide(part: Floats, whole: ArrayLike) -> Floats:
+def _divide(numerator: Floats, denominator: ArrayLike) -> Floats:
     """Ratio, NaN where there is no whole."""
-    total = np.asarray(whole, dtype=np.float64)
-    return np.asarray(np.divide(part, total, out=np.full(len(total), np.nan), where=total > 0.0), np.float64)
+    total = np.asarray(denominator, dtype=np.float64)
+    return np.asarray(np.divide(numerator, total, out=np.full(len(total), np.nan), where=total > 0.0), np.float64)
 
 
 def _check_k(k: int) -> int:

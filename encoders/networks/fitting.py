@@ -98,25 +98,25 @@ def train_network(
         One row an epoch: ``epoch``, ``loss``, ``score``.
     """
     with tempfile.TemporaryDirectory() as temporary, _keep_random_state(), silence_transformers():
-        place = Path(temporary) if folder is None else folder
-        known = _open_folder(place, {"seed": seed, **(about or {})})
-        if known is None:
+        target = Path(temporary) if folder is None else folder
+        curve = _open_folder(target, {"seed": seed, **(about or {})})
+        if curve is None:
             trainer = _Trainer(
-                network, score, rows, _make_arguments(place, schedule, seed, score, device), collate, report
+                network, score, rows, _make_arguments(target, schedule, seed, score, device), collate, report
             )
             if score is not None:
                 trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=schedule.patience))
-            trainer.train(resume_from_checkpoint=_find_last_checkpoint(place))
-            known = trainer.read_curve()
+            trainer.train(resume_from_checkpoint=_find_last_checkpoint(target))
+            curve = trainer.read_curve()
             network.to("cpu")
-            _keep_result(place, network, known)
+            _keep_result(target, network, curve)
         else:
-            network.load_state_dict(load_file(place / _FINAL))
+            network.load_state_dict(load_file(target / _FINAL))
         network.eval()
-        return known
+        return curve
 
 
-def _make_arguments(place: Path, schedule: Schedule, seed: int, score: Score | None, device: str) -> TrainingArguments:
+def _make_arguments(target: Path, schedule: Schedule, seed: int, score: Score | None, device: str) -> TrainingArguments:
     """What the trainer is told."""
     scored: dict[str, Any] = {}
     if score is not None:
@@ -127,7 +127,7 @@ def _make_arguments(place: Path, schedule: Schedule, seed: int, score: Score | N
             "greater_is_better": True,
         }
     return TrainingArguments(
-        output_dir=str(place),
+        output_dir=str(target),
         num_train_epochs=schedule.epochs,
         per_device_train_batch_size=schedule.batch_size,
         learning_rate=schedule.learning_rate,

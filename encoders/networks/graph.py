@@ -146,8 +146,8 @@ class Graph(Encoder):
 
     def _encode(self, histories: Histories) -> Vectors:
         vectors = np.ones((len(histories["history_ids"]), self.width), np.float32)
-        for part, messages, _ in self._compute_messages(histories):
-            vectors[part, :-1] = messages.sum(axis=1)
+        for chunk, messages, _ in self._compute_messages(histories):
+            vectors[chunk, :-1] = messages.sum(axis=1)
         return vectors
 
     def _item_vectors(self) -> Vectors:
@@ -161,8 +161,8 @@ class Graph(Encoder):
         """
         self.encode(histories)  # which checks them
         shares = np.zeros(histories["history_ids"].shape, np.float32)
-        for part, messages, _ in self._compute_messages(histories):
-            shares[part] = (messages @ self._tables["items"][item[part], :-1, None])[:, :, 0]
+        for chunk, messages, _ in self._compute_messages(histories):
+            shares[chunk] = (messages @ self._tables["items"][item[chunk], :-1, None])[:, :, 0]
         return shares
 
     def attention(self, histories: Histories) -> Vectors:
@@ -195,32 +195,32 @@ class Graph(Encoder):
         """Of some histories at a time: which, the message of each entry (b, H, D), how much of it is heard (b, H)."""
         weights = compute_entry_weights(histories, self.options.weights)
         for start in range(0, max(len(weights), 1), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            ids, weight = histories["history_ids"][part].astype(np.int64), weights[part]
+            chunk = slice(start, start + _CHUNK)
+            ids, weight = histories["history_ids"][chunk].astype(np.int64), weights[chunk]
             strength = weight.sum(axis=1, keepdims=True)
             strength[strength == 0.0] = 1.0
             if self.options.layer == "gat":
-                yield part, *self._attend(ids, weight, weight / strength)
+                yield chunk, *self._attend(ids, weight, weight / strength)
             else:
                 heard = weight / np.sqrt(strength)
-                yield part, heard[:, :, None] * self._tables["messages"][ids], heard
+                yield chunk, heard[:, :, None] * self._tables["messages"][ids], heard
 
     def _attend(self, ids: NDArray[np.int64], weight: Vectors, share: Vectors) -> tuple[Vectors, Vectors]:
         """Messages (b, H, D) and mean attention (b, H)."""
         tables, real = self._tables, (weight > 0.0)[:, :, None]
-        met = (share[:, None, :] @ tables["features"][ids])[:, 0]
+        user = (share[:, None, :] @ tables["features"][ids])[:, 0]
         messages = np.zeros((*ids.shape, self.width - 1), np.float32)
         heard = np.zeros(ids.shape, np.float32)
         for level in range(self.options.rounds + 1):
-            logit = tables[f"source.{level}"][ids] + (met[:, None, :] @ tables[f"target.{level}"])
+            logit = tables[f"source.{level}"][ids] + (user[:, None, :] @ tables[f"target.{level}"])
             logit = logit + weight[:, :, None] * tables[f"edge.{level}"]
             logit = np.where(real, np.where(logit > 0.0, logit, _SLOPE * logit), -np.inf)
             highest = np.where(real.any(axis=1), logit.max(axis=1), 0.0)
             odds = np.exp(logit - highest[:, None])
             attention = odds / np.maximum(odds.sum(axis=1, keepdims=True), 1e-16)
-            told = (attention[:, :, :, None] * tables[f"values.{level}"][ids]).reshape(messages.shape)
-            met = told.sum(axis=1)
-            messages += told * tables["scale"]
+            sent = (attention[:, :, :, None] * tables[f"values.{level}"][ids]).reshape(messages.shape)
+            user = sent.sum(axis=1)
+            messages += sent * tables["scale"]
             heard += attention.mean(axis=2) / np.float32(self.options.rounds + 1)
         return messages, heard
 

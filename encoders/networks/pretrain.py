@@ -166,11 +166,11 @@ def continue_pretraining(
         tokenizer = AutoTokenizer.from_pretrained(source.path, local_files_only=True)
         network = AutoModelForMaskedLM.from_pretrained(source.path, local_files_only=True, use_safetensors=True)
     if source.lower_case:
-        train, held_out = ([text.lower() for text in some] for some in (train, held_out))
+        train, held_out = ([text.lower() for text in share] for share in (train, held_out))
     about = {"base": source.content_hash()}
-    known = _train_and_measure(network, tokenizer, train, held_out, options, seed, folder, about, report)
+    result = _train_and_measure(network, tokenizer, train, held_out, options, seed, folder, about, report)
     _write_model(network, tokenizer, source, folder)
-    return known
+    return result
 
 
 def pretrain_from_scratch(
@@ -201,9 +201,9 @@ def pretrain_from_scratch(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = BertForMaskedLM(config)
-    known = _train_and_measure(network, tokenizer, train, held_out, options, seed, folder, {"base": None}, report)
+    result = _train_and_measure(network, tokenizer, train, held_out, options, seed, folder, {"base": None}, report)
     _write_model(network, tokenizer, None, folder)
-    return known
+    return result
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int, tokens: int) -> PreTrainedTokenizerFast:
@@ -226,11 +226,15 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int, tokens: int) -> PreTr
         show_progress=False,
     )
     pieces.train_from_iterator(words, trainer)
-    known = pieces.get_vocab()
-    tokenizer = Tokenizer(models.WordPiece(known, unk_token="[UNK]"))  # in which the inner characters are not special
+    vocabulary_ids = pieces.get_vocab()
+    tokenizer = Tokenizer(
+        models.WordPiece(vocabulary_ids, unk_token="[UNK]")
+    )  # in which the inner characters are not special
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[(n, known[n]) for n in _SPECIAL[2:4]]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B [SEP]",
+        special_tokens=[(n, vocabulary_ids[n]) for n in _SPECIAL[2:4]],
     )
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), _SPECIAL, strict=True))
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
@@ -258,12 +262,12 @@ def measure_neighbour_agreement(vectors: NDArray[np.float32], labels: Sequence[S
     labels : n sequences of str
         Topics or genres.
     """
-    known = [row for row, names in enumerate(labels) if names]
-    if len(known) <= k:
-        raise EncoderError(f"{len(known)} texts have labels; the {k} nearest need more than {k}")
-    near = find_nearest(vectors[known], k) - 1
-    sets = [set(labels[row]) for row in known]
-    return float(np.mean([bool(sets[row] & sets[other]) for row, others in enumerate(near) for other in others]))
+    labelled = [row for row, names in enumerate(labels) if names]
+    if len(labelled) <= k:
+        raise EncoderError(f"{len(labelled)} texts have labels; the {k} nearest need more than {k}")
+    neighbours = find_nearest(vectors[labelled], k) - 1
+    sets = [set(labels[row]) for row in labelled]
+    return float(np.mean([bool(sets[row] & sets[other]) for row, others in enumerate(neighbours) for other in others]))
 
 
 class _Texts(Dataset[Any]):

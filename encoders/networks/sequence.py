@@ -129,7 +129,7 @@ class Sequence(Encoder):
     @torch.inference_mode()
     def _encode(self, histories: Histories) -> Vectors:
         parts = [self.network.forward_history(*rows) for rows in _split_rows(histories, _CHUNK)]
-        return np.concatenate([part.numpy() for part in parts]) if parts else np.empty((0, self.width), np.float32)
+        return np.concatenate([chunk.numpy() for chunk in parts]) if parts else np.empty((0, self.width), np.float32)
 
     @torch.inference_mode()
     def _item_vectors(self) -> Vectors:
@@ -145,8 +145,8 @@ class Sequence(Encoder):
             rows = max(1, _WIDE // scores.shape[1])
             with torch.inference_mode():
                 table = self.network.look_up_items()
-                for start, part in enumerate(_split_rows(histories, rows)):
-                    tokens, gap, last, _ = self.network.observe(*part, table=table)
+                for start, chunk in enumerate(_split_rows(histories, rows)):
+                    tokens, gap, last, _ = self.network.observe(*chunk, table=table)
                     scores[start * rows : (start + 1) * rows] += cell.score_candidates(tokens, gap, last, table)[
                         :, 0
                     ].numpy()
@@ -222,19 +222,19 @@ class Windows(Dataset[int]):
         step = max(1, length // 2)
         windows = 1 + -(-np.maximum(count - length - 1, 0) // step)
         number = np.arange(windows.sum()) - np.repeat(np.cumsum(windows) - windows, windows)
-        place = (np.repeat(first, windows) + number * step)[:, None] + np.arange(length + 1)
-        real = place < np.repeat(first + count, windows)[:, None]
-        picked = rows[np.where(real, place, 0)]
+        position = (np.repeat(first, windows) + number * step)[:, None] + np.arange(length + 1)
+        real = position < np.repeat(first + count, windows)[:, None]
+        selected = rows[np.where(real, position, 0)]
         # Inputs have what follows them; of windows after the first only what no earlier one foretold is asked.
         follows = real[:, 1:]
-        asked = real & ((number == 0)[:, None] | (np.arange(length + 1) > length - step))
-        gap = np.diff(log.time[picked], axis=1)
+        is_target = real & ((number == 0)[:, None] | (np.arange(length + 1) > length - step))
+        gap = np.diff(log.time[selected], axis=1)
         arrays = {
-            "ids": log.item[picked[:, :-1]] * follows,
-            "completion": log.completion[picked[:, :-1]] * follows,
+            "ids": log.item[selected[:, :-1]] * follows,
+            "completion": log.completion[selected[:, :-1]] * follows,
             "gap": (gap * follows).astype(np.float32),
-            "target": log.item[picked] * asked,
-            "target_completion": log.completion[picked] * asked,
+            "target": log.item[selected] * is_target,
+            "target_completion": log.completion[selected] * is_target,
         }
         self.arrays = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 

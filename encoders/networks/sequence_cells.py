@@ -104,14 +104,16 @@ class Block(nn.Module):
 
     def _attend_once(self, query: Tensor, tokens: Tensor, recency: Tensor) -> Tensor:
         """The same for one query (B, heads, 1, D / heads), whose key and value weights act on sums, not on tokens."""
-        key, value = (part.weight.view(self.heads, -1, part.in_features) for part in (self.key, self.value))
+        key, value = (
+            projection.weight.view(self.heads, -1, projection.in_features) for projection in (self.key, self.value)
+        )
         likeness = torch.einsum("bhqk,hkd->bhd", query, key) @ tokens.transpose(1, 2)
         weights = torch.softmax(likeness / query.shape[3] ** 0.5 + recency[:, :, 0], dim=2)
-        read = torch.einsum("bhd,hkd->bhk", weights @ tokens, value)
-        return (read + self.value.bias.view(self.heads, -1))[:, :, None]
+        attended = torch.einsum("bhd,hkd->bhk", weights @ tokens, value)
+        return (attended + self.value.bias.view(self.heads, -1))[:, :, None]
 
-    def _split_heads(self, part: Tensor) -> Tensor:
-        return part.view(*part.shape[:2], self.heads, -1).transpose(1, 2)
+    def _split_heads(self, projected: Tensor) -> Tensor:
+        return projected.view(*projected.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class Transformer(nn.Module):
@@ -159,8 +161,8 @@ class TargetAttention(nn.Module):
 
     def value_tokens(self, tokens: Tensor) -> Tensor:
         """What each token, or a mean of tokens, says, (B, T, D)."""
-        said: Tensor = tokens + self.value(tokens)
-        return said
+        valued: Tensor = tokens + self.value(tokens)
+        return valued
 
     def score_candidates(self, tokens: Tensor, gap: Tensor, last: Tensor | None, items: Tensor) -> Tensor:
         """Scores (B, P, C) of candidates (C, D) by attention alone."""

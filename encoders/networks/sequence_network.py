@@ -97,18 +97,18 @@ class SequenceNetwork(nn.Module):
         texts = self.vectors[1:]
         centre = texts.mean(dim=0)
         _, _, axes = torch.linalg.svd(texts - centre, full_matrices=False)
-        kept = axes[: len(self.text.weight)]
-        square = ((texts - centre) @ kept.T).square().sum(dim=1).mean()
-        self.text.weight.zero_()[: len(kept)] = kept / square.sqrt().clamp(min=1e-6)
+        leading = axes[: len(self.text.weight)]
+        square = ((texts - centre) @ leading.T).square().sum(dim=1).mean()
+        self.text.weight.zero_()[: len(leading)] = leading / square.sqrt().clamp(min=1e-6)
         self.text.bias.copy_(-self.text.weight @ centre)
 
     @torch.no_grad()
     def set_counts(self, counts: NDArray[np.int64]) -> None:
         """Take how often each item (N + 1) was consumed: those never met are no alternatives, and the bias begins."""
         self.counts.copy_(torch.tensor(counts))
-        met = self.counts > 0
-        log = torch.log(self.counts[met])
-        self.bias.zero_()[met] = log - log.mean()
+        consumed = self.counts > 0
+        log = torch.log(self.counts[consumed])
+        self.bias.zero_()[consumed] = log - log.mean()
 
     def look_up_items(self) -> Tensor:
         """Item vectors (N + 1, D) without the bias; row 0, the padding, is zeros.
@@ -157,11 +157,11 @@ class SequenceNetwork(nn.Module):
         column : (B, T − 1) int
             Column of the history that stands at each position after the beginning.
         """
-        ids, completion, age = (part[:, : self.longest].flip(1) for part in (ids, completion, age))
+        ids, completion, age = (column_values[:, : self.longest].flip(1) for column_values in (ids, completion, age))
         real = ids > 0
         order = torch.argsort((~real).to(torch.int8), dim=1, stable=True)
         ids, completion, age = (
-            (part * real).gather(1, order) for part in (ids.long(), completion.float(), age.float())
+            (column_values * real).gather(1, order) for column_values in (ids.long(), completion.float(), age.float())
         )
         later = torch.cat([age[:, 1:], torch.zeros(len(age), 1)], dim=1)
         tokens, gap = self.make_tokens(ids, completion, (age - later).clamp(min=0.0), table)
@@ -204,16 +204,16 @@ class SequenceNetwork(nn.Module):
         table = self.look_up_items()
         tokens, gap = self.make_tokens(ids, completion, gap, table)
         vectors = self.read_tokens(tokens, gap, None)
-        asked = target > 0
-        items, log_chance, place = self._draw_rivals(target[asked])
+        is_target = target > 0
+        items, log_chance, position = self._draw_rivals(target[is_target])
         rivals = table[items]
-        logits = vectors[asked] @ rivals.T
+        logits = vectors[is_target] @ rivals.T
         if isinstance(self.cell, TargetAttention):
-            logits = logits + self.cell.score_candidates(tokens, gap, None, rivals)[asked]
-        loss = functional.cross_entropy(logits + (self.bias[items] - log_chance), place)
+            logits = logits + self.cell.score_candidates(tokens, gap, None, rivals)[is_target]
+        loss = functional.cross_entropy(logits + (self.bias[items] - log_chance), position)
         if self.completion_weight:
-            guess = self.predict_completion_logit(vectors[asked], table[target[asked]])
-            truth = target_completion[asked]
+            guess = self.predict_completion_logit(vectors[is_target], table[target[is_target]])
+            truth = target_completion[is_target]
             loss = loss + self.completion_weight * functional.binary_cross_entropy_with_logits(guess, truth)
         return {"loss": loss}
 
@@ -227,14 +227,14 @@ class SequenceNetwork(nn.Module):
 
         Subtracting the log chance from a sampled item's logit makes the sampled softmax aim at the whole one.
         """
-        met = torch.nonzero(self.counts > 0)[:, 0]
-        if not len(met):
+        consumed = torch.nonzero(self.counts > 0)[:, 0]
+        if not len(consumed):
             defect = "no item is known to have been consumed: how often each was is not saved"
             raise EncoderError(f"{defect}. Fix: train on through forward_history, or fit the encoder again")
-        if not 0 < self.negatives < len(met):
-            return met, torch.zeros(len(met)), torch.searchsorted(met, target)
-        drawn = met[torch.randint(len(met), (self.negatives,))]
-        items = torch.unique(torch.cat([target, drawn]))
+        if not 0 < self.negatives < len(consumed):
+            return consumed, torch.zeros(len(consumed)), torch.searchsorted(consumed, target)
+        negatives = consumed[torch.randint(len(consumed), (self.negatives,))]
+        items = torch.unique(torch.cat([target, negatives]))
         share = self.counts[items].double() / self.counts.sum()
-        missed = len(target) * torch.log1p(-share.clamp(max=1 - 1e-9)) + self.negatives * np.log1p(-1.0 / len(met))
+        missed = len(target) * torch.log1p(-share.clamp(max=1 - 1e-9)) + self.negatives * np.log1p(-1.0 / len(consumed))
         return items, torch.log(-torch.expm1(missed)).float(), torch.searchsorted(items, target)

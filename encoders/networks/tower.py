@@ -124,9 +124,9 @@ class Tower(Encoder):
         bert = self._load_bert()
         table = self.items.vectors if bert is None else bert.encode(self._read_item_states(bert))
         self._make_network(bert, log, table, seed)
-        told = self._histories_to_texts(pairs.histories) if options.user == "text" else []
-        if bert and told:
-            self._network.use_text_vectors(torch.from_numpy(bert.encode_uncached(told)))
+        user_texts = self._histories_to_texts(pairs.histories) if options.user == "text" else []
+        if bert and user_texts:
+            self._network.use_text_vectors(torch.from_numpy(bert.encode_uncached(user_texts)))
         judge = None
         if validation is not None:
             judge = ValidationRecall(self, find_validation_cases(log, validation, options.history), self._keep_tables)
@@ -137,7 +137,7 @@ class Tower(Encoder):
         curve = train_network(self._network, pairs, schedule, folder=folder and folder / "heads", about=about, **common)
         if bert and options.trained_layers:
             before = {name: weight.clone() for name, weight in self._network.state_dict().items()}
-            self._network.tune_bert(bert, self._read_item_states(bert), told)
+            self._network.tune_bert(bert, self._read_item_states(bert), user_texts)
             schedule = self._make_schedule(options.tuning_epochs, options.tuning_batch, options.tuning_rate)
             about["part"] = "bert"
             tuned = train_network(

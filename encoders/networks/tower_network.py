@@ -91,24 +91,24 @@ class Pairs(Dataset[int]):
         if not count:
             return np.zeros((len(self._item), 0), np.int64)
         if not log.consumed.all():
-            shown = np.flatnonzero(~log.consumed)
-            begin, end = (np.searchsorted(log.user[shown], self._user, side) for side in ("left", "right"))
-            drawn = begin[:, None] + (rng.random((len(begin), count)) * (end - begin)[:, None]).astype(np.int64)
-            found = log.item[shown[np.minimum(drawn, len(shown) - 1)]]
-            return np.where((end > begin)[:, None], found, self._item[:, None])
+            impressions = np.flatnonzero(~log.consumed)
+            begin, end = (np.searchsorted(log.user[impressions], self._user, side) for side in ("left", "right"))
+            choice = begin[:, None] + (rng.random((len(begin), count)) * (end - begin)[:, None]).astype(np.int64)
+            items = log.item[impressions[np.minimum(choice, len(impressions) - 1)]]
+            return np.where((end > begin)[:, None], items, self._item[:, None])
         near = find_nearest(vectors, min(_NEIGHBOURS, len(vectors) - 1))
-        drawn = rng.integers(0, near.shape[1], (len(self._item), count))
-        return near[self._item[:, None] - 1, drawn]
+        choice = rng.integers(0, near.shape[1], (len(self._item), count))
+        return near[self._item[:, None] - 1, choice]
 
 
 def find_nearest(vectors: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Item numbers (N, count) of the nearest other items of each, by inner product."""
-    found = np.empty((len(vectors), count), np.int64)
+    neighbours = np.empty((len(vectors), count), np.int64)
     for start in range(0, len(vectors), 1024):
-        near = vectors[start : start + 1024] @ vectors.T
-        near[np.arange(len(near)), start + np.arange(len(near))] = -np.inf
-        found[start : start + 1024] = 1 + np.argpartition(-near, count - 1, axis=1)[:, :count]
-    return found
+        similarity = vectors[start : start + 1024] @ vectors.T
+        similarity[np.arange(len(similarity)), start + np.arange(len(similarity))] = -np.inf
+        neighbours[start : start + 1024] = 1 + np.argpartition(-similarity, count - 1, axis=1)[:, :count]
+    return neighbours
 
 
 class TowerNetwork(torch.nn.Module):
@@ -204,10 +204,10 @@ class TowerNetwork(torch.nn.Module):
         if not self._bert:
             return self.table[columns]
         bert, states = self._bert[0]
-        some = torch.randperm(len(columns))[: self.run_items].sort().values
-        run = bert.pool(states, columns[some] - 1)
-        self.table[columns[some]] = run.detach()  # histories, and the other columns, see items as BERT last saw them
-        return self.table[columns].index_put((some,), run)
+        sample = torch.randperm(len(columns))[: self.run_items].sort().values
+        run = bert.pool(states, columns[sample] - 1)
+        self.table[columns[sample]] = run.detach()  # histories, and the other columns, see items as BERT last saw them
+        return self.table[columns].index_put((sample,), run)
 
     def _pool_users(self, row: Tensor, ids: Tensor, completion: Tensor, age: Tensor) -> Tensor:
         if self._user_texts is None:

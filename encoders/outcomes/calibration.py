@@ -46,7 +46,7 @@ class Reliability:
         return float(np.abs(self.observed - self.predicted) @ self.count / self.count.sum())
 
 
-def reliability(chances: ArrayLike, outcomes: ArrayLike, bins: int = BINS) -> Reliability:
+def measure_reliability(chances: ArrayLike, outcomes: ArrayLike, bins: int = BINS) -> Reliability:
     """Compare chances with what happened, in bins of equally many rows.
 
     Parameters
@@ -72,10 +72,10 @@ def reliability(chances: ArrayLike, outcomes: ArrayLike, bins: int = BINS) -> Re
         raise EncoderError(f"bins = {bins} is out of range; allowed: from 1")
     number = _assign_bins(p, bins)
     count = np.bincount(number)
-    said, happened = (np.bincount(number, values) for values in (p, y))
+    predicted, happened = (np.bincount(number, values) for values in (p, y))
     bounds = [binomtest(int(k), int(n)).proportion_ci(method="wilson") for k, n in zip(happened, count, strict=True)]
     low, high = np.array([(bound.low, bound.high) for bound in bounds]).T
-    return Reliability(said / count, happened / count, low, high, count)
+    return Reliability(predicted / count, happened / count, low, high, count)
 
 
 def expected_calibration_error(chances: ArrayLike, outcomes: ArrayLike, bins: int = BINS) -> float:
@@ -85,7 +85,7 @@ def expected_calibration_error(chances: ArrayLike, outcomes: ArrayLike, bins: in
     -----
     Above 0 by chance alone, about ``0.8·√(p(1 − p)·bins/n)`` for n rows of a perfect forecast near p.
     """
-    return reliability(chances, outcomes, bins).error
+    return measure_reliability(chances, outcomes, bins).error
 
 
 def simulate_perfect_error(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -64,13 +64,15 @@ def compute_user_features(log: Interactions, until: float) -> pd.DataFrame:
     """
     rows = _select_rows(log, until)
     table, longest = _compute_common(rows, "user", log.users, until), _measure_time(log, until)
-    eaten = rows[rows["consumed"]]
-    table["distinct_items"] = eaten.groupby("user")["item"].nunique()
-    first = eaten["user"] != eaten["user"].shift()
-    pause = eaten["time"].diff()
-    fresh = (pause > INACTIVITY_DAYS) if not rows["session"].any() else eaten["session"] != eaten["session"].shift()
-    table["sessions"] = (first | fresh).groupby(eaten["user"]).sum()
-    table["gap_mean"] = pause[fresh & ~first].groupby(eaten["user"]).mean()
+    consumed = rows[rows["consumed"]]
+    table["distinct_items"] = consumed.groupby("user")["item"].nunique()
+    first = consumed["user"] != consumed["user"].shift()
+    pause = consumed["time"].diff()
+    fresh = (
+        (pause > INACTIVITY_DAYS) if not rows["session"].any() else consumed["session"] != consumed["session"].shift()
+    )
+    table["sessions"] = (first | fresh).groupby(consumed["user"]).sum()
+    table["gap_mean"] = pause[fresh & ~first].groupby(consumed["user"]).mean()
     return _fill_unknown(table, {"recency": longest, "gap_mean": longest}, USER_FEATURES)
 
 
@@ -93,6 +95,12 @@ def compute_item_features(log: Interactions, until: float) -> pd.DataFrame:
     table = _compute_common(rows, "item", log.items + 1, until)
     table["distinct_users"] = rows[rows["consumed"]].groupby("item")["user"].nunique()
     return _fill_unknown(table, {"recency": _measure_time(log, until)}, ITEM_FEATURES).iloc[1:]
+
+
+def measure_columns(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and population standard deviation of each column of (n, F), n ≥ 1; the latter 0 for a constant column."""
+    varies = values.min(axis=0) < values.max(axis=0)  # exact, where a computed deviation may be 1e-17
+    return values.mean(axis=0), np.where(varies, values.std(axis=0), 0.0)
 
 
 @dataclass(frozen=True)
@@ -130,10 +138,8 @@ class Standardiser:
         """
         if not len(train):
             raise LogError("no rows to standardise by. Fix: give the training part")
-        values = _read_finite(train)
-        varies = values.min(axis=0) < values.max(axis=0)  # exact, where a computed deviation may be 1e-17
-        scale = np.where(varies, values.std(axis=0), 0.0)
-        return cls(tuple(map(str, train.columns)), tuple(values.mean(axis=0).tolist()), tuple(scale.tolist()))
+        mean, scale = measure_columns(_read_finite(train))
+        return cls(tuple(map(str, train.columns)), tuple(mean.tolist()), tuple(scale.tolist()))
 
     def transform(self, table: pd.DataFrame) -> NDArray[np.float32]:
         """Return z-scores (n, F) of a table with the same columns in the same order.
@@ -152,7 +158,7 @@ class Standardiser:
 
     def save(self, path: str | Path) -> None:
         """Write as JSON."""
-        write_whole(Path(path), json.dumps({"kind": "standardiser", **asdict(self)}, indent=1) + "\n")
+        _write_json(Path(path), "standardiser", asdict(self))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -210,8 +216,7 @@ class Categories:
 
     def save(self, path: str | Path) -> None:
         """Write as JSON."""
-        content = {"kind": "categories", "names": self.names, "categories": self.categories}
-        write_whole(Path(path), json.dumps(content, indent=1) + "\n")
+        _write_json(Path(path), "categories", {"names": self.names, "categories": self.categories})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -234,16 +239,16 @@ def _measure_time(log: Interactions, until: float) -> float:
 def _compute_common(rows: pd.DataFrame, key: str, size: int, until: float) -> pd.DataFrame:
     """The features of `_BOTH`, one row a number 0 .. size − 1; NaN where there is nothing to tell."""
     table = pd.DataFrame(index=pd.RangeIndex(size, name=key))
-    eaten = rows[rows["consumed"]].astype({"completion": np.float64, "minutes": np.float64})
-    groups = eaten.groupby(key)
+    consumed = rows[rows["consumed"]].astype({"completion": np.float64, "minutes": np.float64})
+    groups = consumed.groupby(key)
     table["shown"] = rows.groupby(key).size()
     table["consumed"] = groups.size()
     table["recency"] = until - groups["time"].max()
     table["tenure"] = until - groups["time"].min()
-    known = eaten[eaten["minutes"] > 0.0].groupby(key)
-    for name, part in (("completion", groups), ("minutes", known)):
-        table[f"{name}_mean"] = part[name].mean()
-        table[f"{name}_median"] = part[name].median()
+    timed = consumed[consumed["minutes"] > 0.0].groupby(key)
+    for name, group in (("completion", groups), ("minutes", timed)):
+        table[f"{name}_mean"] = group[name].mean()
+        table[f"{name}_median"] = group[name].median()
     table["click_through"] = table["consumed"] / table["shown"]
     table["liked_share"] = groups["liked"].mean()
     return table
@@ -269,6 +274,10 @@ def _read_finite(table: pd.DataFrame) -> NDArray[np.float64]:
 
 def _convert_to_texts(table: pd.DataFrame) -> NDArray[Any]:
     return table.astype(object).where(table.notna(), "").astype(str).to_numpy(dtype=object)
+
+
+def _write_json(path: Path, kind: str, content: Mapping[str, Any]) -> None:
+    write_whole(path, json.dumps({"kind": kind, **content}, indent=1) + "\n")
 
 
 def _read_json(path: Path, kind: str, keys: Sequence[str]) -> dict[str, Any]:

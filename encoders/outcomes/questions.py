@@ -137,37 +137,39 @@ class LogParts:
         user, left, features = user[rows], left[rows], compute_session_features(table)[rows]
         returned = left + np.nan_to_num(gap, nan=np.inf) < end
         days = np.where(returned, gap, end - left)
-        known = np.where(left + within <= end, returned & (days <= within), np.nan)
-        return Outcomes(user, self._encode(encoder, user, left), features, known, days, returned)
+        within_days = np.where(left + within <= end, returned & (days <= within), np.nan)
+        return Outcomes(user, self._encode(encoder, user, left), features, within_days, days, returned)
 
     def _collect_items(
         self,
         part: str,
         encoder: Encoder,
-        these: NDArray[np.bool_],
+        mask: NDArray[np.bool_],
         outcome: NDArray[np.generic],
         features: bool,
     ) -> Outcomes:
         log = self.log
-        rows = np.flatnonzero(these)
+        rows = np.flatnonzero(mask)
         rows = rows[self._draw_rows(part, self.part[log.user[rows]], log.time[rows])]
         vectors = encoder.item_vectors[log.item[rows]].astype(np.float64)
-        told = self._encode(encoder, log.user[rows], log.time[rows])
+        of_users_before = self._encode(encoder, log.user[rows], log.time[rows])
         if features:
             of_users, of_items = self._compute_features(rows)
-            told = np.concatenate([told, of_users], axis=1, dtype=np.float32)
+            of_users_before = np.concatenate([of_users_before, of_users], axis=1, dtype=np.float32)
             vectors = np.concatenate([vectors, of_items], axis=1)
         nothing = np.zeros(0)
-        return Outcomes(log.user[rows], told, vectors, outcome[rows].astype(np.float64), nothing, nothing.astype(bool))
+        return Outcomes(
+            log.user[rows], of_users_before, vectors, outcome[rows].astype(np.float64), nothing, nothing.astype(bool)
+        )
 
     def _compute_features(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Features of users and items before the day of each row; counting anew for each row would take too long."""
         log, day = self.log, np.floor(self.log.time[rows])
         of_users, of_items = (np.zeros((len(rows), len(names))) for names in (USER_FEATURES, ITEM_FEATURES))
         for begin in np.unique(day):
-            these = day == begin
-            of_users[these] = compute_user_features(log, begin).to_numpy()[log.user[rows[these]]]
-            of_items[these] = compute_item_features(log, begin).to_numpy()[log.item[rows[these]] - 1]
+            mask = day == begin
+            of_users[mask] = compute_user_features(log, begin).to_numpy()[log.user[rows[mask]]]
+            of_items[mask] = compute_item_features(log, begin).to_numpy()[log.item[rows[mask]] - 1]
         return np.log1p(of_users), np.log1p(of_items)
 
     def _draw_rows(self, part: str, parts: NDArray[np.int64], time: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -182,7 +184,7 @@ class LogParts:
 
     def _encode(self, encoder: Encoder, user: NDArray[np.int64], before: NDArray[np.float64]) -> NDArray[np.float32]:
         parts = [slice(at, at + _BATCH) for at in range(0, len(user), _BATCH)]
-        return np.concatenate([encoder.encode(self.log.histories(user[some], before[some])) for some in parts])
+        return np.concatenate([encoder.encode(self.log.histories(user[chunk], before[chunk])) for chunk in parts])
 
 
 def fit_best_penalty(fit: Callable[..., Any], train: Outcomes, valid: Outcomes, **options: Any) -> Any:

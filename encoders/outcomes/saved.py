@@ -50,14 +50,14 @@ class Saved:
         except (OSError, SafetensorError) as error:
             raise EncoderError(f"{path} cannot be read ({error}). Fix: name a file that save() wrote") from error
         if metadata.get("format") != _FORMAT or metadata.get("kind") != cls.__name__:
-            found = metadata.get("kind", "something else")
-            raise EncoderError(f"{path} holds {found!r}, here it must be {cls.__name__!r}. Fix: name another file")
+            defect = metadata.get("kind", "something else")
+            raise EncoderError(f"{path} holds {defect!r}, here it must be {cls.__name__!r}. Fix: name another file")
         if metadata.get("sha256") != _hash_arrays(cls.__name__, arrays):
             raise EncoderError(f"{path} is damaged: its checksum is wrong. Fix: fit the model again")
         names = [field.name for field in dataclasses.fields(cast(Any, cls))]
         if sorted(arrays) != sorted(names):
-            found = f"its fields are {', '.join(sorted(arrays))}, here they are {', '.join(sorted(names))}"
-            raise EncoderError(f"{path} is of another version: {found}. Fix: fit the model again")
+            defect = f"its fields are {', '.join(sorted(arrays))}, here they are {', '.join(sorted(names))}"
+            raise EncoderError(f"{path} is of another version: {defect}. Fix: fit the model again")
         return cls(**{name: float(array) if array.ndim == 0 else array for name, array in arrays.items()})
 
 

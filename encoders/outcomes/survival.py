@@ -17,6 +17,7 @@ from scipy.stats import CensoredData, ecdf
 from statsmodels.duration.hazard_regression import PHReg
 
 from ..base import EncoderError
+from .features import measure_columns
 from .saved import Saved
 
 Array = NDArray[np.float64]
@@ -113,8 +114,9 @@ class ReturnTime(Saved):
         time, event = _check_outcomes(days, returned, len(x))
         if event.sum() <= x.shape[1]:
             raise EncoderError(f"{int(event.sum())} returns for {x.shape[1]} columns; give more rows or fewer columns")
-        centre, varies = x.mean(axis=0), np.ptp(x, axis=0) > 0.0
-        scale = np.where(varies, x.std(axis=0), 1.0)
+        centre, scale = measure_columns(x)
+        varies = scale > 0.0
+        scale = np.where(varies, scale, 1.0)
         z = ((x - centre) / scale)[:, varies]
         if np.linalg.matrix_rank(z) < z.shape[1]:
             raise EncoderError("a column is a linear combination of others; leave one of them out")
@@ -178,8 +180,8 @@ def kaplan_meier(days: ArrayLike, returned: ArrayLike, at: ArrayLike) -> Array:
     grid = np.asarray(at, np.float64)
     if not event.any():
         return np.ones(grid.shape)
-    found: Any = ecdf(CensoredData(uncensored=time[event], right=time[~event]))
-    return np.asarray(found.sf.evaluate(grid))
+    curve: Any = ecdf(CensoredData(uncensored=time[event], right=time[~event]))
+    return np.asarray(curve.sf.evaluate(grid))
 
 
 def brier_scores(survival: ArrayLike, days: ArrayLike, returned: ArrayLike, at: ArrayLike) -> Array:
@@ -199,14 +201,16 @@ def brier_scores(survival: ArrayLike, days: ArrayLike, returned: ArrayLike, at: 
     Who is censored before a day does not count, and the others stand for them: each weighs the inverse chance of not
     being censored yet (Graf et al. 1999), a Kaplan–Meier curve of censoring.
     """
-    told, grid = np.asarray(survival, np.float64), np.asarray(at, np.float64)
-    time, event = _check_outcomes(days, returned, len(told))
+    predicted, grid = np.asarray(survival, np.float64), np.asarray(at, np.float64)
+    time, event = _check_outcomes(days, returned, len(predicted))
     back = event[:, None] & (time[:, None] <= grid)
-    there = time[:, None] > grid
+    absent = time[:, None] > grid
     # The chance of being uncensored just before the return: a return at the same time counts as earlier.
     own = kaplan_meier(time, ~event, np.nextafter(time, -np.inf))
-    weight = back / np.where(own > 0.0, own, 1.0)[:, None] + there / np.maximum(kaplan_meier(time, ~event, grid), 1e-12)
-    return np.asarray((weight * (there - told) ** 2).mean(axis=0))
+    weight = back / np.where(own > 0.0, own, 1.0)[:, None] + absent / np.maximum(
+        kaplan_meier(time, ~event, grid), 1e-12
+    )
+    return np.asarray((weight * (absent - predicted) ** 2).mean(axis=0))
 
 
 def integrated_brier(survival: ArrayLike, days: ArrayLike, returned: ArrayLike, at: ArrayLike) -> float:
@@ -229,12 +233,12 @@ def _maximise_likelihood(model: Any, names: NDArray[np.int64]) -> tuple[Array, A
         return np.asarray(_PENALTY * np.eye(size) - model.hessian(beta))
 
     options: Any = {"gtol": 1e-6 * len(model.endog)}
-    found = minimize(loss, np.zeros(size), method="trust-exact", jac=slope, hess=curvature, options=options)
-    if not found.success:
-        worst = int(np.argmax(np.abs(found.x)))
-        largest = f"column {names[worst]} has the largest coefficient, {found.x[worst]:.3g}"
-        raise EncoderError(f"the fit did not converge ({found.message}); {largest}: leave it out, or give more rows")
-    return found.x, np.sqrt(np.diag(np.linalg.inv(curvature(found.x))))
+    result = minimize(loss, np.zeros(size), method="trust-exact", jac=slope, hess=curvature, options=options)
+    if not result.success:
+        worst = int(np.argmax(np.abs(result.x)))
+        largest = f"column {names[worst]} has the largest coefficient, {result.x[worst]:.3g}"
+        raise EncoderError(f"the fit did not converge ({result.message}); {largest}: leave it out, or give more rows")
+    return result.x, np.sqrt(np.diag(np.linalg.inv(curvature(result.x))))
 
 
 def _count_below(values: NDArray[np.int64], start: NDArray[np.int64], bound: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -245,13 +249,13 @@ def _count_below(values: NDArray[np.int64], start: NDArray[np.int64], bound: NDA
     """
     low, high, count = start, np.full_like(start, len(values)), np.zeros_like(start)
     for bit in range(len(values).bit_length() - 1, -1, -1):
-        one = (values >> bit & 1).astype(bool)
-        zeros = np.append(0, np.cumsum(~one))
+        is_one = (values >> bit & 1).astype(bool)
+        zeros = np.append(0, np.cumsum(~is_one))
         left, right = zeros[low], zeros[high]
         up = (bound >> bit & 1).astype(bool)
         count += np.where(up, right - left, 0)
         low, high = np.where(up, zeros[-1] + low - left, left), np.where(up, zeros[-1] + high - right, right)
-        values = np.concatenate([values[~one], values[one]])
+        values = np.concatenate([values[~is_one], values[is_one]])
     return count
 
 

@@ -43,11 +43,11 @@ def behaviour_to_text(
         raise ValueError(f"{len(texts)} texts, {len(completions)} completions and {len(ages_days)} ages; must be alike")
     if limit < 1:
         raise ValueError(f"limit={limit}; it must be at least 1")
-    told = list(zip(texts, completions, ages_days, strict=True))[:limit]
+    entries = list(zip(texts, completions, ages_days, strict=True))[:limit]
     clauses = [
         f"{phrase}: {'; '.join(text.strip().rstrip('.') for text, _, _ in items)}."
         for phrase, items in itertools.groupby(
-            told, key=lambda item: f"{_describe_completion(item[1])}, {_describe_age(item[2])}"
+            entries, key=lambda item: f"{_describe_completion(item[1])}, {_describe_age(item[2])}"
         )
     ]
     return " ".join(clauses) or NO_HISTORY

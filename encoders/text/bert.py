@@ -79,10 +79,10 @@ class Bert:
         return vectors
 
     def _tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        read = [text.lower() for text in texts] if self._folder.lower_case else list(texts)
-        tokens: list[list[int]] = self._tokenizer(read, truncation=True, max_length=self._max_tokens)["input_ids"]
+        prepared = [text.lower() for text in texts] if self._folder.lower_case else list(texts)
+        tokens: list[list[int]] = self._tokenizer(prepared, truncation=True, max_length=self._max_tokens)["input_ids"]
         # Whether a text that fills the limit was cut is not told by every tokenizer, only by its whole length.
-        full = [text for text, row in zip(read, tokens, strict=True) if len(row) == self._max_tokens]
+        full = [text for text, row in zip(prepared, tokens, strict=True) if len(row) == self._max_tokens]
         self.truncated = sum(len(self._tokenizer(text, verbose=False)["input_ids"]) > self._max_tokens for text in full)
         return tokens
 
@@ -157,10 +157,10 @@ AttentionMaskInterface.register(_ATTENTION, sdpa_mask)  # a model with windows g
 @contextmanager
 def hide_progress_bar() -> Iterator[None]:
     """Switch transformers' own progress bar off, and back to what it was."""
-    shown = logging.is_progress_bar_enabled()
+    enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        if shown:
+        if enabled:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -65,12 +65,12 @@ class VectorCache:
 
     def add(self, fresh: Mapping[bytes, Vectors]) -> None:
         """Merge vectors into the file; where it cannot be written, say so in one line and go on without."""
-        known: dict[bytes, Vectors] = {}
+        stored: dict[bytes, Vectors] = {}
         with suppress(CacheError):  # `read` has reported it
-            known = self._load()
-        known.update(fresh)
-        digests = np.frombuffer(b"".join(known), np.uint8).reshape(-1, _DIGEST)
-        vectors = np.stack(list(known.values()))
+            stored = self._load()
+        stored.update(fresh)
+        digests = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, _DIGEST)
+        vectors = np.stack(list(stored.values()))
         metadata = {"format": _FORMAT, "identity": self._identity, "checksum": _compute_checksum((digests, vectors))}
         try:
             write_whole(self.path, save({"digests": digests, "vectors": vectors}, metadata))

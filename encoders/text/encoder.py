@@ -130,17 +130,17 @@ class TextEncoder:
         keys = [hash_text(text) for text in texts]
         folder = self._cache_folder
         cache = VectorCache(folder, self.identity, self.width) if folder else None
-        known = cache.read() if cache else {}
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        vectors = cache.read() if cache else {}
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         from_cache = sum(key not in missing for key in keys)
         if missing:
-            known |= self._encode_missing(missing, cache)
+            vectors |= self._encode_missing(missing, cache)
         truncated = self._bert.truncated if missing else 0
         counts = (len(texts), from_cache, len(missing), truncated)
         self.report = dict(zip(_COUNTS, counts, strict=True))
         if len(texts) >= _LONG_JOB or truncated:
             _print_report(self.report, self._max_tokens, time.perf_counter() - started)
-        return np.stack([known[key] for key in keys])
+        return np.stack([vectors[key] for key in keys])
 
     def encode_uncached(self, texts: Sequence[str]) -> Vectors:
         """Vectors (n, E) of passing texts (n), such as histories: neither looked up nor kept nor reported."""
@@ -160,15 +160,15 @@ class TextEncoder:
     def _encode_missing(self, missing: Mapping[bytes, str], cache: VectorCache | None) -> dict[bytes, Vectors]:
         """Encode texts, and keep what is done even if the rest fails."""
         bert, keys = self._bert, list(missing)
-        done: dict[bytes, Vectors] = {}
+        encoded: dict[bytes, Vectors] = {}
         saved = time.monotonic()
 
         def finished(rows: NDArray[np.intp], vectors: Vectors) -> None:
             nonlocal saved
-            done.update(zip((keys[row] for row in rows), vectors, strict=True))
+            encoded.update(zip((keys[row] for row in rows), vectors, strict=True))
             progress.update(task, advance=len(rows), rate=progress.tasks[0].speed or 0.0)
             if cache and time.monotonic() - saved >= _SAVED_EVERY:
-                cache.add(done)
+                cache.add(encoded)
                 saved = time.monotonic()
 
         with _make_progress(len(missing)) as progress:
@@ -176,9 +176,9 @@ class TextEncoder:
             try:
                 bert(list(missing.values()), finished)
             finally:
-                if cache and done:
-                    cache.add(done)
-        return done
+                if cache and encoded:
+                    cache.add(encoded)
+        return encoded
 
 
 def _make_progress(texts: int) -> Progress:

@@ -24,11 +24,11 @@ def profile_to_text(likes: Sequence[str], dislikes: Sequence[str] = ()) -> str:
     ValueError
         If a name is blank, or both liked and disliked.
     """
-    told = {"Likes": _tidy_names("likes", likes), "Dislikes": _tidy_names("dislikes", dislikes)}
-    for name in told["Likes"]:
-        if name in told["Dislikes"]:
+    clauses = {"Likes": _tidy_names("likes", likes), "Dislikes": _tidy_names("dislikes", dislikes)}
+    for name in clauses["Likes"]:
+        if name in clauses["Dislikes"]:
             raise ValueError(f"dislikes: {name!r} is among the likes, too. Fix: leave it out of one of the two")
-    return " ".join(f"{verb} {_join_names(names)}." for verb, names in told.items() if names) or NO_PROFILE
+    return " ".join(f"{verb} {_join_names(names)}." for verb, names in clauses.items() if names) or NO_PROFILE
 
 
 def _tidy_names(field: str, names: Sequence[str]) -> list[str]:

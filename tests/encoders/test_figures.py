@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from longplay.encoders.explain import SHARED, SUM, Explanation, Reason, Share
 from longplay.encoders.figures import draw_explanations, draw_reliability, draw_survival, shorten
-from longplay.encoders.outcomes.calibration import reliability
+from longplay.encoders.outcomes.calibration import measure_reliability
 
 LONG = "The Assassination of Jesse James by the Coward Robert Ford and Other Stories (2007)"
 
@@ -88,7 +88,7 @@ def test_what_contributions_mean_stands_below():
 def test_reliability_has_a_panel_for_each_and_its_own_range():
     rng = np.random.default_rng(0)
     low, high = 0.1 * rng.random(2000), 0.8 + 0.2 * rng.random(2000)
-    curves = [reliability(p, rng.random(2000) < p) for p in (low, high)]
+    curves = [measure_reliability(p, rng.random(2000) < p) for p in (low, high)]
     figure = drawn(draw_reliability({"rare": {"as fitted": curves[0]}, "common": {"as fitted": curves[1]}}))
     tops = figure.axes[:2]
     assert [axes.get_title() for axes in tops] == ["rare", "common"]
