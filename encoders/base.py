@@ -46,7 +46,7 @@ class Items:
     texts : tuple of str, length N
         What each item says.
     vectors : (N, E) float32
-        Of a text encoder that no log has changed; row i is item i + 1.
+        Vectors of a text encoder that no log has changed; row i is item i + 1.
     minutes : (N,) float32
         Length of each item [min]; 1 where not known.
     """
@@ -101,7 +101,7 @@ class Encoder(ABC):
     items : Items
         What is known without a log; not saved, but its hash is.
     options : Options, optional
-        Of the subclass's `options_type`; the defaults if not given.
+        Options of the subclass's `options_type`; the defaults if not given.
 
     Attributes
     ----------
@@ -141,9 +141,9 @@ class Encoder(ABC):
         validation : Interactions, optional
             Later interactions, to stop early by.
         seed : int
-            Of everything that is drawn.
+            Seed of everything that is drawn.
         folder : Path, optional
-            For checkpoints of a long fit, which goes on from them.
+            Folder of the checkpoints of a long fit, which goes on from them.
         report : callable
             Gets ``{"step": ..., "steps": ..., ...}`` now and then.
 

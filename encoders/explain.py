@@ -43,16 +43,17 @@ class Reason:
     Attributes
     ----------
     item : int
-        Number.
+        Number of the item.
     title : str
+        Title of the item.
     contribution : float
-        To the score; below 0 where it speaks against the item.
+        What it adds to the score; below 0 where it speaks against the item.
     completion : float
         Share that was consumed.
     age : float
-        Days since.
+        Days since it was consumed.
     attention : float, optional
-        Where the encoder attends to histories.
+        Weight of the item, where the encoder attends to histories.
     """
 
     item: int
@@ -186,7 +187,7 @@ class TextEffects:
     Parameters
     ----------
     encoder : Encoder
-        Whose item vectors are ``vectors(texts)``, of unit length.
+        Encoder whose item vectors are ``vectors(texts)``, of unit length.
     histories : mapping of str to array
         As given to `explain`.
     labels : sequence of N sequences of str

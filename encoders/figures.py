@@ -114,7 +114,7 @@ def draw_explanations(explanations: Sequence[Explanation], most: int = 8) -> Fig
     Parameters
     ----------
     explanations : sequence of Explanation
-        At least one.
+        Explanations, at least one.
     most : int
         Bars of a panel at most; the rest is told as one.
     """

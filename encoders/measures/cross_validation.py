@@ -48,7 +48,7 @@ def cross_validate(
     history : int
         Length of histories.
     seed : int
-        Of the parts; part i is fitted with ``seed + i``.
+        Seed of the parts; part i is fitted with ``seed + i``.
 
     Returns
     -------

@@ -189,7 +189,7 @@ def binary_measures(labels: ArrayLike, probabilities: ArrayLike, threshold: floa
     ----------
     labels : (n,) bool
     probabilities : (n,) float
-        In [0, 1].
+        Probabilities of a positive, in [0, 1].
     threshold : float
         Probability from which the prediction is positive.
 

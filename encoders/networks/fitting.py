@@ -78,15 +78,15 @@ def train_network(
     rows : Dataset
         What `collate` makes batches of.
     schedule : Schedule
-        How long and how fast.
+        How long and how fast it learns.
     seed : int
-        Of the order of rows and of all that the network draws; the global generators are left as they were.
+        Seed of the order of rows and of all that the network draws; the global generators are left as they were.
     score : callable, optional
-        Of the network as it is, on validation data, higher is better; asked after every epoch.
+        Score of the network as it is, on validation data, higher is better; asked for after every epoch.
         Without it all epochs are run and the last weights stay.
     folder : Path, optional
-        For checkpoints, one an epoch; an interrupted training of the same `about` goes on from them, and one that is
-        finished is not done again.
+        Folder of checkpoints, one an epoch; an interrupted training of the same `about` goes on from them, and one
+        that is finished is not done again.
     about : mapping, optional
         All that the result depends on, as JSON takes it; checkpoints of anything else are not used.
     report : callable

@@ -129,12 +129,12 @@ def continue_pretraining(
         A BERT by alias, folder or hub name. Where it has no head for guessing words, as sentence encoders have none, a
         fresh one is trained with it, its decoder tied to the word vectors.
     texts : sequence of str
-        Of the catalogue; each once.
+        Texts of the catalogue; each counts once.
     folder : Path
         The model is written to ``folder/model``. Checkpoints lie in ``folder/training`` until it is done: called again
         after an interruption with the same arguments, it goes on from the last epoch.
     seed : int
-        Of the texts held out, the masks and the fresh head.
+        Seed of the texts held out, the masks and the fresh head.
 
     Returns
     -------

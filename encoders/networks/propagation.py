@@ -40,7 +40,7 @@ class Propagation(nn.Module):
     rounds : int
         L; 0 leaves items at their own features.
     heads : int
-        Of the attention.
+        Heads of the attention.
     negatives : int
         Items drawn in each step, the same for all of a batch; 0 for all that have an edge.
     l2 : float

@@ -39,7 +39,7 @@ class SequenceNetwork(nn.Module):
     size : int
         Width D of tokens; user and item vectors have one more dimension, that of the items' bias.
     layers, heads, dropout, longest : int, int, float, int
-        Of the cell; `longest` is how many of a history's columns are read.
+        Sizes of the cell; `longest` is how many of a history's columns are read.
     ids : bool
         Whether items have a learned vector of their own, zero at first: an item never met is its text alone.
     completion_weight : float

@@ -29,12 +29,12 @@ class Pairs(Dataset[int]):
     history : int
         Length H of histories.
     vectors : (N, E) float32
-        Of a frozen text encoder, to find near neighbours by.
+        Vectors of a frozen text encoder, to find near neighbours by.
     hard_negatives : int
         Items K added to each row's negatives: shown to the user and not opened or, where the log has no such rows,
         near neighbours of the item.
     seed : int
-        Of what is drawn.
+        Seed of what is drawn.
     """
 
     def __init__(

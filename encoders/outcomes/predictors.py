@@ -129,7 +129,7 @@ class InterestPredictor(Saved):
         opened : (n,) bool
             Whether it was opened; both must occur.
         penalty : float
-            Of the squared weights of the standardised columns; above 0.
+            Weight of the squared weights of the standardised columns in the loss; above 0.
         match : bool
             Whether to fit `m`.
 
@@ -272,11 +272,11 @@ class RetentionPredictor(Saved):
         users : (n, E) array
             User vectors when a session ended; E may be 0.
         features : (n, F) array
-            Of that session and those before; F may be 0.
+            Features of that session and those before; F may be 0.
         returned : (n,) bool
             Whether the user came back in time; both must occur.
         penalty : float
-            Of the squared weights of the standardised columns; above 0.
+            Weight of the squared weights of the standardised columns in the loss; above 0.
 
         Raises
         ------

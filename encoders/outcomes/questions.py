@@ -48,9 +48,9 @@ class Outcomes:
     outcome : (n,) array
         Whether it was opened, how much of it was consumed, or whether the user came back in time.
     days : (n,) array
-        Of sessions, days until the return or until nothing more is known; else empty.
+        Days of a session until the return or until nothing more is known; empty where these are no sessions.
     returned : (n,) bool array
-        Of sessions, which of the two; else empty.
+        Whether a session's days are until the return; empty where these are no sessions.
     """
 
     user: NDArray[np.int64]
@@ -84,7 +84,7 @@ class LogParts:
     most : int
         Rows of a part at most; more are drawn from.
     seed : int
-        Of the draw of users and rows.
+        Seed of the draw of users and rows.
     """
 
     def __init__(self, log: Interactions, sessions: pd.DataFrame, cut: float, most: int, seed: int) -> None:
@@ -202,7 +202,7 @@ def bootstrap_over_users(
     Parameters
     ----------
     metric : callable
-        Of the arrays; NaN where some rows do not tell it.
+        Metric of the arrays; NaN where some rows do not tell it.
     user : (n,) int
     *arrays : (n, ...) arrays
     resamples : int

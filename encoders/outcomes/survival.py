@@ -14,7 +14,6 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.stats import CensoredData, ecdf
-from statsmodels.duration.hazard_regression import PHReg
 
 from ..base import EncoderError
 from .features import measure_columns
@@ -110,6 +109,8 @@ class ReturnTime(Saved):
             If shapes do not fit, a value is not finite or a time negative, too few returned, a column is a linear
             combination of others, or the fit does not converge.
         """
+        from statsmodels.duration.hazard_regression import PHReg  # takes a second to import, and only a fit needs it
+
         x = _check_columns(columns)
         time, event = _check_outcomes(days, returned, len(x))
         if event.sum() <= x.shape[1]:

@@ -44,7 +44,7 @@ class VectorCache:
     Parameters
     ----------
     folder : Path
-        Where cache files live; made when first written.
+        Folder of the cache files; made when first written.
     identity : str
         Hash of all that vectors depend on besides the text; names the file.
     width : int

@@ -97,10 +97,10 @@ def test_batch_size_changes_nothing(dtype):
 
 
 def test_long_texts_run_in_smaller_batches():
-    from longplay.encoders.text.bert import _equal_length
+    from longplay.encoders.text.bert import _split_by_length
 
     lengths = np.repeat([5, 512, 256, 5000], 100)
-    batches = list(_equal_length(lengths, 64))
+    batches = list(_split_by_length(lengths, 64))
     np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(400))
     assert [len(batch) for batch in batches[:100]] == [1] * 100
     assert {(int(lengths[batch[0]]), len(batch)) for batch in batches[100:]} == {
