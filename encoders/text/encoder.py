@@ -59,8 +59,8 @@ class TextEncoder:
         Hash of all that a vector depends on besides its text: the folder's files, dtype, device, length, code.
     report : Mapping of str to int
         Counts of the last `encode`: ``texts`` given, ``from_cache`` of them, ``encoded`` now (a text given twice is
-        encoded once), ``truncated`` of those encoded, because they had more than `max_tokens` tokens. Whether a text from the
-        cache was truncated is not looked at again.
+        encoded once), ``truncated`` of those encoded, because they had more than `max_tokens` tokens. Whether a text
+        from the cache was truncated is not looked at again.
 
     Raises
     ------

@@ -180,7 +180,7 @@ def test_new_likes_are_those_not_consumed_before():
     expected = [row for row, (u, i, liked) in enumerate(pairs) if liked and u in users and (u, i) not in before]
     found = cold_start._find_new_likes(log, later, users, 10**6, seed=0)
     assert found.tolist() == expected
-    seen = cold_start._consumed(log, users)
+    seen = cold_start._find_consumed(log, users)
     assert {(int(users[b]), int(i)) for b, i in np.argwhere(seen)} == {pair for pair in before if pair[0] in users}
     assert set(cold_start._find_new_likes(log, later, users, 5, seed=0).tolist()) < set(expected)
 
@@ -192,7 +192,7 @@ def test_a_large_log_needs_no_table_of_all_users_and_items():
     log, later = (replace(make_log(seed=seed), **sizes) for seed in (0, 1))
     tracemalloc.start()
     cold_start._find_new_likes(log, later, np.arange(n), 100, seed=0)
-    cold_start._consumed(log, np.arange(3))
+    cold_start._find_consumed(log, np.arange(3))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20e6  # a byte for each pair would be 2.5e9

@@ -55,7 +55,7 @@ def network(request, log):
 def graph(network):
     """The encoder of that network."""
     made = Graph(make_items(), GraphOptions(layer=network.layer, size=6, rounds=2))
-    made._take(network)
+    made._keep_tables(network)
     made._fitted = True
     return made
 

@@ -283,7 +283,7 @@ def test_log_chances_are_those_of_being_among_the_rivals():
         torch.manual_seed(0)
         for _ in range(1000):
             target = torch.multinomial(torch.tensor(counts, dtype=torch.float), 4, True, generator=generator)
-            items, log_chance, place = network._rivals(target)
+            items, log_chance, place = network._draw_rivals(target)
             assert torch.equal(items[place], target)
             found[items] += 1
             claimed[items] = 1000 * log_chance.exp()
