@@ -113,7 +113,7 @@ class TestPropagation:
     def test_nothing_consumed_competes(self, network, log):
         user, drawn = torch.tensor([3, 0]), torch.tensor([4, 9, 2, 30])
         matrix = build_log_matrix(log, "binary").toarray() > 0
-        np.testing.assert_array_equal(network._consumed(user, drawn), matrix[[3, 0]][:, [4, 9, 2, 30]])
+        np.testing.assert_array_equal(network._find_consumed(user, drawn), matrix[[3, 0]][:, [4, 9, 2, 30]])
 
     @pytest.mark.parametrize("loss", ["softmax", "bpr"])
     def test_loss_falls_as_what_was_consumed_is_preferred(self, network, loss):
