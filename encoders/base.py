@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +19,14 @@ from safetensors.numpy import load, save
 
 from ..envs.candidates.pooling import check_ids
 from ..envs.shared.files import write_whole
+from ..envs.shared.options import Options, make_options
+from ..envs.shared.progress import ProgressCallback, ignore_progress
 from .text.cache import Vectors
 
 if TYPE_CHECKING:
     from .data.interactions import Interactions
 
 Histories = Mapping[str, NDArray[np.float32]]
-Report = Callable[[Mapping[str, float]], object]
 
 ENCODER_FILE = "encoder.json"
 _FORMAT = 1
@@ -34,10 +35,6 @@ _KEYS = {"encoder", "settings", "fingerprint", "logs", "file", "sha256"}
 
 class EncoderError(ValueError):
     """An encoder that cannot be made, used or loaded; the message says what is allowed."""
-
-
-def quiet(row: Mapping[str, float]) -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +46,7 @@ class Items:
     texts : tuple of str, length N
         What each item says.
     vectors : (N, E) float32
-        Of a text encoder that no log has changed; row i is item i + 1.
+        Vectors of a text encoder that no log has changed; row i is item i + 1.
     minutes : (N,) float32
         Length of each item [min]; 1 where not known.
     """
@@ -89,45 +86,22 @@ class Items:
     def fingerprint(self) -> list[float]:
         """A fingerprint of the vectors, by which those of another encoder are told from the same to some digits."""
         rng = np.random.default_rng(0)
-        some = rng.choice(len(self), min(len(self), 64), replace=False)
-        return [float(value) for value in self.vectors[some] @ rng.standard_normal(self.vectors.shape[1])]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings of an encoder, checked when made.
-
-    `LIMITS` gives the allowed range of a number, both ends included; `CHOICES` the allowed words.
-    """
-
-    LIMITS: ClassVar[Mapping[str, tuple[float, float]]] = {}
-    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-
-    def __post_init__(self) -> None:
-        for name, (low, high) in self.LIMITS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise EncoderError(f"{name} = {value!r} is out of range; allowed: {low:g} to {high:g}")
-            if isinstance(getattr(type(self), name, None), int) and not isinstance(value, int):
-                raise EncoderError(f"{name} = {value!r} must be a whole number, {low:g} to {high:g}")
-        for name, words in self.CHOICES.items():
-            if getattr(self, name) not in words:
-                allowed = ", ".join(map(repr, words))
-                raise EncoderError(f"{name} = {getattr(self, name)!r} is unknown; allowed: {allowed}")
+        sample = rng.choice(len(self), min(len(self), 64), replace=False)
+        return [float(value) for value in self.vectors[sample] @ rng.standard_normal(self.vectors.shape[1])]
 
 
 class Encoder(ABC):
     """Histories to user vectors, items to vectors, so that their inner product says how well they go together.
 
-    A subclass names its `settings_type` and says how it is fitted, what a history becomes and what an item becomes.
+    A subclass names its `options_type` and says how it is fitted, what a history becomes and what an item becomes.
     Where items have a bias, it is one more dimension: 1 in the user's vector, the bias in the item's.
 
     Parameters
     ----------
     items : Items
         What is known without a log; not saved, but its hash is.
-    settings : Settings, optional
-        Of the subclass's type; the defaults if not given.
+    options : Options, optional
+        Options of the subclass's `options_type`; the defaults if not given.
 
     Attributes
     ----------
@@ -135,17 +109,17 @@ class Encoder(ABC):
         Width E of the vectors, known once fitted.
     """
 
-    settings_type: ClassVar[type[Settings]] = Settings
+    options_type: ClassVar[type[Options]] = Options
     version: ClassVar[int] = 1  # moves whenever the vectors of an unchanged log and history may
     needs_fit: ClassVar[bool] = True
     quick: ClassVar[bool] = True  # whether a thousand histories are encoded within a second
     width: int
 
-    def __init__(self, items: Items, settings: Any = None) -> None:
+    def __init__(self, items: Items, options: Any = None) -> None:
         self.items = items
-        self.settings: Any = self.settings_type() if settings is None else settings
-        if type(self.settings) is not self.settings_type:
-            raise EncoderError(f"settings are {type(self.settings).__name__}, must be {self.settings_type.__name__}")
+        self.options: Any = self.options_type() if options is None else options
+        if type(self.options) is not self.options_type:
+            raise EncoderError(f"options are {type(self.options).__name__}, must be {self.options_type.__name__}")
         self._fitted = not self.needs_fit
         self._logs: list[str] = []
 
@@ -156,7 +130,7 @@ class Encoder(ABC):
         *,
         seed: int = 0,
         folder: Path | None = None,
-        report: Report = quiet,
+        report: ProgressCallback = ignore_progress,
     ) -> Self:
         """Learn from a log; the same log and seed give the same bits on one machine and thread.
 
@@ -167,9 +141,9 @@ class Encoder(ABC):
         validation : Interactions, optional
             Later interactions, to stop early by.
         seed : int
-            Of everything that is drawn.
+            Seed of everything that is drawn.
         folder : Path, optional
-            For checkpoints of a long fit, which goes on from them.
+            Folder of the checkpoints of a long fit, which goes on from them.
         report : callable
             Gets ``{"step": ..., "steps": ..., ...}`` now and then.
 
@@ -206,7 +180,7 @@ class Encoder(ABC):
         ValueError
             If a shape does not fit, or an id is not of the items.
         """
-        self._ready()
+        self._check_fitted()
         ids = histories["history_ids"]
         for name in ("completion", "age"):
             if histories[f"history_{name}"].shape != ids.shape or ids.ndim != 2:
@@ -218,7 +192,7 @@ class Encoder(ABC):
     @property
     def item_vectors(self) -> Vectors:
         """(N + 1, width) float32; row 0, the padding, is zeros."""
-        self._ready()
+        self._check_fitted()
         return self._item_vectors()
 
     def score(self, histories: Histories) -> Vectors:
@@ -242,22 +216,24 @@ class Encoder(ABC):
     @property
     def identity(self) -> str:
         """SHA-256 (hex) of what it is and what it has learnt: a policy belongs to one encoder."""
-        self._ready()
-        total = hashlib.sha256(json.dumps([self._header(), repr(self.settings)]).encode())
+        self._check_fitted()
+        # Policies on disk hold this hash, from the time when the classes of options were called settings.
+        written = repr(self.options).replace("Options", "Settings", 1)
+        total = hashlib.sha256(json.dumps([self._header(), written]).encode())
         for name, array in sorted(self._weights().items()):
             total.update(name.encode() + np.ascontiguousarray(array).tobytes())
         return total.hexdigest()
 
     def save(self, folder: str | Path) -> None:
-        """Write settings (JSON) and weights (safetensors), whole or not at all."""
-        self._ready()
+        """Write options (JSON) and weights (safetensors), whole or not at all."""
+        self._check_fitted()
         folder = Path(folder)
         weights = save({name: np.ascontiguousarray(array) for name, array in self._weights().items()})
         digest = hashlib.sha256(weights).hexdigest()
         file = folder / f"weights-{digest[:12]}.safetensors"
         write_whole(file, weights)
         content = self._header() | {
-            "settings": {name: str(v) if v == np.inf else v for name, v in dataclasses.asdict(self.settings).items()},
+            "settings": {name: str(v) if v == np.inf else v for name, v in dataclasses.asdict(self.options).items()},
             "fingerprint": self.items.fingerprint,
             "logs": self._logs,
             "file": file.name,
@@ -279,13 +255,14 @@ class Encoder(ABC):
             If another class or version saved it, the items are not those it was fitted on, or a file is damaged.
         """
         content = read_header(folder)
-        _compare(folder, content, {"encoder": cls.__name__, "format": _FORMAT, "version": cls.version})
-        given = {name: np.inf if value == "inf" else value for name, value in content["settings"].items()}
+        _check_header(folder, content, {"encoder": cls.__name__, "format": _FORMAT, "version": cls.version})
+        values = {name: np.inf if value == "inf" else value for name, value in content["settings"].items()}
         try:
-            encoder = cls(items, cls.settings_type(**given))
-        except TypeError as error:
-            raise EncoderError(f"{folder}: its settings are of another version ({error}); fit it again") from error
-        _compare(folder, content, encoder._header())
+            options = make_options(cls.__name__, cls.options_type, values)
+        except ValueError as error:
+            raise EncoderError(f"{folder}: its options are of another version ({error}); fit it again") from error
+        encoder = cls(items, options)
+        _check_header(folder, content, encoder._header())
         if not np.allclose(content["fingerprint"], items.fingerprint, rtol=0.0, atol=1e-3):
             raise EncoderError(f"{folder}: its item vectors are others. Fix: give the items it was fitted on")
         file = Path(folder) / str(content["file"])
@@ -303,19 +280,24 @@ class Encoder(ABC):
         """All that must be alike when it is loaded."""
         return {"format": _FORMAT, "encoder": type(self).__name__, "version": self.version, "items": self.items.digest}
 
-    def _about(self, log: Interactions, validation: Interactions | None) -> dict[str, object]:
+    def _describe_fit(self, log: Interactions, validation: Interactions | None) -> dict[str, object]:
         """All that a fit depends on besides its seed, by which an interrupted one knows its own checkpoints."""
         logs = [part.digest for part in (log, validation) if part is not None]
-        settings = dataclasses.asdict(self.settings)
-        return self._header() | {"settings": settings, "logs": logs, "vectors": self.items.vector_digest}
+        options = dataclasses.asdict(self.options)
+        return self._header() | {"settings": options, "logs": logs, "vectors": self.items.vector_digest}
 
-    def _ready(self) -> None:
+    def _check_fitted(self) -> None:
         if not self._fitted:
             raise EncoderError(f"{type(self).__name__} is not fitted. Fix: call fit(log), or load a fitted one")
 
     @abstractmethod
     def _fit(
-        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+        self,
+        log: Interactions,
+        validation: Interactions | None,
+        seed: int,
+        folder: Path | None,
+        report: ProgressCallback,
     ) -> None:
         """Learn, and set `width`."""
 
@@ -336,7 +318,7 @@ class Encoder(ABC):
         """Take what was learnt, and set `width`."""
 
 
-def _compare(folder: str | Path, content: Mapping[str, object], ours: Mapping[str, object]) -> None:
+def _check_header(folder: str | Path, content: Mapping[str, object], ours: Mapping[str, object]) -> None:
     """Refuse a saved encoder that says something else of itself."""
     for name, value in ours.items():
         if content.get(name) != value:
@@ -347,13 +329,13 @@ def _compare(folder: str | Path, content: Mapping[str, object], ours: Mapping[st
 def leave_one_out(encoder: Encoder, histories: Histories, item: NDArray[np.int64]) -> Vectors:
     """By how much an item's score falls without each item of a history, all else staying, (B, H)."""
     rows, ids = np.arange(len(item)), histories["history_ids"]
-    whole = encoder.score(histories)[rows, item]
+    full_scores = encoder.score(histories)[rows, item]
     shares = np.zeros(ids.shape, np.float32)
     for h in np.flatnonzero((ids > 0).any(axis=0)):
-        kept = (np.arange(ids.shape[1]) != h).astype(np.float32)
-        less = {name: array * kept for name, array in histories.items() if name.startswith("history_")}
-        there = rows[ids[:, h] > 0]
-        shares[there, h] = (whole - encoder.score({**histories, **less})[rows, item])[there]
+        mask = (np.arange(ids.shape[1]) != h).astype(np.float32)
+        masked = {name: array * mask for name, array in histories.items() if name.startswith("history_")}
+        present = rows[ids[:, h] > 0]
+        shares[present, h] = (full_scores - encoder.score({**histories, **masked})[rows, item])[present]
     return shares
 
 

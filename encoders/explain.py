@@ -25,7 +25,7 @@ class Attentive(Protocol):
     """An encoder that attends to a history."""
 
     def attention(self, histories: Histories) -> Vectors:
-        """Weight of each item of a history, (B, H); `EncoderError` where its settings have none."""
+        """Weight of each item of a history, (B, H); `EncoderError` where its options have none."""
 
 
 @runtime_checkable
@@ -43,16 +43,17 @@ class Reason:
     Attributes
     ----------
     item : int
-        Number.
+        Number of the item.
     title : str
+        Title of the item.
     contribution : float
-        To the score; below 0 where it speaks against the item.
+        What it adds to the score; below 0 where it speaks against the item.
     completion : float
         Share that was consumed.
     age : float
-        Days since.
+        Days since it was consumed.
     attention : float, optional
-        Where the encoder attends to histories.
+        Weight of the item, where the encoder attends to histories.
     """
 
     item: int
@@ -151,30 +152,30 @@ def explain(
     Contributions are the encoder's own where it says how its score adds up. Otherwise items are left out one at a time.
     """
     item = np.asarray(items, np.int64)
-    _check(encoder, histories, item, titles, attributes)
+    _check_arguments(encoder, histories, item, titles, attributes)
     scores = encoder.score(histories)[np.arange(len(item)), item].astype(np.float64)
     shares = encoder.contributions(histories, item).astype(np.float64)
-    attention, method = _attention(encoder, histories), _method(encoder, histories, item, scores, shares)
-    of_shared = _Shared(encoder, histories, scores, shares, method)
-    found = []
+    attention, method = _find_attention(encoder, histories), _find_method(encoder, histories, item, scores, shares)
+    of_shared = _AttributeEffects(encoder, histories, scores, shares, method)
+    explanations = []
     for row, number in enumerate(item.tolist()):
         weights = None if attention is None else attention[row]
-        labels, how = _attributes(row, number, of_shared, attributes, effects)
-        found.append(
+        labels, how = _list_attributes(row, number, of_shared, attributes, effects)
+        explanations.append(
             Explanation(
                 user=row,
                 item=number,
                 title=titles[number - 1],
                 score=float(scores[row]),
-                history=_reasons(row, histories, shares[row], titles, weights),
+                history=_list_reasons(row, histories, shares[row], titles, weights),
                 method=method,
                 remainder=float(scores[row] - shares[row].sum()),
                 attributes=labels,
                 attribute_method=how,
-                neighbours=_neighbours(encoder, number, titles),
+                neighbours=_list_neighbours(encoder, number, titles),
             )
         )
-    return found
+    return explanations
 
 
 class TextEffects:
@@ -186,7 +187,7 @@ class TextEffects:
     Parameters
     ----------
     encoder : Encoder
-        Whose item vectors are ``vectors(texts)``, of unit length.
+        Encoder whose item vectors are ``vectors(texts)``, of unit length.
     histories : mapping of str to array
         As given to `explain`.
     labels : sequence of N sequences of str
@@ -208,7 +209,7 @@ class TextEffects:
     def __call__(self, row: int, item: int) -> list[tuple[str, float]]:
         """Parts of an item's text with their effects on the score for a row of the histories."""
         text = self._texts[item - 1]
-        parts = [(label, without(text, label)) for label in self._labels[item - 1]]
+        parts = [(label, remove_part(text, label)) for label in self._labels[item - 1]]
         parts = [(label, less) for label, less in parts if less not in ("", text)]
         if not parts:
             return []
@@ -217,16 +218,16 @@ class TextEffects:
         return [(label, float(scores[0] - less)) for (label, _), less in zip(parts, scores[1:], strict=True)]
 
 
-def without(text: str, part: str) -> str:
+def remove_part(text: str, phrase: str) -> str:
     """The text without a part, in any case of letters; unchanged where the part does not stand in it.
 
-    >>> without("Alien (1979), a horror, science fiction film.", "Horror")
+    >>> remove_part("Alien (1979), a horror, science fiction film.", "Horror")
     'Alien (1979), a science fiction film.'
     """
-    at = text.lower().find(part.lower()) if part.strip() else -1
-    if at < 0:
+    start = text.lower().find(phrase.lower()) if phrase.strip() else -1
+    if start < 0:
         return text
-    before, after = text[:at].rstrip(), text[at + len(part) :].lstrip()
+    before, after = text[:start].rstrip(), text[start + len(phrase) :].lstrip()
     if after.startswith(","):  # of a list, the comma goes with its part
         after = after[1:].lstrip()
     joined = f"{before} {after}" if after[:1] not in (".", ";", ":", ")") else before.rstrip(",") + after
@@ -239,17 +240,18 @@ def to_table(explanations: Sequence[Explanation]) -> pd.DataFrame:
     ``kind`` is "history", "attribute", "neighbour" or "remainder".
     """
     rows = []
-    for one in explanations:
-        parts = [("history", reason.title, reason.contribution) for reason in one.history]
-        parts += [("attribute", share.name, share.value) for share in one.attributes]
-        parts += [("neighbour", share.name, share.value) for share in one.neighbours]
+    for explanation in explanations:
+        parts = [("history", reason.title, reason.contribution) for reason in explanation.history]
+        parts += [("attribute", share.name, share.value) for share in explanation.attributes]
+        parts += [("neighbour", share.name, share.value) for share in explanation.neighbours]
         rows += [
-            (one.user, one.item, one.title, one.score, *part) for part in [*parts, ("remainder", "", one.remainder)]
+            (explanation.user, explanation.item, explanation.title, explanation.score, *reason)
+            for reason in [*parts, ("remainder", "", explanation.remainder)]
         ]
     return pd.DataFrame(rows, columns=["user", "item", "title", "score", "kind", "name", "value"])
 
 
-def _check(
+def _check_arguments(
     encoder: Encoder,
     histories: Histories,
     item: NDArray[np.int64],
@@ -257,9 +259,9 @@ def _check(
     attributes: Sequence[Sequence[str]] | None,
 ) -> None:
     size = len(encoder.items)
-    for name, given in (("titles", titles), ("attributes", attributes)):
-        if given is not None and len(given) != size:
-            raise EncoderError(f"there are {len(given)} {name} and {size} items; give one for each")
+    for name, sequences in (("titles", titles), ("attributes", attributes)):
+        if sequences is not None and len(sequences) != size:
+            raise EncoderError(f"there are {len(sequences)} {name} and {size} items; give one for each")
     rows = len(histories["history_ids"])
     if item.shape != (rows,):
         raise EncoderError(f"items have shape {item.shape}, there are {rows} histories; give one item for each")
@@ -267,14 +269,14 @@ def _check(
         raise EncoderError(f"item {number} is unknown; items are 1 to {size}")
 
 
-def _attention(encoder: Encoder, histories: Histories) -> Vectors | None:
+def _find_attention(encoder: Encoder, histories: Histories) -> Vectors | None:
     try:
         return encoder.attention(histories) if isinstance(encoder, Attentive) else None
     except EncoderError:
         return None
 
 
-def _method(
+def _find_method(
     encoder: Encoder,
     histories: Histories,
     item: NDArray[np.int64],
@@ -290,11 +292,11 @@ def _method(
     return LEFT_OUT if np.allclose(shares, leave_one_out(encoder, histories, item), atol=1e-4 * size) else SUM
 
 
-def _reasons(
+def _list_reasons(
     row: int, histories: Histories, shares: NDArray[np.float64], titles: Sequence[str], weights: Vectors | None
 ) -> tuple[Reason, ...]:
     ids, completion, age = (histories[f"history_{name}"][row] for name in ("ids", "completion", "age"))
-    there = np.flatnonzero(ids > 0)
+    present = np.flatnonzero(ids > 0)
     return tuple(
         Reason(
             item=int(ids[h]),
@@ -304,11 +306,11 @@ def _reasons(
             age=float(age[h]),
             attention=None if weights is None else float(weights[h]),
         )
-        for h in there[np.argsort(-np.abs(shares[there]), kind="stable")]
+        for h in present[np.argsort(-np.abs(shares[present]), kind="stable")]
     )
 
 
-class _Shared:
+class _AttributeEffects:
     """What the items of a history that have an attribute do to a score together."""
 
     def __init__(
@@ -326,24 +328,26 @@ class _Shared:
     def __call__(self, row: int, item: int, attributes: Sequence[Sequence[str]]) -> list[tuple[str, float]]:
         """The item's attributes with their effects on its score for a row of the histories."""
         names = list(dict.fromkeys(attributes[item - 1]))
-        has = [set(attributes[number - 1]) if number else set() for number in self._ids[row].tolist()]
-        held = np.array([[name in theirs for theirs in has] for name in names], np.bool_).reshape(len(names), len(has))
-        effects = held @ self._shares[row] if self.how == SHARED else self._left_out(row, item, held)
+        owned = [set(attributes[number - 1]) if number else set() for number in self._ids[row].tolist()]
+        masks = np.array([[name in theirs for theirs in owned] for name in names], np.bool_).reshape(
+            len(names), len(owned)
+        )
+        effects = masks @ self._shares[row] if self.how == SHARED else self._leave_out(row, item, masks)
         return list(zip(names, effects.tolist(), strict=True))
 
-    def _left_out(self, row: int, item: int, held: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _leave_out(self, row: int, item: int, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
         """By how much the score falls (A,) without the places of a history that are held (A, H), the others staying."""
-        if not held.any():
-            return np.zeros(len(held))
-        rows = {name: np.repeat(array[row : row + 1], len(held), axis=0) for name, array in self._histories.items()}
-        less = {name: np.where(held, 0, array) for name, array in rows.items() if name.startswith("history_")}
-        return np.asarray(self._scores[row] - self._encoder.score({**rows, **less})[:, item], np.float64)
+        if not masks.any():
+            return np.zeros(len(masks))
+        rows = {name: np.repeat(array[row : row + 1], len(masks), axis=0) for name, array in self._histories.items()}
+        masked = {name: np.where(masks, 0, array) for name, array in rows.items() if name.startswith("history_")}
+        return np.asarray(self._scores[row] - self._encoder.score({**rows, **masked})[:, item], np.float64)
 
 
-def _attributes(
+def _list_attributes(
     row: int,
     item: int,
-    of_shared: _Shared,
+    of_shared: _AttributeEffects,
     attributes: Sequence[Sequence[str]] | None,
     effects: Callable[[int, int], Sequence[tuple[str, float]]] | None,
 ) -> tuple[tuple[Share, ...], str]:
@@ -356,7 +360,7 @@ def _attributes(
     return tuple(Share(name, value) for name, value in sorted(pairs, key=lambda pair: -abs(pair[1]))), how
 
 
-def _neighbours(encoder: Encoder, item: int, titles: Sequence[str], count: int = 5) -> tuple[Share, ...]:
+def _list_neighbours(encoder: Encoder, item: int, titles: Sequence[str], count: int = 5) -> tuple[Share, ...]:
     if not isinstance(encoder, Neighbourly):
         return ()
     items, likeness = encoder.nearest_items(item, count)

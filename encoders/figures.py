@@ -37,7 +37,7 @@ def shorten(text: str, width: int) -> str:
     return (words if len(words) > width // 2 else head[:-1]).rstrip(" ,.;:(") + "…"
 
 
-def reliability_figure(panels: Mapping[str, Mapping[str, Reliability]], title: str = "Reliability") -> Figure:
+def draw_reliability(panels: Mapping[str, Mapping[str, Reliability]], title: str = "Reliability") -> Figure:
     """Chance said against share that happened, with 95 % intervals; below, how many rows each bin has.
 
     Parameters
@@ -72,15 +72,15 @@ def reliability_figure(panels: Mapping[str, Mapping[str, Reliability]], title: s
         top.legend(loc="lower right", fontsize=8.5, edgecolor="none")
         most = max(int(curve.count.max()) for curve in curves.values())
         below.set(xlabel="chance said", ylabel="rows in the bin", ylim=(0, 1.15 * most))
-        _tidy(top)
-        _tidy(below)
+        _tidy_axes(top)
+        _tidy_axes(below)
     return figure
 
 
-def survival_figure(
+def draw_survival(
     days: Array,
     groups: Mapping[str, Array],
-    seen: Mapping[str, tuple[Array, Array, Array]],
+    observed: Mapping[str, tuple[Array, Array, Array]],
     title: str = "Return",
 ) -> Figure:
     """Share of users not yet back, as told by a model (lines) and as seen (steps with 95 % intervals).
@@ -95,53 +95,58 @@ def survival_figure(
     """
     figure = Figure(figsize=(7.2, 5), layout="constrained")
     axes = figure.subplots()
-    for (name, told), colour in zip(groups.items(), COLOURS, strict=False):
-        axes.plot(days, told, color=colour, lw=2, label=f"{name}: told")
-        if name in seen:
-            share, low, high = seen[name]
+    for (name, predicted), colour in zip(groups.items(), COLOURS, strict=False):
+        axes.plot(days, predicted, color=colour, lw=2, label=f"{name}: told")
+        if name in observed:
+            share, low, high = observed[name]
             axes.step(days, share, where="post", color=colour, lw=1, ls="--", label=f"{name}: seen")
             axes.fill_between(days, low, high, step="post", color=colour, alpha=0.15, lw=0)
     axes.set(title=title, xlabel="days since the session ended", ylabel="share not back yet", ylim=(0, 1.02))
     axes.set_xlim(0, float(days[-1]))
     axes.legend(frameon=False, fontsize=9, ncols=2, loc="upper right")
-    _tidy(axes)
+    _tidy_axes(axes)
     return figure
 
 
-def explanation_figure(explanations: Sequence[Explanation], most: int = 8) -> Figure:
+def draw_explanations(explanations: Sequence[Explanation], most: int = 8) -> Figure:
     """One row of panels for each explanation: the history's contributions, and the attributes' where there are any.
 
     Parameters
     ----------
     explanations : sequence of Explanation
-        At least one.
+        Explanations, at least one.
     most : int
         Bars of a panel at most; the rest is told as one.
     """
-    beside = any(one.attributes for one in explanations)
-    heights = [1.3 + 0.3 * min(most + 1, max(len(one.history), len(one.attributes), 2)) for one in explanations]
+    beside = any(explanation.attributes for explanation in explanations)
+    heights = [
+        1.3 + 0.3 * min(most + 1, max(len(explanation.history), len(explanation.attributes), 2))
+        for explanation in explanations
+    ]
     layout = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.08)
     figure = Figure(figsize=(11.5 if beside else 8.5, 0.6 + sum(heights)), layout=layout)
     ratios: dict[str, Any] = {"height_ratios": heights, "width_ratios": (3, 2) if beside else (1,)}
     grid = figure.subplots(len(explanations), 2 if beside else 1, squeeze=False, gridspec_kw=ratios)
     for row, why in zip(grid, explanations, strict=True):
-        history = [(_label(reason), reason.contribution) for reason in why.history]
+        history = [(_label_reason(reason), reason.contribution) for reason in why.history]
         attributes = [(shorten(share.name, 28), share.value) for share in why.attributes]
-        panels = [_few(bars, most) for bars in (history, attributes)]
+        panels = [_sum_rest(bars, most) for bars in (history, attributes)]
         slots = max(len(bars) for bars in panels)
-        _bars(row[0], panels[0], slots, "no history")
+        _draw_bars(row[0], panels[0], slots, "no history")
         row[0].set_title(f"{shorten(why.title, 40)}   {why.score:.3g}", loc="left", fontweight="bold", color=INK)
         if beside:
-            _bars(row[1], panels[1], slots, "none to tell")
+            _draw_bars(row[1], panels[1], slots, "none to tell")
             row[1].set_title("attributes", loc="left", color=GREY, fontsize=10)
-    methods = {one.method for one in explanations} | {one.attribute_method for one in explanations if one.attributes}
-    lines = [f"history: {one}" for one in sorted({e.method for e in explanations})]
-    lines += [f"attributes: {one}" for one in sorted(methods - {e.method for e in explanations})]
+    methods = {explanation.method for explanation in explanations} | {
+        explanation.attribute_method for explanation in explanations if explanation.attributes
+    }
+    lines = [f"history: {explanation}" for explanation in sorted({e.method for e in explanations})]
+    lines += [f"attributes: {explanation}" for explanation in sorted(methods - {e.method for e in explanations})]
     figure.supxlabel("\n".join(lines), fontsize=8.5, color=GREY, x=0.01, ha="left")
     return figure
 
 
-def _label(reason: Reason) -> str:
+def _label_reason(reason: Reason) -> str:
     days = int(reason.age)
     when = "today" if days < 1 else f"{days} day{'s' * (days > 1)} ago"
     if reason.attention is None:
@@ -149,13 +154,13 @@ def _label(reason: Reason) -> str:
     return f"{shorten(reason.title, 30)} · {when} · attention {reason.attention:.0%}"
 
 
-def _few(bars: list[tuple[str, float]], most: int) -> list[tuple[str, float]]:
+def _sum_rest(bars: list[tuple[str, float]], most: int) -> list[tuple[str, float]]:
     """The first ones, and what is left over as one."""
     rest = bars[most:]
     return bars if len(rest) < 2 else [*bars[:most], (f"{len(rest)} more", sum(value for _, value in rest))]
 
 
-def _bars(axes: Axes, bars: list[tuple[str, float]], slots: int, nothing: str) -> None:
+def _draw_bars(axes: Axes, bars: list[tuple[str, float]], slots: int, nothing: str) -> None:
     """Horizontal bars from the top, in as many slots as the panel beside it has."""
     axes.set_xticks([])
     axes.spines[["top", "right", "bottom", "left"]].set_visible(False)
@@ -181,6 +186,6 @@ def _bars(axes: Axes, bars: list[tuple[str, float]], slots: int, nothing: str) -
     axes.axvline(0.0, color=INK, lw=0.8)
 
 
-def _tidy(axes: Axes) -> None:
+def _tidy_axes(axes: Axes) -> None:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

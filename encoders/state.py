@@ -65,8 +65,8 @@ class StateEncoder:
         for name, width in self._parts.items():
             if not width:
                 continue
-            part, expected = observation[name], (count, width)
-            if part.shape != expected:
-                raise ValueError(f"{name} has shape {part.shape}, expected {expected}. Fix: set {name}_width")
-            parts.append(np.sign(part) * np.log1p(np.abs(part, dtype=np.float32)))
+            values, expected = observation[name], (count, width)
+            if values.shape != expected:
+                raise ValueError(f"{name} has shape {values.shape}, expected {expected}. Fix: set {name}_width")
+            parts.append(np.sign(values) * np.log1p(np.abs(values, dtype=np.float32)))
         return np.concatenate(parts, axis=1)

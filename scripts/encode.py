@@ -163,9 +163,13 @@ def table(measured: Mapping[str, Mapping[str, float]]) -> Table:
 def described() -> Table:
     """The encoders by name, with the settings of each."""
     made = Table("encoder", "what it is", "settings")
-    for name, recipe in ENCODERS.items():
-        settings = vars(recipe.encoder.settings_type(**recipe.settings))
-        made.add_row(name, recipe.about, "  ".join(f"{key}={value}" for key, value in settings.items()))
+    for name, card in ENCODERS.cards.items():
+        if card.missing:
+            made.add_row(name, card.words["about"], f"needs {card.missing}, which is not installed")
+            continue
+        entry = ENCODERS[name]
+        options = vars(entry.kind.options_type(**entry.preset))
+        made.add_row(name, card.words["about"], "  ".join(f"{key}={value}" for key, value in options.items()))
     return made
 
 

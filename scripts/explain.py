@@ -25,7 +25,7 @@ from longplay.encoders import Encoder, Items, PooledHistory, TextHistory
 from longplay.encoders.base import Histories
 from longplay.encoders.data.interactions import Interactions
 from longplay.encoders.explain import Explanation, TextEffects, explain, to_table
-from longplay.encoders.figures import explanation_figure, shorten
+from longplay.encoders.figures import draw_explanations, shorten
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.envs.catalogs.titles import extract_title
 from longplay.envs.shared.files import write_whole
@@ -86,7 +86,7 @@ def main(args: Arguments) -> None:
     labels = None if args.attributes == "none" or not any(topics) else topics
     explanations = explain(encoder, rows, found, titles, labels, effects)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_figure(explanation_figure(explanations), path.with_name(path.name + ".png"))
+    write_figure(draw_explanations(explanations), path.with_name(path.name + ".png"))
     content = {"arguments": asdict(args), "explanations": [one.to_dict() for one in explanations]}
     write_whole(path.with_name(path.name + ".json"), json.dumps(content, indent=1))
     write_whole(path.with_name(path.name + ".csv"), to_table(explanations).to_csv(index=False))

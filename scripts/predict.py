@@ -25,18 +25,25 @@ from sklearn.metrics import r2_score, roc_auc_score, root_mean_squared_error
 from longplay.agents.stats import retention as kaplan_meier_interval
 from longplay.encoders import Encoder, Items
 from longplay.encoders.base import read_header
-from longplay.encoders.figures import reliability_figure, survival_figure
+from longplay.encoders.figures import draw_reliability, draw_survival
 from longplay.encoders.outcomes.calibration import (
     Isotonic,
     Platt,
     Reliability,
     brier_score,
     expected_calibration_error,
-    perfect_error,
-    reliability,
+    measure_reliability,
+    simulate_perfect_error,
 )
 from longplay.encoders.outcomes.predictors import Components, InterestPredictor, RatingPredictor, RetentionPredictor
-from longplay.encoders.outcomes.questions import PARTS, Outcomes, Parts, align_sessions, interval_over_users, tune
+from longplay.encoders.outcomes.questions import (
+    PARTS,
+    LogParts,
+    Outcomes,
+    align_sessions,
+    bootstrap_over_users,
+    fit_best_penalty,
+)
 from longplay.encoders.outcomes.survival import ReturnTime, concordance, integrated_brier, kaplan_meier
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.envs.shared.files import write_whole
@@ -101,7 +108,7 @@ def main(args: Arguments) -> None:
     for result in results:
         if result.curve is not None:
             panels.setdefault(result.name.split(",")[0], {})[result.kind] = result.curve
-    write_figure(reliability_figure(panels, f"Reliability on {whom}"), folder / "reliability.png")
+    write_figure(draw_reliability(panels, f"Reliability on {whom}"), folder / "reliability.png")
     content = {result.name: {metric: values for metric, *values in result.metrics} for result in results}
     found = {"arguments": vars(args), "encoder_has_seen_all": seen, "metrics": content}
     write_whole(folder / "metrics.json", json.dumps(found, indent=1))
@@ -118,15 +125,15 @@ def _check(args: Arguments) -> None:
         raise ValueError(f"log = {args.log!r}: {RUNS}/{args.log} holds no log; make one with scripts/collect.py")
 
 
-def _read(args: Arguments) -> tuple[Source, Parts]:
+def _read(args: Arguments) -> tuple[Source, LogParts]:
     place = run_name(args.log)
     source = collected_source(place)
     begin = float(pd.read_parquet(place / "log.parquet", columns=["time"])["time"].min())
     sessions = align_sessions(pd.read_parquet(place / "sessions.parquet"), source.log, begin)
-    return source, Parts(source.log, sessions, args.cut, args.rows, args.seed)
+    return source, LogParts(source.log, sessions, args.cut, args.rows, args.seed)
 
 
-def _encoder(name: str, items: Items, parts: Parts, seed: int) -> tuple[Encoder, bool]:
+def _encoder(name: str, items: Items, parts: LogParts, seed: int) -> tuple[Encoder, bool]:
     """The encoder, and whether it may have learnt from more than the training part."""
     if name in ENCODERS:
         return ENCODERS[name].make(items).fit(parts.train, seed=seed), False
@@ -134,20 +141,20 @@ def _encoder(name: str, items: Items, parts: Parts, seed: int) -> tuple[Encoder,
     return encoder, encoder.needs_fit and read_header(run_name(name))["logs"] != [parts.train.digest]
 
 
-def _interest(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
+def _interest(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
     found = []
     for name in ("interest", "interest with match", "interest with features"):
-        train, valid, test = (parts.shown(part, encoder, "features" in name) for part in PARTS)
-        model = tune(InterestPredictor.fit, train, valid, match="match" in name)
+        train, valid, test = (parts.collect_shown(part, encoder, "features" in name) for part in PARTS)
+        model = fit_best_penalty(InterestPredictor.fit, train, valid, match="match" in name)
         found += _chances(name, model, valid, test, args, folder)
     return [_constant("opened by chance", train, test, args), *found]
 
 
-def _rating(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
+def _rating(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
     scores = {"RMSE": root_mean_squared_error, "R²": lambda p, y: float(r2_score(y, p))}
     found = []
     for name in ("rating", "rating with features"):
-        train, test = (parts.consumed(part, encoder, "features" in name) for part in ("train", "test"))
+        train, test = (parts.collect_consumed(part, encoder, "features" in name) for part in ("train", "test"))
         model = RatingPredictor.fit(train.vectors, train.other, train.outcome)
         model.save(folder / f"{name.replace(' ', '-')}.safetensors")
         told = model.predict(test.vectors, test.other)
@@ -156,26 +163,26 @@ def _rating(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> li
     return [Measured("mean completion", mean), *found]
 
 
-def _retention(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
+def _retention(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
     train, valid, test = (
         part.take(np.isfinite(part.outcome)) for part in _sessions(parts, encoder, args, folder, PARTS)
     )
-    model = tune(RetentionPredictor.fit, train, valid)
+    model = fit_best_penalty(RetentionPredictor.fit, train, valid)
     return [
         _constant(f"back in {args.days:g} days by chance", train, test, args),
         *_chances(f"retention in {args.days:g} days", model, valid, test, args, folder, "retention"),
     ]
 
 
-def _sessions(parts: Parts, encoder: Encoder, args: Arguments, folder: Path, names: Sequence[str]) -> list[Outcomes]:
+def _sessions(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path, names: Sequence[str]) -> list[Outcomes]:
     """Sessions of some parts, the first being that for training, with few components in place of the user vectors."""
-    found = [parts.sessions_of(name, encoder, args.days) for name in names]
+    found = [parts.collect_sessions(name, encoder, args.days) for name in names]
     components = Components.fit(found[0].vectors, args.components)
     components.save(folder / "components.safetensors")
     return [replace(part, vectors=components(part.vectors).astype(np.float32)) for part in found]
 
 
-def _return_time(parts: Parts, encoder: Encoder, args: Arguments, folder: Path, whom: str) -> Measured:
+def _return_time(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path, whom: str) -> Measured:
     train, test = _sessions(parts, encoder, args, folder, ("train", "test"))
     columns = [np.concatenate([part.vectors, part.other], axis=1) for part in (train, test)]
     model = ReturnTime.fit(columns[0], train.days, train.returned)
@@ -194,7 +201,7 @@ def _return_time(parts: Parts, encoder: Encoder, args: Arguments, folder: Path, 
         name: kaplan_meier_interval(test.days[group == g], test.returned[group == g], grid)
         for g, name in enumerate(GROUPS)
     }
-    write_figure(survival_figure(grid, means, seen, f"Return of {whom}, by what is told"), folder / "survival.png")
+    write_figure(draw_survival(grid, means, seen, f"Return of {whom}, by what is told"), folder / "survival.png")
     return Measured("return time", metrics)
 
 
@@ -209,7 +216,7 @@ def _metrics(
 ) -> list[tuple[str, float, float, float]]:
     """Metrics with their intervals."""
     settings = {"resamples": args.resamples, "seed": args.seed}
-    return [(name, *interval_over_users(score, user, *arrays, **settings)) for name, score in scores.items()]
+    return [(name, *bootstrap_over_users(score, user, *arrays, **settings)) for name, score in scores.items()]
 
 
 def _chances(
@@ -227,8 +234,8 @@ def _chances(
     for title, told, how in ((name, plain, "as fitted"), (f"{name}, recalibrated", mend(plain), "recalibrated")):
         metrics = _metrics(scores, test.user, args, told, test.outcome)
         error = expected_calibration_error(told, test.outcome)
-        metrics.append(("calibration error (range if perfect)", error, *perfect_error(told, seed=args.seed)))
-        found.append(Measured(title, metrics, reliability(told, test.outcome), how))
+        metrics.append(("calibration error (range if perfect)", error, *simulate_perfect_error(told, seed=args.seed)))
+        found.append(Measured(title, metrics, measure_reliability(told, test.outcome), how))
     return found
 
 

@@ -19,11 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from longplay.agents.setting import Setting
 from longplay.encoders.networks.pretrain import (
-    Knowledge,
-    PretrainSettings,
-    ScratchSettings,
+    PretrainingResult,
+    PretrainOptions,
+    ScratchOptions,
     continue_pretraining,
-    neighbour_agreement,
+    measure_neighbour_agreement,
     pretrain_from_scratch,
 )
 from longplay.encoders.text.encoder import TextEncoder
@@ -48,9 +48,9 @@ class Arguments:
     """A text file, one text a line, in place of a catalogue."""
     from_scratch: bool = False
     """Train a small BERT and its word pieces from nothing."""
-    further: PretrainSettings = field(default_factory=PretrainSettings)
+    further: PretrainOptions = field(default_factory=PretrainOptions)
     """How, where a checkpoint is gone on from."""
-    scratch: ScratchSettings = field(default_factory=ScratchSettings)
+    scratch: ScratchOptions = field(default_factory=ScratchOptions)
     """How, from nothing."""
     seed: int = 0
     """Seed of the texts held out, of the masks and of what is drawn anew."""
@@ -66,7 +66,7 @@ def main(args: Arguments) -> None:
     begin_study(folder, study | {"texts": args.texts and str(args.texts)})
     if (folder / RESULT).exists():
         console.print(f"{folder} is done; give another --name to train again")
-        tell(Knowledge(**json.loads((folder / RESULT).read_text(encoding="utf-8"))), folder)
+        tell(PretrainingResult(**json.loads((folder / RESULT).read_text(encoding="utf-8"))), folder)
         return
     set_threads(args.threads)
     texts = read_texts(args)
@@ -117,7 +117,7 @@ def read_texts(args: Arguments) -> list[str]:
         raise ValueError(f"texts = {str(args.texts)!r} is not UTF-8 ({error}); save it as UTF-8") from None
 
 
-def tell(known: Knowledge, folder: Path) -> None:
+def tell(known: PretrainingResult, folder: Path) -> None:
     """Say what was learnt."""
     console.print(
         f"masked words of {known.held_out:,} texts held out: perplexity {known.perplexity_before:,.1f} → "
@@ -136,7 +136,7 @@ def compare_neighbours(setting: Setting, folder: Path) -> None:
     if sum(map(bool, labels)) <= NEAREST:
         return
     vectors = (TextEncoder(model, cache=None).encode(texts) for model in (setting.bert, folder / "model"))
-    before, after = (neighbour_agreement(found, labels, NEAREST) for found in vectors)
+    before, after = (measure_neighbour_agreement(found, labels, NEAREST) for found in vectors)
     console.print(
         f"of the {NEAREST} nearest of {len(some):,} items, share with a topic in common: {before:.1%} → {after:.1%}",
         soft_wrap=True,

@@ -12,7 +12,7 @@ and in the end finished.json.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -86,7 +86,7 @@ def main(args: Arguments) -> None:
     ):
         task = progress.add_task("training", total=config.steps, note="")
 
-        def report(row: dict[str, float]) -> None:
+        def report(row: Mapping[str, float]) -> None:
             step = int(row["step"])
             progress.update(task, completed=min(step, config.steps))
             if "minutes" in row:

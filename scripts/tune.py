@@ -16,6 +16,7 @@ import multiprocessing
 import shlex
 import signal
 import sys
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -173,7 +174,7 @@ def work(folder: Path, number: int, config: dict[str, Any], prune: bool) -> floa
     """One trial in a worker's process."""
     setting = loaded(Setting(**config["setting"]))
 
-    def heed(row: dict[str, float]) -> None:
+    def heed(row: Mapping[str, float]) -> None:
         if _stop is not None and _stop.is_set():
             raise KeyboardInterrupt
 

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from ...encoders.base import Settings
+from ...envs.shared.options import Allowed, check_value, read_hints
 
 MINUTES, SIMILARITY = "minutes", "similarity"
 SCORES = (SIMILARITY, MINUTES)
 
 
 @dataclass(frozen=True)
-class Options(Settings):
+class Options:
     """Options of a rule, checked when made; `space` is what is searched, by default the whole of their ranges."""
 
+    LIMITS: ClassVar[Mapping[str, tuple[float, float]]] = {}  # of the numbers, both ends included
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # of the words
     LOGARITHMIC: ClassVar[tuple[str, ...]] = ()  # of the numbers, those that are searched on a logarithmic scale
+
+    def __post_init__(self) -> None:
+        """Refuse what is not allowed."""
+        allowed = {name: Allowed(*limits) for name, limits in self.LIMITS.items()}
+        allowed |= {name: Allowed(words=words) for name, words in self.CHOICES.items()}
+        for name, what in allowed.items():
+            check_value(name, getattr(self, name), read_hints(type(self))[name], what)
 
     @classmethod
     def space(cls) -> dict[str, BaseDistribution]:

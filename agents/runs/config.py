@@ -10,13 +10,12 @@ from typing import Annotated, Any
 from tyro.conf import Suppress
 
 from ...encoders.base import ENCODER_FILE
+from ...encoders.registry import list_ready_encoders
 from ...envs.shared.names import one_of
 from ...envs.shared.options import Options, number
 from ..registry import AGENTS, AgentEntry
 from ..setting import Setting
 from .scores import check_scores
-
-UNFITTED = ("pooled", "mean", "text")  # the encoders that need no fit; any other is named by its folder
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class RunConfig(Options):
                 "--fine-tune, or take another action or agent, such as 'ppo-stock'"
             )
         if not (Path(self.state) / ENCODER_FILE).is_file():
-            one_of("state", self.state, (*UNFITTED, "a folder with a fitted encoder"))
+            one_of("state", self.state, (*list_ready_encoders(), "a folder with a fitted encoder"))
 
     @property
     def entry(self) -> AgentEntry:

@@ -3,7 +3,7 @@
 import io
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ import pandas as pd
 import torch
 
 from ...envs.shared.files import replacing, write_whole
+from ...envs.shared.progress import ProgressCallback
 from ..base import Trainer
 from ..playing.evaluate import Evaluator
 
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.csv"
 FINISHED = "finished.json"
-Report = Callable[[dict[str, float]], None]
 
 
 class TrainingProgress:
@@ -49,7 +49,7 @@ class TrainingProgress:
         label: str,
         evaluator: Evaluator,
         every: float,
-        report: Report,
+        report: ProgressCallback,
         seconds: float,
     ) -> None:
         self.folder, self.trainer, self.label = folder, trainer, label

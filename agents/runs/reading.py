@@ -7,14 +7,14 @@ from typing import Any
 
 from gymnasium.vector import AutoresetMode
 
-from ...encoders.registry import ENCODERS, load_encoder
+from ...encoders.registry import ENCODERS, list_ready_encoders, load_encoder
 from ...envs.candidates.retriever import count_candidates
 from ...envs.candidates.scoring import Scorer
 from ...envs.candidates.wrappers import ActionMap, make_action_map
 from ..base import Agent, RatesItems
 from ..setting import Setting
 from ..slates.inputs import SlateInputs, UserStates
-from .config import UNFITTED, RunConfig
+from .config import RunConfig
 from .scores import CONFIG_FILE, load_scores
 
 
@@ -62,7 +62,9 @@ class Reading:
     def state_encoder(self) -> UserStates:
         """Observations to states; the scores that are read beside them are part of the identity."""
         items = self.setting.items
-        encoder = ENCODERS[self.state].make(items) if self.state in UNFITTED else load_encoder(self.state, items)
+        encoder = (
+            ENCODERS[self.state].make(items) if self.state in list_ready_encoders() else load_encoder(self.state, items)
+        )
         return UserStates(encoder, self.scorer)
 
     @cached_property

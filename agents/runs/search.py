@@ -1,6 +1,6 @@
 """A search for an agent's settings: trainings as trials of an Optuna study that can be interrupted and gone on with."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from ...envs.shared.progress import ProgressCallback
 from ..options import Space
 from .config import RunConfig
 from .presets import Preset
@@ -116,9 +117,7 @@ def trial_folder(folder: Path, number: int) -> Path:
     return folder / f"trial-{number:04d}"
 
 
-def run_trial(
-    folder: Path, number: int, config: RunConfig, prune: bool, tell: Callable[[dict[str, float]], None]
-) -> float | None:
+def run_trial(folder: Path, number: int, config: RunConfig, prune: bool, tell: ProgressCallback) -> float | None:
     """Train as a trial proposes, or go on with it, and report every evaluation to the study.
 
     Parameters
@@ -145,7 +144,7 @@ def run_trial(
     reported = set(study.trials[number].intermediate_values)
     run_folder = trial_folder(folder, number)
 
-    def report(row: dict[str, float]) -> None:
+    def report(row: Mapping[str, float]) -> None:
         tell(row)
         if "minutes" not in row:
             return

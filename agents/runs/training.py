@@ -5,15 +5,18 @@ from pathlib import Path
 import pandas as pd
 
 from ...envs.shared.files import write_whole
+from ...envs.shared.progress import ProgressCallback
 from ..playing.evaluate import Evaluator, held_out_users
 from ..playing.luck import VALIDATION_LUCK
 from .config import RunConfig
-from .progress import Report, TrainingProgress
+from .progress import TrainingProgress
 from .reading import read_run
 from .scores import CONFIG_FILE
 
 
-def train(config: RunConfig, folder: Path, resume: bool, report: Report, seconds: float = 20.0) -> pd.DataFrame:
+def train(
+    config: RunConfig, folder: Path, resume: bool, report: ProgressCallback, seconds: float = 20.0
+) -> pd.DataFrame:
     """Train, evaluate on validation users on the way, and keep the best policy in `folder`.
 
     Parameters

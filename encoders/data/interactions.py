@@ -22,20 +22,20 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ...envs.catalogs.table import read_table
-from .table_parsing import LogError as LogError  # part of this module's interface
 from .table_parsing import (
-    Sieve,
+    LogError,
+    RowFilter,
     TimeUnit,
     check_choice,
     check_rating,
     find_columns,
-    first_profiles,
+    find_first_profiles,
+    find_repeats,
     number_sessions,
     read_ids,
     read_items,
     read_long_csv,
     read_values,
-    repeated,
 )
 
 LIKED = 0.5  # share consumed (or rating / best rating) from which an item counts as liked
@@ -155,12 +155,12 @@ class Interactions:
         ----------
         rows : (n,) bool, or indices of rows in any order
         """
-        picked = np.asarray(rows)
-        if picked.dtype != np.bool_:
-            picked = np.sort(picked.astype(np.int64))
-        elif picked.shape != (len(self),):
-            raise LogError(f"mask of rows: shape {picked.shape}. Fix: give ({len(self)},), or indices")
-        return replace(self, **{name: getattr(self, name)[picked] for name in _COLUMNS})
+        selected = np.asarray(rows)
+        if selected.dtype != np.bool_:
+            selected = np.sort(selected.astype(np.int64))
+        elif selected.shape != (len(self),):
+            raise LogError(f"mask of rows: shape {selected.shape}. Fix: give ({len(self)},), or indices")
+        return replace(self, **{name: getattr(self, name)[selected] for name in _COLUMNS})
 
     def histories(
         self,
@@ -189,24 +189,24 @@ class Interactions:
             ``history_ids`` (0 pads the end), ``history_completion`` and ``history_age`` (days before `before`), as in
             the environment's observation. Rows of equal time keep the log's order.
         """
-        who = np.asarray(users, dtype=np.int64)
-        until = np.broadcast_to(np.asarray(before, dtype=np.float64), who.shape)
-        if who.ndim != 1 or (who.size and (who.min() < 0 or who.max() >= self.users)):
-            raise LogError(f"users of shape {who.shape}. Fix: give a list of numbers from 0 to {self.users - 1}")
+        numbers = np.asarray(users, dtype=np.int64)
+        until = np.broadcast_to(np.asarray(before, dtype=np.float64), numbers.shape)
+        if numbers.ndim != 1 or (numbers.size and (numbers.min() < 0 or numbers.max() >= self.users)):
+            raise LogError(f"users of shape {numbers.shape}. Fix: give a list of numbers from 0 to {self.users - 1}")
         if length < 1 or not np.isfinite(until).all():
             raise LogError(f"length {length}, before {before!r}. Fix: a length from 1, and finite times [days]")
         rows, keys, times = self._consumed_rows
         if exclude_items is not None:
-            kept = ~np.asarray(exclude_items, dtype=np.bool_)[self.item[rows]]
-            rows, keys = rows[kept], keys[kept]
-        start = np.searchsorted(keys, who * (len(times) + 1))
-        end = np.searchsorted(keys, who * (len(times) + 1) + np.searchsorted(times, until))
-        place = end[:, None] - 1 - np.arange(length)
-        b, h = np.nonzero(place >= start[:, None])
-        picked = rows[place[b, h]]
-        values = {"ids": self.item[picked], "completion": self.completion[picked]}
-        values["age"] = until[b] - self.time[picked]
-        histories = {f"history_{name}": np.zeros(place.shape, np.float32) for name in values}
+            allowed = ~np.asarray(exclude_items, dtype=np.bool_)[self.item[rows]]
+            rows, keys = rows[allowed], keys[allowed]
+        start = np.searchsorted(keys, numbers * (len(times) + 1))
+        end = np.searchsorted(keys, numbers * (len(times) + 1) + np.searchsorted(times, until))
+        position = end[:, None] - 1 - np.arange(length)
+        b, h = np.nonzero(position >= start[:, None])
+        selected = rows[position[b, h]]
+        values = {"ids": self.item[selected], "completion": self.completion[selected]}
+        values["age"] = until[b] - self.time[selected]
+        histories = {f"history_{name}": np.zeros(position.shape, np.float32) for name in values}
         for name, column in values.items():
             histories[f"history_{name}"][b, h] = column
         return histories
@@ -287,24 +287,28 @@ def clean(
     check_rating(completion, rating, best_rating)
     if "rating" in table and not (rating or completion or "completion" in table):
         raise LogError("the table has a column 'rating'. Fix: give rating='rating' and best_rating, or rename it")
-    asked: dict[str, str | None] = {"user": user, "item": item, "time": time, "completion": completion or rating}
-    asked |= {"profile": profile, "consumed": consumed, "session": session, "minutes": minutes}
-    cells, sieve = find_columns(table, asked), Sieve(len(table))
-    who, names = read_ids(cells["user"])
-    sieve.drop(who < 0, "user_missing")
-    values = {"user": who, "item": read_items(cells["item"], item_ids, sieve, unknown_items)}
-    values |= read_values(cells, time_unit, best_rating or 1.0, sieve)
-    sieve.drop(repeated(values, sieve.keep), "duplicates")
-    return _collect(values, names, item_ids, cells.get("profile"), sieve)
+    requested: dict[str, str | None] = {"user": user, "item": item, "time": time, "completion": completion or rating}
+    requested |= {"profile": profile, "consumed": consumed, "session": session, "minutes": minutes}
+    cells, row_filter = find_columns(table, requested), RowFilter(len(table))
+    owners, names = read_ids(cells["user"])
+    row_filter.drop(owners < 0, "user_missing")
+    values = {"user": owners, "item": read_items(cells["item"], item_ids, row_filter, unknown_items)}
+    values |= read_values(cells, time_unit, best_rating or 1.0, row_filter)
+    row_filter.drop(find_repeats(values, row_filter.keep), "duplicates")
+    return _sort_rows(values, names, item_ids, cells.get("profile"), row_filter)
 
 
-def _collect(
-    values: dict[str, NDArray[Any]], names: list[str], item_ids: Sequence[str], profile: pd.Series | None, sieve: Sieve
+def _sort_rows(
+    values: dict[str, NDArray[Any]],
+    names: list[str],
+    item_ids: Sequence[str],
+    profile: pd.Series | None,
+    row_filter: RowFilter,
 ) -> Interactions:
-    """Sort the rows that the sieve kept, and number users, sessions and days among them."""
-    rows = np.flatnonzero(sieve.keep)
+    """Sort the rows that the filter kept, and number users, sessions and days among them."""
+    rows = np.flatnonzero(row_filter.keep)
     if not len(rows):
-        defect = f"no row is left of {len(sieve.keep)} ({sieve.reasons()})"
+        defect = f"no row is left of {len(row_filter.keep)} ({row_filter.list_reasons()})"
         raise LogError(f"{defect}. Fix: check the names of columns, the unit of time and the item ids")
     present = sorted(np.unique(values["user"][rows]).tolist(), key=lambda code: names[code])
     number = np.zeros(len(names), np.int64)
@@ -312,17 +316,17 @@ def _collect(
     user = number[values["user"][rows]]
     order = np.lexsort((values["time"][rows], user))
     rows, user = rows[order], user[order]
-    kept = {name: column[rows] for name, column in values.items()} | {"user": user}
-    kept["time"] = kept["time"] - kept["time"].min()
-    kept["session"] = number_sessions(user, kept["session"])
-    report = sieve.report | {"kept": len(rows), "users": len(present)}
-    report["items_without_rows"] = len(item_ids) - len(np.unique(kept["item"]))
+    columns = {name: column[rows] for name, column in values.items()} | {"user": user}
+    columns["time"] = columns["time"] - columns["time"].min()
+    columns["session"] = number_sessions(user, columns["session"])
+    report = row_filter.report | {"kept": len(rows), "users": len(present)}
+    report["items_without_rows"] = len(item_ids) - len(np.unique(columns["item"]))
     return Interactions(
-        **kept,
+        **columns,
         users=len(present),
         items=len(item_ids),
         user_ids=tuple(names[code] for code in present),
         item_ids=tuple(item_ids),
-        profiles=first_profiles(profile, rows, user, len(present)),
+        profiles=find_first_profiles(profile, rows, user, len(present)),
         report=report,
     )

@@ -13,7 +13,8 @@ import numpy as np
 
 from ...envs.catalogs.catalog import attribute_to_text
 from ...envs.catalogs.table import read_table
-from .interactions import Interactions, LogError, from_table
+from .interactions import Interactions, from_table
+from .table_parsing import LogError
 
 RATINGS = "movietweetings_100k_ratings.csv.gz"  # u: user, m: film, r: rating, t: Unix time [s]
 FILMS = "movietweetings_items.jsonl.gz"  # imdb: film, title, year, genres; extract where there is a plot
@@ -54,9 +55,11 @@ def load_ratings(folder: str | Path, plots_only: bool = True) -> tuple[tuple[str
     years = table.read_floats("year") if "year" in table.cells else np.full(size, np.nan)
     genres = table.read_labels("genres") if "genres" in table.cells else ((),) * size
     plots = [" ".join(str(plot or "").split()) for plot in table.cells.get("extract", [""] * size)]
-    kept = [i for i in range(size) if plots[i] or not plots_only]
-    texts = tuple(f"{attribute_to_text(titles[i], year=years[i], genres=genres[i])} {plots[i]}".strip() for i in kept)
-    item_ids = tuple(str(ids[i]) for i in kept)
+    selected = [i for i in range(size) if plots[i] or not plots_only]
+    texts = tuple(
+        f"{attribute_to_text(titles[i], year=years[i], genres=genres[i])} {plots[i]}".strip() for i in selected
+    )
+    item_ids = tuple(str(ids[i]) for i in selected)
     log = from_table(
         folder / RATINGS,
         item_ids,

@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .interactions import Histories, Interactions, LogError
+from .interactions import Histories, Interactions
+from .table_parsing import LogError
 
 Items = tuple[NDArray[np.int64], ...]  # item numbers of each user, ascending
 Mask = NDArray[np.bool_]
@@ -136,16 +137,16 @@ def split(
     LogError
         If an argument is out of range, or if no rows to learn from, or no warm users, are left.
     """
-    _check(log, test_share, validation_share, cold_users, cold_items, shown)
-    start, end = _cuts(log, validation_start, validation_share, test_start, test_share)
+    _check_arguments(log, test_share, validation_share, cold_users, cold_items, shown)
+    start, end = _find_cuts(log, validation_start, validation_share, test_start, test_share)
     cold_user, cold_item = _hold_out(log, cold_users, cold_items, seed)
     learnable = ~cold_user[log.user] & ~cold_item[log.item]
     train = log.take(learnable & (log.time < start))
-    known = _mask(log.items + 1, train.item[train.consumed])
-    liking = _mask(log.users, train.user[train.liked])
-    finder = _Finder(log, cold_item, history)
-    told = finder.find_cold_users(cold_user, known, end, shown)
-    result = Split(
+    known = _make_mask(log.items + 1, train.item[train.consumed])
+    liking = _make_mask(log.users, train.user[train.liked])
+    finder = _CaseFinder(log, cold_item, history)
+    cold_user_cases = finder.find_cold_users(cold_user, known, end, shown)
+    parts = Split(
         train=train,
         validation=log.take(learnable & (log.time >= start) & (log.time < end)),
         validation_start=start,
@@ -153,16 +154,18 @@ def split(
         known=known,
         cold_item=cold_item,
         cold_user=cold_user,
-        warm=finder.find(liking, known, end, np.inf),
-        cold_users=told,
-        cold_users_empty=replace(told, histories={name: np.zeros_like(h) for name, h in told.histories.items()}),
-        cold_items=finder.find(liking, cold_item, end, np.inf),
-        validation_cases=finder.find(liking, known, start, end),
+        warm=finder.find_cases(liking, known, end, np.inf),
+        cold_users=cold_user_cases,
+        cold_users_empty=replace(
+            cold_user_cases, histories={name: np.zeros_like(h) for name, h in cold_user_cases.histories.items()}
+        ),
+        cold_items=finder.find_cases(liking, cold_item, end, np.inf),
+        validation_cases=finder.find_cases(liking, known, start, end),
     )
-    if not len(result.warm):
+    if not len(parts.warm):
         defect = f"no user liked an item in training (before day {start:g}) and a new one from day {end:g} on"
         raise LogError(f"{defect}. Fix: give more rows, or other shares")
-    return result
+    return parts
 
 
 def hold_back(log: Interactions, share: float = 0.1) -> tuple[Interactions, Interactions]:
@@ -176,33 +179,33 @@ def hold_back(log: Interactions, share: float = 0.1) -> tuple[Interactions, Inte
     return log.take(log.time < cut), log.take(log.time >= cut)
 
 
-class _Finder:
+class _CaseFinder:
     """Finds cases in a log. A pair of user and item is one integer here, ``user · (N + 1) + item``."""
 
     def __init__(self, log: Interactions, cold_item: Mask, history: int) -> None:
         self._log, self._cold_item, self._history = log, cold_item, history
         self._pair = log.user * (log.items + 1) + log.item
 
-    def find(self, users: Mask, pool: Mask, begin: float | NDArray[np.float64], until: float) -> Cases:
+    def find_cases(self, users: Mask, pool: Mask, begin: float | NDArray[np.float64], until: float) -> Cases:
         """Cases among `users` (U,), targets in `pool` (N + 1,), from `begin` (for each or all) and before `until`."""
         log = self._log
         since = np.broadcast_to(begin, log.users)
         relevant = users[log.user] & pool[log.item]
         later = log.time >= since[log.user]
-        seen = _distinct(self._pair[relevant & ~later & log.consumed])
+        seen = _sort_distinct(self._pair[relevant & ~later & log.consumed])
         future = relevant & later & (log.time < until)
         offered = future & ~np.isin(self._pair, seen)
-        shown, clicked, liked = (_distinct(self._pair[offered & rows]) for rows in (True, log.consumed, log.liked))
-        found = _distinct(liked // (log.items + 1))
+        shown, clicked, liked = (_sort_distinct(self._pair[offered & rows]) for rows in (True, log.consumed, log.liked))
+        case_users = _sort_distinct(liked // (log.items + 1))
         return Cases(
-            users=found,
-            histories=log.histories(found, since[found], self._history, exclude_items=self._cold_item),
-            targets=self._items_of(found, liked),
+            users=case_users,
+            histories=log.histories(case_users, since[case_users], self._history, exclude_items=self._cold_item),
+            targets=self._list_items(case_users, liked),
             pool=pool,
-            seen=self._items_of(found, seen),
-            profiles=tuple(log.profiles[user] for user in found.tolist()),
-            shown=self._items_of(found, shown),
-            clicked=self._items_of(found, clicked),
+            seen=self._list_items(case_users, seen),
+            profiles=tuple(log.profiles[user] for user in case_users.tolist()),
+            shown=self._list_items(case_users, shown),
+            clicked=self._list_items(case_users, clicked),
         )
 
     def find_cold_users(self, cold_user: Mask, known: Mask, end: float, shown: int) -> Cases:
@@ -215,17 +218,17 @@ class _Finder:
         now = np.full(log.users, end)
         np.maximum.at(now, log.user[rows], np.nextafter(log.time[rows], np.inf))
         enough = np.bincount(log.user[rows], minlength=log.users) == shown
-        cases = self.find(enough, known, now, np.inf)
+        cases = self.find_cases(enough, known, now, np.inf)
         return replace(cases, histories=log.take(rows).histories(cases.users, now[cases.users], self._history))
 
-    def _items_of(self, users: NDArray[np.int64], pairs: NDArray[np.int64]) -> Items:
+    def _list_items(self, users: NDArray[np.int64], pairs: NDArray[np.int64]) -> Items:
         """Items of each of the users in ascending pairs."""
         size = self._log.items + 1
         begins, ends = np.searchsorted(pairs, users * size), np.searchsorted(pairs, (users + 1) * size)
         return tuple(pairs[begin:end] % size for begin, end in zip(begins.tolist(), ends.tolist(), strict=True))
 
 
-def _cuts(
+def _find_cuts(
     log: Interactions, start: float | None, validation_share: float, end: float | None, test_share: float
 ) -> tuple[float, float]:
     """The two cuts [days], from shares of the rows where they are not given."""
@@ -245,28 +248,30 @@ def _cuts(
 def _hold_out(log: Interactions, cold_users: float, cold_items: float, seed: int) -> tuple[Mask, Mask]:
     """Users (U,) and items (N + 1,) to hold out."""
     rng = np.random.default_rng(seed)
-    return _draw(rng, log.users, log.user, cold_users), _draw(rng, log.items + 1, log.item[log.consumed], cold_items)
+    return _draw_share(rng, log.users, log.user, cold_users), _draw_share(
+        rng, log.items + 1, log.item[log.consumed], cold_items
+    )
 
 
-def _draw(rng: np.random.Generator, size: int, numbers: NDArray[np.int64], share: float) -> Mask:
+def _draw_share(rng: np.random.Generator, size: int, numbers: NDArray[np.int64], share: float) -> Mask:
     """A share of the numbers that occur, drawn evenly, as a mask (size,)."""
     present = np.unique(numbers)
-    return _mask(size, rng.permutation(present)[: round(share * len(present))])
+    return _make_mask(size, rng.permutation(present)[: round(share * len(present))])
 
 
-def _distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
+def _sort_distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """Different values (n,), all from 0, ascending: `numpy.unique`, faster where they are nearly sorted already."""
     ordered = np.sort(values)
     return ordered[np.diff(ordered, prepend=-1) > 0]
 
 
-def _mask(size: int, numbers: NDArray[np.int64]) -> Mask:
+def _make_mask(size: int, numbers: NDArray[np.int64]) -> Mask:
     mask = np.zeros(size, np.bool_)
     mask[numbers] = True
     return mask
 
 
-def _check(
+def _check_arguments(
     log: Interactions, test_share: float, validation_share: float, cold_users: float, cold_items: float, shown: int
 ) -> None:
     shares = {"test_share": test_share, "validation_share": validation_share}

@@ -1,4 +1,4 @@
-"""Cells of an owner's log as numbers, and the sieve that counts why rows are dropped, for `interactions.clean`."""
+"""Cells of an owner's log as numbers, and the filter that counts why rows are dropped, for `interactions.clean`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LogError(CatalogError):
     """A defect in a log of interactions; the message names the place, the value, what is allowed and the fix."""
 
 
-class Sieve:
+class RowFilter:
     """Which rows stay, and how many each reason took: a row counts under the first that it meets."""
 
     def __init__(self, size: int) -> None:
@@ -34,7 +34,7 @@ class Sieve:
         self.report[reason] = int((self.keep & bad).sum())
         self.keep &= ~bad
 
-    def reasons(self) -> str:
+    def list_reasons(self) -> str:
         """The reasons that took rows, with their counts."""
         return ", ".join(f"{reason}: {count}" for reason, count in self.report.items() if count and reason != "rows")
 
@@ -74,12 +74,12 @@ def read_long_csv(path: Path) -> pd.DataFrame:
     return table
 
 
-def find_columns(table: pd.DataFrame, asked: Mapping[str, str | None]) -> dict[str, pd.Series]:
+def find_columns(table: pd.DataFrame, requested: Mapping[str, str | None]) -> dict[str, pd.Series]:
     """Cells of each field, leaving out optional ones that neither have a name nor a column named like themselves."""
     names = Table(Path("the log"), "row", range(1, len(table) + 1), {str(name): () for name in table.columns})
     return {
         key: table[names.find(column or key, key)].reset_index(drop=True)
-        for key, column in asked.items()
+        for key, column in requested.items()
         if column or key in names.cells
     }
 
@@ -98,7 +98,7 @@ def read_ids(cells: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
 
 
 def read_items(
-    cells: pd.Series, item_ids: Sequence[str], sieve: Sieve, unknown: Literal["drop", "error"]
+    cells: pd.Series, item_ids: Sequence[str], row_filter: RowFilter, unknown: Literal["drop", "error"]
 ) -> NDArray[np.int64]:
     """Item number of each cell, 1 .. N; 0 where it is dropped."""
     numbers = {name: number for number, name in enumerate(item_ids, start=1)}
@@ -106,7 +106,7 @@ def read_items(
         twice = next(name for number, name in enumerate(item_ids, start=1) if numbers[name] != number)
         raise LogError(f"item_ids: {twice!r} comes twice. Fix: give every item an id of its own")
     codes, names = read_ids(cells)
-    sieve.drop(codes < 0, "item_missing")
+    row_filter.drop(codes < 0, "item_missing")
     lookup = np.array([numbers.get(name, 0) for name in names] + [0], np.int64)
     strange = (codes >= 0) & (lookup[codes] == 0)
     if unknown == "error" and strange.any():
@@ -115,89 +115,91 @@ def read_items(
             f"row {row + 1}: item {names[codes[row]]!r} is not in item_ids ({int(strange.sum())} such rows). "
             "Fix: add it to the catalogue, or pass unknown_items='drop'"
         )
-    sieve.drop(strange, "item_unknown")
+    row_filter.drop(strange, "item_unknown")
     return lookup[codes]
 
 
-def read_values(cells: Mapping[str, pd.Series], unit: TimeUnit, best: float, sieve: Sieve) -> dict[str, NDArray[Any]]:
+def read_values(
+    cells: Mapping[str, pd.Series], unit: TimeUnit, best: float, row_filter: RowFilter
+) -> dict[str, NDArray[Any]]:
     """Columns (n,) time [days], consumed, completion, minutes and session (labels' numbers); 0 where dropped."""
-    values: dict[str, NDArray[Any]] = {"time": _read_times(cells["time"], unit, sieve)}
+    values: dict[str, NDArray[Any]] = {"time": _read_times(cells["time"], unit, row_filter)}
     size = len(values["time"])
-    opened = values["consumed"] = _read_consumed(cells.get("consumed"), size, sieve)
-    values["completion"] = _read_completion(cells.get("completion"), opened, best, sieve)
-    values["minutes"] = _read_minutes(cells.get("minutes"), opened, sieve)
-    values["session"] = _read_sessions(cells.get("session"), size, sieve)
+    opened = values["consumed"] = _read_consumed(cells.get("consumed"), size, row_filter)
+    values["completion"] = _read_completion(cells.get("completion"), opened, best, row_filter)
+    values["minutes"] = _read_minutes(cells.get("minutes"), opened, row_filter)
+    values["session"] = _read_sessions(cells.get("session"), size, row_filter)
     return values
 
 
-def _read_times(cells: pd.Series, unit: TimeUnit, sieve: Sieve) -> NDArray[np.float64]:
+def _read_times(cells: pd.Series, unit: TimeUnit, row_filter: RowFilter) -> NDArray[np.float64]:
     """Days since any fixed moment, (n,); 0 where dropped."""
     if unit == "iso":
-        missing = _missing(cells)
+        missing = _find_missing(cells)
         moments = pd.to_datetime(cells.where(~missing), utc=True, errors="coerce", format="ISO8601")
         days = ((moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy(np.float64)
     else:
-        days, missing = _numbers(cells)
+        days, missing = _parse_numbers(cells)
         days = days / (SECONDS_PER_DAY if unit == "seconds" else 1.0)
-    sieve.drop(missing, "time_missing")
-    sieve.drop(~np.isfinite(days), "time_invalid")
+    row_filter.drop(missing, "time_missing")
+    row_filter.drop(~np.isfinite(days), "time_invalid")
     return np.where(np.isfinite(days), days, 0.0)
 
 
-def _read_consumed(cells: pd.Series | None, size: int, sieve: Sieve) -> NDArray[np.bool_]:
+def _read_consumed(cells: pd.Series | None, size: int, row_filter: RowFilter) -> NDArray[np.bool_]:
     """Whether each item was opened, (n,); everywhere if the log does not say."""
     if cells is None:
         return np.ones(size, np.bool_)
     codes, words = pd.factorize(cells)
     lookup = np.array([_WORDS.get(str(word).strip().lower(), -1) for word in words.tolist()] + [-1])
-    missing = _missing(cells)
-    sieve.drop(missing, "consumed_missing")
-    sieve.drop(~missing & (lookup[codes] < 0), "consumed_invalid")
+    missing = _find_missing(cells)
+    row_filter.drop(missing, "consumed_missing")
+    row_filter.drop(~missing & (lookup[codes] < 0), "consumed_invalid")
     return np.asarray(lookup[codes] == 1)
 
 
 def _read_completion(
-    cells: pd.Series | None, opened: NDArray[np.bool_], best: float, sieve: Sieve
+    cells: pd.Series | None, opened: NDArray[np.bool_], best: float, row_filter: RowFilter
 ) -> NDArray[np.float64]:
     """Share of each item that was consumed, (n,); 0 where it was only shown or the row is dropped."""
     if cells is None:
         return opened.astype(np.float64)
-    share, missing = _numbers(cells)
+    share, missing = _parse_numbers(cells)
     share = share / best
-    sieve.drop(opened & missing, "completion_missing")
-    sieve.drop(opened & ~np.isfinite(share), "completion_invalid")
-    sieve.drop(opened & ~((share >= 0) & (share <= 1)), "completion_out_of_range")
+    row_filter.drop(opened & missing, "completion_missing")
+    row_filter.drop(opened & ~np.isfinite(share), "completion_invalid")
+    row_filter.drop(opened & ~((share >= 0) & (share <= 1)), "completion_out_of_range")
     return np.where(opened & (share >= 0) & (share <= 1), share, 0.0)
 
 
-def _read_minutes(cells: pd.Series | None, opened: NDArray[np.bool_], sieve: Sieve) -> NDArray[np.float64]:
+def _read_minutes(cells: pd.Series | None, opened: NDArray[np.bool_], row_filter: RowFilter) -> NDArray[np.float64]:
     """Dwell [min], (n,); 0 where it is unknown, the item was only shown, or the row is dropped."""
     if cells is None:
         return np.zeros(len(opened))
-    minutes, missing = _numbers(cells)
+    minutes, missing = _parse_numbers(cells)
     fine = np.isfinite(minutes) & (minutes >= 0)
-    sieve.drop(opened & ~missing & ~fine, "minutes_invalid")
+    row_filter.drop(opened & ~missing & ~fine, "minutes_invalid")
     return np.where(opened & fine, minutes, 0.0)
 
 
-def _read_sessions(cells: pd.Series | None, size: int, sieve: Sieve) -> NDArray[np.int64]:
+def _read_sessions(cells: pd.Series | None, size: int, row_filter: RowFilter) -> NDArray[np.int64]:
     """Number of each row's session label among all labels, (n,); 0 everywhere if the log has none."""
     if cells is None:
         return np.zeros(size, np.int64)
     codes, _ = read_ids(cells)
-    sieve.drop(codes < 0, "session_missing")
+    row_filter.drop(codes < 0, "session_missing")
     return codes
 
 
-def repeated(values: Mapping[str, NDArray[Any]], keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def find_repeats(values: Mapping[str, NDArray[Any]], keep: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Rows (n,) whose user, item and time another kept row has that stays: the first consumed, else the first."""
     rows = np.flatnonzero(keep)
     keys = [values[name][rows] for name in ("user", "item", "time")]
     order = np.lexsort([~values["consumed"][rows], *keys])
     same = np.logical_and.reduce([key[order][1:] == key[order][:-1] for key in keys])
-    again = np.zeros(len(keep), np.bool_)
-    again[rows[order[1:]][same]] = True
-    return again
+    repeats = np.zeros(len(keep), np.bool_)
+    repeats[rows[order[1:]][same]] = True
+    return repeats
 
 
 def number_sessions(user: NDArray[np.int64], label: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -210,20 +212,20 @@ def number_sessions(user: NDArray[np.int64], label: NDArray[np.int64]) -> NDArra
     return number[session.reshape(-1)]
 
 
-def first_profiles(
+def find_first_profiles(
     cells: pd.Series | None, rows: NDArray[np.int64], user: NDArray[np.int64], users: int
 ) -> tuple[str, ...]:
     """Text in the earliest of each user's `rows` that has one, ``""`` where none has; rows sorted by user and time."""
     profiles = [""] * users
     if cells is not None:
-        known = np.flatnonzero(~_missing(cells)[rows])
-        who, first = np.unique(user[known], return_index=True)
-        for number, text in zip(who.tolist(), cells.to_numpy()[rows[known[first]]].tolist(), strict=True):
+        filled = np.flatnonzero(~_find_missing(cells)[rows])
+        owners, first = np.unique(user[filled], return_index=True)
+        for number, text in zip(owners.tolist(), cells.to_numpy()[rows[filled[first]]].tolist(), strict=True):
             profiles[number] = " ".join(str(text).split())
     return tuple(profiles)
 
 
-def _missing(cells: pd.Series) -> NDArray[np.bool_]:
+def _find_missing(cells: pd.Series) -> NDArray[np.bool_]:
     """Cells that hold nothing: null, or white space alone."""
     missing = cells.isna()
     if not pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_datetime64_any_dtype(cells.dtype):
@@ -231,6 +233,6 @@ def _missing(cells: pd.Series) -> NDArray[np.bool_]:
     return missing.to_numpy(np.bool_)
 
 
-def _numbers(cells: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _parse_numbers(cells: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Cells as numbers, NaN where they are none, and which of them are missing."""
-    return pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan), _missing(cells)
+    return pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan), _find_missing(cells)

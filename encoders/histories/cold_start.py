@@ -12,8 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 
-from ..base import Encoder, EncoderError, Histories, Items, Report, Settings
+from ...envs.shared.options import Options, number
+from ...envs.shared.progress import ProgressCallback
+from ..base import Encoder, EncoderError, Histories, Items
 from ..data.interactions import Interactions
+from ..registry import ENCODERS, EncoderEntry
 from ..text.cache import Vectors
 
 # Penalties among which leave-one-out on the training rows chooses.
@@ -27,19 +30,17 @@ _HEAD, _INNER = "cold/", "inner/"
 
 
 @dataclass(frozen=True)
-class ColdStartSettings(Settings):
-    """Settings of `ColdStart`."""
+class ColdStartOptions(Options):
+    """Options of `ColdStart`."""
 
     inner: str = "pooled"
     """The encoder that has no vectors for what is new, by its name in the registry."""
     inner_settings: Mapping[str, Any] = field(default_factory=dict)
-    """What to change of its settings."""
-    least: int = 3
+    """Options of the inner encoder that differ from its defaults."""
+    least: int = number(3, 1, 10**9)
     """Times an item must have been consumed to keep the inner encoder's vector."""
-    kappa: float = 2.0
+    kappa: float = number(2.0, 0.0, 1e6)
     """Items of a history that weigh as much as the profile, where no validation log chooses."""
-
-    LIMITS = {"least": (1, 10**9), "kappa": (0.0, 1e6)}
 
 
 class ColdStart(Encoder):
@@ -57,10 +58,10 @@ class ColdStart(Encoder):
     ----------
     items : Items
         Their `vectors` say what texts mean.
-    settings : ColdStartSettings, optional
+    options : ColdStartOptions, optional
         The inner encoder, and what counts as cold.
     inner : Encoder, optional
-        The inner encoder itself, of the settings named; not fitted again if it is fitted.
+        The inner encoder itself, of the options named; not fitted again if it is fitted.
     profiles : (U, P) array, optional
         Profile vectors of the users of the log that it is fitted on; a row of zeros for a user without one.
 
@@ -71,52 +72,57 @@ class ColdStart(Encoder):
     ends.
     """
 
-    settings_type: ClassVar[type[Settings]] = ColdStartSettings
+    options_type: ClassVar[type[Options]] = ColdStartOptions
     kappa: float
     cold: NDArray[np.bool_]
 
     def __init__(
         self,
         items: Items,
-        settings: ColdStartSettings | None = None,
+        options: ColdStartOptions | None = None,
         *,
         inner: Encoder | None = None,
         profiles: ArrayLike | None = None,
     ) -> None:
-        super().__init__(items, settings)
-        made = _make(items, self.settings)
-        if inner is not None and (type(inner) is not type(made) or inner.settings != made.settings):
+        super().__init__(items, options)
+        expected = _make_inner(items, self.options)
+        if inner is not None and (type(inner) is not type(expected) or inner.options != expected.options):
             raise EncoderError(
-                f"inner is {type(inner).__name__} with {inner.settings}, the settings name {type(made).__name__} with "
-                f"{made.settings}; give settings of the same"
+                f"inner is {type(inner).__name__} with {inner.options}, the options name {type(expected).__name__} "
+                f"with {expected.options}; give options of the same"
             )
-        self.inner = made if inner is None else inner
-        self._profiles = None if profiles is None else _profile_rows(profiles)
+        self.inner = expected if inner is None else inner
+        self._profiles = None if profiles is None else _check_profiles(profiles)
         self._from_profile = np.zeros((0, 0))
 
     def _fit(
-        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+        self,
+        log: Interactions,
+        validation: Interactions | None,
+        seed: int,
+        folder: Path | None,
+        report: ProgressCallback,
     ) -> None:
         if not self.inner._fitted:
             self.inner.fit(log, validation, seed=seed, folder=folder, report=report)
         self.width = self.inner.width
-        self.kappa = float(self.settings.kappa)
+        self.kappa = float(self.options.kappa)
         self._fill_items(np.bincount(log.item[log.consumed], minlength=log.items + 1))
         if self._profiles is not None:
             self._learn_profiles(log, validation, seed)
 
     def _fill_items(self, count: NDArray[np.int64]) -> None:
         """Vectors of all items, those of cold ones from their texts."""
-        self.cold = count < self.settings.least
+        self.cold = count < self.options.least
         self.cold[0] = False
         self._table = self.inner.item_vectors.copy()
-        known = np.flatnonzero(~self.cold[1:])
+        warm = np.flatnonzero(~self.cold[1:])
         if self.cold.any():
-            if len(known) < 2:
+            if len(warm) < 2:
                 fix = "lower `least` or collect more"
-                raise EncoderError(f"{len(known)} items were consumed {self.settings.least} times or more. Fix: {fix}")
-            weights = _ridge(self.items.vectors[known], self._table[1 + known])
-            self._table[self.cold] = _apply(self.items.vectors[self.cold[1:]], weights)
+                raise EncoderError(f"{len(warm)} items were consumed {self.options.least} times or more. Fix: {fix}")
+            weights = _fit_ridge(self.items.vectors[warm], self._table[1 + warm])
+            self._table[self.cold] = _apply_ridge(self.items.vectors[self.cold[1:]], weights)
 
     def _learn_profiles(self, log: Interactions, validation: Interactions | None, seed: int) -> None:
         """Fit profiles to user vectors; where there is a validation log, choose κ by profiles left out of a fit."""
@@ -127,33 +133,33 @@ class ColdStart(Encoder):
         users = np.intersect1d(np.flatnonzero(told), log.user[log.consumed])
         if len(users) < 10:
             raise EncoderError(f"{len(users)} users have a profile and a history; give at least 10, or no profiles")
-        vectors = self.inner.encode(log.histories(users, before=_after(log)))
+        vectors = self.inner.encode(log.histories(users, before=_find_time_after(log)))
         if validation is not None:
             folds = KFold(_FOLDS, shuffle=True, random_state=seed)
             told = cross_val_predict(RidgeCV(alphas=_RIDGE), self._profiles[users], vectors, cv=folds)
             self.kappa = self._choose_kappa(log, validation, users, np.asarray(told, np.float32), seed)
-        self._from_profile = _ridge(self._profiles[users], vectors)
+        self._from_profile = _fit_ridge(self._profiles[users], vectors)
 
     def _choose_kappa(
-        self, log: Interactions, validation: Interactions, users: NDArray[np.int64], told: Vectors, seed: int
+        self, log: Interactions, validation: Interactions, users: NDArray[np.int64], profile_vectors: Vectors, seed: int
     ) -> float:
         """κ of the best discounted gain of items that users liked later, over histories of several lengths."""
-        target = _new_likes(log, validation, users, max(100, _CELLS // log.items), seed)
+        target = _find_new_likes(log, validation, users, max(100, _CELLS // log.items), seed)
         if not len(target):
-            return float(self.settings.kappa)
-        who, place = np.unique(validation.user[target], return_inverse=True)
+            return float(self.options.kappa)
+        liking, place = np.unique(validation.user[target], return_inverse=True)
         item = validation.item[target] - 1
-        rivals = ~_consumed(log, who)[:, 1:]  # what was consumed is not recommended again: it would stand first
-        scores = told[np.searchsorted(users, who)] @ self._table[1:].T
+        rivals = ~_find_consumed(log, liking)[:, 1:]  # what was consumed is not recommended again: it would stand first
+        scores = profile_vectors[np.searchsorted(users, liking)] @ self._table[1:].T
         gain = np.zeros((len(_LENGTHS), len(KAPPAS)))
         for i, length in enumerate(_LENGTHS):
-            histories = log.histories(who, before=_after(log), length=max(_LENGTHS))
+            histories = log.histories(liking, before=_find_time_after(log), length=max(_LENGTHS))
             for column in histories.values():
                 column[:, length:] = 0.0
             n = (histories["history_ids"] > 0).sum(axis=1)[:, None]
             own = self.inner.encode(histories) @ self._table[1:].T
             for j, kappa in enumerate(KAPPAS):
-                share = _share(n, kappa)
+                share = _weigh_profile(n, kappa)
                 mixed = np.where(rivals, (1.0 - share) * own + share * scores, -np.inf)
                 rank = 1 + (mixed[place] > mixed[place, item][:, None]).sum(axis=1)
                 gain[i, j] = (1.0 / np.log2(1.0 + rank)).mean()
@@ -164,14 +170,14 @@ class ColdStart(Encoder):
         profiles = histories.get("profile_vector")
         if profiles is None or not self._from_profile.size:
             return vectors
-        rows = _profile_rows(profiles)
+        rows = _check_profiles(profiles)
         expected = (len(vectors), len(self._from_profile) - 1)
         if rows.shape != expected:
             raise EncoderError(f"profile_vector has shape {rows.shape}, must be {expected}; zeros say there is none")
         n = (histories["history_ids"] > 0).sum(axis=1)
-        told = rows.any(axis=1)
-        share = np.where(told, _share(n, self.kappa), 0.0)[:, None]
-        return np.asarray((1.0 - share) * vectors + share * _apply(rows, self._from_profile), np.float32)
+        has_profile = rows.any(axis=1)
+        share = np.where(has_profile, _weigh_profile(n, self.kappa), 0.0)[:, None]
+        return np.asarray((1.0 - share) * vectors + share * _apply_ridge(rows, self._from_profile), np.float32)
 
     def _item_vectors(self) -> Vectors:
         return self._table
@@ -211,57 +217,62 @@ def choose(items: Sequence[int], length: int = 20) -> dict[str, NDArray[np.float
     return histories
 
 
-def _make(items: Items, settings: ColdStartSettings) -> Encoder:
-    from ..registry import ENCODERS  # which may name this class
-
-    if settings.inner not in ENCODERS:
-        raise EncoderError(f"inner = {settings.inner!r} is unknown; allowed: {', '.join(map(repr, ENCODERS))}")
-    return ENCODERS[settings.inner].make(items, **settings.inner_settings)
+def _make_inner(items: Items, options: ColdStartOptions) -> Encoder:
+    ENCODERS.card(options.inner, "inner")  # an error names the field
+    return ENCODERS[options.inner].make(items, **options.inner_settings)
 
 
-def _share(n: NDArray[np.int64], kappa: float) -> NDArray[np.float64]:
+def _weigh_profile(n: NDArray[np.int64], kappa: float) -> NDArray[np.float64]:
     """Weight of the profile beside n items, ``κ / (n + κ)``; it speaks alone where there is none, even with κ = 0."""
     return np.where(n > 0, kappa / np.maximum(n + kappa, 1e-12), 1.0)
 
 
-def _consumed(log: Interactions, users: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _find_consumed(log: Interactions, users: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(B, N + 1) whether each of some users, ascending, consumed an item."""
     rows = np.flatnonzero(log.consumed & np.isin(log.user, users))
-    seen = np.zeros((len(users), log.items + 1), np.bool_)
-    seen[np.searchsorted(users, log.user[rows]), log.item[rows]] = True
-    return seen
+    consumed = np.zeros((len(users), log.items + 1), np.bool_)
+    consumed[np.searchsorted(users, log.user[rows]), log.item[rows]] = True
+    return consumed
 
 
-def _new_likes(
+def _find_new_likes(
     log: Interactions, validation: Interactions, users: NDArray[np.int64], most: int, seed: int
 ) -> NDArray[np.int64]:
     """Rows of the validation log in which one of the users likes an item not consumed before; at most so many."""
     rows = np.flatnonzero(validation.liked & np.isin(validation.user, users))
     # A pair of user and item as one integer: a table of all pairs would not fit into memory.
-    before, later = (part.user * (log.items + 1) + part.item for part in (log, validation))
+    before, later = (table.user * (log.items + 1) + table.item for table in (log, validation))
     rows = rows[~np.isin(later[rows], before[log.consumed])]
     if len(rows) <= most:
         return rows
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
-def _profile_rows(profiles: ArrayLike) -> NDArray[np.float64]:
+def _check_profiles(profiles: ArrayLike) -> NDArray[np.float64]:
     rows = np.asarray(profiles, np.float64)
     if rows.ndim != 2 or not np.isfinite(rows).all():
         raise EncoderError(f"profiles of shape {rows.shape}: must be finite numbers, one row a user")
     return rows
 
 
-def _after(log: Interactions) -> float:
+def _find_time_after(log: Interactions) -> float:
     """A moment after the last row."""
     return float(np.nextafter(log.time.max(), np.inf))
 
 
-def _ridge(columns: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
+def _fit_ridge(columns: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float64]:
     """Weights (P + 1, E) of a ridge regression, the intercepts last; its penalty by leave-one-out."""
     model = RidgeCV(alphas=_RIDGE).fit(columns.astype(np.float64), targets.astype(np.float64))
     return np.vstack([np.reshape(model.coef_, (targets.shape[1], -1)).T, model.intercept_])
 
 
-def _apply(columns: NDArray[Any], weights: NDArray[np.float64]) -> Vectors:
+def _apply_ridge(columns: NDArray[Any], weights: NDArray[np.float64]) -> Vectors:
     return np.asarray(columns @ weights[:-1] + weights[-1], np.float32)
+
+
+ENCODERS.register(
+    "cold-start",
+    EncoderEntry(ColdStart),
+    encoder="ColdStart",
+    about="another encoder, helped by texts where it knows nothing",
+)

@@ -13,9 +13,20 @@ from sklearn.decomposition import TruncatedSVD
 from threadpoolctl import threadpool_limits
 
 from ...envs.candidates.pooling import pad_vectors
-from ..base import Encoder, EncoderError, Histories, Report, Settings
+from ...envs.shared.options import Options, number, word
+from ...envs.shared.progress import ProgressCallback
+from ..base import Encoder, EncoderError, Histories
+from ..registry import ENCODERS, EncoderEntry
 from ..text.cache import Vectors
-from .matrix import WEIGHTS, column_lengths, entry_shares, entry_weights, history_matrix, log_matrix, scale
+from .matrix import (
+    WEIGHTS,
+    build_history_matrix,
+    build_log_matrix,
+    compute_entry_shares,
+    compute_entry_weights,
+    measure_column_lengths,
+    scale_matrix,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,23 +37,20 @@ _CHUNK = 1024  # histories folded in at a time
 
 
 @dataclass(frozen=True)
-class ALSSettings(Settings):
-    """Settings of `ALS`."""
+class ALSOptions(Options):
+    """Options of `ALS`."""
 
-    width: int = 64
+    width: int = number(64, 1, 4096)
     """Factors of a user and of an item."""
-    alpha: float = 10.0
+    alpha: float = number(10.0, 0.0, 1e6)
     """Confidence in what was consumed is 1 + alpha · weight; in what was not, 1."""
-    regularisation: float = 1.2
+    regularisation: float = number(1.2, 1e-6, 1e3)
     """Weight λ of the squared length of all factors, in units of the root mean square of the singular values of the
     confidences in what was consumed: what varies less than λ is taken for noise. Much above 2 little is left."""
-    iterations: int = 15
+    iterations: int = number(15, 1, 10_000)
     """Times that users and items are solved for."""
-    weights: str = "completion"
+    weights: str = word("completion", *WEIGHTS)
     """What an item counts: the share consumed, or 1 ("binary")."""
-
-    LIMITS = {"width": (1, 4096), "alpha": (0.0, 1e6), "regularisation": (1e-6, 1e3), "iterations": (1, 10_000)}
-    CHOICES = {"weights": WEIGHTS}
 
 
 class ALS(Encoder):
@@ -55,40 +63,45 @@ class ALS(Encoder):
         x = G⁻¹ Y_Hᵀ (I + C Y_H G⁻¹ Y_Hᵀ)⁻¹ c      C = diag(c_h − 1)
     """
 
-    settings_type: ClassVar[type[Settings]] = ALSSettings
+    options_type: ClassVar[type[Options]] = ALSOptions
     _items: Vectors  # Y, with the row of zeros
     _solved: Vectors  # Y G⁻¹
     _penalty: float  # λ
 
     def _fit(
-        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+        self,
+        log: Interactions,
+        validation: Interactions | None,
+        seed: int,
+        folder: Path | None,
+        report: ProgressCallback,
     ) -> None:
-        with _one_thread():
+        with _use_one_thread():
             from implicit.cpu.als import AlternatingLeastSquares
 
-            settings = self.settings
-            confidence = log_matrix(log, settings.weights)
-            confidence.data = 1.0 + settings.alpha * confidence.data
+            options = self.options
+            confidence = build_log_matrix(log, options.weights)
+            confidence.data = 1.0 + options.alpha * confidence.data
             rank = min(len(np.unique(places)) for places in confidence.nonzero())
-            penalty = settings.regularisation * float(np.linalg.norm(confidence.data)) / rank**0.5
+            penalty = options.regularisation * float(np.linalg.norm(confidence.data)) / rank**0.5
             model = AlternatingLeastSquares(
-                factors=settings.width,
+                factors=options.width,
                 regularization=penalty,
-                iterations=settings.iterations,
+                iterations=options.iterations,
                 num_threads=1,  # threads share out the rows in no fixed order
                 random_state=seed,
             )
-            steps = {"steps": float(settings.iterations)}
+            steps = {"steps": float(options.iterations)}
             model.fit(
-                _as_spmatrix(confidence)[:, 1:],
+                _convert_to_spmatrix(confidence)[:, 1:],
                 show_progress=False,
-                callback=lambda done, *_: report({"step": done + 1.0} | steps),
+                callback=lambda iteration, *_: report({"step": iteration + 1.0} | steps),
             )
         if not np.isfinite(model.item_factors).all():
-            raise EncoderError(f"no finite factors were found; regularisation = {settings.regularisation:g}: raise it")
-        self._set(pad_vectors(model.item_factors), penalty)
+            raise EncoderError(f"no finite factors were found; regularisation = {options.regularisation:g}: raise it")
+        self._set_factors(pad_vectors(model.item_factors), penalty)
 
-    def _set(self, items: Vectors, penalty: float) -> None:
+    def _set_factors(self, items: Vectors, penalty: float) -> None:
         self._items, self._penalty, self.width = items, penalty, items.shape[1]
         exact = items.astype(np.float64)
         gram = exact.T @ exact + penalty * np.eye(self.width)
@@ -96,9 +109,9 @@ class ALS(Encoder):
 
     def _encode(self, histories: Histories) -> Vectors:
         vectors = np.zeros((len(histories["history_ids"]), self.width), np.float32)
-        for part, ids, system, confidence in self._systems(histories):
+        for chunk, ids, system, confidence in self._build_systems(histories):
             weights = np.linalg.solve(system, confidence[:, :, None])
-            vectors[part] = (self._solved[ids].transpose(0, 2, 1) @ weights.astype(np.float32))[:, :, 0]
+            vectors[chunk] = (self._solved[ids].transpose(0, 2, 1) @ weights.astype(np.float32))[:, :, 0]
         return vectors
 
     def _item_vectors(self) -> Vectors:
@@ -108,41 +121,38 @@ class ALS(Encoder):
         """Exact, as in section 5 of the paper: confidence in an entry times its likeness, to this user, to the item."""
         self.encode(histories)  # which checks them
         shares = np.zeros(histories["history_ids"].shape, np.float32)
-        for part, ids, system, confidence in self._systems(histories):
-            likeness = (self._items[ids] @ self._solved[item[part]][:, :, None]).astype(np.float64)
-            shares[part] = confidence * np.linalg.solve(system.transpose(0, 2, 1), likeness)[:, :, 0]
+        for chunk, ids, system, confidence in self._build_systems(histories):
+            likeness = (self._items[ids] @ self._solved[item[chunk]][:, :, None]).astype(np.float64)
+            shares[chunk] = confidence * np.linalg.solve(system.transpose(0, 2, 1), likeness)[:, :, 0]
         return shares
 
-    def _systems(self, histories: Histories) -> Iterator[tuple[slice, NDArray[np.int64], Any, Any]]:
+    def _build_systems(self, histories: Histories) -> Iterator[tuple[slice, NDArray[np.int64], Any, Any]]:
         """Of some histories at a time: which, items (b, H), I + C Y G⁻¹ Yᵀ (b, H, H), c (b, H)."""
-        excess = self.settings.alpha * entry_weights(histories, self.settings.weights).astype(np.float64)
-        confidence = entry_shares(histories) + excess
+        excess = self.options.alpha * compute_entry_weights(histories, self.options.weights).astype(np.float64)
+        confidence = compute_entry_shares(histories) + excess
         for start in range(0, len(excess), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            ids = histories["history_ids"][part].astype(np.int64)
+            chunk = slice(start, start + _CHUNK)
+            ids = histories["history_ids"][chunk].astype(np.int64)
             kernel = self._items[ids] @ self._solved[ids].transpose(0, 2, 1)
-            yield part, ids, np.eye(ids.shape[1]) + excess[part, :, None] * kernel, confidence[part]
+            yield chunk, ids, np.eye(ids.shape[1]) + excess[chunk, :, None] * kernel, confidence[chunk]
 
     def _weights(self) -> dict[str, NDArray[Any]]:
         return {"items": self._items, "penalty": np.array([self._penalty])}
 
     def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
-        self._set(weights["items"], float(weights["penalty"][0]))
+        self._set_factors(weights["items"], float(weights["penalty"][0]))
 
 
 @dataclass(frozen=True)
-class SVDSettings(Settings):
-    """Settings of `SVD`."""
+class SVDOptions(Options):
+    """Options of `SVD`."""
 
-    width: int = 32
+    width: int = number(32, 1, 4096)
     """Singular vectors kept, at most the number of items."""
-    popularity: float = 0.5
+    popularity: float = number(0.5, -2.0, 2.0)
     """Each column is scaled to its length to this power: 1 leaves popular items their weight, 0 makes all alike."""
-    weights: str = "completion"
+    weights: str = word("completion", *WEIGHTS)
     """What an item counts: the share consumed, or 1 ("binary")."""
-
-    LIMITS = {"width": (1, 4096), "popularity": (-2.0, 2.0)}
-    CHOICES = {"weights": WEIGHTS}
 
 
 class SVD(Encoder):
@@ -153,24 +163,31 @@ class SVD(Encoder):
     Nikolakopoulos et al. (2019), EigenRec.
     """
 
-    settings_type: ClassVar[type[Settings]] = SVDSettings
+    options_type: ClassVar[type[Options]] = SVDOptions
     _items: Vectors  # V, with the row of zeros
     _scale: NDArray[np.float32]  # diagonal of D
 
     def _fit(
-        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+        self,
+        log: Interactions,
+        validation: Interactions | None,
+        seed: int,
+        folder: Path | None,
+        report: ProgressCallback,
     ) -> None:
-        matrix = log_matrix(log, self.settings.weights)
-        self._scale = column_lengths(matrix) ** np.float32(self.settings.popularity - 1.0)
-        self.width = min(self.settings.width, len(self.items))
-        with _one_thread():
-            model = TruncatedSVD(self.width, n_iter=15, random_state=seed).fit(scale(matrix, columns=self._scale))
+        matrix = build_log_matrix(log, self.options.weights)
+        self._scale = measure_column_lengths(matrix) ** np.float32(self.options.popularity - 1.0)
+        self.width = min(self.options.width, len(self.items))
+        with _use_one_thread():
+            model = TruncatedSVD(self.width, n_iter=15, random_state=seed).fit(
+                scale_matrix(matrix, columns=self._scale)
+            )
         self._items = np.asarray(model.components_.T, np.float32)
         self._items[0] = 0.0
 
     def _encode(self, histories: Histories) -> Vectors:
-        rows = history_matrix(histories, len(self.items), self.settings.weights)
-        return np.asarray(scale(rows, columns=self._scale) @ self._items, np.float32)
+        rows = build_history_matrix(histories, len(self.items), self.options.weights)
+        return np.asarray(scale_matrix(rows, columns=self._scale) @ self._items, np.float32)
 
     def _item_vectors(self) -> Vectors:
         return self._items
@@ -180,7 +197,9 @@ class SVD(Encoder):
         self.encode(histories)  # which checks them
         ids = histories["history_ids"].astype(np.int64)
         likeness = (self._items[ids] @ self._items[item][:, :, None])[:, :, 0]
-        return np.asarray(entry_weights(histories, self.settings.weights) * self._scale[ids] * likeness, np.float32)
+        return np.asarray(
+            compute_entry_weights(histories, self.options.weights) * self._scale[ids] * likeness, np.float32
+        )
 
     def _weights(self) -> dict[str, NDArray[Any]]:
         return {"items": self._items, "scale": self._scale}
@@ -191,14 +210,18 @@ class SVD(Encoder):
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def _use_one_thread() -> Iterator[None]:
     """BLAS on one thread: sums have one order, and implicit, whose own threads would meet them, does not warn."""
     with threadpool_limits(1, "blas"):
         yield
 
 
-def _as_spmatrix(matrix: Any) -> Any:
+def _convert_to_spmatrix(matrix: Any) -> Any:
     """Implicit knows sparse matrices only, not the newer sparse arrays."""
     from scipy.sparse import csr_matrix
 
     return csr_matrix(matrix)
+
+
+ENCODERS.register("als", EncoderEntry(ALS), encoder="ALS", about="implicit matrix factorisation", needs="implicit")
+ENCODERS.register("svd", EncoderEntry(SVD), encoder="SVD", about="truncated singular value decomposition")

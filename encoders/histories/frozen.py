@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, pad_vectors, pool_history
-from ..base import Encoder, EncoderError, Histories, Items, Settings
+from ...envs.shared.options import Options, number
+from ..base import Encoder, EncoderError, Histories, Items
+from ..registry import ENCODERS, EncoderEntry
 from ..text.behaviour import behaviour_to_text
 from ..text.cache import Vectors
 from ..text.encoder import TextEncoder
@@ -20,7 +22,7 @@ from ..text.encoder import TextEncoder
 Float = TypeVar("Float", np.float32, np.float64)
 
 
-def unit_rows(vectors: NDArray[Float]) -> NDArray[Float]:
+def normalise_rows(vectors: NDArray[Float]) -> NDArray[Float]:
     """Rows of unit length, float32 or float64 as they are; zeros stay zeros."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(length > 0.0, length, 1.0), vectors.dtype)
@@ -42,31 +44,29 @@ class Frozen(Encoder):
 
     @cached_property
     def _table(self) -> Vectors:
-        return pad_vectors(unit_rows(self.items.vectors))
+        return pad_vectors(normalise_rows(self.items.vectors))
 
     def _item_vectors(self) -> Vectors:
         return self._table
 
 
 @dataclass(frozen=True)
-class PooledSettings(Settings):
-    """Settings of `PooledHistory`; ``math.inf`` makes all items of a history alike."""
+class PooledOptions(Options):
+    """Options of `PooledHistory`; ``math.inf`` makes all items of a history alike."""
 
-    half_life_items: float = HALF_LIFE_ITEMS
+    half_life_items: float = number(HALF_LIFE_ITEMS, 1e-6, float("inf"))
     """More recent items that halve a weight."""
-    half_life_days: float = HALF_LIFE_DAYS
+    half_life_days: float = number(HALF_LIFE_DAYS, 1e-6, float("inf"))
     """Days that halve a weight."""
-
-    LIMITS = {"half_life_items": (1e-6, float("inf")), "half_life_days": (1e-6, float("inf"))}
 
 
 class PooledHistory(Frozen):
     """The history as one unit vector: the item's text vectors, weighted by completion and recency (`pool_history`)."""
 
-    settings_type: ClassVar[type[Settings]] = PooledSettings
+    options_type: ClassVar[type[Options]] = PooledOptions
 
-    def __init__(self, items: Items, settings: PooledSettings | None = None) -> None:
-        super().__init__(items, settings)
+    def __init__(self, items: Items, options: PooledOptions | None = None) -> None:
+        super().__init__(items, options)
         self.width = items.vectors.shape[1]
 
     def _encode(self, histories: Histories) -> Vectors:
@@ -76,8 +76,8 @@ class PooledHistory(Frozen):
             ids,
             completion,
             age,
-            half_life_items=self.settings.half_life_items,
-            half_life_days=self.settings.half_life_days,
+            half_life_items=self.options.half_life_items,
+            half_life_days=self.options.half_life_days,
         )
 
     @cached_property
@@ -86,38 +86,36 @@ class PooledHistory(Frozen):
 
     def contributions(self, histories: Histories, item: NDArray[np.int64]) -> Vectors:
         """Exact: the score is the sum over the history of weight times cosine."""
-        length = np.linalg.norm(self._sums(histories), axis=1)
-        weights = self._recency(histories) / np.where(length > 0.0, length, 1.0)[:, None]
+        length = np.linalg.norm(self._sum_vectors(histories), axis=1)
+        weights = self._weigh_by_recency(histories) / np.where(length > 0.0, length, 1.0)[:, None]
         ids = histories["history_ids"].astype(np.int64)
         vectors = self._raw[ids]
         return np.asarray(weights * np.einsum("bhe,be->bh", vectors, self._table[item]), np.float32)
 
-    def _recency(self, histories: Histories) -> NDArray[np.float64]:
+    def _weigh_by_recency(self, histories: Histories) -> NDArray[np.float64]:
         ids, age = histories["history_ids"], histories["history_age"].astype(np.float64)
         real = ids > 0
         rank = np.cumsum(real, axis=1) - 1
         youngest = np.where(real.any(axis=1), age[np.arange(len(ids)), real.argmax(axis=1)], 0.0)
         days = np.where(real, age - youngest[:, None], 0.0)
-        halvings = rank / self.settings.half_life_items + days / self.settings.half_life_days
+        halvings = rank / self.options.half_life_items + days / self.options.half_life_days
         return np.asarray(np.where(real, histories["history_completion"] * 2.0**-halvings, 0.0))
 
-    def _sums(self, histories: Histories) -> NDArray[np.float64]:
+    def _sum_vectors(self, histories: Histories) -> NDArray[np.float64]:
         vectors = self._raw[histories["history_ids"].astype(np.int64)]
-        return np.asarray(np.einsum("bh,bhe->be", self._recency(histories), vectors))
+        return np.asarray(np.einsum("bh,bhe->be", self._weigh_by_recency(histories), vectors))
 
 
 @dataclass(frozen=True)
-class TextSettings(Settings):
-    """Settings of `TextHistory`."""
+class TextOptions(Options):
+    """Options of `TextHistory`."""
 
     model: str = "minilm"
     """A BERT by alias, folder or hub name."""
-    limit: int = 8
+    limit: int = number(8, 1, 1000)
     """Items told at most."""
-    memory: int = 16_384
+    memory: int = number(16_384, 1, 10**9)
     """Histories whose vectors are kept, those met last."""
-
-    LIMITS = {"limit": (1, 1000), "memory": (1, 10**9)}
 
 
 class TextHistory(Frozen):
@@ -130,40 +128,40 @@ class TextHistory(Frozen):
     ----------
     items : Items
         The texts that are told; their vectors should be of the same BERT, or scores mean nothing.
-    settings : TextSettings, optional
+    options : TextOptions, optional
         Which BERT, and how many items are told.
     text_encoder : TextEncoder, optional
         The BERT if it is loaded already; histories pass by its cache on disk.
     """
 
-    settings_type: ClassVar[type[Settings]] = TextSettings
+    options_type: ClassVar[type[Options]] = TextOptions
     quick = False
 
     def __init__(
-        self, items: Items, settings: TextSettings | None = None, text_encoder: TextEncoder | None = None
+        self, items: Items, options: TextOptions | None = None, text_encoder: TextEncoder | None = None
     ) -> None:
-        super().__init__(items, settings)
-        self._encoder = text_encoder or TextEncoder(self.settings.model)
+        super().__init__(items, options)
+        self._encoder = text_encoder or TextEncoder(self.options.model)
         self.width = self._encoder.width
         if self.width != items.vectors.shape[1]:
             raise EncoderError(
-                f"item vectors are {items.vectors.shape[1]} wide, those of {self.settings.model!r} {self.width}; "
+                f"item vectors are {items.vectors.shape[1]} wide, those of {self.options.model!r} {self.width}; "
                 "encode the items with the same model"
             )
         self._met: OrderedDict[str, Vectors] = OrderedDict()
 
     def _encode(self, histories: Histories) -> Vectors:
-        told = self.tell(histories)
-        fresh = list(dict.fromkeys(text for text in told if text not in self._met))
+        texts = self.histories_to_texts(histories)
+        fresh = list(dict.fromkeys(text for text in texts if text not in self._met))
         self._met.update(zip(fresh, self._encoder.encode_uncached(fresh), strict=True))
-        for text in told:
+        for text in texts:
             self._met.move_to_end(text)
-        vectors = np.array([self._met[text] for text in told], np.float32).reshape(len(told), self.width)
-        while len(self._met) > self.settings.memory:
+        vectors = np.array([self._met[text] for text in texts], np.float32).reshape(len(texts), self.width)
+        while len(self._met) > self.options.memory:
             self._met.popitem(last=False)
         return vectors
 
-    def tell(self, histories: Histories) -> list[str]:
+    def histories_to_texts(self, histories: Histories) -> list[str]:
         """The histories (B, H) as texts (B)."""
         told = []
         for row, completions, ages in zip(
@@ -171,8 +169,31 @@ class TextHistory(Frozen):
         ):
             real = np.flatnonzero(row)
             texts = [self.items.texts[int(item) - 1] for item in row[real]]
-            told.append(behaviour_to_text(texts, completions[real], ages[real], limit=self.settings.limit))
+            told.append(behaviour_to_text(texts, completions[real], ages[real], limit=self.options.limit))
         return told
 
     def _header(self) -> dict[str, object]:
         return super()._header() | {"bert": self._encoder.identity}
+
+
+ENCODERS.register(
+    "pooled",
+    EncoderEntry(PooledHistory),
+    encoder="PooledHistory",
+    about="text vectors weighted by recency and completion",
+    needs_fit=False,
+)
+ENCODERS.register(
+    "mean",
+    EncoderEntry(PooledHistory, {"half_life_items": float("inf"), "half_life_days": float("inf")}),
+    encoder="PooledHistory",
+    about="mean of the history's text vectors",
+    needs_fit=False,
+)
+ENCODERS.register(
+    "text",
+    EncoderEntry(TextHistory),
+    encoder="TextHistory",
+    about="the history told in English, through BERT",
+    needs_fit=False,
+)

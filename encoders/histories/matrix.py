@@ -18,7 +18,7 @@ Matrix = sparse.csr_array[Any, tuple[int, int]]
 WEIGHTS = ("completion", "binary")
 
 
-def log_matrix(log: Interactions, weights: str) -> Matrix:
+def build_log_matrix(log: Interactions, weights: str) -> Matrix:
     """What each user consumed of each item, (U, N + 1), float32; column 0, the padding, is empty.
 
     Parameters
@@ -37,48 +37,48 @@ def log_matrix(log: Interactions, weights: str) -> Matrix:
     if not rows.any():
         raise EncoderError("the log has no row with a completion above 0; nothing can be learnt from it: collect more")
     values, places = log.completion[rows], (log.user[rows], log.item[rows])
-    matrix = _sum((values, places), (log.users, log.items + 1))
+    matrix = _sum_entries((values, places), (log.users, log.items + 1))
     if weights == "binary":
         matrix.data[:] = 1.0
     return matrix
 
 
-def entry_shares(histories: Histories) -> NDArray[np.float32]:
+def compute_entry_shares(histories: Histories) -> NDArray[np.float32]:
     """Share of each entry of a history in its item's, (B, H): 1 unless an item comes twice; 0 for nothing consumed."""
     ids = np.where(histories["history_completion"] > 0.0, histories["history_ids"], 0.0)
     same = (ids[:, :, None] == ids[:, None, :]).sum(axis=2)
     return np.where(ids > 0.0, 1.0 / same, 0.0).astype(np.float32)
 
 
-def entry_weights(histories: Histories, weights: str) -> NDArray[np.float32]:
+def compute_entry_weights(histories: Histories, weights: str) -> NDArray[np.float32]:
     """What each entry of a history adds to its row of the matrix (B, H): those of an item add up to its weight."""
     if weights == "binary":
-        return entry_shares(histories)
+        return compute_entry_shares(histories)
     return np.where(histories["history_ids"] > 0.0, histories["history_completion"], 0.0).astype(np.float32)
 
 
-def history_matrix(histories: Histories, items: int, weights: str) -> Matrix:
-    """What `log_matrix` would hold of users of whom only histories are known, (B, N + 1), float32."""
-    values = entry_weights(histories, weights)
+def build_history_matrix(histories: Histories, items: int, weights: str) -> Matrix:
+    """What `build_log_matrix` would hold of users of whom only histories are known, (B, N + 1), float32."""
+    values = compute_entry_weights(histories, weights)
     rows, columns = np.nonzero(values)
     places = (rows, histories["history_ids"][rows, columns].astype(np.int64))
-    return _sum((values[rows, columns], places), (len(values), items + 1))
+    return _sum_entries((values[rows, columns], places), (len(values), items + 1))
 
 
-def _sum(entries: Any, shape: tuple[int, int]) -> Matrix:
+def _sum_entries(entries: Any, shape: tuple[int, int]) -> Matrix:
     """Values at their rows and columns, summed where some are the same."""
     matrix: Matrix = sparse.csr_array(entries, shape=shape, dtype=np.float32)
     matrix.sum_duplicates()
     return matrix
 
 
-def column_lengths(matrix: Matrix) -> NDArray[np.float32]:
+def measure_column_lengths(matrix: Matrix) -> NDArray[np.float32]:
     """Euclidean length of each column, 1 where it is empty."""
     length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0), np.float64))
     return np.where(length > 0.0, length, 1.0).astype(np.float32)
 
 
-def scale(matrix: Matrix, rows: NDArray[Any] | None = None, columns: NDArray[Any] | None = None) -> Matrix:
+def scale_matrix(matrix: Matrix, rows: NDArray[Any] | None = None, columns: NDArray[Any] | None = None) -> Matrix:
     """The matrix with its rows and columns multiplied."""
     scaled = matrix.copy()
     if rows is not None:
@@ -98,7 +98,7 @@ def keep_largest(values: NDArray[np.float32], count: int) -> NDArray[np.bool_]:
     return np.asarray((above | (equal & (np.cumsum(equal, axis=1) <= room))) & (values > 0.0))
 
 
-def flatten(matrix: Matrix, name: str) -> dict[str, NDArray[Any]]:
+def flatten_matrix(matrix: Matrix, name: str) -> dict[str, NDArray[Any]]:
     """The arrays of a matrix, to be saved under a name."""
     return {
         f"{name}.data": matrix.data,
@@ -108,7 +108,7 @@ def flatten(matrix: Matrix, name: str) -> dict[str, NDArray[Any]]:
     }
 
 
-def unflatten(arrays: Any, name: str) -> Matrix:
-    """The matrix that `flatten` took apart."""
-    data, indices, indptr, shape = (arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr", "shape"))
+def unflatten_matrix(arrays: Any, name: str) -> Matrix:
+    """The matrix that `flatten_matrix` took apart."""
+    data, indices, indptr, shape = (arrays[f"{name}.{field}"] for field in ("data", "indices", "indptr", "shape"))
     return sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))

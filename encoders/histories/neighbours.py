@@ -15,20 +15,23 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
-from ..base import Encoder, EncoderError, Histories, Report, Settings
+from ...envs.shared.options import Options, number, word
+from ...envs.shared.progress import ProgressCallback
+from ..base import Encoder, EncoderError, Histories
+from ..registry import ENCODERS, EncoderEntry
 from ..text.cache import Vectors
-from .frozen import unit_rows
+from .frozen import normalise_rows
 from .matrix import (
     WEIGHTS,
     Matrix,
-    column_lengths,
-    entry_weights,
-    flatten,
-    history_matrix,
+    build_history_matrix,
+    build_log_matrix,
+    compute_entry_weights,
+    flatten_matrix,
     keep_largest,
-    log_matrix,
-    scale,
-    unflatten,
+    measure_column_lengths,
+    scale_matrix,
+    unflatten_matrix,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ def cosine_similarity(matrix: NDArray[Any]) -> NDArray[np.float64]:
         1/2  1/2  1    a
         b    a    a    1
     """
-    rows = unit_rows(np.asarray(matrix, np.float64))
+    rows = normalise_rows(np.asarray(matrix, np.float64))
     return np.asarray(rows @ rows.T)
 
 
@@ -66,7 +69,7 @@ def rank_items(scores: NDArray[Any], consumed: NDArray[Any]) -> list[NDArray[np.
         Column n is item n + 1; consumed where not 0.
     """
     order = np.argsort(-np.round(np.asarray(scores, np.float64), 12), axis=1, kind="stable")
-    return [row[~np.asarray(seen, np.bool_)[row]] + 1 for row, seen in zip(order, consumed, strict=True)]
+    return [row[~np.asarray(owned, np.bool_)[row]] + 1 for row, owned in zip(order, consumed, strict=True)]
 
 
 def rank_by_content(matrix: NDArray[Any], features: NDArray[Any]) -> list[NDArray[np.int64]]:
@@ -94,41 +97,38 @@ def rank_by_users(matrix: NDArray[Any]) -> list[NDArray[np.int64]]:
 
 
 @dataclass(frozen=True)
-class NeighbourSettings(Settings):
-    """Settings of `ItemNeighbours` and `UserNeighbours`."""
+class NeighbourOptions(Options):
+    """Options of `ItemNeighbours` and `UserNeighbours`."""
 
-    neighbours: int = 500
+    neighbours: int = number(500, 1, 10**6)
     """Nearest ones that count, k."""
-    weights: str = "completion"
+    weights: str = word("completion", *WEIGHTS)
     """What an item counts: the share consumed, or 1 ("binary")."""
-    shrinkage: float = 10.0
+    shrinkage: float = number(10.0, 0.0, 1e9)
     """Similarity is times n / (n + shrinkage), n being the users or items in common: few are little evidence."""
-    width: int = 64
+    width: int = number(64, 1, 4096)
     """Width of the vectors, at most the number of items."""
 
-    LIMITS = {"neighbours": (1, 10**6), "shrinkage": (0.0, 1e9), "width": (1, 4096)}
-    CHOICES = {"weights": WEIGHTS}
 
-
-class _Neighbours(Encoder):
+class _Neighbourhood(Encoder):
     """What both neighbourhoods share: a low-rank form of their linear scores, (N + 1, N + 1) ≈ `_left` · `_right`ᵀ."""
 
-    settings_type: ClassVar[type[Settings]] = NeighbourSettings
+    options_type: ClassVar[type[Options]] = NeighbourOptions
     _left: Vectors
     _right: Vectors
 
     def _encode(self, histories: Histories) -> Vectors:
-        return np.asarray(self._history(histories) @ self._left, np.float32)
+        return np.asarray(self._build_matrix(histories) @ self._left, np.float32)
 
     def _item_vectors(self) -> Vectors:
         return self._right
 
-    def _history(self, histories: Histories) -> Matrix:
-        return history_matrix(histories, len(self.items), self.settings.weights)
+    def _build_matrix(self, histories: Histories) -> Matrix:
+        return build_history_matrix(histories, len(self.items), self.options.weights)
 
     def _compress(self, matrix: Any, seed: int) -> None:
         """Take the leading left singular vectors of a matrix (N + 1, N + 1), and its product with them."""
-        self.width = min(self.settings.width, len(self.items))
+        self.width = min(self.options.width, len(self.items))
         left, _, _ = randomized_svd(matrix, self.width, n_iter=4, random_state=seed)
         self._left = np.asarray(left, np.float32)
         self._right = np.asarray(matrix.T @ left, np.float32)
@@ -139,7 +139,7 @@ class _Neighbours(Encoder):
         self.width = self._left.shape[1]
 
 
-class ItemNeighbours(_Neighbours):
+class ItemNeighbours(_Neighbourhood):
     """Item-based neighbourhoods: the score of item j is ``Σ_h w_h S[h, j]`` over the history.
 
     ``S[h, j]`` is the cosine of the two items' columns of the user–item matrix where j is among the k nearest of h,
@@ -151,17 +151,22 @@ class ItemNeighbours(_Neighbours):
     _similarity: Matrix
 
     def _fit(
-        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+        self,
+        log: Interactions,
+        validation: Interactions | None,
+        seed: int,
+        folder: Path | None,
+        report: ProgressCallback,
     ) -> None:
-        matrix = log_matrix(log, self.settings.weights)
-        unit = scale(matrix, columns=1.0 / column_lengths(matrix))
-        self._similarity = _nearest(unit, self.settings.neighbours, self.settings.shrinkage)
+        matrix = build_log_matrix(log, self.options.weights)
+        unit = scale_matrix(matrix, columns=1.0 / measure_column_lengths(matrix))
+        self._similarity = _find_nearest_columns(unit, self.options.neighbours, self.options.shrinkage)
         self._compress(self._similarity, seed)
 
     def score(self, histories: Histories) -> Vectors:
         """Sum the similarities to the history, (B, N + 1); −∞ for the padding."""
         self.encode(histories)  # which checks them
-        scores = (self._history(histories) @ self._similarity).toarray()
+        scores = (self._build_matrix(histories) @ self._similarity).toarray()
         scores[:, 0] = -np.inf
         return scores
 
@@ -169,27 +174,27 @@ class ItemNeighbours(_Neighbours):
         """Exact: the terms of the sum."""
         self.encode(histories)  # which checks them
         ids = histories["history_ids"].astype(np.int64)
-        shares = entry_weights(histories, self.settings.weights)
+        shares = compute_entry_weights(histories, self.options.weights)
         if ids.size:  # else what scipy finds is of another type and shape
             shares *= self._similarity[ids.ravel(), np.repeat(item, ids.shape[1])].reshape(ids.shape)
         return shares
 
     def nearest_items(self, item: int, k: int = 10) -> tuple[NDArray[np.int64], Vectors]:
         """The at most k nearest items of an item, and their similarities; the nearest first."""
-        self._ready()
+        self._check_fitted()
         if not 1 <= item <= len(self.items):
             raise EncoderError(f"item {item} is unknown; items are 1 to {len(self.items)}")
-        return _first(self._similarity[[item]].toarray(), k)
+        return _pick_largest(self._similarity[[item]].toarray(), k)
 
     def _weights(self) -> dict[str, NDArray[Any]]:
-        return {"left": self._left, "right": self._right} | flatten(self._similarity, "similarity")
+        return {"left": self._left, "right": self._right} | flatten_matrix(self._similarity, "similarity")
 
     def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
         super()._restore(weights)
-        self._similarity = unflatten(weights, "similarity")
+        self._similarity = unflatten_matrix(weights, "similarity")
 
 
-class UserNeighbours(_Neighbours):
+class UserNeighbours(_Neighbourhood):
     """User-based neighbourhoods: the score of item j is ``Σ_u s(u) R[u, j]`` over the k users nearest to a history.
 
     R is the user–item matrix of the log, and ``s(u)`` the cosine of its row u to the history's row. A user of the log
@@ -202,27 +207,32 @@ class UserNeighbours(_Neighbours):
     _unit: Matrix
 
     def _fit(
-        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+        self,
+        log: Interactions,
+        validation: Interactions | None,
+        seed: int,
+        folder: Path | None,
+        report: ProgressCallback,
     ) -> None:
-        self._set(log_matrix(log, self.settings.weights))
+        self._set_log(build_log_matrix(log, self.options.weights))
         self._compress(self._unit.T @ self._consumed, seed)
 
-    def _set(self, consumed: Matrix) -> None:
+    def _set_log(self, consumed: Matrix) -> None:
         self._consumed = consumed
-        self._unit = _unit_rows(consumed)
-        self._binary = _ones(consumed)
+        self._unit = _normalise_rows(consumed)
+        self._binary = _replace_by_ones(consumed)
 
     def _encode(self, histories: Histories) -> Vectors:
-        return np.asarray(_unit_rows(self._history(histories)) @ self._left, np.float32)
+        return np.asarray(_normalise_rows(self._build_matrix(histories)) @ self._left, np.float32)
 
     def score(self, histories: Histories) -> Vectors:
         """Sum what the neighbours consumed, by similarity, (B, N + 1); −∞ for the padding."""
         self.encode(histories)  # which checks them
-        rows = self._history(histories)
+        rows = self._build_matrix(histories)
         scores = np.zeros((rows.shape[0], len(self.items) + 1), np.float32)
         for start in range(0, len(scores), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            scores[part] = (sparse.csr_array(self._neighbours(rows[part])) @ self._consumed).toarray()
+            chunk = slice(start, start + _CHUNK)
+            scores[chunk] = (sparse.csr_array(self._weigh_neighbours(rows[chunk])) @ self._consumed).toarray()
         scores[:, 0] = -np.inf
         return scores
 
@@ -232,70 +242,82 @@ class UserNeighbours(_Neighbours):
         Neighbours, shrinkage and the history's length are held as they are.
         """
         self.encode(histories)  # which checks them
-        rows, ids = self._history(histories), histories["history_ids"].astype(np.int64)
+        rows, ids = self._build_matrix(histories), histories["history_ids"].astype(np.int64)
         lengths = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)))
-        entries = entry_weights(histories, self.settings.weights) / np.where(lengths > 0.0, lengths, 1.0)[:, None]
-        found = np.zeros(ids.shape, np.float32)
+        entries = (
+            compute_entry_weights(histories, self.options.weights) / np.where(lengths > 0.0, lengths, 1.0)[:, None]
+        )
+        shares = np.zeros(ids.shape, np.float32)
         for b in range(len(ids)):
             row = rows[[b]]
-            kept = (self._neighbours(row) > 0.0)[0]
-            given = kept * self._shrunk(row)[0] * self._consumed[:, [int(item[b])]].toarray()[:, 0]
-            found[b] = entries[b] * (given @ self._unit)[ids[b]]
-        return found
+            is_neighbour = (self._weigh_neighbours(row) > 0.0)[0]
+            similarity = (
+                is_neighbour * self._shrink_similarity(row)[0] * self._consumed[:, [int(item[b])]].toarray()[:, 0]
+            )
+            shares[b] = entries[b] * (similarity @ self._unit)[ids[b]]
+        return shares
 
     def nearest_users(self, histories: Histories, k: int = 10) -> list[tuple[NDArray[np.int64], Vectors]]:
         """Of each history the at most k nearest users of the log, and their similarities; the nearest first."""
         self.encode(histories)  # which checks them
-        return [_first(row[None], k) for row in self._neighbours(self._history(histories))]
+        return [_pick_largest(row[None], k) for row in self._weigh_neighbours(self._build_matrix(histories))]
 
-    def _neighbours(self, rows: Matrix) -> Vectors:
+    def _weigh_neighbours(self, rows: Matrix) -> Vectors:
         """Similarity of each row to all users (B, U), 0 but for the neighbours."""
-        similarity = (_unit_rows(rows) @ self._unit.T).toarray() * self._shrunk(rows)
-        return np.where(keep_largest(similarity, self.settings.neighbours), similarity, np.float32(0.0))
+        similarity = (_normalise_rows(rows) @ self._unit.T).toarray() * self._shrink_similarity(rows)
+        return np.where(keep_largest(similarity, self.options.neighbours), similarity, np.float32(0.0))
 
-    def _shrunk(self, rows: Matrix) -> Vectors:
+    def _shrink_similarity(self, rows: Matrix) -> Vectors:
         """By how much each similarity (B, U) is shrunk."""
-        return _shrink((_ones(rows) @ self._binary.T).toarray(), self.settings.shrinkage)
+        return _compute_shrinkage((_replace_by_ones(rows) @ self._binary.T).toarray(), self.options.shrinkage)
 
     def _weights(self) -> dict[str, NDArray[Any]]:
-        return {"left": self._left, "right": self._right} | flatten(self._consumed, "consumed")
+        return {"left": self._left, "right": self._right} | flatten_matrix(self._consumed, "consumed")
 
     def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
         super()._restore(weights)
-        self._set(unflatten(weights, "consumed"))
+        self._set_log(unflatten_matrix(weights, "consumed"))
 
 
-def _nearest(unit: Matrix, count: int, shrinkage: float) -> Matrix:
+def _find_nearest_columns(unit: Matrix, count: int, shrinkage: float) -> Matrix:
     """Cosine of each column with its `count` nearest others, (M, M); `unit` has columns of unit length."""
-    columns, ones = unit.T.tocsr(), _ones(unit)
-    found = []
+    columns, ones = unit.T.tocsr(), _replace_by_ones(unit)
+    blocks = []
     for start in range(0, columns.shape[0], _CHUNK):
-        part = columns[start : start + _CHUNK]
-        similarity = (part @ unit).toarray() * _shrink((_ones(part) @ ones).toarray(), shrinkage)
-        rows = np.arange(part.shape[0])
+        chunk = columns[start : start + _CHUNK]
+        similarity = (chunk @ unit).toarray() * _compute_shrinkage(
+            (_replace_by_ones(chunk) @ ones).toarray(), shrinkage
+        )
+        rows = np.arange(chunk.shape[0])
         similarity[rows, start + rows] = 0.0
-        found.append(sparse.csr_array(np.where(keep_largest(similarity, count), similarity, np.float32(0.0))))
-    return sparse.csr_array(sparse.vstack(found))
+        blocks.append(sparse.csr_array(np.where(keep_largest(similarity, count), similarity, np.float32(0.0))))
+    return sparse.csr_array(sparse.vstack(blocks))
 
 
-def _shrink(common: Vectors, shrinkage: float) -> Vectors:
+def _compute_shrinkage(common: Vectors, shrinkage: float) -> Vectors:
     return np.asarray(common / np.maximum(common + shrinkage, np.float32(1.0)), np.float32)
 
 
-def _ones(matrix: Matrix) -> Matrix:
+def _replace_by_ones(matrix: Matrix) -> Matrix:
     """The matrix with 1 for every entry."""
     ones = matrix.copy()
     ones.data = np.ones_like(ones.data)
     return ones
 
 
-def _unit_rows(matrix: Matrix) -> Matrix:
+def _normalise_rows(matrix: Matrix) -> Matrix:
     length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)))
-    return scale(matrix, rows=1.0 / np.where(length > 0.0, length, 1.0))
+    return scale_matrix(matrix, rows=1.0 / np.where(length > 0.0, length, 1.0))
 
 
-def _first(similarity: Vectors, k: int) -> tuple[NDArray[np.int64], Vectors]:
+def _pick_largest(similarity: Vectors, k: int) -> tuple[NDArray[np.int64], Vectors]:
     """Places and sizes of the k largest positive values of one row, the largest first."""
     order = np.argsort(-similarity[0], kind="stable")[:k]
     order = order[similarity[0, order] > 0.0]
     return order, similarity[0, order]
+
+
+ENCODERS.register(
+    "item-knn", EncoderEntry(ItemNeighbours), encoder="ItemNeighbours", about="neighbours of the history's items"
+)
+ENCODERS.register("user-knn", EncoderEntry(UserNeighbours), encoder="UserNeighbours", about="neighbours of the user")

@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold
 
 from ..base import Encoder, EncoderError
 from ..data.interactions import Interactions
-from .evaluation import evaluate, validation_cases
+from .evaluation import evaluate, find_validation_cases
 from .metrics import binary_measures
 
 _RANKED = ("recall", "ndcg", "click_through", "auc")
@@ -48,7 +48,7 @@ def cross_validate(
     history : int
         Length of histories.
     seed : int
-        Of the parts; part i is fitted with ``seed + i``.
+        Seed of the parts; part i is fitted with ``seed + i``.
 
     Returns
     -------
@@ -69,34 +69,34 @@ def cross_validate(
     rows = []
     for fold, (_, tested) in enumerate(KFold(folds, shuffle=True, random_state=seed).split(np.arange(log.users))):
         test = np.isin(log.user, tested)
-        train, validation, known, asked = (
-            log.take(who & when) for who in (~test, test) for when in (log.time < cut, log.time >= cut)
+        train, validation, before, after = (
+            log.take(in_part & in_time) for in_part in (~test, test) for in_time in (log.time < cut, log.time >= cut)
         )
-        if not all(len(part) for part in (train, validation, known, asked)):
+        if not all(len(table) for table in (train, validation, before, after)):
             raise EncoderError(f"fold {fold} has no rows before or after day {cut:g}; give more rows, or fewer folds")
         pool = np.bincount(train.item[train.consumed], minlength=log.items + 1) > 0
         encoder = make().fit(train, validation, seed=seed + fold)
-        cases = validation_cases(known, asked, history, pool=pool)
+        cases = find_validation_cases(before, after, history, pool=pool)
         table = evaluate(encoder, cases, k)
         means = {name: float(table[name].mean()) for name in _RANKED}
         row = {"fold": fold, "users": len(cases), "recall_at_k": means["recall"], "ndcg_at_k": means["ndcg"]}
         row |= {"click_through": means["click_through"], "ranking_auc": means["auc"]}
-        rows.append(row | _labels(encoder, train, validation, known, asked, history, seed))
+        rows.append(row | _measure_labels(encoder, train, validation, before, after, history, seed))
     return pd.DataFrame(rows)
 
 
-def _labels(
+def _measure_labels(
     encoder: Encoder,
     train: Interactions,
     validation: Interactions,
-    known: Interactions,
-    asked: Interactions,
+    before: Interactions,
+    after: Interactions,
     history: int,
     seed: int,
 ) -> dict[str, float]:
     """Measures of "liked or not" on asked rows, the curve from scores to probabilities fitted on validation rows."""
-    scores, liked = _scored(encoder, train, validation, history, seed)
-    asked_scores, truth = _scored(encoder, known, asked, history, seed)
+    scores, liked = _score_rows(encoder, train, validation, history, seed)
+    asked_scores, truth = _score_rows(encoder, before, after, history, seed)
     if len(np.unique(liked)) < 2 or not len(truth):
         return dict.fromkeys(("accuracy", "precision", "recall", "f1", "auc"), float("nan"))
     # Unit variance, lest regularisation depend on the scale of scores.
@@ -105,18 +105,18 @@ def _labels(
     return binary_measures(truth, curve.predict_proba(asked_scores[:, None] / spread)[:, 1])
 
 
-def _scored(
+def _score_rows(
     encoder: Encoder, before: Interactions, rows: Interactions, history: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Score of each later row for its user's history before the cut, and whether it was liked; a sample of many."""
-    some = np.arange(len(rows))
-    if len(some) > _MOST:
-        some = np.sort(np.random.default_rng(seed).choice(some, _MOST, replace=False))
-    users, place = np.unique(rows.user[some], return_inverse=True)
-    scores = np.empty(len(some), np.float32)
+    sample = np.arange(len(rows))
+    if len(sample) > _MOST:
+        sample = np.sort(np.random.default_rng(seed).choice(sample, _MOST, replace=False))
+    users, place = np.unique(rows.user[sample], return_inverse=True)
+    scores = np.empty(len(sample), np.float32)
     for start in range(0, len(users), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        found = encoder.score(before.histories(users[part], rows.time.min(), history))
-        here = (place >= start) & (place < start + _AT_ONCE)
-        scores[here] = found[place[here] - start, rows.item[some[here]]]
-    return scores, rows.liked[some]
+        chunk = slice(start, start + _AT_ONCE)
+        user_scores = encoder.score(before.histories(users[chunk], rows.time.min(), history))
+        in_chunk = (place >= start) & (place < start + _AT_ONCE)
+        scores[in_chunk] = user_scores[place[in_chunk] - start, rows.item[sample[in_chunk]]]
+    return scores, rows.liked[sample]

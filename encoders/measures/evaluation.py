@@ -21,19 +21,19 @@ _MEASURES = ("recall", "precision", "f1", "ndcg", "hit_rate", "reciprocal_rank",
 COLUMNS = ("user", "targets", "candidates", *_MEASURES)
 
 
-class Scorer(Protocol):
+class ItemScorer(Protocol):
     """Scores all items for given histories; every `Encoder` does."""
 
     def score(self, histories: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """How well each item goes with each history, (B, N + 1); higher is better, column 0 is not read."""
 
 
-def evaluate(scorer: Scorer, cases: Cases, k: int = 10, batch: int = 1024, seed: int = 0) -> pd.DataFrame:
+def evaluate(scorer: ItemScorer, cases: Cases, k: int = 10, batch: int = 1024, seed: int = 0) -> pd.DataFrame:
     """Rank each user's candidates and measure where the targets are.
 
     Parameters
     ----------
-    scorer : Scorer
+    scorer : ItemScorer
         Anything with ``score(histories) -> (B, N + 1)``.
     cases : Cases
         Candidates are the pool without what the user has consumed.
@@ -64,30 +64,30 @@ def evaluate(scorer: Scorer, cases: Cases, k: int = 10, batch: int = 1024, seed:
     listed = np.zeros(size, np.bool_)
     parts = []
     for start in range(0, len(cases), step):
-        part = slice(start, start + step)
-        histories = {name: values[part] for name, values in cases.histories.items()}
+        chunk = slice(start, start + step)
+        histories = {name: values[chunk] for name, values in cases.histories.items()}
         scores = np.asarray(scorer.score(histories))
-        expected = (len(cases.users[part]), size)
+        expected = (len(cases.users[chunk]), size)
         if scores.shape != expected:
             raise ValueError(f"scores of shape {scores.shape}. Fix: give {expected}, a row a user, a column an item")
-        candidates = [np.setdiff1d(pool, seen, assume_unique=True) for seen in cases.seen[part]]
-        parts.append(_measure(scores, cases, part, candidates, k))
-        for items in metrics.top(scores, candidates, k, rng):
+        candidates = [np.setdiff1d(pool, seen, assume_unique=True) for seen in cases.seen[chunk]]
+        parts.append(_measure_users(scores, cases, chunk, candidates, k))
+        for items in metrics.pick_best(scores, candidates, k, rng):
             listed[items] = True
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS), dtype=np.float64)
-    found = metrics.coverage([np.flatnonzero(listed)], cases.pool) if parts else float("nan")
-    table.attrs.update(k=k, coverage=found, pool=len(pool))
+    coverage = metrics.coverage([np.flatnonzero(listed)], cases.pool) if parts else float("nan")
+    table.attrs.update(k=k, coverage=coverage, pool=len(pool))
     return table
 
 
-def _measure(
-    scores: NDArray[np.float32], cases: Cases, part: slice, candidates: list[NDArray[np.int64]], k: int
+def _measure_users(
+    scores: NDArray[np.float32], cases: Cases, chunk: slice, candidates: list[NDArray[np.int64]], k: int
 ) -> pd.DataFrame:
-    places = metrics.find_places(scores, cases.targets[part], candidates)
-    offered = metrics.find_places(scores, cases.clicked[part], cases.shown[part])
-    told = offered.candidates > offered.targets  # else all that was shown was clicked: there is nothing to rank
+    places = metrics.find_places(scores, cases.targets[chunk], candidates)
+    offered = metrics.find_places(scores, cases.clicked[chunk], cases.shown[chunk])
+    informative = offered.candidates > offered.targets  # else all that was shown was clicked: there is nothing to rank
     values = {
-        "user": cases.users[part],
+        "user": cases.users[chunk],
         "targets": places.targets,
         "candidates": places.candidates,
         "recall": metrics.recall(places, k),
@@ -97,7 +97,7 @@ def _measure(
         "hit_rate": metrics.hit_rate(places, k),
         "reciprocal_rank": metrics.reciprocal_rank(places),
         "auc": metrics.auc(places),
-        "click_through": np.where(told, metrics.click_through(offered, k), np.nan),
+        "click_through": np.where(informative, metrics.click_through(offered, k), np.nan),
     }
     return pd.DataFrame({name: values[name] for name in COLUMNS})
 
@@ -139,15 +139,15 @@ class RandomScorer:
         return scores
 
 
-MOST = 2000  # users asked about, to be quick
+MOST_USERS = 2000  # users asked about, to be quick
 
 
-def validation_cases(
+def find_validation_cases(
     log: Interactions, validation: Interactions, history: int = 20, *, pool: NDArray[np.bool_] | None = None
 ) -> Cases:
     """Cases of users who liked something in the log, and like a new item in the validation rows.
 
-    Of more than `MOST` such users, `MOST` drawn evenly, always the same.
+    Of more than `MOST_USERS` such users, `MOST_USERS` drawn evenly, always the same.
 
     Parameters
     ----------
@@ -166,28 +166,28 @@ def validation_cases(
     if pool is None:
         pool = np.bincount(log.item[log.consumed], minlength=size) > 0
 
-    def new(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def find_new_pairs(rows: NDArray[np.bool_]) -> NDArray[np.int64]:
         keys = np.setdiff1d((validation.user * size + validation.item)[rows], consumed)
         return np.asarray(keys[pool[keys % size]])
 
-    liked = new(validation.liked)
+    liked = find_new_pairs(validation.liked)
     users = np.intersect1d(np.unique(liked // size), log.user[log.liked])
     if not len(users):
         raise EncoderError("no user likes a new item in the validation rows. Fix: give later rows, or none at all")
-    if len(users) > MOST:
-        users = np.sort(np.random.default_rng(0).choice(users, MOST, replace=False))
+    if len(users) > MOST_USERS:
+        users = np.sort(np.random.default_rng(0).choice(users, MOST_USERS, replace=False))
 
-    def by_user(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    def group_by_user(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
         ends = np.searchsorted(keys, users * size), np.searchsorted(keys, (users + 1) * size)
         return tuple(keys[begin:end] % size for begin, end in zip(*(end.tolist() for end in ends), strict=True))
 
     return Cases(
         users=users,
         histories=log.histories(users, validation.time.min(), history),
-        targets=by_user(liked),
+        targets=group_by_user(liked),
         pool=pool,
-        seen=by_user(consumed[pool[consumed % size]]),
+        seen=group_by_user(consumed[pool[consumed % size]]),
         profiles=tuple(log.profiles[user] for user in users.tolist()),
-        shown=by_user(new(np.ones(len(validation), np.bool_))),
-        clicked=by_user(new(validation.consumed)),
+        shown=group_by_user(find_new_pairs(np.ones(len(validation), np.bool_))),
+        clicked=group_by_user(find_new_pairs(validation.consumed)),
     )

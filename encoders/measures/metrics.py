@@ -37,7 +37,7 @@ class Places:
     targets: NDArray[np.int64]
     candidates: NDArray[np.int64]
 
-    def total(self, values: Floats) -> Floats:
+    def sum_by_user(self, values: Floats) -> Floats:
         """Sum (B,) of what each target (T,) gives."""
         return np.asarray(np.bincount(self.owner, values, len(self.targets)), np.float64)
 
@@ -60,17 +60,17 @@ def find_places(scores: NDArray[np.floating], targets: Items, candidates: Items)
         If a score of a candidate is NaN, or a target is no candidate.
     """
     above, tied = [], []
-    for b, (wanted, ranked) in enumerate(zip(targets, candidates, strict=True)):
+    for b, (own_targets, ranked) in enumerate(zip(targets, candidates, strict=True)):
         values = np.sort(scores[b, ranked])  # NaN sorts last
         if len(values) and np.isnan(values[-1]):
             raise ValueError(f"row {b}: a score is NaN. Fix: give finite scores, or −∞ for items never to be shown")
-        own = scores[b, wanted]
+        own = scores[b, own_targets]
         low, high = np.searchsorted(values, own), np.searchsorted(values, own, "right")
-        if (low == high).any() or not np.isin(wanted, ranked).all():
+        if (low == high).any() or not np.isin(own_targets, ranked).all():
             raise ValueError(f"row {b}: a target is not among the candidates. Fix: rank all targets")
         above.append(len(values) - high)
         tied.append(high - low)
-    sizes = np.array([len(wanted) for wanted in targets], np.int64)
+    sizes = np.array([len(own_targets) for own_targets in targets], np.int64)
     none = [np.zeros(0, np.int64)]
     return Places(
         owner=np.repeat(np.arange(len(sizes)), sizes),
@@ -88,12 +88,12 @@ def ranks(places: Places) -> Floats:
 
 def hits(places: Places, k: int) -> Floats:
     """Expected number of targets among the k best, (B,)."""
-    return places.total(np.clip((_positive(k) - places.above) / places.tied, 0.0, 1.0))
+    return places.sum_by_user(np.clip((_check_k(k) - places.above) / places.tied, 0.0, 1.0))
 
 
 def recall(places: Places, k: int) -> Floats:
     """Hits among the k best over the most that there could be, min(k, targets); (B,), NaN without targets."""
-    return _share(hits(places, k), np.minimum(k, places.targets))
+    return _divide(hits(places, k), np.minimum(k, places.targets))
 
 
 def precision(places: Places, k: int) -> Floats:
@@ -108,17 +108,17 @@ def f1(places: Places, k: int) -> Floats:
 
 def ndcg(places: Places, k: int) -> Floats:
     """Sum of 1 / log2(1 + rank) over hits among the k best, over the most it could be; (B,), NaN without targets."""
-    gain = np.concatenate([[0.0], np.cumsum(1.0 / np.log2(np.arange(2, _positive(k) + 2)))])
+    gain = np.concatenate([[0.0], np.cumsum(1.0 / np.log2(np.arange(2, _check_k(k) + 2)))])
     first, last = np.minimum(places.above, k), np.minimum(places.above + places.tied, k)
-    return _share(places.total((gain[last] - gain[first]) / places.tied), gain[np.minimum(k, places.targets)])
+    return _divide(places.sum_by_user((gain[last] - gain[first]) / places.tied), gain[np.minimum(k, places.targets)])
 
 
 def hit_rate(places: Places, k: int) -> Floats:
     """Probability that a target is among the k best, (B,); NaN without targets."""
-    _positive(k)
+    _check_k(k)
     chance = np.full(len(places.targets), np.nan)
-    for b, above, tied, among in _best_group(places):
-        missed = _none_before(tied, among)
+    for b, above, tied, among in _find_best_ties(places):
+        missed = _compute_chance_of_none(tied, among)
         chance[b] = 1.0 - missed[np.clip(k - above, 0, len(missed) - 1)]
     return chance
 
@@ -126,8 +126,8 @@ def hit_rate(places: Places, k: int) -> Floats:
 def reciprocal_rank(places: Places) -> Floats:
     """1 / rank of the best target, (B,); its mean over users is MRR. NaN without targets."""
     value = np.full(len(places.targets), np.nan)
-    for b, above, tied, among in _best_group(places):
-        missed = _none_before(tied, among)
+    for b, above, tied, among in _find_best_ties(places):
+        missed = _compute_chance_of_none(tied, among)
         value[b] = ((missed[:-1] - missed[1:]) / (above + np.arange(1, len(missed)))).sum()
     return value
 
@@ -135,9 +135,9 @@ def reciprocal_rank(places: Places) -> Floats:
 def auc(places: Places) -> Floats:
     """Probability that a target scores above another candidate, ties half, (B,); NaN where there is no such pair."""
     m, size = places.targets, places.candidates
-    beaten = places.total(size[places.owner] - places.above - (places.tied + 1) / 2)
+    beaten = places.sum_by_user(size[places.owner] - places.above - (places.tied + 1) / 2)
     # Of two targets one beats the other, or both half: m(m − 1)/2 in all, which is not about other candidates.
-    return _share(beaten - m * (m - 1) / 2, m * (size - m))
+    return _divide(beaten - m * (m - 1) / 2, m * (size - m))
 
 
 def click_through(places: Places, k: int) -> Floats:
@@ -146,10 +146,10 @@ def click_through(places: Places, k: int) -> Floats:
     Whether an item that was never shown would be clicked is not known, so the ranking is of those shown alone; with
     fewer than k, of all of them (then no ranking can matter). NaN where nothing was shown.
     """
-    return _share(hits(places, k), np.minimum(k, places.candidates))
+    return _divide(hits(places, k), np.minimum(k, places.candidates))
 
 
-def top(
+def pick_best(
     scores: NDArray[np.floating], candidates: Items, k: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], ...]:
     """The k best candidates of each user (fewer where there are fewer), in no order; ties broken at random.
@@ -164,7 +164,7 @@ def top(
     """
     chosen = []
     for row, ranked in zip(scores, candidates, strict=True):
-        if len(ranked) > _positive(k):
+        if len(ranked) > _check_k(k):
             values = row[ranked]
             least = np.partition(values, len(values) - k)[len(values) - k]
             better, equal = ranked[values > least], ranked[values == least]
@@ -189,7 +189,7 @@ def binary_measures(labels: ArrayLike, probabilities: ArrayLike, threshold: floa
     ----------
     labels : (n,) bool
     probabilities : (n,) float
-        In [0, 1].
+        Probabilities of a positive, in [0, 1].
     threshold : float
         Probability from which the prediction is positive.
 
@@ -214,31 +214,31 @@ def binary_measures(labels: ArrayLike, probabilities: ArrayLike, threshold: floa
     }
 
 
-def _best_group(places: Places) -> list[tuple[int, int, int, int]]:
+def _find_best_ties(places: Places) -> list[tuple[int, int, int, int]]:
     """For each user with targets: number, `above` and `tied` of the best target, and how many targets tie with it."""
     order = np.lexsort((places.above, places.owner))
     users, first = np.unique(places.owner[order], return_index=True)
     best = order[first]
     least = np.zeros(len(places.targets), np.int64)
     least[users] = places.above[best]
-    among = places.total((places.above == least[places.owner]).astype(np.float64)).astype(np.int64)
+    among = places.sum_by_user((places.above == least[places.owner]).astype(np.float64)).astype(np.int64)
     columns = (users, places.above[best], places.tied[best], among[users])
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
-def _none_before(tied: int, among: int) -> Floats:
+def _compute_chance_of_none(tied: int, among: int) -> Floats:
     """Probability that none of `among` targets is in the first j of `tied` items in random order, j = 0 .. the most."""
     j = np.arange(tied - among + 1)
     return np.concatenate([[1.0], np.cumprod((tied - among - j) / (tied - j))])
 
 
-def _share(part: Floats, whole: ArrayLike) -> Floats:
+def _divide(numerator: Floats, denominator: ArrayLike) -> Floats:
     """Ratio, NaN where there is no whole."""
-    total = np.asarray(whole, dtype=np.float64)
-    return np.asarray(np.divide(part, total, out=np.full(len(total), np.nan), where=total > 0.0), np.float64)
+    total = np.asarray(denominator, dtype=np.float64)
+    return np.asarray(np.divide(numerator, total, out=np.full(len(total), np.nan), where=total > 0.0), np.float64)
 
 
-def _positive(k: int) -> int:
+def _check_k(k: int) -> int:
     if k < 1:
         raise ValueError(f"k {k!r} is out of range. Fix: rank at least 1")
     return k

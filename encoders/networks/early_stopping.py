@@ -17,9 +17,9 @@ class ValidationRecall:
     Parameters
     ----------
     encoder : Encoder
-        In the middle of its fit.
+        Encoder in the middle of its fit.
     cases : Cases
-        Of `validation_cases`.
+        Cases, as of `find_validation_cases`.
     refresh : callable, optional
         Brings what the encoder scores with up to date with its network.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import random
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -22,7 +23,9 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
 from ...envs.shared.files import write_whole
-from ..base import EncoderError, Report, Settings, quiet
+from ...envs.shared.options import Options, number
+from ...envs.shared.progress import ProgressCallback, ignore_progress
+from ..base import EncoderError
 
 Score = Callable[[], float]
 
@@ -30,30 +33,27 @@ _NOTE, _FINAL = "training.json", "final.safetensors"
 
 
 @dataclass(frozen=True)
-class Schedule(Settings):
+class Schedule(Options):
     """How long and how fast a network learns."""
 
-    epochs: int = 20
+    epochs: int = number(20, 1, 100_000)
     """Passes over the training rows at most."""
-    batch_size: int = 128
+    batch_size: int = number(128, 1, 10**6)
     """Rows of a step."""
-    learning_rate: float = 1e-3
-    """At its highest; it falls linearly to zero."""
-    weight_decay: float = 0.0
-    """Of AdamW."""
-    warmup: float = 0.05
+    learning_rate: float = number(1e-3, 1e-8, 10.0)
+    """Learning rate at its highest; it falls linearly to zero."""
+    weight_decay: float = number(0.0, 0.0, 10.0)
+    """Weight decay of AdamW."""
+    warmup: float = number(0.05, 0.0, 0.99)
     """Share of the steps in which the learning rate rises."""
-    patience: int = 3
+    patience: int = number(3, 1, 100_000)
     """Epochs without a better validation score after which it stops."""
 
-    LIMITS = {
-        "epochs": (1, 100_000),
-        "batch_size": (1, 10**6),
-        "learning_rate": (1e-8, 10.0),
-        "weight_decay": (0.0, 10.0),
-        "warmup": (0.0, 0.99),
-        "patience": (1, 100_000),
-    }
+    @classmethod
+    def from_options(cls, options: Options) -> Self:
+        """What an encoder's options say of it: their fields of the same names."""
+        names = [field.name for field in dataclasses.fields(cls) if hasattr(options, field.name)]
+        return cls(**{name: getattr(options, name) for name in names})
 
 
 def train_network(
@@ -66,7 +66,7 @@ def train_network(
     collate: Callable[[list[Any]], Mapping[str, Any]] | None = None,
     folder: Path | None = None,
     about: Mapping[str, Any] | None = None,
-    report: Report = quiet,
+    report: ProgressCallback = ignore_progress,
     device: str = "cpu",
 ) -> list[dict[str, float]]:
     """Train a network in place, and leave it with the weights of its best epoch.
@@ -78,15 +78,15 @@ def train_network(
     rows : Dataset
         What `collate` makes batches of.
     schedule : Schedule
-        How long and how fast.
+        How long and how fast it learns.
     seed : int
-        Of the order of rows and of all that the network draws; the global generators are left as they were.
+        Seed of the order of rows and of all that the network draws; the global generators are left as they were.
     score : callable, optional
-        Of the network as it is, on validation data, higher is better; asked after every epoch.
+        Score of the network as it is, on validation data, higher is better; asked for after every epoch.
         Without it all epochs are run and the last weights stay.
     folder : Path, optional
-        For checkpoints, one an epoch; an interrupted training of the same `about` goes on from them, and one that is
-        finished is not done again.
+        Folder of checkpoints, one an epoch; an interrupted training of the same `about` goes on from them, and one
+        that is finished is not done again.
     about : mapping, optional
         All that the result depends on, as JSON takes it; checkpoints of anything else are not used.
     report : callable
@@ -97,24 +97,26 @@ def train_network(
     list of dict
         One row an epoch: ``epoch``, ``loss``, ``score``.
     """
-    with tempfile.TemporaryDirectory() as temporary, _own_seed(), _silence():
-        place = Path(temporary) if folder is None else folder
-        known = _begin(place, {"seed": seed, **(about or {})})
-        if known is None:
-            trainer = _Trainer(network, score, rows, _arguments(place, schedule, seed, score, device), collate, report)
+    with tempfile.TemporaryDirectory() as temporary, _keep_random_state(), silence_transformers():
+        target = Path(temporary) if folder is None else folder
+        curve = _open_folder(target, {"seed": seed, **(about or {})})
+        if curve is None:
+            trainer = _Trainer(
+                network, score, rows, _make_arguments(target, schedule, seed, score, device), collate, report
+            )
             if score is not None:
                 trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=schedule.patience))
-            trainer.train(resume_from_checkpoint=_last_checkpoint(place))
-            known = trainer.curve()
+            trainer.train(resume_from_checkpoint=_find_last_checkpoint(target))
+            curve = trainer.read_curve()
             network.to("cpu")
-            _finish(place, network, known)
+            _keep_result(target, network, curve)
         else:
-            network.load_state_dict(load_file(place / _FINAL))
+            network.load_state_dict(load_file(target / _FINAL))
         network.eval()
-        return known
+        return curve
 
 
-def _arguments(place: Path, schedule: Schedule, seed: int, score: Score | None, device: str) -> TrainingArguments:
+def _make_arguments(target: Path, schedule: Schedule, seed: int, score: Score | None, device: str) -> TrainingArguments:
     """What the trainer is told."""
     scored: dict[str, Any] = {}
     if score is not None:
@@ -125,7 +127,7 @@ def _arguments(place: Path, schedule: Schedule, seed: int, score: Score | None, 
             "greater_is_better": True,
         }
     return TrainingArguments(
-        output_dir=str(place),
+        output_dir=str(target),
         num_train_epochs=schedule.epochs,
         per_device_train_batch_size=schedule.batch_size,
         learning_rate=schedule.learning_rate,
@@ -155,7 +157,7 @@ class _Trainer(Trainer):
         rows: Dataset[Any],
         arguments: TrainingArguments,
         collate: Any,
-        report: Report,
+        report: ProgressCallback,
     ) -> None:
         super().__init__(
             network, arguments, data_collator=collate, train_dataset=rows, eval_dataset=rows if score else None
@@ -175,7 +177,7 @@ class _Trainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def curve(self) -> list[dict[str, float]]:
+    def read_curve(self) -> list[dict[str, float]]:
         """Loss and score by epoch, of all parts of a resumed training."""
         epochs: dict[int, dict[str, float]] = {}
         for row in self.state.log_history:
@@ -190,7 +192,7 @@ _LOGGED = {"loss": "loss", "eval_score": "score"}
 class _Reporter(TrainerCallback):
     """Passes steps, losses and scores on."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: ProgressCallback) -> None:
         self._report = report
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -204,7 +206,7 @@ class _Reporter(TrainerCallback):
             self._report({"step": float(state.global_step), "steps": float(state.max_steps), **row})
 
 
-def _begin(folder: Path, about: Mapping[str, Any]) -> list[dict[str, float]] | None:
+def _open_folder(folder: Path, about: Mapping[str, Any]) -> list[dict[str, float]] | None:
     """Note what is trained here, and clear away what is left of anything else; the curve if it is finished already."""
     file = folder / _NOTE
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
@@ -222,7 +224,7 @@ def _begin(folder: Path, about: Mapping[str, Any]) -> list[dict[str, float]] | N
     return None
 
 
-def _last_checkpoint(folder: Path) -> str | None:
+def _find_last_checkpoint(folder: Path) -> str | None:
     """The newest whole checkpoint; one that was being written when the program was killed is removed."""
     for place in sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True):
         try:
@@ -233,7 +235,7 @@ def _last_checkpoint(folder: Path) -> str | None:
     return None
 
 
-def _finish(folder: Path, network: torch.nn.Module, curve: list[dict[str, float]]) -> None:
+def _keep_result(folder: Path, network: torch.nn.Module, curve: list[dict[str, float]]) -> None:
     """Keep the weights and the curve, in place of the checkpoints."""
     weights = {name: weight.detach().clone().contiguous() for name, weight in network.state_dict().items()}
     write_whole(folder / _FINAL, save(weights))
@@ -244,7 +246,7 @@ def _finish(folder: Path, network: torch.nn.Module, curve: list[dict[str, float]
 
 
 @contextmanager
-def _own_seed() -> Iterator[None]:
+def _keep_random_state() -> Iterator[None]:
     """Put the generators that the trainer seeds back as they were."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # what the trainer seeds
     try:
@@ -256,7 +258,7 @@ def _own_seed() -> Iterator[None]:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
+def silence_transformers() -> Iterator[None]:
     """Let the trainer speak of errors only, and show no bars of its own."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]

@@ -30,67 +30,52 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from ..base import EncoderError, Report, Settings, quiet
-from ..text.bert import _without_progress_bar
+from ...envs.shared.options import Options, number
+from ...envs.shared.progress import ProgressCallback, ignore_progress
+from ..base import EncoderError
+from ..text.bert import hide_progress_bar
 from ..text.model_folder import ModelFolder
-from .fitting import Schedule, _silence, train_network
-from .tower_network import nearest
+from .fitting import Schedule, silence_transformers, train_network
+from .tower_network import find_nearest
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _FEWEST = 20  # texts; with fewer, nothing can be held out that says anything
 
 
 @dataclass(frozen=True)
-class PretrainSettings(Settings):
-    """Settings of masked-language modelling."""
+class PretrainOptions(Options):
+    """Options of masked-language modelling."""
 
-    epochs: int = 3
+    epochs: int = number(3, 1, 100_000)
     """Passes over the texts."""
-    batch_size: int = 32
-    """Texts of a step."""
-    learning_rate: float = 5e-5
-    """At its highest; from nothing, some 1e-3 is right."""
-    tokens: int = 128
+    batch_size: int = number(32, 1, 100_000)
+    """Texts in a step."""
+    learning_rate: float = number(5e-5, 1e-8, 1.0)
+    """Learning rate at its highest; from nothing, some 1e-3 is right."""
+    tokens: int = number(128, 8, 100_000)
     """Tokens that are read of a text."""
-    masked: float = 0.15
+    masked: float = number(0.15, 0.01, 0.9)
     """Share of the tokens that are to be guessed."""
-    held_out: float = 0.05
+    held_out: float = number(0.05, 0.01, 0.5)
     """Share of the texts that only measure."""
-
-    LIMITS = {
-        "epochs": (1, 100_000),
-        "batch_size": (1, 100_000),
-        "learning_rate": (1e-8, 1.0),
-        "tokens": (8, 100_000),
-        "masked": (0.01, 0.9),
-        "held_out": (0.01, 0.5),
-    }
 
 
 @dataclass(frozen=True)
-class ScratchSettings(PretrainSettings):
-    """Settings of a small BERT from nothing."""
+class ScratchOptions(PretrainOptions):
+    """Options of a small BERT from nothing."""
 
-    epochs: int = 10
+    epochs: int = number(10, 1, 100_000)
     """Passes over the texts."""
-    learning_rate: float = 1e-3
-    """At its highest."""
-    vocabulary: int = 8000
+    learning_rate: float = number(1e-3, 1e-8, 1.0)
+    """Learning rate at its highest."""
+    vocabulary: int = number(8000, 100, 10**6)
     """Word pieces, special ones included; fewer where the texts have fewer, more where they have more characters."""
-    layers: int = 4
-    """Of the Transformer."""
-    width: int = 128
-    """Of the hidden states and of the vectors."""
-    heads: int = 4
-    """Of attention; they share the width evenly."""
-
-    LIMITS = {
-        **PretrainSettings.LIMITS,
-        "vocabulary": (100, 10**6),
-        "layers": (1, 48),
-        "width": (8, 4096),
-        "heads": (1, 64),
-    }
+    layers: int = number(4, 1, 48)
+    """Layers of the Transformer."""
+    width: int = number(128, 8, 4096)
+    """Width of the hidden states and of the vectors."""
+    heads: int = number(4, 1, 64)
+    """Heads of the attention; they share the width evenly."""
 
     def __post_init__(self) -> None:
         """Refuse what could not be built."""
@@ -100,7 +85,7 @@ class ScratchSettings(PretrainSettings):
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class PretrainingResult:
     """What pre-training did.
 
     Attributes
@@ -131,11 +116,11 @@ def continue_pretraining(
     base: str | Path,
     texts: Sequence[str],
     folder: Path,
-    settings: PretrainSettings | None = None,
+    options: PretrainOptions | None = None,
     *,
     seed: int = 0,
-    report: Report = quiet,
-) -> Knowledge:
+    report: ProgressCallback = ignore_progress,
+) -> PretrainingResult:
     """Train a BERT further on texts; pooling and normalisation stay those of `base`.
 
     Parameters
@@ -144,16 +129,16 @@ def continue_pretraining(
         A BERT by alias, folder or hub name. Where it has no head for guessing words, as sentence encoders have none, a
         fresh one is trained with it, its decoder tied to the word vectors.
     texts : sequence of str
-        Of the catalogue; each once.
+        Texts of the catalogue; each counts once.
     folder : Path
         The model is written to ``folder/model``. Checkpoints lie in ``folder/training`` until it is done: called again
         after an interruption with the same arguments, it goes on from the last epoch.
     seed : int
-        Of the texts held out, the masks and the fresh head.
+        Seed of the texts held out, the masks and the fresh head.
 
     Returns
     -------
-    Knowledge
+    PretrainingResult
         Masked loss on held-out texts, before and after.
 
     Raises
@@ -171,54 +156,54 @@ def continue_pretraining(
     other texts was not measured; judge a model by the recommendations made with it
     (``scripts/studies/encoders/study.py``).
     """
-    settings = settings or PretrainSettings()
+    options = options or PretrainOptions()
     source = ModelFolder.find(base)
-    if settings.tokens > source.longest:
-        raise EncoderError(f"tokens = {settings.tokens}; {str(base)!r} reads {source.longest} at most")
-    train, held_out = _part(texts, settings.held_out, seed)
-    with _without_progress_bar(), _silence(), torch.random.fork_rng():
+    if options.tokens > source.longest:
+        raise EncoderError(f"tokens = {options.tokens}; {str(base)!r} reads {source.longest} at most")
+    train, held_out = _hold_out(texts, options.held_out, seed)
+    with hide_progress_bar(), silence_transformers(), torch.random.fork_rng():
         torch.manual_seed(seed)  # of the fresh head
         tokenizer = AutoTokenizer.from_pretrained(source.path, local_files_only=True)
         network = AutoModelForMaskedLM.from_pretrained(source.path, local_files_only=True, use_safetensors=True)
     if source.lower_case:
-        train, held_out = ([text.lower() for text in some] for some in (train, held_out))
+        train, held_out = ([text.lower() for text in share] for share in (train, held_out))
     about = {"base": source.content_hash()}
-    known = _train(network, tokenizer, train, held_out, settings, seed, folder, about, report)
-    _write(network, tokenizer, source, folder)
-    return known
+    result = _train_and_measure(network, tokenizer, train, held_out, options, seed, folder, about, report)
+    _write_model(network, tokenizer, source, folder)
+    return result
 
 
 def pretrain_from_scratch(
     texts: Sequence[str],
     folder: Path,
-    settings: ScratchSettings | None = None,
+    options: ScratchOptions | None = None,
     *,
     seed: int = 0,
-    report: Report = quiet,
-) -> Knowledge:
+    report: ProgressCallback = ignore_progress,
+) -> PretrainingResult:
     """Train a small BERT and its word pieces on texts alone; arguments and result are those of `continue_pretraining`.
 
     For a catalogue in a language that no model at hand reads. Its vectors, the mean over the tokens, tell which words
     stand in like places; a few thousand texts do not make a sentence encoder.
     """
-    settings = settings or ScratchSettings()
-    train, held_out = _part(texts, settings.held_out, seed)
-    tokenizer = train_tokenizer(train, settings.vocabulary, settings.tokens)
+    options = options or ScratchOptions()
+    train, held_out = _hold_out(texts, options.held_out, seed)
+    tokenizer = train_tokenizer(train, options.vocabulary, options.tokens)
     config = BertConfig(
         vocab_size=len(tokenizer),
-        hidden_size=settings.width,
-        num_hidden_layers=settings.layers,
-        num_attention_heads=settings.heads,
-        intermediate_size=4 * settings.width,
-        max_position_embeddings=settings.tokens,
+        hidden_size=options.width,
+        num_hidden_layers=options.layers,
+        num_attention_heads=options.heads,
+        intermediate_size=4 * options.width,
+        max_position_embeddings=options.tokens,
         pad_token_id=tokenizer.pad_token_id,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = BertForMaskedLM(config)
-    known = _train(network, tokenizer, train, held_out, settings, seed, folder, {"base": None}, report)
-    _write(network, tokenizer, None, folder)
-    return known
+    result = _train_and_measure(network, tokenizer, train, held_out, options, seed, folder, {"base": None}, report)
+    _write_model(network, tokenizer, None, folder)
+    return result
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int, tokens: int) -> PreTrainedTokenizerFast:
@@ -241,11 +226,15 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int, tokens: int) -> PreTr
         show_progress=False,
     )
     pieces.train_from_iterator(words, trainer)
-    known = pieces.get_vocab()
-    tokenizer = Tokenizer(models.WordPiece(known, unk_token="[UNK]"))  # in which the inner characters are not special
+    vocabulary_ids = pieces.get_vocab()
+    tokenizer = Tokenizer(
+        models.WordPiece(vocabulary_ids, unk_token="[UNK]")
+    )  # in which the inner characters are not special
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[(n, known[n]) for n in _SPECIAL[2:4]]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B [SEP]",
+        special_tokens=[(n, vocabulary_ids[n]) for n in _SPECIAL[2:4]],
     )
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), _SPECIAL, strict=True))
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
@@ -253,7 +242,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int, tokens: int) -> PreTr
     )
 
 
-def _part(texts: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:
+def _hold_out(texts: Sequence[str], share: float, seed: int) -> tuple[list[str], list[str]]:
     """Texts to learn from, and those held out."""
     distinct = list(dict.fromkeys(text for text in texts if text.strip()))
     if len(distinct) < _FEWEST:
@@ -263,7 +252,7 @@ def _part(texts: Sequence[str], share: float, seed: int) -> tuple[list[str], lis
     return [distinct[i] for i in np.sort(order[count:])], [distinct[i] for i in np.sort(order[:count])]
 
 
-def neighbour_agreement(vectors: NDArray[np.float32], labels: Sequence[Sequence[str]], k: int = 10) -> float:
+def measure_neighbour_agreement(vectors: NDArray[np.float32], labels: Sequence[Sequence[str]], k: int = 10) -> float:
     """Share of the k nearest texts of each that have a label in common with it; texts without labels are left out.
 
     Parameters
@@ -273,12 +262,12 @@ def neighbour_agreement(vectors: NDArray[np.float32], labels: Sequence[Sequence[
     labels : n sequences of str
         Topics or genres.
     """
-    known = [row for row, names in enumerate(labels) if names]
-    if len(known) <= k:
-        raise EncoderError(f"{len(known)} texts have labels; the {k} nearest need more than {k}")
-    near = nearest(vectors[known], k) - 1
-    sets = [set(labels[row]) for row in known]
-    return float(np.mean([bool(sets[row] & sets[other]) for row, others in enumerate(near) for other in others]))
+    labelled = [row for row, names in enumerate(labels) if names]
+    if len(labelled) <= k:
+        raise EncoderError(f"{len(labelled)} texts have labels; the {k} nearest need more than {k}")
+    neighbours = find_nearest(vectors[labelled], k) - 1
+    sets = [set(labels[row]) for row in labelled]
+    return float(np.mean([bool(sets[row] & sets[other]) for row, others in enumerate(neighbours) for other in others]))
 
 
 class _Texts(Dataset[Any]):
@@ -294,38 +283,38 @@ class _Texts(Dataset[Any]):
         return {"input_ids": self._ids[index]}
 
 
-def _train(
+def _train_and_measure(
     network: torch.nn.Module,
     tokenizer: Any,
     train: list[str],
     held_out: list[str],
-    settings: PretrainSettings,
+    options: PretrainOptions,
     seed: int,
     folder: Path,
     about: dict[str, Any],
-    report: Report,
-) -> Knowledge:
+    report: ProgressCallback,
+) -> PretrainingResult:
     """Guess masked tokens of the texts; the loss on those held out, before and after."""
-    collate = DataCollatorForLanguageModeling(tokenizer, mlm=True, mlm_probability=settings.masked)
-    measured = _Texts(tokenizer, held_out, settings.tokens)
-    before = _held_out_loss(network, measured, collate, seed)
-    with _without_progress_bar():
+    collate = DataCollatorForLanguageModeling(tokenizer, mlm=True, mlm_probability=options.masked)
+    measured = _Texts(tokenizer, held_out, options.tokens)
+    before = _measure_held_out_loss(network, measured, collate, seed)
+    with hide_progress_bar():
         train_network(
             network,
-            _Texts(tokenizer, train, settings.tokens),
-            Schedule(settings.epochs, settings.batch_size, settings.learning_rate, weight_decay=0.01),
+            _Texts(tokenizer, train, options.tokens),
+            Schedule(options.epochs, options.batch_size, options.learning_rate, weight_decay=0.01),
             seed=seed,
             collate=collate,
             folder=folder / "training",
-            about={**about, "settings": asdict(settings), "texts": _digest(train)},
+            about={**about, "settings": asdict(options), "texts": _hash_texts(train)},
             report=report,
         )
-    after = _held_out_loss(network, measured, collate, seed)
-    return Knowledge(before, after, len(train), len(held_out))
+    after = _measure_held_out_loss(network, measured, collate, seed)
+    return PretrainingResult(before, after, len(train), len(held_out))
 
 
 @torch.no_grad()
-def _held_out_loss(network: torch.nn.Module, texts: _Texts, collate: Any, seed: int) -> float:
+def _measure_held_out_loss(network: torch.nn.Module, texts: _Texts, collate: Any, seed: int) -> float:
     """Mean cross-entropy [nats] of masked tokens; the seed fixes which."""
     network.eval()
     total, count = 0.0, 0
@@ -342,29 +331,29 @@ def _held_out_loss(network: torch.nn.Module, texts: _Texts, collate: Any, seed: 
     return total / count
 
 
-def _digest(texts: Sequence[str]) -> str:
+def _hash_texts(texts: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()
 
 
-def _write(network: Any, tokenizer: Any, source: ModelFolder | None, folder: Path) -> None:
+def _write_model(network: Any, tokenizer: Any, source: ModelFolder | None, folder: Path) -> None:
     """Write the encoder without the head, the tokenizer, and how vectors are pooled; the whole or nothing."""
     temporary = folder / "model.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    with _without_progress_bar(), torch.random.fork_rng():
+    with hide_progress_bar(), torch.random.fork_rng():
         torch.manual_seed(0)  # of the pooler, which nothing uses and every loader of a BERT asks for
         encoder = AutoModel.from_config(network.config)  # type: ignore[no-untyped-call]
         encoder.load_state_dict(network.base_model.state_dict(), strict=False)
         encoder.save_pretrained(temporary)
     tokenizer.save_pretrained(temporary)
     if source is not None:
-        _copy_recipe(source.path, temporary)
+        _copy_pooling_files(source.path, temporary)
     shutil.rmtree(folder / "model", ignore_errors=True)
     temporary.replace(folder / "model")
     shutil.rmtree(folder / "training", ignore_errors=True)
 
 
-def _copy_recipe(source: Path, target: Path) -> None:
+def _copy_pooling_files(source: Path, target: Path) -> None:
     """Copy what says how vectors are made; a folder without it means the same by having none."""
     for name in ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"):
         if (source / name).exists():

@@ -13,10 +13,6 @@ from torch_geometric.nn import GATConv, GCNConv, LGConv
 
 from ..histories.matrix import Matrix
 
-LAYERS = ("lightgcn", "gcn", "gat")
-LOSSES = ("softmax", "bpr")
-FEATURES = ("ids", "text", "both")
-
 
 class Propagation(nn.Module):
     """Item vectors from their own features and, round by round, from the users who consumed them.
@@ -38,13 +34,13 @@ class Propagation(nn.Module):
     texts : (N + 1, E) float32
         Unit text vectors, row 0 zeros.
     layer, features, loss : str
-        Of `LAYERS`, `FEATURES` and `LOSSES`.
+        As in `longplay.encoders.networks.graph.GraphOptions`.
     size : int
         Width D of all vectors.
     rounds : int
         L; 0 leaves items at their own features.
     heads : int
-        Of the attention.
+        Heads of the attention.
     negatives : int
         Items drawn in each step, the same for all of a batch; 0 for all that have an edge.
     l2 : float
@@ -95,14 +91,14 @@ class Propagation(nn.Module):
         self.project = nn.Parameter(torch.randn(texts.shape[1], size) * size**-0.5) if features != "ids" else None
         self.bias = nn.Parameter(torch.ones(()))
         self.sharpness = nn.Parameter(torch.zeros(()))
-        self.to_user = nn.ModuleList(self._convolution(heads) for _ in range(rounds + 1))
-        self.to_item = nn.ModuleList(self._convolution(heads) for _ in range(rounds))
+        self.to_user = nn.ModuleList(self._make_convolution(heads) for _ in range(rounds + 1))
+        self.to_item = nn.ModuleList(self._make_convolution(heads) for _ in range(rounds))
 
-    def _convolution(self, heads: int) -> Any:
+    def _make_convolution(self, heads: int) -> Any:
         """A convolution whose weights begin at the identity: far better here than at random, which mixes messages."""
         if self.layer == "gat":
-            sizes, part = (self.size, self.size), self.size // heads
-            conv: Any = GATConv(sizes, part, heads, add_self_loops=False, edge_dim=1, bias=False)
+            sizes, head_size = (self.size, self.size), self.size // heads
+            conv: Any = GATConv(sizes, head_size, heads, add_self_loops=False, edge_dim=1, bias=False)
             nn.init.eye_(conv.lin_src.weight)
         elif self.layer == "gcn":
             conv = GCNConv(self.size, self.size, normalize=False, bias=False)
@@ -111,7 +107,7 @@ class Propagation(nn.Module):
             conv = LGConv(normalize=False)
         return conv
 
-    def item_features(self) -> Tensor:
+    def compute_item_features(self) -> Tensor:
         """What items are before any message (N + 1, D); an item without edges has no learned vector of its own."""
         total = torch.zeros(len(self.known), self.size)
         if self.ids is not None:
@@ -120,41 +116,45 @@ class Propagation(nn.Module):
             total = total + self.texts @ self.project
         return total
 
-    def propagate(self, kept: Tensor | None = None) -> tuple[list[Tensor], list[Tensor]]:
+    def propagate(self, edge_mask: Tensor | None = None) -> tuple[list[Tensor], list[Tensor]]:
         """Vectors of items (N + 1, D) and of users (U, D) in each round, by the edges kept (a mask; all if None)."""
         user, item, weight = self.user, self.item, self.weight
-        if kept is not None:
-            user, item, weight = user[kept], item[kept], weight[kept]
+        if edge_mask is not None:
+            user, item, weight = user[edge_mask], item[edge_mask], weight[edge_mask]
         strength = torch.zeros(self.users).index_add(0, user, weight)
         edges, back = torch.stack([item, user]), torch.stack([user, item])
         value = weight * (strength[user] * self.degree[item]).rsqrt()
-        items, users = [self.item_features()], []
-        met = torch.zeros(self.users, self.size)
+        items, users = [self.compute_item_features()], []
+        user_vectors = torch.zeros(self.users, self.size)
         if self.layer == "gat":
             share = (weight / strength[user])[:, None]
-            met = met.index_add(0, user, share * items[0][item])
+            user_vectors = user_vectors.index_add(0, user, share * items[0][item])
         for level, conv in enumerate(self.to_user):
-            met = self._pass(conv, items[level], met, edges, weight, value)
-            users.append(met)
+            user_vectors = self._send_messages(conv, items[level], user_vectors, edges, weight, value)
+            users.append(user_vectors)
             if level < self.rounds:
-                items.append(self._to_item(level, met, items[level], back, weight, value))
+                items.append(self._send_to_items(level, user_vectors, items[level], back, weight, value))
         return items, users
 
-    def _to_item(self, level: int, users: Tensor, items: Tensor, back: Tensor, weight: Tensor, value: Tensor) -> Tensor:
+    def _send_to_items(
+        self, level: int, users: Tensor, items: Tensor, back: Tensor, weight: Tensor, value: Tensor
+    ) -> Tensor:
         """Vectors of items in the next round."""
         conv: Any = self.to_item[level]
         if self.layer == "lightgcn":
-            return self._pass(conv, users, items, back, weight, value)
-        found = self._pass(conv, users, items, back, weight, value)
+            return self._send_messages(conv, users, items, back, weight, value)
+        received = self._send_messages(conv, users, items, back, weight, value)
         if self.layer == "gcn":  # the loop of each item to itself
-            found = found + conv.lin(items) / self.degree[:, None]
-        return nn.functional.elu(found)
+            received = received + conv.lin(items) / self.degree[:, None]
+        return nn.functional.elu(received)
 
-    def _pass(self, conv: Any, source: Tensor, target: Tensor, edges: Tensor, weight: Tensor, value: Tensor) -> Tensor:
+    def _send_messages(
+        self, conv: Any, source: Tensor, target: Tensor, edges: Tensor, weight: Tensor, value: Tensor
+    ) -> Tensor:
         """Messages from source to target nodes along `edges` (2, e), numbered each on its own."""
         if self.layer == "gat":
-            found: Tensor = conv((source, target), edges, weight[:, None])
-            return found
+            received: Tensor = conv((source, target), edges, weight[:, None])
+            return received
         # These two know one kind of node only: the targets come after the sources.
         both = torch.cat([source, torch.zeros_like(target)])
         shifted = torch.stack([edges[0], edges[1] + len(source)])
@@ -165,50 +165,50 @@ class Propagation(nn.Module):
         """Mean over the rounds."""
         return torch.stack(vectors).mean(dim=0)
 
-    def item_bias(self) -> Tensor:
+    def compute_item_bias(self) -> Tensor:
         """What the score of each item has in common for all (N + 1): in proportion to log(1 + users who consumed)."""
         return self.bias * self.popularity
 
     def forward(self, edge: Tensor) -> Mapping[str, Tensor]:
         """The loss of some edges (b,), which bear no messages meanwhile: nobody is told what is asked."""
-        kept = torch.ones(len(self.user), dtype=torch.bool)
-        kept[edge] = False
-        items, users = (self.readout(vectors) for vectors in self.propagate(kept))
+        edge_mask = torch.ones(len(self.user), dtype=torch.bool)
+        edge_mask[edge] = False
+        items, users = (self.readout(vectors) for vectors in self.propagate(edge_mask))
         user, item, weight = self.user[edge], self.item[edge], self.weight[edge]
-        drawn = self._draw()
-        vectors, bias = users[user] * self.sharpness.exp(), self.item_bias()
-        wanted = (vectors * items[item]).sum(dim=1) + bias[item]
-        others = vectors @ items[drawn].T + bias[drawn]
-        others = others.masked_fill(self._consumed(user, drawn), -torch.inf)
+        negatives = self._draw_negatives()
+        vectors, bias = users[user] * self.sharpness.exp(), self.compute_item_bias()
+        positive = (vectors * items[item]).sum(dim=1) + bias[item]
+        negative = vectors @ items[negatives].T + bias[negatives]
+        negative = negative.masked_fill(self._find_consumed(user, negatives), -torch.inf)
         if self.loss == "softmax":
-            loss = torch.logsumexp(torch.cat([wanted[:, None], others], dim=1), dim=1) - wanted
+            loss = torch.logsumexp(torch.cat([positive[:, None], negative], dim=1), dim=1) - positive
         else:
-            pick = torch.randint(len(drawn), (len(edge), 1))
-            loss = nn.functional.softplus(others.gather(1, pick)[:, 0] - wanted)
+            pick = torch.randint(len(negatives), (len(edge), 1))
+            loss = nn.functional.softplus(negative.gather(1, pick)[:, 0] - positive)
         total = (weight * loss).sum() / weight.sum()
-        return {"loss": total + self.l2 * self.item_features()[self.known].square().sum(dim=1).mean()}
+        return {"loss": total + self.l2 * self.compute_item_features()[self.known].square().sum(dim=1).mean()}
 
-    def _draw(self) -> Tensor:
+    def _draw_negatives(self) -> Tensor:
         """Items to compete with, of those that have edges."""
-        known = torch.nonzero(self.known)[:, 0]
-        if self.negatives in range(1, len(known)):
-            return known[torch.randperm(len(known))[: self.negatives]]
-        return known
+        candidates = torch.nonzero(self.known)[:, 0]
+        if self.negatives in range(1, len(candidates)):
+            return candidates[torch.randperm(len(candidates))[: self.negatives]]
+        return candidates
 
-    def _consumed(self, user: Tensor, drawn: Tensor) -> Tensor:
+    def _find_consumed(self, user: Tensor, candidates: Tensor) -> Tensor:
         """Whether each user (b,) consumed each item drawn (m,), as (b, m)."""
         column = torch.full((len(self.known),), -1)
-        column[drawn] = torch.arange(len(drawn))
+        column[candidates] = torch.arange(len(candidates))
         count = self.first[user + 1] - self.first[user]
         row = torch.repeat_interleave(torch.arange(len(user)), count)
         begin = torch.repeat_interleave(torch.cumsum(count, 0) - count, count)
         place = column[self.item[self.first[user][row] + torch.arange(len(row)) - begin]]
-        mask = torch.zeros(len(user), len(drawn), dtype=torch.bool)
+        mask = torch.zeros(len(user), len(candidates), dtype=torch.bool)
         mask[row[place >= 0], place[place >= 0]] = True
         return mask
 
 
-def attention_tables(conv: GATConv, items: Tensor) -> dict[str, Tensor]:
+def extract_attention_tables(conv: GATConv, items: Tensor) -> dict[str, Tensor]:
     """What a convolution's attention needs of items (N + 1, D), with C = D / heads.
 
     Returns

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..base import Encoder, EncoderError, Histories, Report, Settings
+from ...envs.shared.options import Options, number, word
+from ...envs.shared.progress import ProgressCallback
+from ..base import Encoder, EncoderError, Histories
 from ..data.interactions import Interactions
-from ..measures.evaluation import validation_cases
+from ..measures.evaluation import find_validation_cases
+from ..registry import ENCODERS, EncoderEntry
 from ..text.cache import Vectors
 from .early_stopping import ValidationRecall
 from .fitting import Schedule, train_network
@@ -28,62 +31,43 @@ _WIDE = 100_000  # scores computed at once
 
 
 @dataclass(frozen=True)
-class SequenceSettings(Settings):
-    """Settings of `Sequence`."""
+class SequenceOptions(Options):
+    """Options of `Sequence`."""
 
-    cell: str = "transformer"
-    """What reads the history: gru, lstm, transformer or attention."""
-    size: int = 64
+    cell: str = word("transformer", "gru", "lstm", "transformer", "attention")
+    """Cell that reads the history: gru, lstm, transformer or attention."""
+    size: int = number(64, 1, 4096)
     """Width of tokens; vectors have one more dimension, for the items' bias."""
-    layers: int = 1
-    """Of the GRU, LSTM or Transformer."""
-    heads: int = 2
-    """Of the Transformer."""
+    layers: int = number(1, 1, 16)
+    """Layers of the GRU, LSTM or Transformer."""
+    heads: int = number(2, 1, 64)
+    """Heads of the Transformer."""
     ids: bool = True
     """Whether items have a learned vector beside their text."""
-    length: int = 20
+    length: int = number(20, 1, 1000)
     """Items of a history that are read, the most recent."""
-    dropout: float = 0.2
-    """Of tokens and within the cell, in training."""
-    completion_weight: float = 0.2
+    dropout: float = number(0.2, 0.0, 0.9)
+    """Dropout of tokens and within the cell, in training."""
+    completion_weight: float = number(0.2, 0.0, 100.0)
     """Weight of the next completion's loss beside the next item's."""
-    negatives: int = 1000
+    negatives: int = number(1000, 0, 10**7)
     """Items drawn in each step that the next one competes with, beside those of the batch; all, where there are no more
     or with 0."""
-    epochs: int = 20
+    epochs: int = number(20, 1, 100_000)
     """Passes over the log at most."""
-    batch_size: int = 128
+    batch_size: int = number(128, 1, 10**6)
     """Sequences in a step."""
-    learning_rate: float = 3e-3
-    """At its highest."""
-    weight_decay: float = 0.01
-    """Of AdamW."""
-    patience: int = 3
+    learning_rate: float = number(3e-3, 1e-8, 10.0)
+    """Learning rate at its highest."""
+    weight_decay: float = number(0.01, 0.0, 10.0)
+    """Weight decay of AdamW."""
+    patience: int = number(3, 1, 100_000)
     """Epochs without a better recall@10 on the validation rows after which it stops."""
-
-    LIMITS = {
-        "size": (1, 4096),
-        "layers": (1, 16),
-        "heads": (1, 64),
-        "length": (1, 1000),
-        "dropout": (0.0, 0.9),
-        "completion_weight": (0.0, 100.0),
-        "negatives": (0, 10**7),
-    }
-    CHOICES = {"cell": ("gru", "lstm", "transformer", "attention")}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.ids, bool):
-            raise EncoderError(f"ids = {self.ids!r} is unknown; allowed: true and false")
         if self.cell == "transformer" and self.size % self.heads:
             raise EncoderError(f"size = {self.size} is no multiple of heads = {self.heads}; change one of them")
-        self.schedule()
-
-    def schedule(self) -> Schedule:
-        """How long and how fast the network learns."""
-        names = ("epochs", "batch_size", "learning_rate", "weight_decay", "patience")
-        return Schedule(**{name: getattr(self, name) for name in names})
 
 
 class Sequence(Encoder):
@@ -99,52 +83,57 @@ class Sequence(Encoder):
         as tensors; through its own loss only as fitted, and not as loaded.
     """
 
-    settings_type = SequenceSettings
-    settings: SequenceSettings
+    options_type = SequenceOptions
+    options: SequenceOptions
     network: SequenceNetwork
 
     def _fit(
-        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+        self,
+        log: Interactions,
+        validation: Interactions | None,
+        seed: int,
+        folder: Path | None,
+        report: ProgressCallback,
     ) -> None:
-        windows = Windows(log, self.settings.length)
+        windows = Windows(log, self.options.length)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self._build()
+            self._build_network()
         self.network.begin_from_texts()
-        self.network.know_counts(np.bincount(log.item[log.consumed], minlength=log.items + 1))
+        self.network.set_counts(np.bincount(log.item[log.consumed], minlength=log.items + 1))
         judge = None
         if validation is not None:
-            judge = ValidationRecall(self, validation_cases(log, validation, self.settings.length))
+            judge = ValidationRecall(self, find_validation_cases(log, validation, self.options.length))
         train_network(
             self.network,
             windows,
-            self.settings.schedule(),
+            Schedule.from_options(self.options),
             seed=seed,
             score=judge,
             collate=windows.collate,
             folder=folder,
-            about=self._about(log, validation),
+            about=self._describe_fit(log, validation),
             report=report,
         )
 
-    def _build(self) -> None:
+    def _build_network(self) -> None:
         """Make the network, its weights drawn."""
-        settings = dataclasses.asdict(self.settings)
+        options = dataclasses.asdict(self.options)
         names = ("cell", "size", "layers", "heads", "dropout", "ids", "completion_weight", "negatives")
-        chosen = {name: settings[name] for name in names}
+        chosen = {name: options[name] for name in names}
         self.network = SequenceNetwork(
-            self.items.vectors, self.items.minutes, longest=self.settings.length, **chosen
+            self.items.vectors, self.items.minutes, longest=self.options.length, **chosen
         ).eval()
-        self.width = self.settings.size + 1
+        self.width = self.options.size + 1
 
     @torch.inference_mode()
     def _encode(self, histories: Histories) -> Vectors:
-        parts = [self.network.forward_history(*rows) for rows in _chunks(histories, _CHUNK)]
-        return np.concatenate([part.numpy() for part in parts]) if parts else np.empty((0, self.width), np.float32)
+        parts = [self.network.forward_history(*rows) for rows in _split_rows(histories, _CHUNK)]
+        return np.concatenate([chunk.numpy() for chunk in parts]) if parts else np.empty((0, self.width), np.float32)
 
     @torch.inference_mode()
     def _item_vectors(self) -> Vectors:
-        table = torch.cat([self.network.item_table(), self.network.bias[:, None]], dim=1).numpy()
+        table = torch.cat([self.network.look_up_items(), self.network.bias[:, None]], dim=1).numpy()
         table[0] = 0.0
         return table
 
@@ -155,10 +144,12 @@ class Sequence(Encoder):
         if isinstance(cell, TargetAttention):
             rows = max(1, _WIDE // scores.shape[1])
             with torch.inference_mode():
-                table = self.network.item_table()
-                for start, part in enumerate(_chunks(histories, rows)):
-                    tokens, gap, last, _ = self.network.observe(*part, table=table)
-                    scores[start * rows : (start + 1) * rows] += cell.scores(tokens, gap, last, table)[:, 0].numpy()
+                table = self.network.look_up_items()
+                for start, chunk in enumerate(_split_rows(histories, rows)):
+                    tokens, gap, last, _ = self.network.observe(*chunk, table=table)
+                    scores[start * rows : (start + 1) * rows] += cell.score_candidates(tokens, gap, last, table)[
+                        :, 0
+                    ].numpy()
         return scores
 
     def contributions(self, histories: Histories, item: NDArray[np.int64]) -> Vectors:
@@ -172,9 +163,9 @@ class Sequence(Encoder):
             return super().contributions(histories, item)
         shares = np.zeros(histories["history_ids"].shape, np.float32)
         with torch.inference_mode():
-            table = self.network.item_table()
-            tokens, gap, last, column = self.network.observe(*_tensors(histories), table=table)
-            parts = cell.shares(tokens, gap, last, table[torch.from_numpy(item)])[:, 1:]
+            table = self.network.look_up_items()
+            tokens, gap, last, column = self.network.observe(*_make_tensors(histories), table=table)
+            parts = cell.compute_shares(tokens, gap, last, table[torch.from_numpy(item)])[:, 1:]
         np.put_along_axis(shares, column.numpy(), parts.numpy(), axis=1)
         return np.where(histories["history_ids"] > 0, shares, np.float32(0.0))
 
@@ -182,7 +173,7 @@ class Sequence(Encoder):
     def predict_completion(self, histories: Histories, item: NDArray[np.int64]) -> NDArray[np.float32]:
         """Share (B,) of an item (B,) that each user is expected to consume, if they choose it."""
         vectors = torch.from_numpy(self.encode(histories)[:, :-1])
-        logit = self.network.completion_logit(vectors, self.network.item_table()[torch.from_numpy(item)])
+        logit = self.network.predict_completion_logit(vectors, self.network.look_up_items()[torch.from_numpy(item)])
         return np.asarray(torch.sigmoid(logit).numpy())
 
     def _weights(self) -> dict[str, NDArray[Any]]:
@@ -190,21 +181,21 @@ class Sequence(Encoder):
 
     def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
         with torch.random.fork_rng():
-            self._build()
+            self._build_network()
         try:
             self.network.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
         except RuntimeError as error:
-            raise EncoderError(f"the weights do not fit the settings ({error}). Fix: fit the encoder again") from error
+            raise EncoderError(f"the weights do not fit the options ({error}). Fix: fit the encoder again") from error
 
 
-def _tensors(histories: Histories) -> list[Tensor]:
+def _make_tensors(histories: Histories) -> list[Tensor]:
     """Ids, completion and age."""
     return [torch.from_numpy(np.asarray(histories[f"history_{name}"])) for name in ("ids", "completion", "age")]
 
 
-def _chunks(histories: Histories, size: int) -> list[list[Tensor]]:
+def _split_rows(histories: Histories, size: int) -> list[list[Tensor]]:
     """Parts of at most `size` rows of these."""
-    parts = _tensors(histories)
+    parts = _make_tensors(histories)
     return [[part[start : start + size] for part in parts] for start in range(0, len(parts[0]), size)]
 
 
@@ -227,23 +218,23 @@ class Windows(Dataset[int]):
 
     def __init__(self, log: Interactions, length: int) -> None:
         rows = np.flatnonzero(log.consumed)
-        first, count = _runs(log.user[rows])
+        first, count = _find_runs(log.user[rows])
         step = max(1, length // 2)
         windows = 1 + -(-np.maximum(count - length - 1, 0) // step)
         number = np.arange(windows.sum()) - np.repeat(np.cumsum(windows) - windows, windows)
-        place = (np.repeat(first, windows) + number * step)[:, None] + np.arange(length + 1)
-        real = place < np.repeat(first + count, windows)[:, None]
-        picked = rows[np.where(real, place, 0)]
+        position = (np.repeat(first, windows) + number * step)[:, None] + np.arange(length + 1)
+        real = position < np.repeat(first + count, windows)[:, None]
+        selected = rows[np.where(real, position, 0)]
         # Inputs have what follows them; of windows after the first only what no earlier one foretold is asked.
         follows = real[:, 1:]
-        asked = real & ((number == 0)[:, None] | (np.arange(length + 1) > length - step))
-        gap = np.diff(log.time[picked], axis=1)
+        is_target = real & ((number == 0)[:, None] | (np.arange(length + 1) > length - step))
+        gap = np.diff(log.time[selected], axis=1)
         arrays = {
-            "ids": log.item[picked[:, :-1]] * follows,
-            "completion": log.completion[picked[:, :-1]] * follows,
+            "ids": log.item[selected[:, :-1]] * follows,
+            "completion": log.completion[selected[:, :-1]] * follows,
             "gap": (gap * follows).astype(np.float32),
-            "target": log.item[picked] * asked,
-            "target_completion": log.completion[picked] * asked,
+            "target": log.item[selected] * is_target,
+            "target_completion": log.completion[selected] * is_target,
         }
         self.arrays = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
@@ -258,7 +249,33 @@ class Windows(Dataset[int]):
         return {name: array[indices] for name, array in self.arrays.items()}
 
 
-def _runs(user: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _find_runs(user: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First row and number of rows of each user, of rows sorted by user."""
     _, first, count = np.unique(user, return_index=True, return_counts=True)
     return first, count
+
+
+ENCODERS.register(
+    "gru",
+    EncoderEntry(Sequence, {"cell": "gru", "size": 32}),
+    encoder="Sequence",
+    about="gated recurrent unit over the history",
+)
+ENCODERS.register(
+    "lstm",
+    EncoderEntry(Sequence, {"cell": "lstm", "size": 32}),
+    encoder="Sequence",
+    about="long short-term memory over the history",
+)
+ENCODERS.register(
+    "transformer",
+    EncoderEntry(Sequence, {"cell": "transformer"}),
+    encoder="Sequence",
+    about="causal Transformer over the history",
+)
+ENCODERS.register(
+    "attention",
+    EncoderEntry(Sequence, {"cell": "attention"}),
+    encoder="Sequence",
+    about="attention of the candidate to the history",
+)

@@ -9,7 +9,7 @@ from torch.nn import functional
 HOURS = 24.0  # ages enter as the logarithm of one plus hours
 
 
-def at(values: Tensor, last: Tensor) -> Tensor:
+def pick_last(values: Tensor, last: Tensor) -> Tensor:
     """Row ``last[b]`` of each user: (B, T, D) and (B,) to (B, D)."""
     return values[torch.arange(len(values)), last]
 
@@ -71,7 +71,7 @@ class Recurrent(nn.Module):
     def forward(self, tokens: Tensor, gap: Tensor, last: Tensor | None) -> Tensor:
         """Vectors (B, T, D), or (B, D) of the last positions."""
         vectors: Tensor = self.run(tokens)[0]
-        return vectors if last is None else at(vectors, last)
+        return vectors if last is None else pick_last(vectors, last)
 
 
 class Block(nn.Module):
@@ -93,25 +93,27 @@ class Block(nn.Module):
         """Vectors (B, P, D): of all positions, or of the last alone (P = 1), which costs a fraction."""
         normed, recency = self.norm(tokens), self.recency(gap, last)
         if last is None:
-            query, key, value = (self._split(part(normed)) for part in (self.query, self.key, self.value))
+            query, key, value = (self._split_heads(part(normed)) for part in (self.query, self.key, self.value))
             read = functional.scaled_dot_product_attention(query, key, value, attn_mask=recency)
         else:
-            tokens = at(tokens, last)[:, None]
-            read = self._read_once(self._split(self.query(at(normed, last)[:, None])), normed, recency)
+            tokens = pick_last(tokens, last)[:, None]
+            read = self._attend_once(self._split_heads(self.query(pick_last(normed, last)[:, None])), normed, recency)
         tokens = tokens + self.dropout(self.out(read.transpose(1, 2).flatten(2)))
         vectors: Tensor = tokens + self.dropout(self.mix(self.norm_after(tokens)))
         return vectors
 
-    def _read_once(self, query: Tensor, tokens: Tensor, recency: Tensor) -> Tensor:
+    def _attend_once(self, query: Tensor, tokens: Tensor, recency: Tensor) -> Tensor:
         """The same for one query (B, heads, 1, D / heads), whose key and value weights act on sums, not on tokens."""
-        key, value = (part.weight.view(self.heads, -1, part.in_features) for part in (self.key, self.value))
+        key, value = (
+            projection.weight.view(self.heads, -1, projection.in_features) for projection in (self.key, self.value)
+        )
         likeness = torch.einsum("bhqk,hkd->bhd", query, key) @ tokens.transpose(1, 2)
         weights = torch.softmax(likeness / query.shape[3] ** 0.5 + recency[:, :, 0], dim=2)
-        read = torch.einsum("bhd,hkd->bhk", weights @ tokens, value)
-        return (read + self.value.bias.view(self.heads, -1))[:, :, None]
+        attended = torch.einsum("bhd,hkd->bhk", weights @ tokens, value)
+        return (attended + self.value.bias.view(self.heads, -1))[:, :, None]
 
-    def _split(self, part: Tensor) -> Tensor:
-        return part.view(*part.shape[:2], self.heads, -1).transpose(1, 2)
+    def _split_heads(self, projected: Tensor) -> Tensor:
+        return projected.view(*projected.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class Transformer(nn.Module):
@@ -131,7 +133,7 @@ class Transformer(nn.Module):
         for block in self.blocks[:-1]:
             read = block(read, gap, None)
         read = self.blocks[-1](read, gap, last)
-        added: Tensor = read - tokens if last is None else read[:, 0] - at(tokens, last)
+        added: Tensor = read - tokens if last is None else read[:, 0] - pick_last(tokens, last)
         return added
 
 
@@ -154,32 +156,34 @@ class TargetAttention(nn.Module):
 
     def forward(self, tokens: Tensor, gap: Tensor, last: Tensor | None) -> Tensor:
         """Vectors (B, T, D), or (B, D) of the last positions."""
-        vectors = self.values(self._pool(tokens, gap, last) @ tokens)
+        vectors = self.value_tokens(self._compute_pooling(tokens, gap, last) @ tokens)
         return vectors if last is None else vectors[:, 0]
 
-    def values(self, tokens: Tensor) -> Tensor:
+    def value_tokens(self, tokens: Tensor) -> Tensor:
         """What each token, or a mean of tokens, says, (B, T, D)."""
-        said: Tensor = tokens + self.value(tokens)
-        return said
+        valued: Tensor = tokens + self.value(tokens)
+        return valued
 
-    def scores(self, tokens: Tensor, gap: Tensor, last: Tensor | None, items: Tensor) -> Tensor:
+    def score_candidates(self, tokens: Tensor, gap: Tensor, last: Tensor | None, items: Tensor) -> Tensor:
         """Scores (B, P, C) of candidates (C, D) by attention alone."""
-        recency, match = self._factors(tokens, gap, last, items)
-        worth = match * (self.values(tokens) @ items.T)
+        recency, match = self._compute_factors(tokens, gap, last, items)
+        worth = match * (self.value_tokens(tokens) @ items.T)
         return (recency @ worth) / (recency @ match)
 
-    def shares(self, tokens: Tensor, gap: Tensor, last: Tensor, items: Tensor) -> Tensor:
+    def compute_shares(self, tokens: Tensor, gap: Tensor, last: Tensor, items: Tensor) -> Tensor:
         """What each token adds to the score of one candidate (B, D) for each user, the pooled vector's part with it."""
-        recency, match = self._factors(tokens, gap, last, items[:, None])
+        recency, match = self._compute_factors(tokens, gap, last, items[:, None])
         weights = recency[:, 0] * match[:, :, 0]
-        weights = weights / weights.sum(dim=1, keepdim=True) + self._pool(tokens, gap, last)[:, 0]
-        return weights * (self.values(tokens) @ items[:, :, None])[:, :, 0]
+        weights = weights / weights.sum(dim=1, keepdim=True) + self._compute_pooling(tokens, gap, last)[:, 0]
+        return weights * (self.value_tokens(tokens) @ items[:, :, None])[:, :, 0]
 
-    def _pool(self, tokens: Tensor, gap: Tensor, last: Tensor | None) -> Tensor:
+    def _compute_pooling(self, tokens: Tensor, gap: Tensor, last: Tensor | None) -> Tensor:
         """Shares (B, P, T) of tokens in the user's vector."""
         return torch.softmax(self.recency(gap, last)[:, 1] + (tokens @ (self.query @ self.key.weight))[:, None], dim=2)
 
-    def _factors(self, tokens: Tensor, gap: Tensor, last: Tensor | None, items: Tensor) -> tuple[Tensor, Tensor]:
+    def _compute_factors(
+        self, tokens: Tensor, gap: Tensor, last: Tensor | None, items: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Weights (B, P, T) by recency, at most 1, and (B, T, C) by likeness with candidates."""
         log_weight = self.recency(gap, last)[:, 0]
         recency = torch.exp(log_weight - log_weight.amax(dim=2, keepdim=True).detach())

@@ -39,7 +39,7 @@ class SequenceNetwork(nn.Module):
     size : int
         Width D of tokens; user and item vectors have one more dimension, that of the items' bias.
     layers, heads, dropout, longest : int, int, float, int
-        Of the cell; `longest` is how many of a history's columns are read.
+        Sizes of the cell; `longest` is how many of a history's columns are read.
     ids : bool
         Whether items have a learned vector of their own, zero at first: an item never met is its text alone.
     completion_weight : float
@@ -97,34 +97,34 @@ class SequenceNetwork(nn.Module):
         texts = self.vectors[1:]
         centre = texts.mean(dim=0)
         _, _, axes = torch.linalg.svd(texts - centre, full_matrices=False)
-        kept = axes[: len(self.text.weight)]
-        square = ((texts - centre) @ kept.T).square().sum(dim=1).mean()
-        self.text.weight.zero_()[: len(kept)] = kept / square.sqrt().clamp(min=1e-6)
+        leading = axes[: len(self.text.weight)]
+        square = ((texts - centre) @ leading.T).square().sum(dim=1).mean()
+        self.text.weight.zero_()[: len(leading)] = leading / square.sqrt().clamp(min=1e-6)
         self.text.bias.copy_(-self.text.weight @ centre)
 
     @torch.no_grad()
-    def know_counts(self, counts: NDArray[np.int64]) -> None:
+    def set_counts(self, counts: NDArray[np.int64]) -> None:
         """Take how often each item (N + 1) was consumed: those never met are no alternatives, and the bias begins."""
         self.counts.copy_(torch.tensor(counts))
-        met = self.counts > 0
-        log = torch.log(self.counts[met])
-        self.bias.zero_()[met] = log - log.mean()
+        consumed = self.counts > 0
+        log = torch.log(self.counts[consumed])
+        self.bias.zero_()[consumed] = log - log.mean()
 
-    def item_table(self) -> Tensor:
+    def look_up_items(self) -> Tensor:
         """Item vectors (N + 1, D) without the bias; row 0, the padding, is zeros.
 
         Without gradients it is computed again only after the weights have changed.
         """
         weights = [self.text.weight, self.text.bias] + ([] if self.ids is None else [self.ids])
         if torch.is_grad_enabled():
-            return self._item_table()
+            return self._compute_item_table()
         # Fused optimisers do not count as changes to a tensor's version; a permutation of rows keeps its sum.
         key = [(weight.data_ptr(), weight._version, weight.sum().item()) for weight in weights]
         if self._kept is None or self._kept[0] != key:
-            self._kept = key, self._item_table()
+            self._kept = key, self._compute_item_table()
         return self._kept[1]
 
-    def _item_table(self) -> Tensor:
+    def _compute_item_table(self) -> Tensor:
         table: Tensor = self.text(self.vectors)
         table = table if self.ids is None else table + self.ids
         real = torch.ones(len(table), 1)
@@ -140,8 +140,8 @@ class SequenceNetwork(nn.Module):
             ``history_ids``, ``history_completion`` and ``history_age`` [days] of an observation: the most recent
             first, id 0 wherever there is no item. Columns from `longest` on are not read.
         """
-        tokens, gap, last, _ = self.observe(ids, completion, age, table=self.item_table())
-        vectors = self.read(tokens, gap, last)
+        tokens, gap, last, _ = self.observe(ids, completion, age, table=self.look_up_items())
+        vectors = self.read_tokens(tokens, gap, last)
         return torch.cat([vectors, torch.ones(len(vectors), 1)], dim=1)
 
     def observe(self, ids: Tensor, completion: Tensor, age: Tensor, *, table: Tensor) -> tuple[Tensor, ...]:
@@ -157,17 +157,17 @@ class SequenceNetwork(nn.Module):
         column : (B, T − 1) int
             Column of the history that stands at each position after the beginning.
         """
-        ids, completion, age = (part[:, : self.longest].flip(1) for part in (ids, completion, age))
+        ids, completion, age = (column_values[:, : self.longest].flip(1) for column_values in (ids, completion, age))
         real = ids > 0
         order = torch.argsort((~real).to(torch.int8), dim=1, stable=True)
         ids, completion, age = (
-            (part * real).gather(1, order) for part in (ids.long(), completion.float(), age.float())
+            (column_values * real).gather(1, order) for column_values in (ids.long(), completion.float(), age.float())
         )
         later = torch.cat([age[:, 1:], torch.zeros(len(age), 1)], dim=1)
-        tokens, gap = self.tokens(ids, completion, (age - later).clamp(min=0.0), table)
+        tokens, gap = self.make_tokens(ids, completion, (age - later).clamp(min=0.0), table)
         return tokens, gap, real.sum(dim=1), order.shape[1] - 1 - order
 
-    def tokens(self, ids: Tensor, completion: Tensor, gap: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    def make_tokens(self, ids: Tensor, completion: Tensor, gap: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (B, L + 1, D) and gaps (B, L + 1) of items (B, L), oldest first, the beginning put before them."""
         dwell = torch.log1p(completion * self.minutes[ids])
         features = torch.stack([completion, dwell, torch.log1p(HOURS * gap)], dim=2)
@@ -176,7 +176,7 @@ class SequenceNetwork(nn.Module):
         tokens = torch.cat([self.start.expand(len(ids), 1, -1), tokens], dim=1)
         return self.dropout(tokens), torch.cat([torch.zeros(len(ids), 1), gap], dim=1)
 
-    def read(self, tokens: Tensor, gap: Tensor, last: Tensor | None) -> Tensor:
+    def read_tokens(self, tokens: Tensor, gap: Tensor, last: Tensor | None) -> Tensor:
         """User vectors (B, T, D) at all positions, or (B, D) at the last."""
         vectors: Tensor = self.cell(tokens, gap, last)
         return (
@@ -201,40 +201,40 @@ class SequenceNetwork(nn.Module):
             If the network was loaded: how often items were consumed, which tells what targets compete with, is of the
             log, and not saved.
         """
-        table = self.item_table()
-        tokens, gap = self.tokens(ids, completion, gap, table)
-        vectors = self.read(tokens, gap, None)
-        asked = target > 0
-        items, log_chance, place = self._rivals(target[asked])
+        table = self.look_up_items()
+        tokens, gap = self.make_tokens(ids, completion, gap, table)
+        vectors = self.read_tokens(tokens, gap, None)
+        is_target = target > 0
+        items, log_chance, position = self._draw_rivals(target[is_target])
         rivals = table[items]
-        logits = vectors[asked] @ rivals.T
+        logits = vectors[is_target] @ rivals.T
         if isinstance(self.cell, TargetAttention):
-            logits = logits + self.cell.scores(tokens, gap, None, rivals)[asked]
-        loss = functional.cross_entropy(logits + (self.bias[items] - log_chance), place)
+            logits = logits + self.cell.score_candidates(tokens, gap, None, rivals)[is_target]
+        loss = functional.cross_entropy(logits + (self.bias[items] - log_chance), position)
         if self.completion_weight:
-            guess = self.completion_logit(vectors[asked], table[target[asked]])
-            truth = target_completion[asked]
+            guess = self.predict_completion_logit(vectors[is_target], table[target[is_target]])
+            truth = target_completion[is_target]
             loss = loss + self.completion_weight * functional.binary_cross_entropy_with_logits(guess, truth)
         return {"loss": loss}
 
-    def completion_logit(self, vectors: Tensor, items: Tensor) -> Tensor:
+    def predict_completion_logit(self, vectors: Tensor, items: Tensor) -> Tensor:
         """Logit (n,) of how much users (n, D) will consume of items (n, D)."""
         logit: Tensor = self.finished(torch.cat([vectors * items, items], dim=1))
         return logit[:, 0]
 
-    def _rivals(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _draw_rivals(self, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Items (C,) that targets (M,) compete with, log chance of each to be among them, where the targets are.
 
         Subtracting the log chance from a sampled item's logit makes the sampled softmax aim at the whole one.
         """
-        met = torch.nonzero(self.counts > 0)[:, 0]
-        if not len(met):
+        consumed = torch.nonzero(self.counts > 0)[:, 0]
+        if not len(consumed):
             defect = "no item is known to have been consumed: how often each was is not saved"
             raise EncoderError(f"{defect}. Fix: train on through forward_history, or fit the encoder again")
-        if not 0 < self.negatives < len(met):
-            return met, torch.zeros(len(met)), torch.searchsorted(met, target)
-        drawn = met[torch.randint(len(met), (self.negatives,))]
-        items = torch.unique(torch.cat([target, drawn]))
+        if not 0 < self.negatives < len(consumed):
+            return consumed, torch.zeros(len(consumed)), torch.searchsorted(consumed, target)
+        negatives = consumed[torch.randint(len(consumed), (self.negatives,))]
+        items = torch.unique(torch.cat([target, negatives]))
         share = self.counts[items].double() / self.counts.sum()
-        missed = len(target) * torch.log1p(-share.clamp(max=1 - 1e-9)) + self.negatives * np.log1p(-1.0 / len(met))
+        missed = len(target) * torch.log1p(-share.clamp(max=1 - 1e-9)) + self.negatives * np.log1p(-1.0 / len(consumed))
         return items, torch.log(-torch.expm1(missed)).float(), torch.searchsorted(items, target)

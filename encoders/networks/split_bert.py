@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
 from ..base import EncoderError
-from ..text.bert import _through_onednn, _without_progress_bar
+from ..text.bert import hide_progress_bar, use_onednn
 from ..text.cache import Vectors
 from ..text.model_folder import ModelFolder
 
@@ -72,15 +72,17 @@ class SplitBert:
             raise EncoderError(f"tokens = {tokens}; {model!r} reads {folder.longest} at most")
         self._about = [model, trained, tokens]
         self.width, self._tokens = folder.width, tokens
-        with _without_progress_bar():
+        with hide_progress_bar():
             self._tokenizer = AutoTokenizer.from_pretrained(folder.path, local_files_only=True)
             bert = AutoModel.from_pretrained(
                 folder.path, local_files_only=True, use_safetensors=True, dtype=torch.float32
             )
         layers = getattr(getattr(bert, "encoder", None), "layer", None)
         if layers is None or trained > len(layers):
-            found = "no layers as BERT's" if layers is None else f"{len(layers)} layers"
-            raise EncoderError(f"trained_layers = {trained}; {model!r} has {found}. Fix: 0 trains heads on its vectors")
+            present = "no layers as BERT's" if layers is None else f"{len(layers)} layers"
+            raise EncoderError(
+                f"trained_layers = {trained}; {model!r} has {present}. Fix: 0 trains heads on its vectors"
+            )
         self.upper = torch.nn.ModuleList(layers[len(layers) - trained :])
         for module in self.upper.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -88,7 +90,7 @@ class SplitBert:
         bert.encoder.layer = layers[: len(layers) - trained]
         bert.pooler = None
         if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-            _through_onednn(bert)
+            use_onednn(bert)
         self._lower = bert.eval()
 
     @property
@@ -99,16 +101,16 @@ class SplitBert:
     @torch.no_grad()
     def read(self, texts: Sequence[str]) -> States:
         """Run the lower layers on texts (n)."""
-        ready = [text.lower() for text in texts] if self._folder.lower_case else list(texts)
-        ids = self._tokenizer(ready, truncation=True, max_length=self._tokens)["input_ids"]
+        prepared = [text.lower() for text in texts] if self._folder.lower_case else list(texts)
+        ids = self._tokenizer(prepared, truncation=True, max_length=self._tokens)["input_ids"]
         lengths = np.array([len(row) for row in ids])
         start = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]))
         hidden = torch.empty((int(start[-1]), self.width), dtype=torch.float16)
         for length in np.unique(lengths).tolist():
             rows = np.flatnonzero(lengths == length)
-            for some in np.split(rows, range(_CHUNK, len(rows), _CHUNK)):
-                states = self._lower(input_ids=torch.tensor([ids[row] for row in some])).last_hidden_state
-                for row, state in zip(some.tolist(), states, strict=True):
+            for chunk in np.split(rows, range(_CHUNK, len(rows), _CHUNK)):
+                states = self._lower(input_ids=torch.tensor([ids[row] for row in chunk])).last_hidden_state
+                for row, state in zip(chunk.tolist(), states, strict=True):
                     hidden[start[row] : start[row + 1]] = state
         return States(hidden, start)
 
@@ -116,7 +118,7 @@ class SplitBert:
         """Vectors (n, E) of texts (n) by number, through the upper layers; gradients flow where they are asked for."""
         lengths = (states.start[1:] - states.start[:-1])[rows]
         order = torch.argsort(lengths, stable=True)
-        parts = [self._pool(states, rows[some], lengths[some]) for some in torch.split(order, _CHUNK)]
+        parts = [self._pool(states, rows[chunk], lengths[chunk]) for chunk in torch.split(order, _CHUNK)]
         return torch.cat(parts)[torch.argsort(order)]
 
     def _pool(self, states: States, rows: Tensor, lengths: Tensor) -> Tensor:
@@ -136,8 +138,8 @@ class SplitBert:
         """Vectors (n, E) of passing texts (n), some hundred at a time."""
         vectors = np.empty((len(texts), self.width), np.float32)
         for start in range(0, len(texts), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            vectors[part] = self.encode(self.read(texts[part]))
+            chunk = slice(start, start + _AT_ONCE)
+            vectors[chunk] = self.encode(self.read(texts[chunk]))
         return vectors
 
     @torch.no_grad()
@@ -151,6 +153,6 @@ class SplitBert:
 
 
 @lru_cache(maxsize=1)
-def read_items(model: str, trained: int, tokens: int, texts: tuple[str, ...]) -> States:
+def read_item_states(model: str, trained: int, tokens: int, texts: tuple[str, ...]) -> States:
     """What the lower layers say of the items, kept for the next fit of the same: most of the time of a short one."""
     return SplitBert(model, trained, tokens).read(texts)

@@ -12,88 +12,69 @@ import torch
 from numpy.typing import NDArray
 
 from ...envs.candidates.pooling import pad_vectors
-from ..base import Encoder, EncoderError, Histories, Items, Report, Settings
+from ...envs.shared.options import Options, number, word
+from ...envs.shared.progress import ProgressCallback
+from ..base import Encoder, EncoderError, Histories, Items
 from ..data.interactions import Interactions
-from ..histories.frozen import TextHistory, TextSettings, unit_rows
-from ..measures.evaluation import validation_cases
+from ..histories.frozen import TextHistory, TextOptions, normalise_rows
+from ..measures.evaluation import find_validation_cases
+from ..registry import ENCODERS, EncoderEntry
 from ..text.cache import Vectors
 from ..text.model_folder import ModelFolder
 from .early_stopping import ValidationRecall
 from .fitting import Schedule, train_network
-from .split_bert import SplitBert, States, read_items
-from .tower_network import Pairs, TowerNetwork, memory_weights
+from .split_bert import SplitBert, States, read_item_states
+from .tower_network import Pairs, TowerNetwork, weigh_history
 
 
 @dataclass(frozen=True)
-class TowerSettings(Settings):
-    """Settings of `Tower`."""
+class TowerOptions(Options):
+    """Options of `Tower`."""
 
     model: str = "minilm"
     """A BERT by alias, folder or hub name."""
-    trained_layers: int = 1
+    trained_layers: int = number(1, 0, 100)
     """Upper layers of BERT that learn; 0 trains the heads alone, on the items' own vectors."""
-    tokens: int = 64
+    tokens: int = number(64, 3, 100_000)
     """Tokens that are read of a text, where BERT learns or users are texts."""
-    user: str = "pooled"
-    """A user is the history's items "pooled", or its "text"."""
-    told: int = 6
+    user: str = word("pooled", "pooled", "text")
+    """What a user is: the history's items "pooled", or its "text"."""
+    told: int = number(6, 1, 1000)
     """Items that a user's text tells at most."""
-    words: int = 8
+    words: int = number(8, 1, 10_000)
     """Words of an item that a user's text tells; items' texts begin with the title, as a rule."""
-    width: int = 128
-    """Of the vectors."""
-    history: int = 20
+    width: int = number(128, 1, 10_000)
+    """Width of the vectors."""
+    history: int = number(20, 1, 1000)
     """Items of a history that are learnt from."""
-    loss: str = "contrastive"
-    """What was consumed among the batch's items ("contrastive"), or whether it was liked ("binary")."""
-    negatives: float = 4.0
+    loss: str = word("contrastive", "contrastive", "binary")
+    """What is foretold: the item consumed among the batch's ("contrastive"), or whether it was liked ("binary")."""
+    negatives: float = number(4.0, 0.0, 1e6)
     """Rows not liked for each liked one, at most, in the binary loss."""
-    hard_negatives: int = 0
+    hard_negatives: int = number(0, 0, 1000)
     """Negatives a row from what the user was shown and did not open or, without such rows, from near neighbours."""
     popularity_bias: bool = False
-    """Add a learned multiple of the logarithm of how often an item was consumed."""
-    rows: int = 100_000
+    """Whether scores gain a learned multiple of the logarithm of how often an item was consumed."""
+    rows: int = number(100_000, 1, 10**9)
     """Rows to learn from at most; drawn evenly where there are more."""
-    epochs: int = 6
-    """Passes of the heads at most."""
-    batch_size: int = 256
-    """Rows of the heads' steps."""
-    learning_rate: float = 1e-3
-    """Of the heads."""
-    tuning_epochs: int = 3
-    """Passes in which BERT learns, too, at most."""
-    tuning_batch: int = 1024
-    """Rows of its steps."""
-    run_items: int = 128
+    epochs: int = number(6, 1, 100_000)
+    """Passes over the rows in which the heads learn alone, at most."""
+    batch_size: int = number(256, 1, 10**6)
+    """Rows in a step of the heads alone."""
+    learning_rate: float = number(1e-3, 1e-8, 10.0)
+    """Learning rate of the heads alone."""
+    tuning_epochs: int = number(3, 1, 100_000)
+    """Passes over the rows in which BERT learns, too, at most."""
+    tuning_batch: int = number(1024, 1, 10**6)
+    """Rows in a step in which BERT learns, too."""
+    run_items: int = number(128, 1, 10**6)
     """Items of a batch that BERT runs and learns from, most of the cost; of the others it gives the last vectors."""
-    tuning_rate: float = 5e-4
+    tuning_rate: float = number(5e-4, 1e-8, 10.0)
     """Learning rate of BERT and heads together."""
-    patience: int = 2
+    patience: int = number(2, 1, 100_000)
     """Epochs without a better validation score after which it stops."""
-    memory: int = 16_384
+    memory: int = number(16_384, 1, 10**9)
     """Histories whose text vectors are kept, those met last."""
-
-    LIMITS = {
-        "trained_layers": (0, 100),
-        "tokens": (3, 100_000),
-        "told": (1, 1000),
-        "words": (1, 10_000),
-        "width": (1, 10_000),
-        "history": (1, 1000),
-        "negatives": (0.0, 1e6),
-        "hard_negatives": (0, 1000),
-        "rows": (1, 10**9),
-        "epochs": (1, 100_000),
-        "batch_size": (1, 10**6),
-        "learning_rate": (1e-8, 10.0),
-        "tuning_epochs": (1, 100_000),
-        "tuning_batch": (1, 10**6),
-        "run_items": (1, 10**6),
-        "tuning_rate": (1e-8, 10.0),
-        "patience": (1, 100_000),
-        "memory": (1, 10**9),
-    }
-    CHOICES = {"user": ("pooled", "text"), "loss": ("contrastive", "binary")}
 
 
 class Tower(Encoder):
@@ -122,101 +103,108 @@ class Tower(Encoder):
     ``scripts/studies/encoders/study.py`` measures all this anew, with intervals.
     """
 
-    settings_type: ClassVar[type[Settings]] = TowerSettings
+    options_type: ClassVar[type[Options]] = TowerOptions
 
-    def __init__(self, items: Items, settings: TowerSettings | None = None) -> None:
-        super().__init__(items, settings)
+    def __init__(self, items: Items, options: TowerOptions | None = None) -> None:
+        super().__init__(items, options)
         self._bert: SplitBert | None = None
 
     def _fit(
-        self, log: Interactions, validation: Interactions | None, seed: int, folder: Path | None, report: Report
+        self,
+        log: Interactions,
+        validation: Interactions | None,
+        seed: int,
+        folder: Path | None,
+        report: ProgressCallback,
     ) -> None:
-        settings = self.settings
-        pairs = Pairs(log, self._choose(log, seed), settings.history, self.items.vectors, settings.hard_negatives, seed)
+        options = self.options
+        pairs = Pairs(
+            log, self._choose_rows(log, seed), options.history, self.items.vectors, options.hard_negatives, seed
+        )
         bert = self._load_bert()
-        table = self.items.vectors if bert is None else bert.encode(self._read(bert))
-        self._begin(bert, log, table, seed)
-        told = self._tell(pairs.histories) if settings.user == "text" else []
-        if bert and told:
-            self._network.tell(torch.from_numpy(bert.encode_uncached(told)))
+        table = self.items.vectors if bert is None else bert.encode(self._read_item_states(bert))
+        self._make_network(bert, log, table, seed)
+        user_texts = self._histories_to_texts(pairs.histories) if options.user == "text" else []
+        if bert and user_texts:
+            self._network.use_text_vectors(torch.from_numpy(bert.encode_uncached(user_texts)))
         judge = None
         if validation is not None:
-            judge = ValidationRecall(self, validation_cases(log, validation, settings.history), self._take)
-        about = self._about(log, validation) | {"bert": bert and bert.identity}
+            judge = ValidationRecall(self, find_validation_cases(log, validation, options.history), self._keep_tables)
+        about = self._describe_fit(log, validation) | {"bert": bert and bert.identity}
         common: dict[str, Any] = {"seed": seed, "score": judge, "collate": pairs.collate, "report": report}
-        schedule = self._schedule(settings.epochs, settings.batch_size, settings.learning_rate)
+        schedule = self._make_schedule(options.epochs, options.batch_size, options.learning_rate)
         about["part"] = "heads"
         curve = train_network(self._network, pairs, schedule, folder=folder and folder / "heads", about=about, **common)
-        if bert and settings.trained_layers:
+        if bert and options.trained_layers:
             before = {name: weight.clone() for name, weight in self._network.state_dict().items()}
-            self._network.tune(bert, self._read(bert), told)
-            schedule = self._schedule(settings.tuning_epochs, settings.tuning_batch, settings.tuning_rate)
+            self._network.tune_bert(bert, self._read_item_states(bert), user_texts)
+            schedule = self._make_schedule(options.tuning_epochs, options.tuning_batch, options.tuning_rate)
             about["part"] = "bert"
             tuned = train_network(
                 self._network, pairs, schedule, folder=folder and folder / "bert", about=about, **common
             )
-            if judge and _best(tuned) < _best(curve):
+            if judge and _find_best_score(tuned) < _find_best_score(curve):
                 self._network.load_state_dict(before)
-        self._take()
+        self._keep_tables()
 
-    def _choose(self, log: Interactions, seed: int) -> NDArray[np.int64]:
+    def _choose_rows(self, log: Interactions, seed: int) -> NDArray[np.int64]:
         """Rows of the log to learn from, ascending."""
         rng = np.random.default_rng([seed, 1])
         rows = np.flatnonzero(log.consumed)
-        if self.settings.loss == "binary":
+        if self.options.loss == "binary":
             rows, others = np.flatnonzero(log.liked), np.flatnonzero(~log.liked)
             if not len(rows) or not len(others):
                 raise EncoderError(
                     f"the log has {len(rows)} liked rows and {len(others)} others; loss = 'binary' needs both"
                 )
-            most = min(len(others), max(1, int(self.settings.negatives * len(rows))))
+            most = min(len(others), max(1, int(self.options.negatives * len(rows))))
             rows = np.concatenate([rows, rng.choice(others, most, replace=False)])
-        if len(rows) > self.settings.rows:
-            rows = rng.choice(rows, self.settings.rows, replace=False)
+        if len(rows) > self.options.rows:
+            rows = rng.choice(rows, self.options.rows, replace=False)
         return np.sort(rows)
 
     def _load_bert(self) -> SplitBert | None:
         """BERT, where it is needed."""
-        settings = self.settings
-        if not settings.trained_layers and settings.user == "pooled":
+        options = self.options
+        if not options.trained_layers and options.user == "pooled":
             return None
-        return SplitBert(settings.model, settings.trained_layers, settings.tokens)
+        return SplitBert(options.model, options.trained_layers, options.tokens)
 
-    def _read(self, bert: SplitBert) -> States:
-        return read_items(self.settings.model, self.settings.trained_layers, self.settings.tokens, self.items.texts)
+    def _read_item_states(self, bert: SplitBert) -> States:
+        return read_item_states(self.options.model, self.options.trained_layers, self.options.tokens, self.items.texts)
 
-    def _begin(self, bert: SplitBert | None, log: Interactions, table: Vectors, seed: int) -> None:
+    def _make_network(self, bert: SplitBert | None, log: Interactions, table: Vectors, seed: int) -> None:
         """Make the network, its heads drawn."""
         popularity = np.zeros(log.items + 1, np.float32)
-        if self.settings.popularity_bias:
+        if self.options.popularity_bias:
             popularity = np.log1p(np.bincount(log.item[log.consumed], minlength=log.items + 1)).astype(np.float32)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self._network = TowerNetwork(
-                torch.from_numpy(pad_vectors(unit_rows(table))),
-                self.settings.width,
-                self.settings.loss == "binary",
+                torch.from_numpy(pad_vectors(normalise_rows(table))),
+                self.options.width,
+                self.options.loss == "binary",
                 torch.from_numpy(popularity),
                 None if bert is None else bert.upper,
-                self.settings.run_items,
+                self.options.run_items,
             )
         self._bert = bert
 
-    def _schedule(self, epochs: int, batch_size: int, learning_rate: float) -> Schedule:
-        return Schedule(epochs, batch_size, learning_rate, patience=self.settings.patience)
+    def _make_schedule(self, epochs: int, batch_size: int, learning_rate: float) -> Schedule:
+        return Schedule(epochs, batch_size, learning_rate, patience=self.options.patience)
 
     @torch.no_grad()
-    def _take(self) -> None:
+    def _keep_tables(self) -> None:
         """Keep what histories and scores need: a table of the items, and how a history becomes a user."""
         network = self._network
-        if self._bert is not None and network.tuned:
-            network.table[1:] = torch.from_numpy(self._bert.encode(self._read(self._bert)))
-        items = network.log_scale.exp() * network.items(network.table)
-        if self.settings.popularity_bias or self.settings.loss == "binary":
-            items = torch.cat([items, network.bias()[:, None]], dim=1)
+        if self._bert is not None and network.tunes_bert:
+            network.table[1:] = torch.from_numpy(self._bert.encode(self._read_item_states(self._bert)))
+        items = network.log_scale.exp() * network.encode_items(network.table)
+        if self.options.popularity_bias or self.options.loss == "binary":
+            items = torch.cat([items, network.compute_item_bias()[:, None]], dim=1)
         items[0] = 0.0
         tables = {"items": items, "head.bias": network.user_head.bias}
-        if self.settings.user == "text":
+        if self.options.user == "text":
             tables |= {"head.weight": network.user_head.weight}
             tables |= {f"upper.{name}": weight for name, weight in network.upper.state_dict().items()}
         else:
@@ -236,9 +224,9 @@ class Tower(Encoder):
 
     @torch.no_grad()
     def _encode(self, histories: Histories) -> Vectors:
-        users = self._read_users(histories) if self.settings.user == "text" else self._pool_users(histories)
+        users = self._read_users(histories) if self.options.user == "text" else self._pool_users(histories)
         vectors = torch.ones(len(users), self.width)
-        vectors[:, : self.settings.width] = torch.nn.functional.normalize(users, dim=1)
+        vectors[:, : self.options.width] = torch.nn.functional.normalize(users, dim=1)
         return np.asarray(vectors.numpy())
 
     def _pool_users(self, histories: Histories) -> torch.Tensor:
@@ -246,7 +234,7 @@ class Tower(Encoder):
             torch.from_numpy(np.asarray(histories[f"history_{name}"], np.float32))
             for name in ("ids", "completion", "age")
         )
-        weights = memory_weights(self._tables["memory"], ids, completion, age)
+        weights = weigh_history(self._tables["memory"], ids, completion, age)
         # Not a matrix product, whose order of summation would change with the number of rows.
         return (weights[:, :, None] * self._tables["values"][ids.long()]).sum(dim=1) + self._tables["head.bias"]
 
@@ -262,20 +250,29 @@ class Tower(Encoder):
 
     def _header(self) -> dict[str, object]:
         header = super()._header()
-        if self.settings.user == "text":  # BERT's lower layers read users, and are not among the weights
-            header["bert"] = ModelFolder.find(self.settings.model).content_hash()
+        if self.options.user == "text":  # BERT's lower layers read users, and are not among the weights
+            header["bert"] = ModelFolder.find(self.options.model).content_hash()
         return header
 
     def _make_reader(self, bert: Any) -> TextHistory:
-        settings = self.settings
-        short = tuple(" ".join(text.split()[: settings.words]).rstrip(",;:") for text in self.items.texts)
+        options = self.options
+        short = tuple(" ".join(text.split()[: options.words]).rstrip(",;:") for text in self.items.texts)
         items = Items(short, np.zeros((len(short), bert.width), np.float32), self.items.minutes)
-        return TextHistory(items, TextSettings(settings.model, settings.told, settings.memory), bert)
+        return TextHistory(items, TextOptions(options.model, options.told, options.memory), bert)
 
-    def _tell(self, histories: Histories) -> list[str]:
+    def _histories_to_texts(self, histories: Histories) -> list[str]:
         """The histories as texts, as BERT reads them."""
-        return self._make_reader(self._bert).tell(histories)
+        return self._make_reader(self._bert).histories_to_texts(histories)
 
 
-def _best(curve: list[dict[str, float]]) -> float:
+def _find_best_score(curve: list[dict[str, float]]) -> float:
     return max(row["score"] for row in curve if "score" in row)
+
+
+ENCODERS.register("tower", EncoderEntry(Tower), encoder="Tower", about="two-tower fine-tuning of BERT")
+ENCODERS.register(
+    "tower-heads",
+    EncoderEntry(Tower, {"trained_layers": 0}),
+    encoder="Tower",
+    about="two towers over a BERT that stays as it is",
+)

@@ -29,12 +29,12 @@ class Pairs(Dataset[int]):
     history : int
         Length H of histories.
     vectors : (N, E) float32
-        Of a frozen text encoder, to find near neighbours by.
+        Vectors of a frozen text encoder, to find near neighbours by.
     hard_negatives : int
         Items K added to each row's negatives: shown to the user and not opened or, where the log has no such rows,
         near neighbours of the item.
     seed : int
-        Of what is drawn.
+        Seed of what is drawn.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Pairs(Dataset[int]):
         columns, place = np.unique(np.concatenate([self._item[rows], self._hard[rows].ravel()]), return_inverse=True)
         target = place.reshape(-1)[: len(rows)]
         keys = self._user[rows][:, None] * self._columns + columns
-        blocked = self._known(keys)
+        blocked = self._find_consumed(keys)
         blocked[np.arange(len(rows)), target] = False
         batch = {name: torch.from_numpy(array[rows]) for name, array in self.histories.items()}
         return batch | {
@@ -79,7 +79,7 @@ class Pairs(Dataset[int]):
             "label": self._labels[rows],
         }
 
-    def _known(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _find_consumed(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which pairs of user and item are consumed ones."""
         place = np.minimum(np.searchsorted(self._consumed, keys), len(self._consumed) - 1)
         return np.asarray(self._consumed[place] == keys)
@@ -91,24 +91,24 @@ class Pairs(Dataset[int]):
         if not count:
             return np.zeros((len(self._item), 0), np.int64)
         if not log.consumed.all():
-            shown = np.flatnonzero(~log.consumed)
-            begin, end = (np.searchsorted(log.user[shown], self._user, side) for side in ("left", "right"))
-            drawn = begin[:, None] + (rng.random((len(begin), count)) * (end - begin)[:, None]).astype(np.int64)
-            found = log.item[shown[np.minimum(drawn, len(shown) - 1)]]
-            return np.where((end > begin)[:, None], found, self._item[:, None])
-        near = nearest(vectors, min(_NEIGHBOURS, len(vectors) - 1))
-        drawn = rng.integers(0, near.shape[1], (len(self._item), count))
-        return near[self._item[:, None] - 1, drawn]
+            impressions = np.flatnonzero(~log.consumed)
+            begin, end = (np.searchsorted(log.user[impressions], self._user, side) for side in ("left", "right"))
+            choice = begin[:, None] + (rng.random((len(begin), count)) * (end - begin)[:, None]).astype(np.int64)
+            items = log.item[impressions[np.minimum(choice, len(impressions) - 1)]]
+            return np.where((end > begin)[:, None], items, self._item[:, None])
+        near = find_nearest(vectors, min(_NEIGHBOURS, len(vectors) - 1))
+        choice = rng.integers(0, near.shape[1], (len(self._item), count))
+        return near[self._item[:, None] - 1, choice]
 
 
-def nearest(vectors: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+def find_nearest(vectors: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Item numbers (N, count) of the nearest other items of each, by inner product."""
-    found = np.empty((len(vectors), count), np.int64)
+    neighbours = np.empty((len(vectors), count), np.int64)
     for start in range(0, len(vectors), 1024):
-        near = vectors[start : start + 1024] @ vectors.T
-        near[np.arange(len(near)), start + np.arange(len(near))] = -np.inf
-        found[start : start + 1024] = 1 + np.argpartition(-near, count - 1, axis=1)[:, :count]
-    return found
+        similarity = vectors[start : start + 1024] @ vectors.T
+        similarity[np.arange(len(similarity)), start + np.arange(len(similarity))] = -np.inf
+        neighbours[start : start + 1024] = 1 + np.argpartition(-similarity, count - 1, axis=1)[:, :count]
+    return neighbours
 
 
 class TowerNetwork(torch.nn.Module):
@@ -161,19 +161,19 @@ class TowerNetwork(torch.nn.Module):
         self.binary, self.run_items = binary, run_items
         self.upper = torch.nn.ModuleList() if upper is None else upper.requires_grad_(False)
         self._bert: list[tuple[SplitBert, States]] = []  # in a list, lest torch takes it for a part
-        self._told: Tensor | list[str] | None = None
+        self._user_texts: Tensor | list[str] | None = None
 
-    def tell(self, told: Tensor) -> None:
+    def use_text_vectors(self, vectors: Tensor) -> None:
         """Let users be texts, of which BERT gave vectors (R, E), one for each row's history."""
-        self._told = told
+        self._user_texts = vectors
 
-    def tune(self, bert: SplitBert, states: States, told: list[str]) -> None:
+    def tune_bert(self, bert: SplitBert, states: States, texts: list[str]) -> None:
         """Let the upper layers learn, too, on what the lower ones say of items and on the rows' texts, if any."""
         self.upper.requires_grad_(True)
-        self._bert, self._told = [(bert, states)], told or None
+        self._bert, self._user_texts = [(bert, states)], texts or None
 
     @property
-    def tuned(self) -> bool:
+    def tunes_bert(self) -> bool:
         """Whether the upper layers learn."""
         return bool(self._bert)
 
@@ -190,9 +190,9 @@ class TowerNetwork(torch.nn.Module):
         label: Tensor,
     ) -> dict[str, Tensor]:
         """Loss of B rows whose items are among M columns; the shapes are (B, H), (B,), (M,), (B, M)."""
-        items = self.items(self._look_up(columns))
-        users = self.users(self._users(row, history_ids, history_completion, history_age))
-        logits = self.log_scale.exp() * users @ items.T + self.bias()[columns]
+        items = self.encode_items(self._look_up_items(columns))
+        users = self.encode_users(self._pool_users(row, history_ids, history_completion, history_age))
+        logits = self.log_scale.exp() * users @ items.T + self.compute_item_bias()[columns]
         if self.binary:
             own = logits.gather(1, target[:, None])[:, 0]
             return {"loss": functional.binary_cross_entropy_with_logits(own, label)}
@@ -200,39 +200,39 @@ class TowerNetwork(torch.nn.Module):
         corrected = (logits + correction).masked_fill(blocked, -torch.inf)
         return {"loss": functional.cross_entropy(corrected, target)}
 
-    def _look_up(self, columns: Tensor) -> Tensor:
+    def _look_up_items(self, columns: Tensor) -> Tensor:
         if not self._bert:
             return self.table[columns]
         bert, states = self._bert[0]
-        some = torch.randperm(len(columns))[: self.run_items].sort().values
-        run = bert.pool(states, columns[some] - 1)
-        self.table[columns[some]] = run.detach()  # histories, and the other columns, see items as BERT last saw them
-        return self.table[columns].index_put((some,), run)
+        sample = torch.randperm(len(columns))[: self.run_items].sort().values
+        run = bert.pool(states, columns[sample] - 1)
+        self.table[columns[sample]] = run.detach()  # histories, and the other columns, see items as BERT last saw them
+        return self.table[columns].index_put((sample,), run)
 
-    def _users(self, row: Tensor, ids: Tensor, completion: Tensor, age: Tensor) -> Tensor:
-        if self._told is None:
-            weights = memory_weights(self.memory, ids, completion, age)
+    def _pool_users(self, row: Tensor, ids: Tensor, completion: Tensor, age: Tensor) -> Tensor:
+        if self._user_texts is None:
+            weights = weigh_history(self.memory, ids, completion, age)
             return torch.einsum("bh,bhe->be", weights, self.table[ids.long()])
-        if isinstance(self._told, Tensor):
-            return self._told[row]
+        if isinstance(self._user_texts, Tensor):
+            return self._user_texts[row]
         bert, _ = self._bert[0]
-        states = bert.read([self._told[r] for r in row.tolist()])
+        states = bert.read([self._user_texts[r] for r in row.tolist()])
         return bert.pool(states, torch.arange(len(row)))
 
-    def users(self, vectors: Tensor) -> Tensor:
+    def encode_users(self, vectors: Tensor) -> Tensor:
         """Unit vectors (B, D) of users."""
         return functional.normalize(self.user_head(vectors), dim=1)
 
-    def items(self, vectors: Tensor) -> Tensor:
+    def encode_items(self, vectors: Tensor) -> Tensor:
         """Unit vectors (M, D) of items."""
         return functional.normalize(self.item_head(vectors), dim=1)
 
-    def bias(self) -> Tensor:
+    def compute_item_bias(self) -> Tensor:
         """Of each item (N + 1,)."""
         return self.popularity_weight * self.popularity + self.constant * self.binary
 
 
-def memory_weights(memory: Tensor, ids: Tensor, completion: Tensor, age: Tensor) -> Tensor:
+def weigh_history(memory: Tensor, ids: Tensor, completion: Tensor, age: Tensor) -> Tensor:
     """Weight (B, H) of each item of a history; 0 for padding."""
     constant, slope, rank_decay, age_decay = memory
     rank = torch.log1p(((ids > 0).cumsum(dim=1) - 1).clamp(min=0).float())

@@ -46,7 +46,7 @@ class Reliability:
         return float(np.abs(self.observed - self.predicted) @ self.count / self.count.sum())
 
 
-def reliability(chances: ArrayLike, outcomes: ArrayLike, bins: int = BINS) -> Reliability:
+def measure_reliability(chances: ArrayLike, outcomes: ArrayLike, bins: int = BINS) -> Reliability:
     """Compare chances with what happened, in bins of equally many rows.
 
     Parameters
@@ -67,15 +67,15 @@ def reliability(chances: ArrayLike, outcomes: ArrayLike, bins: int = BINS) -> Re
     -----
     The same bins as ``sklearn.calibration.calibration_curve(strategy="quantile")``, which gives no counts.
     """
-    p, y = _checked(chances, outcomes)
+    p, y = _check_rows(chances, outcomes)
     if bins < 1:
         raise EncoderError(f"bins = {bins} is out of range; allowed: from 1")
-    number = _bins(p, bins)
+    number = _assign_bins(p, bins)
     count = np.bincount(number)
-    said, happened = (np.bincount(number, values) for values in (p, y))
+    predicted, happened = (np.bincount(number, values) for values in (p, y))
     bounds = [binomtest(int(k), int(n)).proportion_ci(method="wilson") for k, n in zip(happened, count, strict=True)]
     low, high = np.array([(bound.low, bound.high) for bound in bounds]).T
-    return Reliability(said / count, happened / count, low, high, count)
+    return Reliability(predicted / count, happened / count, low, high, count)
 
 
 def expected_calibration_error(chances: ArrayLike, outcomes: ArrayLike, bins: int = BINS) -> float:
@@ -85,17 +85,19 @@ def expected_calibration_error(chances: ArrayLike, outcomes: ArrayLike, bins: in
     -----
     Above 0 by chance alone, about ``0.8·√(p(1 − p)·bins/n)`` for n rows of a perfect forecast near p.
     """
-    return reliability(chances, outcomes, bins).error
+    return measure_reliability(chances, outcomes, bins).error
 
 
-def perfect_error(chances: ArrayLike, bins: int = BINS, *, draws: int = 200, seed: int = 0) -> tuple[float, float]:
+def simulate_perfect_error(
+    chances: ArrayLike, bins: int = BINS, *, draws: int = 200, seed: int = 0
+) -> tuple[float, float]:
     """Range in which the calibration error would lie, 95 times in 100, if the chances were right (Bröcker 2007).
 
     The error of what is perfect is above 0, and resampling rows raises it further: outcomes are drawn from the chances
     instead, rows counting as independent.
     """
     p = np.asarray(chances, np.float64)
-    number = _bins(p, bins)
+    number = _assign_bins(p, bins)
     rng = np.random.default_rng(seed)
     gaps = [np.bincount(number, (rng.random(len(p)) < p) - p) for _ in range(draws)]
     low, high = np.quantile(np.abs(gaps).sum(axis=1) / len(p), [0.025, 0.975])
@@ -104,7 +106,7 @@ def perfect_error(chances: ArrayLike, bins: int = BINS, *, draws: int = 200, see
 
 def brier_score(chances: ArrayLike, outcomes: ArrayLike) -> float:
     """Mean squared difference between chance and outcome."""
-    p, y = _checked(chances, outcomes)
+    p, y = _check_rows(chances, outcomes)
     return float(np.mean((p - y) ** 2))
 
 
@@ -118,13 +120,13 @@ class Platt(Saved):
     @classmethod
     def fit(cls, chances: ArrayLike, outcomes: ArrayLike) -> Self:
         """Fit on rows (n,) that the chances were not fitted on; both outcomes must occur."""
-        p, y = _both(chances, outcomes)
-        model = LogisticRegression(C=np.inf).fit(_logits(p)[:, None], y)
+        p, y = _check_both_outcomes(chances, outcomes)
+        model = LogisticRegression(C=np.inf).fit(_compute_logits(p)[:, None], y)
         return cls(float(model.coef_[0, 0]), float(model.intercept_[0]))
 
     def __call__(self, chances: ArrayLike) -> Array:
         """Mended chances, of any shape."""
-        return np.asarray(expit(self.slope * _logits(np.asarray(chances, np.float64)) + self.shift))
+        return np.asarray(expit(self.slope * _compute_logits(np.asarray(chances, np.float64)) + self.shift))
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +145,9 @@ class Isotonic(Saved):
     @classmethod
     def fit(cls, chances: ArrayLike, outcomes: ArrayLike) -> Self:
         """Fit on rows (n,) that the chances were not fitted on; both outcomes must occur."""
-        model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(*_both(chances, outcomes))
+        model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(
+            *_check_both_outcomes(chances, outcomes)
+        )
         return cls(np.array(model.X_thresholds_, np.float64), np.array(model.y_thresholds_, np.float64))
 
     def __call__(self, chances: ArrayLike) -> Array:
@@ -151,17 +155,17 @@ class Isotonic(Saved):
         return np.asarray(np.interp(np.asarray(chances, np.float64), self.said, self.happens))
 
 
-def _bins(p: Array, bins: int) -> NDArray[np.int64]:
+def _assign_bins(p: Array, bins: int) -> NDArray[np.int64]:
     """Number of each chance's quantile bin, 0 to at most bins − 1, none empty."""
     edges = np.quantile(p, np.linspace(0.0, 1.0, bins + 1))
     return np.asarray(np.unique(np.searchsorted(edges[1:-1], p), return_inverse=True)[1], np.int64)
 
 
-def _logits(p: Array) -> Array:
+def _compute_logits(p: Array) -> Array:
     return np.asarray(logit(np.clip(p, _EDGE, 1.0 - _EDGE)))
 
 
-def _checked(chances: ArrayLike, outcomes: ArrayLike) -> tuple[Array, Array]:
+def _check_rows(chances: ArrayLike, outcomes: ArrayLike) -> tuple[Array, Array]:
     p, y = np.asarray(chances, np.float64), np.asarray(outcomes, np.float64)
     if p.ndim != 1 or p.shape != y.shape or not len(p):
         raise EncoderError(f"chances {p.shape} and outcomes {y.shape} must both be (n,), with at least one row")
@@ -170,8 +174,8 @@ def _checked(chances: ArrayLike, outcomes: ArrayLike) -> tuple[Array, Array]:
     return p, y
 
 
-def _both(chances: ArrayLike, outcomes: ArrayLike) -> tuple[Array, Array]:
-    p, y = _checked(chances, outcomes)
+def _check_both_outcomes(chances: ArrayLike, outcomes: ArrayLike) -> tuple[Array, Array]:
+    p, y = _check_rows(chances, outcomes)
     if y.min() == y.max():
         raise EncoderError(f"all {len(y)} outcomes are {y[0]:g}; both kinds are needed: give more rows")
     return p, y

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import OneHotEncoder
 
 from ...envs.shared.files import write_whole
-from ..data.interactions import Interactions, LogError
+from ..data.interactions import Interactions
+from ..data.table_parsing import LogError
 
 INACTIVITY_DAYS = 30.0 / 1440.0  # without a row, after which a session is over, where the log names no sessions
 
@@ -39,7 +40,7 @@ USER_FEATURES = {
 ITEM_FEATURES = {**_BOTH, "distinct_users": "different users who consumed it"}
 
 
-def user_features(log: Interactions, until: float) -> pd.DataFrame:
+def compute_user_features(log: Interactions, until: float) -> pd.DataFrame:
     """Features of every user from the rows strictly before a time.
 
     Parameters
@@ -61,19 +62,21 @@ def user_features(log: Interactions, until: float) -> pd.DataFrame:
     did before a log of ``scripts/collect.py`` begins is under one number there, −1: it counts as one session wherever
     rows of later ones are read.
     """
-    rows = _rows(log, until)
-    table, longest = _common(rows, "user", log.users, until), _longest(log, until)
-    eaten = rows[rows["consumed"]]
-    table["distinct_items"] = eaten.groupby("user")["item"].nunique()
-    first = eaten["user"] != eaten["user"].shift()
-    pause = eaten["time"].diff()
-    fresh = (pause > INACTIVITY_DAYS) if not rows["session"].any() else eaten["session"] != eaten["session"].shift()
-    table["sessions"] = (first | fresh).groupby(eaten["user"]).sum()
-    table["gap_mean"] = pause[fresh & ~first].groupby(eaten["user"]).mean()
-    return _filled(table, {"recency": longest, "gap_mean": longest}, USER_FEATURES)
+    rows = _select_rows(log, until)
+    table, longest = _compute_common(rows, "user", log.users, until), _measure_time(log, until)
+    consumed = rows[rows["consumed"]]
+    table["distinct_items"] = consumed.groupby("user")["item"].nunique()
+    first = consumed["user"] != consumed["user"].shift()
+    pause = consumed["time"].diff()
+    fresh = (
+        (pause > INACTIVITY_DAYS) if not rows["session"].any() else consumed["session"] != consumed["session"].shift()
+    )
+    table["sessions"] = (first | fresh).groupby(consumed["user"]).sum()
+    table["gap_mean"] = pause[fresh & ~first].groupby(consumed["user"]).mean()
+    return _fill_unknown(table, {"recency": longest, "gap_mean": longest}, USER_FEATURES)
 
 
-def item_features(log: Interactions, until: float) -> pd.DataFrame:
+def compute_item_features(log: Interactions, until: float) -> pd.DataFrame:
     """Features of every item from the rows strictly before a time.
 
     Parameters
@@ -86,12 +89,18 @@ def item_features(log: Interactions, until: float) -> pd.DataFrame:
     -------
     DataFrame, (N, 11)
         Indexed by item number, 1 .. N; columns and their units are `ITEM_FEATURES`. What is not known is filled as in
-        `user_features`.
+        `compute_user_features`.
     """
-    rows = _rows(log, until)
-    table = _common(rows, "item", log.items + 1, until)
+    rows = _select_rows(log, until)
+    table = _compute_common(rows, "item", log.items + 1, until)
     table["distinct_users"] = rows[rows["consumed"]].groupby("item")["user"].nunique()
-    return _filled(table, {"recency": _longest(log, until)}, ITEM_FEATURES).iloc[1:]
+    return _fill_unknown(table, {"recency": _measure_time(log, until)}, ITEM_FEATURES).iloc[1:]
+
+
+def measure_columns(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and population standard deviation of each column of (n, F), n ≥ 1; the latter 0 for a constant column."""
+    varies = values.min(axis=0) < values.max(axis=0)  # exact, where a computed deviation may be 1e-17
+    return values.mean(axis=0), np.where(varies, values.std(axis=0), 0.0)
 
 
 @dataclass(frozen=True)
@@ -129,10 +138,8 @@ class Standardiser:
         """
         if not len(train):
             raise LogError("no rows to standardise by. Fix: give the training part")
-        values = _finite(train)
-        varies = values.min(axis=0) < values.max(axis=0)  # exact, where a computed deviation may be 1e-17
-        scale = np.where(varies, values.std(axis=0), 0.0)
-        return cls(tuple(map(str, train.columns)), tuple(values.mean(axis=0).tolist()), tuple(scale.tolist()))
+        mean, scale = measure_columns(_read_finite(train))
+        return cls(tuple(map(str, train.columns)), tuple(mean.tolist()), tuple(scale.tolist()))
 
     def transform(self, table: pd.DataFrame) -> NDArray[np.float32]:
         """Return z-scores (n, F) of a table with the same columns in the same order.
@@ -145,13 +152,13 @@ class Standardiser:
         if tuple(map(str, table.columns)) != self.names:
             raise LogError(f"columns {list(table.columns)}. Fix: give those of the fit, {list(self.names)}")
         scale = np.array(self.scale)
-        centred = _finite(table) - np.array(self.mean)
+        centred = _read_finite(table) - np.array(self.mean)
         scores = np.divide(centred, scale, out=np.zeros_like(centred), where=scale > 0.0)
         return np.asarray(scores, np.float32)
 
     def save(self, path: str | Path) -> None:
         """Write as JSON."""
-        write_whole(Path(path), json.dumps({"kind": "standardiser", **asdict(self)}, indent=1) + "\n")
+        _write_json(Path(path), "standardiser", asdict(self))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -191,7 +198,7 @@ class Categories:
         """Learn the categories of each column of the training part; cells become texts, missing ones ``""``."""
         if not len(train) or not len(train.columns):
             raise LogError(f"a table of shape {train.shape} has no categories. Fix: give the training part")
-        cells = _texts(train)
+        cells = _convert_to_texts(train)
         return cls(tuple(map(str, train.columns)), [sorted(set(column)) for column in cells.T.tolist()])
 
     @property
@@ -205,12 +212,11 @@ class Categories:
         """Return 0/1 columns (n, total number of categories); `LogError` if the columns are not those of the fit."""
         if tuple(map(str, table.columns)) != self.names:
             raise LogError(f"columns {list(table.columns)}. Fix: give those of the fit, {list(self.names)}")
-        return np.asarray(self._encoder.transform(_texts(table)), np.float32)
+        return np.asarray(self._encoder.transform(_convert_to_texts(table)), np.float32)
 
     def save(self, path: str | Path) -> None:
         """Write as JSON."""
-        content = {"kind": "categories", "names": self.names, "categories": self.categories}
-        write_whole(Path(path), json.dumps(content, indent=1) + "\n")
+        _write_json(Path(path), "categories", {"names": self.names, "categories": self.categories})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -219,40 +225,40 @@ class Categories:
         return cls(content["names"], content["categories"])
 
 
-def _rows(log: Interactions, until: float) -> pd.DataFrame:
+def _select_rows(log: Interactions, until: float) -> pd.DataFrame:
     if not np.isfinite(until):
         raise LogError(f"until {until!r} is not finite. Fix: give a time [days]")
     names = ("user", "item", "time", "completion", "consumed", "liked", "session", "minutes")
     return pd.DataFrame({name: getattr(log, name) for name in names})[log.time < until]
 
 
-def _longest(log: Interactions, until: float) -> float:
+def _measure_time(log: Interactions, until: float) -> float:
     return max(0.0, until - float(log.time.min())) if len(log) else 0.0
 
 
-def _common(rows: pd.DataFrame, key: str, size: int, until: float) -> pd.DataFrame:
+def _compute_common(rows: pd.DataFrame, key: str, size: int, until: float) -> pd.DataFrame:
     """The features of `_BOTH`, one row a number 0 .. size − 1; NaN where there is nothing to tell."""
     table = pd.DataFrame(index=pd.RangeIndex(size, name=key))
-    eaten = rows[rows["consumed"]].astype({"completion": np.float64, "minutes": np.float64})
-    groups = eaten.groupby(key)
+    consumed = rows[rows["consumed"]].astype({"completion": np.float64, "minutes": np.float64})
+    groups = consumed.groupby(key)
     table["shown"] = rows.groupby(key).size()
     table["consumed"] = groups.size()
     table["recency"] = until - groups["time"].max()
     table["tenure"] = until - groups["time"].min()
-    known = eaten[eaten["minutes"] > 0.0].groupby(key)
-    for name, part in (("completion", groups), ("minutes", known)):
-        table[f"{name}_mean"] = part[name].mean()
-        table[f"{name}_median"] = part[name].median()
+    timed = consumed[consumed["minutes"] > 0.0].groupby(key)
+    for name, group in (("completion", groups), ("minutes", timed)):
+        table[f"{name}_mean"] = group[name].mean()
+        table[f"{name}_median"] = group[name].median()
     table["click_through"] = table["consumed"] / table["shown"]
     table["liked_share"] = groups["liked"].mean()
     return table
 
 
-def _filled(table: pd.DataFrame, unknown: dict[str, float], order: dict[str, str]) -> pd.DataFrame:
+def _fill_unknown(table: pd.DataFrame, unknown: dict[str, float], order: dict[str, str]) -> pd.DataFrame:
     return table.fillna({name: unknown.get(name, 0.0) for name in order}).astype(np.float64)[list(order)]
 
 
-def _finite(table: pd.DataFrame) -> NDArray[np.float64]:
+def _read_finite(table: pd.DataFrame) -> NDArray[np.float64]:
     """Values (n, F), or an error that names the column of one that is no finite number."""
     columns = []
     for position, name in enumerate(table.columns):
@@ -266,8 +272,12 @@ def _finite(table: pd.DataFrame) -> NDArray[np.float64]:
     return np.column_stack(columns) if columns else np.zeros((len(table), 0))
 
 
-def _texts(table: pd.DataFrame) -> NDArray[Any]:
+def _convert_to_texts(table: pd.DataFrame) -> NDArray[Any]:
     return table.astype(object).where(table.notna(), "").astype(str).to_numpy(dtype=object)
+
+
+def _write_json(path: Path, kind: str, content: Mapping[str, Any]) -> None:
+    write_whole(path, json.dumps({"kind": kind, **content}, indent=1) + "\n")
 
 
 def _read_json(path: Path, kind: str, keys: Sequence[str]) -> dict[str, Any]:

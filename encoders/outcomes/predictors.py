@@ -129,7 +129,7 @@ class InterestPredictor(Saved):
         opened : (n,) bool
             Whether it was opened; both must occur.
         penalty : float
-            Of the squared weights of the standardised columns; above 0.
+            Weight of the squared weights of the standardised columns in the loss; above 0.
         match : bool
             Whether to fit `m`.
 
@@ -138,15 +138,15 @@ class InterestPredictor(Saved):
         EncoderError
             If shapes do not fit, a value is not finite, or all or none were opened.
         """
-        u, i = _rows("users", users), _rows("items", items)
+        u, i = _check_vectors("users", users), _check_vectors("items", items)
         columns = np.concatenate([u, i, _dot(u, i)[:, None]] if match else [u, i], axis=1)
-        weights, b = _logistic(columns, opened, penalty)
+        weights, b = _fit_logistic(columns, opened, penalty)
         E = u.shape[1]
         return cls(weights[:E], weights[E : E + i.shape[1]], b, float(weights[-1]) if match else 0.0)
 
     def predict(self, users: ArrayLike, items: ArrayLike) -> Array:
         """Chances (n,) of rows (n, E)."""
-        u, i = _rows("users", users), _rows("items", items)
+        u, i = _check_vectors("users", users), _check_vectors("items", items)
         bias = self.b + (self.m * _dot(u, i) if self.m else 0.0)
         return np.asarray(expit(u @ self.W + i @ self.V + bias))
 
@@ -173,7 +173,7 @@ class Components(Saved):
         EncoderError
             If `count` is below 1, a value is not finite, or all vectors are alike.
         """
-        array = _rows("vectors", vectors)
+        array = _check_vectors("vectors", vectors)
         if count < 1:
             raise EncoderError(f"components = {count} is out of range; allowed: from 1")
         # A direction in which nothing varies would be noise once it is scaled.
@@ -185,7 +185,7 @@ class Components(Saved):
 
     def __call__(self, vectors: ArrayLike) -> Array:
         """Components (n, k) of vectors (n, E)."""
-        return np.asarray((_rows("vectors", vectors) - self.centre) @ self.scale.T)
+        return np.asarray((_check_vectors("vectors", vectors) - self.centre) @ self.scale.T)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +225,7 @@ class RatingPredictor(Saved):
         EncoderError
             If shapes do not fit, or a value is not finite.
         """
-        y = _targets(ratings, len(_rows("users", users)))
+        y = _check_targets(ratings, len(_check_vectors("users", users)))
         of_users, of_items = Components.fit(users, components), Components.fit(items, components)
         u, i = of_users(users), of_items(items)
         k, j = u.shape[1], i.shape[1]
@@ -238,14 +238,14 @@ class RatingPredictor(Saved):
         user_shift = np.append(v, model.intercept_) - user_map @ of_users.centre
         return cls(user_map, user_shift, item_map, np.append(-of_items.scale @ of_items.centre, 1.0))
 
-    def factors(self, users: ArrayLike, items: ArrayLike) -> tuple[Array, Array]:
+    def compute_factors(self, users: ArrayLike, items: ArrayLike) -> tuple[Array, Array]:
         """Factors Q (n, k + 1) of users and P (n, k + 1) of items."""
-        of_users = _rows("users", users) @ self.user_map.T + self.user_shift
-        return of_users, _rows("items", items) @ self.item_map.T + self.item_shift
+        of_users = _check_vectors("users", users) @ self.user_map.T + self.user_shift
+        return of_users, _check_vectors("items", items) @ self.item_map.T + self.item_shift
 
     def predict(self, users: ArrayLike, items: ArrayLike) -> Array:
         """Ratings (n,) of rows (n, E)."""
-        return rating(*self.factors(users, items))
+        return rating(*self.compute_factors(users, items))
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,52 +272,52 @@ class RetentionPredictor(Saved):
         users : (n, E) array
             User vectors when a session ended; E may be 0.
         features : (n, F) array
-            Of that session and those before; F may be 0.
+            Features of that session and those before; F may be 0.
         returned : (n,) bool
             Whether the user came back in time; both must occur.
         penalty : float
-            Of the squared weights of the standardised columns; above 0.
+            Weight of the squared weights of the standardised columns in the loss; above 0.
 
         Raises
         ------
         EncoderError
             If shapes do not fit, a value is not finite, or all or none came back.
         """
-        return cls(*_logistic(_beside(users, features), returned, penalty))
+        return cls(*_fit_logistic(_join_columns(users, features), returned, penalty))
 
     def predict(self, users: ArrayLike, features: ArrayLike) -> Array:
         """Chances (n,) of rows (n, E) and (n, F)."""
-        return retention(_beside(users, features), self.W, self.b)
+        return retention(_join_columns(users, features), self.W, self.b)
 
 
 def _dot(a: ArrayLike, b: ArrayLike) -> Array:
     return np.asarray(np.einsum("...e,...e->...", np.asarray(a, np.float64), np.asarray(b, np.float64)))
 
 
-def _rows(name: str, values: ArrayLike) -> Array:
+def _check_vectors(name: str, values: ArrayLike) -> Array:
     array = np.asarray(values, np.float64)
     if array.ndim != 2 or not np.isfinite(array).all():
         raise EncoderError(f"{name} of shape {array.shape}: must be finite numbers (n, E), one row an observation")
     return array
 
 
-def _beside(users: ArrayLike, features: ArrayLike) -> Array:
-    u, f = _rows("users", users), _rows("features", features)
+def _join_columns(users: ArrayLike, features: ArrayLike) -> Array:
+    u, f = _check_vectors("users", users), _check_vectors("features", features)
     if len(u) != len(f):
         raise EncoderError(f"users have {len(u)} rows, features {len(f)}; give one of each for an observation")
     return np.concatenate([u, f], axis=1)
 
 
-def _targets(values: ArrayLike, rows: int) -> Array:
+def _check_targets(values: ArrayLike, rows: int) -> Array:
     array = np.asarray(values, np.float64)
     if array.shape != (rows,) or not np.isfinite(array).all():
         raise EncoderError(f"targets of shape {array.shape}: must be finite numbers ({rows},), one for each row")
     return array
 
 
-def _logistic(columns: Array, outcome: ArrayLike, penalty: float) -> tuple[Array, float]:
+def _fit_logistic(columns: Array, outcome: ArrayLike, penalty: float) -> tuple[Array, float]:
     """Weights and bias of the columns as they are; the penalty is on those of the standardised columns."""
-    y = _targets(outcome, len(columns)).astype(bool)
+    y = _check_targets(outcome, len(columns)).astype(bool)
     if y.all() or not y.any():
         raise EncoderError(f"all {len(y)} outcomes are {bool(y.all())}; both kinds are needed: give more rows")
     if not 0.0 < penalty < np.inf:

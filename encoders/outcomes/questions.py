@@ -24,9 +24,9 @@ from sklearn.metrics import log_loss
 
 from ..base import Encoder, EncoderError
 from ..data.interactions import Interactions
-from .features import ITEM_FEATURES, USER_FEATURES, item_features, user_features
+from .features import ITEM_FEATURES, USER_FEATURES, compute_item_features, compute_user_features
 from .predictors import PENALTIES
-from .survival import FEATURES, session_features
+from .survival import FEATURES, compute_session_features
 
 PARTS = ("train", "validation", "test")
 SHARES = (0.7, 0.1, 0.2)  # of the users
@@ -48,9 +48,9 @@ class Outcomes:
     outcome : (n,) array
         Whether it was opened, how much of it was consumed, or whether the user came back in time.
     days : (n,) array
-        Of sessions, days until the return or until nothing more is known; else empty.
+        Days of a session until the return or until nothing more is known; empty where these are no sessions.
     returned : (n,) bool array
-        Of sessions, which of the two; else empty.
+        Whether a session's days are until the return; empty where these are no sessions.
     """
 
     user: NDArray[np.int64]
@@ -70,20 +70,21 @@ class Outcomes:
         return Outcomes(self.user[rows], self.vectors[rows], self.other[rows], self.outcome[rows], days, returned)
 
 
-class Parts:
+class LogParts:
     """Users and times of the three parts of a log.
 
     Parameters
     ----------
     log : Interactions
     sessions : DataFrame
-        Of the same users and clock, sorted by ``user`` and ``session``, with the columns that `session_features` reads.
+        Sessions of the same users and clock, sorted by ``user`` and ``session``, with the columns that
+        `compute_session_features` reads.
     cut : float
         Share of the sessions that begin before the cut, above 0 and below 1.
     most : int
         Rows of a part at most; more are drawn from.
     seed : int
-        Of the draw of users and rows.
+        Seed of the draw of users and rows.
     """
 
     def __init__(self, log: Interactions, sessions: pd.DataFrame, cut: float, most: int, seed: int) -> None:
@@ -102,22 +103,22 @@ class Parts:
         """What an encoder may learn from."""
         return self.log.take((self.part[self.log.user] == 0) & (self.log.time < self.time))
 
-    def shown(self, part: str, encoder: Encoder, features: bool = False) -> Outcomes:
+    def collect_shown(self, part: str, encoder: Encoder, features: bool = False) -> Outcomes:
         """Items that were shown in a session, and whether they were opened.
 
-        With features, those of `user_features` follow each user vector and those of `item_features` each item vector,
-        as ``log(1 + x)``: of all that any user did before the day of the row.
+        With features, those of `compute_user_features` follow each user vector and those of `compute_item_features`
+        each item vector, as ``log(1 + x)``: of all that any user did before the day of the row.
         """
         log = self.log
         first = self.sessions.groupby("user")["begin"].min().reindex(range(log.users), fill_value=np.inf).to_numpy()
         later = log.time >= first[log.user]  # not what came before the log
-        return self._items(part, encoder, later, log.consumed, features)
+        return self._collect_items(part, encoder, later, log.consumed, features)
 
-    def consumed(self, part: str, encoder: Encoder, features: bool = False) -> Outcomes:
-        """Items that were consumed, and how much of them; with features as in `shown`."""
-        return self._items(part, encoder, self.log.consumed, self.log.completion, features)
+    def collect_consumed(self, part: str, encoder: Encoder, features: bool = False) -> Outcomes:
+        """Items that were consumed, and how much of them; with features as in `collect_shown`."""
+        return self._collect_items(part, encoder, self.log.consumed, self.log.completion, features)
 
-    def sessions_of(self, part: str, encoder: Encoder, within: float) -> Outcomes:
+    def collect_sessions(self, part: str, encoder: Encoder, within: float) -> Outcomes:
         """Sessions, and whether the user came back within some days; NaN where the log ends before them.
 
         Where it does, the answer is left open even if the user is back already: those who are not would be missing.
@@ -131,45 +132,47 @@ class Parts:
             raise EncoderError(f"within = {within} is out of range; allowed: above 0 days")
         table, end = self.sessions, self.end if part == "test" else self.time
         user, left = table["user"].to_numpy(np.int64), table["end"].to_numpy(np.float64)
-        rows = self._rows(part, self.part[user], left)
+        rows = self._draw_rows(part, self.part[user], left)
         gap = table["gap"].to_numpy(np.float64)[rows]
-        user, left, features = user[rows], left[rows], session_features(table)[rows]
+        user, left, features = user[rows], left[rows], compute_session_features(table)[rows]
         returned = left + np.nan_to_num(gap, nan=np.inf) < end
         days = np.where(returned, gap, end - left)
-        known = np.where(left + within <= end, returned & (days <= within), np.nan)
-        return Outcomes(user, self._encode(encoder, user, left), features, known, days, returned)
+        within_days = np.where(left + within <= end, returned & (days <= within), np.nan)
+        return Outcomes(user, self._encode(encoder, user, left), features, within_days, days, returned)
 
-    def _items(
+    def _collect_items(
         self,
         part: str,
         encoder: Encoder,
-        these: NDArray[np.bool_],
+        mask: NDArray[np.bool_],
         outcome: NDArray[np.generic],
         features: bool,
     ) -> Outcomes:
         log = self.log
-        rows = np.flatnonzero(these)
-        rows = rows[self._rows(part, self.part[log.user[rows]], log.time[rows])]
+        rows = np.flatnonzero(mask)
+        rows = rows[self._draw_rows(part, self.part[log.user[rows]], log.time[rows])]
         vectors = encoder.item_vectors[log.item[rows]].astype(np.float64)
-        told = self._encode(encoder, log.user[rows], log.time[rows])
+        of_users_before = self._encode(encoder, log.user[rows], log.time[rows])
         if features:
-            of_users, of_items = self._features(rows)
-            told = np.concatenate([told, of_users], axis=1, dtype=np.float32)
+            of_users, of_items = self._compute_features(rows)
+            of_users_before = np.concatenate([of_users_before, of_users], axis=1, dtype=np.float32)
             vectors = np.concatenate([vectors, of_items], axis=1)
         nothing = np.zeros(0)
-        return Outcomes(log.user[rows], told, vectors, outcome[rows].astype(np.float64), nothing, nothing.astype(bool))
+        return Outcomes(
+            log.user[rows], of_users_before, vectors, outcome[rows].astype(np.float64), nothing, nothing.astype(bool)
+        )
 
-    def _features(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _compute_features(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Features of users and items before the day of each row; counting anew for each row would take too long."""
         log, day = self.log, np.floor(self.log.time[rows])
         of_users, of_items = (np.zeros((len(rows), len(names))) for names in (USER_FEATURES, ITEM_FEATURES))
         for begin in np.unique(day):
-            these = day == begin
-            of_users[these] = user_features(log, begin).to_numpy()[log.user[rows[these]]]
-            of_items[these] = item_features(log, begin).to_numpy()[log.item[rows[these]] - 1]
+            mask = day == begin
+            of_users[mask] = compute_user_features(log, begin).to_numpy()[log.user[rows[mask]]]
+            of_items[mask] = compute_item_features(log, begin).to_numpy()[log.item[rows[mask]] - 1]
         return np.log1p(of_users), np.log1p(of_items)
 
-    def _rows(self, part: str, parts: NDArray[np.int64], time: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _draw_rows(self, part: str, parts: NDArray[np.int64], time: NDArray[np.float64]) -> NDArray[np.int64]:
         """Rows of a part, drawn evenly where there are too many."""
         late = time >= self.time if part == "test" else time < self.time
         rows = np.flatnonzero((parts == PARTS.index(part)) & late)
@@ -181,17 +184,17 @@ class Parts:
 
     def _encode(self, encoder: Encoder, user: NDArray[np.int64], before: NDArray[np.float64]) -> NDArray[np.float32]:
         parts = [slice(at, at + _BATCH) for at in range(0, len(user), _BATCH)]
-        return np.concatenate([encoder.encode(self.log.histories(user[some], before[some])) for some in parts])
+        return np.concatenate([encoder.encode(self.log.histories(user[chunk], before[chunk])) for chunk in parts])
 
 
-def tune(fit: Callable[..., Any], train: Outcomes, valid: Outcomes, **settings: Any) -> Any:
+def fit_best_penalty(fit: Callable[..., Any], train: Outcomes, valid: Outcomes, **options: Any) -> Any:
     """Fit once for each of `PENALTIES`; the model that tells the validation rows best, by log loss."""
-    models = [fit(train.vectors, train.other, train.outcome, penalty=p, **settings) for p in PENALTIES]
+    models = [fit(train.vectors, train.other, train.outcome, penalty=p, **options) for p in PENALTIES]
     losses = [log_loss(valid.outcome, model.predict(valid.vectors, valid.other), labels=[0, 1]) for model in models]
     return models[int(np.argmin(losses))]
 
 
-def interval_over_users(
+def bootstrap_over_users(
     metric: Callable[..., float], user: NDArray[np.int64], *arrays: NDArray[Any], resamples: int = 200, seed: int = 0
 ) -> tuple[float, float, float]:
     """A metric and its 95 % interval, percentiles of a bootstrap that draws users, each with all rows.
@@ -199,7 +202,7 @@ def interval_over_users(
     Parameters
     ----------
     metric : callable
-        Of the arrays; NaN where some rows do not tell it.
+        Metric of the arrays; NaN where some rows do not tell it.
     user : (n,) int
     *arrays : (n, ...) arrays
     resamples : int

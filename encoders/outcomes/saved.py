@@ -31,7 +31,7 @@ class Saved:
         names = [field.name for field in dataclasses.fields(cast(Any, self))]
         # Rows one after the other: safetensors writes memory as it lies.
         arrays = {name: np.array(getattr(self, name), np.float64, order="C") for name in names}
-        metadata = {"format": _FORMAT, "kind": type(self).__name__, "sha256": _digest(type(self).__name__, arrays)}
+        metadata = {"format": _FORMAT, "kind": type(self).__name__, "sha256": _hash_arrays(type(self).__name__, arrays)}
         write_whole(Path(path), save(arrays, metadata))
 
     @classmethod
@@ -50,18 +50,18 @@ class Saved:
         except (OSError, SafetensorError) as error:
             raise EncoderError(f"{path} cannot be read ({error}). Fix: name a file that save() wrote") from error
         if metadata.get("format") != _FORMAT or metadata.get("kind") != cls.__name__:
-            found = metadata.get("kind", "something else")
-            raise EncoderError(f"{path} holds {found!r}, here it must be {cls.__name__!r}. Fix: name another file")
-        if metadata.get("sha256") != _digest(cls.__name__, arrays):
+            defect = metadata.get("kind", "something else")
+            raise EncoderError(f"{path} holds {defect!r}, here it must be {cls.__name__!r}. Fix: name another file")
+        if metadata.get("sha256") != _hash_arrays(cls.__name__, arrays):
             raise EncoderError(f"{path} is damaged: its checksum is wrong. Fix: fit the model again")
         names = [field.name for field in dataclasses.fields(cast(Any, cls))]
         if sorted(arrays) != sorted(names):
-            found = f"its fields are {', '.join(sorted(arrays))}, here they are {', '.join(sorted(names))}"
-            raise EncoderError(f"{path} is of another version: {found}. Fix: fit the model again")
+            defect = f"its fields are {', '.join(sorted(arrays))}, here they are {', '.join(sorted(names))}"
+            raise EncoderError(f"{path} is of another version: {defect}. Fix: fit the model again")
         return cls(**{name: float(array) if array.ndim == 0 else array for name, array in arrays.items()})
 
 
-def _digest(kind: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+def _hash_arrays(kind: str, arrays: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256 (hex) of the names, shapes and values."""
     total = hashlib.sha256(json.dumps([kind, [[name, arrays[name].shape] for name in sorted(arrays)]]).encode())
     for name in sorted(arrays):

@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.stats import CensoredData, ecdf
-from statsmodels.duration.hazard_regression import PHReg
 
 from ..base import EncoderError
+from .features import measure_columns
 from .saved import Saved
 
 Array = NDArray[np.float64]
@@ -28,7 +28,7 @@ FEATURES = ("clicks", "minutes", "completion", "no click", "slates", "sessions",
 _PENALTY = 0.1
 
 
-def session_features(sessions: pd.DataFrame) -> Array:
+def compute_session_features(sessions: pd.DataFrame) -> Array:
     """What a platform knows of a user's trust when a session ends, (n, 9): see `FEATURES`.
 
     Parameters
@@ -109,25 +109,30 @@ class ReturnTime(Saved):
             If shapes do not fit, a value is not finite or a time negative, too few returned, a column is a linear
             combination of others, or the fit does not converge.
         """
-        x = _columns(columns)
-        time, event = _outcomes(days, returned, len(x))
+        from statsmodels.duration.hazard_regression import PHReg  # takes a second to import, and only a fit needs it
+
+        x = _check_columns(columns)
+        time, event = _check_outcomes(days, returned, len(x))
         if event.sum() <= x.shape[1]:
             raise EncoderError(f"{int(event.sum())} returns for {x.shape[1]} columns; give more rows or fewer columns")
-        centre, varies = x.mean(axis=0), np.ptp(x, axis=0) > 0.0
-        scale = np.where(varies, x.std(axis=0), 1.0)
+        centre, scale = measure_columns(x)
+        varies = scale > 0.0
+        scale = np.where(varies, scale, 1.0)
         z = ((x - centre) / scale)[:, varies]
         if np.linalg.matrix_rank(z) < z.shape[1]:
             raise EncoderError("a column is a linear combination of others; leave one of them out")
         coefficients, errors = np.zeros((2, x.shape[1]))
         if varies.any():
-            coefficients[varies], errors[varies] = _maximum(PHReg(time, z, status=event), np.flatnonzero(varies))
+            coefficients[varies], errors[varies] = _maximise_likelihood(
+                PHReg(time, z, status=event), np.flatnonzero(varies)
+            )
         coefficients, errors = coefficients / scale, errors / scale
-        times, hazard = _breslow((x - centre) @ coefficients, time, event)
+        times, hazard = _estimate_hazard((x - centre) @ coefficients, time, event)
         return cls(coefficients, centre, errors, times, hazard, float(time.max()))
 
     def risk(self, columns: ArrayLike) -> Array:
         """Logarithm of the hazard ratio to the baseline, (n,), of rows (n, P): the higher, the sooner back."""
-        return np.asarray((_columns(columns) - self.centre) @ self.coefficients)
+        return np.asarray((_check_columns(columns) - self.centre) @ self.coefficients)
 
     def survival(self, columns: ArrayLike, days: ArrayLike) -> Array:
         """Chance of not being back yet after some days, (n, D), of rows (n, P) and days (D,).
@@ -159,7 +164,7 @@ def concordance(risk: ArrayLike, days: ArrayLike, returned: ArrayLike) -> float:
         time) that have the right order, equal risks counting half; 0.5 says nothing. NaN if there is no such pair.
     """
     r = np.asarray(risk, np.float64)
-    time, event = _outcomes(days, returned, len(r))
+    time, event = _check_outcomes(days, returned, len(r))
     # Times in order, who was censored at a time after those who returned at it: a pair counts if the key is higher.
     key, rank = (np.unique(values, return_inverse=True)[1] for values in (time, r))
     key = 2 * key + ~event
@@ -172,12 +177,12 @@ def concordance(risk: ArrayLike, days: ArrayLike, returned: ArrayLike) -> float:
 
 def kaplan_meier(days: ArrayLike, returned: ArrayLike, at: ArrayLike) -> Array:
     """Share of all that is not back yet after some days (D,), whoever they are."""
-    time, event = _outcomes(days, returned, np.size(days))
+    time, event = _check_outcomes(days, returned, np.size(days))
     grid = np.asarray(at, np.float64)
     if not event.any():
         return np.ones(grid.shape)
-    found: Any = ecdf(CensoredData(uncensored=time[event], right=time[~event]))
-    return np.asarray(found.sf.evaluate(grid))
+    curve: Any = ecdf(CensoredData(uncensored=time[event], right=time[~event]))
+    return np.asarray(curve.sf.evaluate(grid))
 
 
 def brier_scores(survival: ArrayLike, days: ArrayLike, returned: ArrayLike, at: ArrayLike) -> Array:
@@ -197,14 +202,16 @@ def brier_scores(survival: ArrayLike, days: ArrayLike, returned: ArrayLike, at: 
     Who is censored before a day does not count, and the others stand for them: each weighs the inverse chance of not
     being censored yet (Graf et al. 1999), a Kaplan–Meier curve of censoring.
     """
-    told, grid = np.asarray(survival, np.float64), np.asarray(at, np.float64)
-    time, event = _outcomes(days, returned, len(told))
+    predicted, grid = np.asarray(survival, np.float64), np.asarray(at, np.float64)
+    time, event = _check_outcomes(days, returned, len(predicted))
     back = event[:, None] & (time[:, None] <= grid)
-    there = time[:, None] > grid
+    absent = time[:, None] > grid
     # The chance of being uncensored just before the return: a return at the same time counts as earlier.
     own = kaplan_meier(time, ~event, np.nextafter(time, -np.inf))
-    weight = back / np.where(own > 0.0, own, 1.0)[:, None] + there / np.maximum(kaplan_meier(time, ~event, grid), 1e-12)
-    return np.asarray((weight * (there - told) ** 2).mean(axis=0))
+    weight = back / np.where(own > 0.0, own, 1.0)[:, None] + absent / np.maximum(
+        kaplan_meier(time, ~event, grid), 1e-12
+    )
+    return np.asarray((weight * (absent - predicted) ** 2).mean(axis=0))
 
 
 def integrated_brier(survival: ArrayLike, days: ArrayLike, returned: ArrayLike, at: ArrayLike) -> float:
@@ -213,7 +220,7 @@ def integrated_brier(survival: ArrayLike, days: ArrayLike, returned: ArrayLike, 
     return float(np.trapezoid(brier_scores(survival, days, returned, grid), grid) / (grid[-1] - grid[0]))
 
 
-def _maximum(model: Any, names: NDArray[np.int64]) -> tuple[Array, Array]:
+def _maximise_likelihood(model: Any, names: NDArray[np.int64]) -> tuple[Array, Array]:
     """Coefficients and standard errors at the maximum of the penalised likelihood, which is concave: there is one."""
     size = len(names)
 
@@ -227,12 +234,12 @@ def _maximum(model: Any, names: NDArray[np.int64]) -> tuple[Array, Array]:
         return np.asarray(_PENALTY * np.eye(size) - model.hessian(beta))
 
     options: Any = {"gtol": 1e-6 * len(model.endog)}
-    found = minimize(loss, np.zeros(size), method="trust-exact", jac=slope, hess=curvature, options=options)
-    if not found.success:
-        worst = int(np.argmax(np.abs(found.x)))
-        largest = f"column {names[worst]} has the largest coefficient, {found.x[worst]:.3g}"
-        raise EncoderError(f"the fit did not converge ({found.message}); {largest}: leave it out, or give more rows")
-    return found.x, np.sqrt(np.diag(np.linalg.inv(curvature(found.x))))
+    result = minimize(loss, np.zeros(size), method="trust-exact", jac=slope, hess=curvature, options=options)
+    if not result.success:
+        worst = int(np.argmax(np.abs(result.x)))
+        largest = f"column {names[worst]} has the largest coefficient, {result.x[worst]:.3g}"
+        raise EncoderError(f"the fit did not converge ({result.message}); {largest}: leave it out, or give more rows")
+    return result.x, np.sqrt(np.diag(np.linalg.inv(curvature(result.x))))
 
 
 def _count_below(values: NDArray[np.int64], start: NDArray[np.int64], bound: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -243,17 +250,17 @@ def _count_below(values: NDArray[np.int64], start: NDArray[np.int64], bound: NDA
     """
     low, high, count = start, np.full_like(start, len(values)), np.zeros_like(start)
     for bit in range(len(values).bit_length() - 1, -1, -1):
-        one = (values >> bit & 1).astype(bool)
-        zeros = np.append(0, np.cumsum(~one))
+        is_one = (values >> bit & 1).astype(bool)
+        zeros = np.append(0, np.cumsum(~is_one))
         left, right = zeros[low], zeros[high]
         up = (bound >> bit & 1).astype(bool)
         count += np.where(up, right - left, 0)
         low, high = np.where(up, zeros[-1] + low - left, left), np.where(up, zeros[-1] + high - right, right)
-        values = np.concatenate([values[~one], values[one]])
+        values = np.concatenate([values[~is_one], values[is_one]])
     return count
 
 
-def _breslow(risk: Array, time: Array, event: Flags) -> tuple[Array, Array]:
+def _estimate_hazard(risk: Array, time: Array, event: Flags) -> tuple[Array, Array]:
     """Times (T,) of returns and the cumulative hazard from each on: sums of returns over the risk of who is left."""
     order = np.argsort(time)
     left = np.cumsum(np.exp(risk[order])[::-1])[::-1]
@@ -261,14 +268,14 @@ def _breslow(risk: Array, time: Array, event: Flags) -> tuple[Array, Array]:
     return times, np.cumsum(count / left[np.searchsorted(time[order], times)])
 
 
-def _columns(values: ArrayLike) -> Array:
+def _check_columns(values: ArrayLike) -> Array:
     array = np.asarray(values, np.float64)
     if array.ndim != 2 or not np.isfinite(array).all():
         raise EncoderError(f"columns of shape {array.shape}: must be finite numbers (n, P), one row a session")
     return array
 
 
-def _outcomes(days: ArrayLike, returned: ArrayLike, rows: int) -> tuple[Array, Flags]:
+def _check_outcomes(days: ArrayLike, returned: ArrayLike, rows: int) -> tuple[Array, Flags]:
     time, event = np.asarray(days, np.float64), np.asarray(returned, np.bool_)
     if time.shape != (rows,) or event.shape != (rows,):
         raise EncoderError(f"days {time.shape} and returned {event.shape} must be ({rows},), one for each row")

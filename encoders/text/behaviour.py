@@ -43,21 +43,23 @@ def behaviour_to_text(
         raise ValueError(f"{len(texts)} texts, {len(completions)} completions and {len(ages_days)} ages; must be alike")
     if limit < 1:
         raise ValueError(f"limit={limit}; it must be at least 1")
-    told = list(zip(texts, completions, ages_days, strict=True))[:limit]
+    entries = list(zip(texts, completions, ages_days, strict=True))[:limit]
     clauses = [
         f"{phrase}: {'; '.join(text.strip().rstrip('.') for text, _, _ in items)}."
-        for phrase, items in itertools.groupby(told, key=lambda item: f"{_how(item[1])}, {_when(item[2])}")
+        for phrase, items in itertools.groupby(
+            entries, key=lambda item: f"{_describe_completion(item[1])}, {_describe_age(item[2])}"
+        )
     ]
     return " ".join(clauses) or NO_HISTORY
 
 
-def _how(completion: float) -> str:
+def _describe_completion(completion: float) -> str:
     if not 0.0 <= completion <= 1.0:
         raise ValueError(f"completion {completion} lies outside [0, 1]")
     return next(phrase for least, phrase in _PHRASES if completion >= least)
 
 
-def _when(age: float) -> str:
+def _describe_age(age: float) -> str:
     if not 0.0 <= age < math.inf:
         raise ValueError(f"age {age} [days] must be finite and not negative")
     days = int(age)

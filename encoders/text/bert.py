@@ -51,23 +51,23 @@ class Bert:
         self._folder, self._max_tokens, self._batch_size = folder, max_tokens, batch_size
         self._device = torch.device(device)
         self.truncated = 0
-        onednn = self._device.type == "cpu" and _onednn_has(dtype)
+        onednn = self._device.type == "cpu" and _supports_onednn(dtype)
         attention = {"attn_implementation": _ATTENTION} if onednn and dtype == "bfloat16" else {}
-        with _without_progress_bar():
+        with hide_progress_bar():
             self._tokenizer = AutoTokenizer.from_pretrained(folder.path, local_files_only=True)
             model = AutoModel.from_pretrained(
                 folder.path, local_files_only=True, use_safetensors=True, dtype=getattr(torch, dtype), **attention
             )
         self._model = model.eval().to(self._device)
         if onednn:
-            _through_onednn(self._model)
+            use_onednn(self._model)
 
     @torch.inference_mode()
     def __call__(self, texts: Sequence[str], finished: Finished | None = None) -> NDArray[np.float32]:
         """Vectors (n, E) of texts (n); `finished` is told the rows and vectors of each batch as soon as it is done."""
         tokens = self._tokenise(texts)
         vectors = np.empty((len(texts), self._folder.width), np.float32)
-        for rows in _equal_length(np.array([len(row) for row in tokens]), self._batch_size):
+        for rows in _split_by_length(np.array([len(row) for row in tokens]), self._batch_size):
             batch = torch.tensor([tokens[row] for row in rows], device=self._device)
             hidden = self._model(input_ids=batch).last_hidden_state.float()  # (rows, tokens, E)
             pooled = hidden.mean(dim=1) if self._folder.pooling == "mean" else hidden[:, 0]
@@ -79,15 +79,15 @@ class Bert:
         return vectors
 
     def _tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        read = [text.lower() for text in texts] if self._folder.lower_case else list(texts)
-        tokens: list[list[int]] = self._tokenizer(read, truncation=True, max_length=self._max_tokens)["input_ids"]
+        prepared = [text.lower() for text in texts] if self._folder.lower_case else list(texts)
+        tokens: list[list[int]] = self._tokenizer(prepared, truncation=True, max_length=self._max_tokens)["input_ids"]
         # Whether a text that fills the limit was cut is not told by every tokenizer, only by its whole length.
-        full = [text for text, row in zip(read, tokens, strict=True) if len(row) == self._max_tokens]
+        full = [text for text, row in zip(prepared, tokens, strict=True) if len(row) == self._max_tokens]
         self.truncated = sum(len(self._tokenizer(text, verbose=False)["input_ids"]) > self._max_tokens for text in full)
         return tokens
 
 
-def _equal_length(lengths: NDArray[np.int_], batch_size: int) -> Iterator[NDArray[np.intp]]:
+def _split_by_length(lengths: NDArray[np.int_], batch_size: int) -> Iterator[NDArray[np.intp]]:
     """Rows in batches of one length each, the longest first, so that too little memory shows at once."""
     order = np.argsort(-lengths, kind="stable")
     for bucket in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
@@ -114,14 +114,15 @@ class _OneDnnLinear(torch.nn.Module):
         return y
 
 
-def _onednn_has(dtype: str) -> bool:
+def _supports_onednn(dtype: str) -> bool:
     """Whether oneDNN runs linear layers of a precision on this processor."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     return dtype == "float32" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _through_onednn(model: torch.nn.Module) -> None:
+def use_onednn(model: torch.nn.Module) -> None:
+    """Run the linear layers of a model through oneDNN from now on."""
     for parent in model.modules():
         for name, child in list(parent.named_children()):
             if type(child) is torch.nn.Linear:
@@ -154,12 +155,12 @@ AttentionMaskInterface.register(_ATTENTION, sdpa_mask)  # a model with windows g
 
 
 @contextmanager
-def _without_progress_bar() -> Iterator[None]:
+def hide_progress_bar() -> Iterator[None]:
     """Switch transformers' own progress bar off, and back to what it was."""
-    shown = logging.is_progress_bar_enabled()
+    enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        if shown:
+        if enabled:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -28,7 +28,7 @@ class CacheError(ValueError):
     """A cache file that cannot be trusted."""
 
 
-def text_key(text: str) -> bytes:
+def hash_text(text: str) -> bytes:
     """Digest by which the vector of a text is kept."""
     return hashlib.blake2b(text.encode(), digest_size=_DIGEST).digest()
 
@@ -44,7 +44,7 @@ class VectorCache:
     Parameters
     ----------
     folder : Path
-        Where cache files live; made when first written.
+        Folder of the cache files; made when first written.
     identity : str
         Hash of all that vectors depend on besides the text; names the file.
     width : int
@@ -65,13 +65,13 @@ class VectorCache:
 
     def add(self, fresh: Mapping[bytes, Vectors]) -> None:
         """Merge vectors into the file; where it cannot be written, say so in one line and go on without."""
-        known: dict[bytes, Vectors] = {}
+        stored: dict[bytes, Vectors] = {}
         with suppress(CacheError):  # `read` has reported it
-            known = self._load()
-        known.update(fresh)
-        digests = np.frombuffer(b"".join(known), np.uint8).reshape(-1, _DIGEST)
-        vectors = np.stack(list(known.values()))
-        metadata = {"format": _FORMAT, "identity": self._identity, "checksum": _checksum((digests, vectors))}
+            stored = self._load()
+        stored.update(fresh)
+        digests = np.frombuffer(b"".join(stored), np.uint8).reshape(-1, _DIGEST)
+        vectors = np.stack(list(stored.values()))
+        metadata = {"format": _FORMAT, "identity": self._identity, "checksum": _compute_checksum((digests, vectors))}
         try:
             write_whole(self.path, save({"digests": digests, "vectors": vectors}, metadata))
         except OSError as error:
@@ -88,7 +88,7 @@ class VectorCache:
             return {}
         except (SafetensorError, OSError) as error:
             raise CacheError(f"it is damaged: {error}") from error
-        if metadata.get("checksum") != _checksum((digests, vectors)):
+        if metadata.get("checksum") != _compute_checksum((digests, vectors)):
             raise CacheError("it is damaged: its checksum is wrong")
         if vectors.shape != (len(digests), self._width):
             raise CacheError(f"its vectors have shape {vectors.shape}, expected {(len(digests), self._width)}")
@@ -96,7 +96,7 @@ class VectorCache:
         return {joined[i * _DIGEST : (i + 1) * _DIGEST]: vector for i, vector in enumerate(vectors)}
 
 
-def _checksum(arrays: Iterable[NDArray[np.generic]]) -> str:
+def _compute_checksum(arrays: Iterable[NDArray[np.generic]]) -> str:
     """CRC-32 of arrays: against accidents, which is all a cache has to fear, and faster than reading the file."""
     crc = 0
     for array in arrays:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .cache import VectorCache, Vectors, text_key
+from .cache import VectorCache, Vectors, hash_text
 from .model_folder import ModelError, ModelFolder
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ class TextEncoder:
     identity : str
         Hash of all that a vector depends on besides its text: the folder's files, dtype, device, length, code.
     report : Mapping of str to int
-        Of the last `encode`: ``texts`` given, ``from_cache`` of them, ``encoded`` now (a text given twice is encoded
-        once), ``truncated`` of those encoded, because they had more than `max_tokens` tokens. Whether a text from the
-        cache was truncated is not looked at again.
+        Counts of the last `encode`: ``texts`` given, ``from_cache`` of them, ``encoded`` now (a text given twice is
+        encoded once), ``truncated`` of those encoded, because they had more than `max_tokens` tokens. Whether a text
+        from the cache was truncated is not looked at again.
 
     Raises
     ------
@@ -100,7 +100,7 @@ class TextEncoder:
         if not 3 <= self._max_tokens <= folder.longest:  # two are special
             raise ModelError(f"max_tokens={self._max_tokens}; this model allows 3 to {folder.longest}")
         self._batch_size, self._dtype, self._device = batch_size, dtype, device
-        self._cache_folder = _default_cache() if cache == "auto" else None if cache is None else Path(cache)
+        self._cache_folder = _find_cache_folder() if cache == "auto" else None if cache is None else Path(cache)
         self.width = folder.width
         self.report: Mapping[str, int] = dict.fromkeys(_COUNTS, 0)
 
@@ -123,65 +123,65 @@ class TextEncoder:
         ValueError
             If a text is blank; the message names its position.
         """
-        _check(texts)
+        _check_texts(texts)
         if not texts:
-            return self._nothing()
+            return self._make_empty()
         started = time.perf_counter()
-        keys = [text_key(text) for text in texts]
+        keys = [hash_text(text) for text in texts]
         folder = self._cache_folder
         cache = VectorCache(folder, self.identity, self.width) if folder else None
-        known = cache.read() if cache else {}
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        vectors = cache.read() if cache else {}
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         from_cache = sum(key not in missing for key in keys)
         if missing:
-            known |= self._run(missing, cache)
+            vectors |= self._encode_missing(missing, cache)
         truncated = self._bert.truncated if missing else 0
         counts = (len(texts), from_cache, len(missing), truncated)
         self.report = dict(zip(_COUNTS, counts, strict=True))
         if len(texts) >= _LONG_JOB or truncated:
-            _tell(self.report, self._max_tokens, time.perf_counter() - started)
-        return np.stack([known[key] for key in keys])
+            _print_report(self.report, self._max_tokens, time.perf_counter() - started)
+        return np.stack([vectors[key] for key in keys])
 
     def encode_uncached(self, texts: Sequence[str]) -> Vectors:
         """Vectors (n, E) of passing texts (n), such as histories: neither looked up nor kept nor reported."""
-        _check(texts)
-        return self._bert(texts) if texts else self._nothing()
+        _check_texts(texts)
+        return self._bert(texts) if texts else self._make_empty()
 
-    def _nothing(self) -> Vectors:
+    def _make_empty(self) -> Vectors:
         return np.empty((0, self.width), np.float32)
 
     @cached_property
     def _bert(self) -> Bert:
         from .bert import Bert  # torch and transformers take seconds to import; cached vectors need neither
 
-        settings = {"dtype": self._dtype, "device": self._device}
-        return Bert(self._folder, **settings, max_tokens=self._max_tokens, batch_size=self._batch_size)
+        options = {"dtype": self._dtype, "device": self._device}
+        return Bert(self._folder, **options, max_tokens=self._max_tokens, batch_size=self._batch_size)
 
-    def _run(self, missing: Mapping[bytes, str], cache: VectorCache | None) -> dict[bytes, Vectors]:
+    def _encode_missing(self, missing: Mapping[bytes, str], cache: VectorCache | None) -> dict[bytes, Vectors]:
         """Encode texts, and keep what is done even if the rest fails."""
         bert, keys = self._bert, list(missing)
-        done: dict[bytes, Vectors] = {}
+        encoded: dict[bytes, Vectors] = {}
         saved = time.monotonic()
 
         def finished(rows: NDArray[np.intp], vectors: Vectors) -> None:
             nonlocal saved
-            done.update(zip((keys[row] for row in rows), vectors, strict=True))
+            encoded.update(zip((keys[row] for row in rows), vectors, strict=True))
             progress.update(task, advance=len(rows), rate=progress.tasks[0].speed or 0.0)
             if cache and time.monotonic() - saved >= _SAVED_EVERY:
-                cache.add(done)
+                cache.add(encoded)
                 saved = time.monotonic()
 
-        with _progress(len(missing)) as progress:
+        with _make_progress(len(missing)) as progress:
             task = progress.add_task("", total=len(missing), rate=0.0)
             try:
                 bert(list(missing.values()), finished)
             finally:
-                if cache and done:
-                    cache.add(done)
-        return done
+                if cache and encoded:
+                    cache.add(encoded)
+        return encoded
 
 
-def _progress(texts: int) -> Progress:
+def _make_progress(texts: int) -> Progress:
     console = Console(stderr=True)
     columns = (TextColumn("encoding texts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     rate = TextColumn("{task.fields[rate]:,.0f} texts/s")
@@ -189,11 +189,11 @@ def _progress(texts: int) -> Progress:
     return Progress(*columns, rate, console=console, transient=True, disable=hidden)
 
 
-def _default_cache() -> Path:
+def _find_cache_folder() -> Path:
     return Path(os.environ.get("LONGPLAY_CACHE") or Path.home() / ".cache" / "longplay")
 
 
-def _check(texts: Sequence[str]) -> None:
+def _check_texts(texts: Sequence[str]) -> None:
     if isinstance(texts, str):
         raise TypeError(f"texts is one string, {texts[:40]!r}. Fix: pass a list of texts")
     for position, text in enumerate(texts):
@@ -203,7 +203,7 @@ def _check(texts: Sequence[str]) -> None:
             raise ValueError(f"texts[{position}] is blank ({text!r}); a vector needs at least one word")
 
 
-def _tell(report: Mapping[str, int], max_tokens: int, seconds: float) -> None:
+def _print_report(report: Mapping[str, int], max_tokens: int, seconds: float) -> None:
     line = (
         f"text encoder: {report['texts']:,} texts in {seconds:,.1f} s, {report['from_cache']:,} of them from the cache"
     )

@@ -88,9 +88,9 @@ class ModelFolder:
             raise ModelError(f"text model folder {path} has no config.json. Fix: name the folder that holds it")
         if not any(path.glob("*.safetensors")):
             raise ModelError(f"text model folder {path} has no *.safetensors weights; pickled weights are not read")
-        config = _json(path / "config.json")
-        sentence, tokenizer = _json(path / "sentence_bert_config.json"), _json(path / "tokenizer_config.json")
-        pooling, normalise = _modules(path)
+        config = _read_json(path / "config.json")
+        sentence, tokenizer = _read_json(path / "sentence_bert_config.json"), _read_json(path / "tokenizer_config.json")
+        pooling, normalise = _read_modules(path)
         longest = int(config["max_position_embeddings"])
         return cls(
             path=path,
@@ -135,16 +135,16 @@ def _locate(model: str | Path) -> Path:
         raise ModelError(f"text model {model!r}: no such folder, and the Hub gave none ({reason}); {allowed}") from None
 
 
-def _modules(path: Path) -> tuple[Pooling, bool]:
+def _read_modules(path: Path) -> tuple[Pooling, bool]:
     """Pooling and normalisation that ``modules.json`` declares."""
     pooling: Pooling = "mean"
     normalise = not (path / "modules.json").exists()
-    for module in _json(path / "modules.json", default=[]):
+    for module in _read_json(path / "modules.json", default=[]):
         match str(module["type"]).rpartition(".")[2]:
             case "Transformer":
                 pass
             case "Pooling":
-                pooling = _pooling(path / module["path"] / "config.json")
+                pooling = _read_pooling(path / module["path"] / "config.json")
             case "Normalize":
                 normalise = True
             case other:
@@ -152,9 +152,9 @@ def _modules(path: Path) -> tuple[Pooling, bool]:
     return pooling, normalise
 
 
-def _pooling(file: Path) -> Pooling:
+def _read_pooling(file: Path) -> Pooling:
     """Pooling of one module: a name in newer folders, switches in older ones."""
-    config = _json(file)
+    config = _read_json(file)
     on = [name for name, value in config.items() if name.startswith("pooling_mode_") and value is True]
     modes = config.get("pooling_mode", on)
     match [_SWITCHES.get(mode, mode) for mode in ([modes] if isinstance(modes, str) else modes)]:
@@ -166,7 +166,7 @@ def _pooling(file: Path) -> Pooling:
             raise ModelError(f"{file}: pooling {other} is not supported; allowed is 'mean' alone or 'cls' alone")
 
 
-def _json(file: Path, default: Any = None) -> Any:
+def _read_json(file: Path, default: Any = None) -> Any:
     """Content of a JSON file, or `default` (an empty mapping) where there is none."""
     if not file.exists():
         return {} if default is None else default

@@ -24,14 +24,14 @@ def profile_to_text(likes: Sequence[str], dislikes: Sequence[str] = ()) -> str:
     ValueError
         If a name is blank, or both liked and disliked.
     """
-    told = {"Likes": _names("likes", likes), "Dislikes": _names("dislikes", dislikes)}
-    for name in told["Likes"]:
-        if name in told["Dislikes"]:
+    clauses = {"Likes": _tidy_names("likes", likes), "Dislikes": _tidy_names("dislikes", dislikes)}
+    for name in clauses["Likes"]:
+        if name in clauses["Dislikes"]:
             raise ValueError(f"dislikes: {name!r} is among the likes, too. Fix: leave it out of one of the two")
-    return " ".join(f"{verb} {_list(names)}." for verb, names in told.items() if names) or NO_PROFILE
+    return " ".join(f"{verb} {_join_names(names)}." for verb, names in clauses.items() if names) or NO_PROFILE
 
 
-def _names(field: str, names: Sequence[str]) -> list[str]:
+def _tidy_names(field: str, names: Sequence[str]) -> list[str]:
     if isinstance(names, str):
         raise ValueError(f"{field} = {names!r} is one text. Fix: give a list of names, such as [{names!r}]")
     tidy = [" ".join(name.split()).rstrip(".") for name in names]
@@ -41,5 +41,5 @@ def _names(field: str, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(name if name.isupper() else name.lower() for name in tidy))
 
 
-def _list(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

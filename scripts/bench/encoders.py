@@ -29,7 +29,7 @@ from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.reading import Reading, read_run
 from longplay.agents.setting import Setting
 from longplay.encoders.state import StateEncoder
-from longplay.encoders.text.cache import VectorCache, Vectors, text_key
+from longplay.encoders.text.cache import VectorCache, Vectors, hash_text
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.encoders.text.model_folder import ModelFolder
 from longplay.envs.shared.files import write_whole
@@ -139,7 +139,7 @@ def reload(texts: Sequence[str], model: str | None, rounds: int) -> tuple[float,
     with tempfile.TemporaryDirectory() as folder:
         encoder = TextEncoder(model, cache=folder)
         vectors = np.random.default_rng(0).standard_normal((len(texts), encoder.width), np.float32)
-        keys = [text_key(text) for text in texts]
+        keys = [hash_text(text) for text in texts]
         VectorCache(Path(folder), encoder.identity, encoder.width).add(dict(zip(keys, vectors, strict=True)))
         for _ in range(rounds):
             start, clock = time.process_time(), time.perf_counter()

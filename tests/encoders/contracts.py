@@ -26,11 +26,11 @@ def make_observation(users, *, items, history=6, context=3, profile=2, seed=0):
 class EncoderContract:
     """What every encoder keeps to.
 
-    A test class that inherits this sets ``encoder`` (the class) and, where the defaults would take long, ``settings``.
+    A test class that inherits this sets ``encoder`` (the class) and, where the defaults would take long, ``options``.
     """
 
     encoder = None
-    settings = None
+    options = None
     tolerance = 1e-5  # by which a vector may differ with the batch around it
     inner_products = True  # scores are inner products of the vectors
     items = 30
@@ -38,7 +38,7 @@ class EncoderContract:
     @classmethod
     def make(cls):
         """The subject before it is fitted."""
-        return cls.encoder(make_items(cls.items), cls.settings)
+        return cls.encoder(make_items(cls.items), cls.options)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -136,7 +136,7 @@ class EncoderContract:
         subject.save(tmp_path)  # over itself
         loaded = self.encoder.load(tmp_path, subject.items)
         assert loaded.width == subject.width
-        assert loaded.settings == subject.settings
+        assert loaded.options == subject.options
         np.testing.assert_array_equal(loaded.encode(histories), subject.encode(histories))
         np.testing.assert_array_equal(loaded.item_vectors, subject.item_vectors)
         np.testing.assert_array_equal(loaded.score(histories), subject.score(histories))
@@ -161,12 +161,12 @@ class EncoderContract:
         loaded = self.encoder.load(tmp_path, items)
         np.testing.assert_allclose(loaded.encode(histories), subject.encode(histories), rtol=0, atol=1e-4)
 
-    def test_settings_of_another_version_are_refused(self, subject, tmp_path):
+    def test_options_of_another_version_are_refused(self, subject, tmp_path):
         subject.save(tmp_path)
         (file,) = tmp_path.glob("*.json")
         content = json.loads(file.read_text())
         file.write_text(json.dumps(content | {"settings": content["settings"] | {"an older one": 1}}))
-        with pytest.raises(EncoderError, match=r"its settings are of another version .*; fit it again"):
+        with pytest.raises(EncoderError, match=r"its options are of another version .*; fit it again"):
             self.encoder.load(tmp_path, subject.items)
 
     def test_load_refuses_damaged_weights(self, subject, tmp_path):

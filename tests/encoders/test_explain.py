@@ -17,8 +17,8 @@ from longplay.encoders.explain import (
     Share,
     TextEffects,
     explain,
+    remove_part,
     to_table,
-    without,
 )
 from longplay.encoders.histories.neighbours import ItemNeighbours
 from longplay.tests.encoders.small import make_items, make_log
@@ -100,7 +100,7 @@ def test_attention_stands_beside_each_reason_where_there_is_one():
     assert {reason.item: round(reason.attention, 4) for reason in one.history} == {3: 0.03, 5: 0.05}
 
 
-def test_attention_that_the_settings_leave_out_is_none():
+def test_attention_that_the_options_leave_out_is_none():
     class Without(Attentive):
         def attention(self, histories):
             raise EncoderError("none")
@@ -180,7 +180,7 @@ def test_text_effects_read_the_text_without_each_part():
     ],
 )
 def test_a_part_leaves_the_text(part, left):
-    assert without("Alien (1979), a horror, science fiction film.", part) == left
+    assert remove_part("Alien (1979), a horror, science fiction film.", part) == left
 
 
 def test_the_examples_in_the_docstrings_hold():

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from longplay.encoders.explain import SHARED, SUM, Explanation, Reason, Share
-from longplay.encoders.figures import explanation_figure, reliability_figure, shorten, survival_figure
-from longplay.encoders.outcomes.calibration import reliability
+from longplay.encoders.figures import draw_explanations, draw_reliability, draw_survival, shorten
+from longplay.encoders.outcomes.calibration import measure_reliability
 
 LONG = "The Assassination of Jesse James by the Coward Robert Ford and Other Stories (2007)"
 
@@ -46,7 +46,7 @@ def test_the_examples_in_the_docstrings_hold():
 
 
 def test_bars_are_the_contributions_and_the_rest_is_one():
-    figure = drawn(explanation_figure([why(reasons=12)], most=8))
+    figure = drawn(draw_explanations([why(reasons=12)], most=8))
     bars = figure.axes[0].patches
     expected = [0.3 / (n + 1) for n in range(12)]
     np.testing.assert_allclose([bar.get_width() for bar in bars], [*expected[:8], sum(expected[8:])])
@@ -59,7 +59,7 @@ def test_bars_are_the_contributions_and_the_rest_is_one():
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_no_words_overlap_and_none_leave_the_picture(sign):
-    figure = drawn(explanation_figure([why(sign=sign), why(reasons=1, sign=sign), why(reasons=0, attributes=0)]))
+    figure = drawn(draw_explanations([why(sign=sign), why(reasons=1, sign=sign), why(reasons=0, attributes=0)]))
     renderer = figure.canvas.get_renderer()
     boxes = []
     for axes in figure.axes:
@@ -75,21 +75,21 @@ def test_no_words_overlap_and_none_leave_the_picture(sign):
 
 def test_attention_is_told_beside_the_title():
     one = Explanation(0, 1, "Alien", 0.7, (Reason(1, LONG, 0.3, 1.0, 1.0, 0.25),), SUM, 0.0)
-    (label,) = drawn(explanation_figure([one])).axes[0].get_yticklabels()
+    (label,) = drawn(draw_explanations([one])).axes[0].get_yticklabels()
     assert label.get_text() == f"{shorten(LONG, 30)} · 1 day ago · attention 25%"
 
 
 def test_what_contributions_mean_stands_below():
-    words = drawn(explanation_figure([why()])).get_supxlabel()
+    words = drawn(draw_explanations([why()])).get_supxlabel()
     assert words == f"history: {SUM}\nattributes: {SHARED}"
-    assert "attributes" not in drawn(explanation_figure([why(attributes=0)])).get_supxlabel()
+    assert "attributes" not in drawn(draw_explanations([why(attributes=0)])).get_supxlabel()
 
 
 def test_reliability_has_a_panel_for_each_and_its_own_range():
     rng = np.random.default_rng(0)
     low, high = 0.1 * rng.random(2000), 0.8 + 0.2 * rng.random(2000)
-    curves = [reliability(p, rng.random(2000) < p) for p in (low, high)]
-    figure = drawn(reliability_figure({"rare": {"as fitted": curves[0]}, "common": {"as fitted": curves[1]}}))
+    curves = [measure_reliability(p, rng.random(2000) < p) for p in (low, high)]
+    figure = drawn(draw_reliability({"rare": {"as fitted": curves[0]}, "common": {"as fitted": curves[1]}}))
     tops = figure.axes[:2]
     assert [axes.get_title() for axes in tops] == ["rare", "common"]
     assert tops[0].get_xlim()[1] < 0.25
@@ -102,7 +102,7 @@ def test_reliability_has_a_panel_for_each_and_its_own_range():
 def test_survival_shows_what_was_told_and_what_was_seen():
     days = np.linspace(0, 5, 11)
     told, seen = np.exp(-days), np.exp(-0.9 * days)
-    figure = drawn(survival_figure(days, {"all": told, "few": told**2}, {"all": (seen, 0.9 * seen, seen)}))
+    figure = drawn(draw_survival(days, {"all": told, "few": told**2}, {"all": (seen, 0.9 * seen, seen)}))
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["all: told", "all: seen", "few: told"]
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), told)

@@ -69,7 +69,10 @@ def test_encoders_and_their_settings_are_described(call):
         ),
         ("--log log.csv", "log = 'log.csv' is a table; give --catalog"),
         ("--log log.csv --catalog items.csv --encoder als --settings width", "settings: 'width' is not name=value"),
-        ("--log log.csv --catalog items.csv --encoder als --settings widht=8", "ALS takes other settings"),
+        (
+            "--log log.csv --catalog items.csv --encoder als --settings widht=8",
+            "'widht' is unknown (did you mean 'width'?)",
+        ),
         ("--log log.csv --catalog items.csv --encoder als --settings width=0", "width = 0 is out of range; allowed: 1"),
         ("--name ../out", "name = '../out' must be a folder name below runs/"),
     ],

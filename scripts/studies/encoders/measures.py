@@ -14,16 +14,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ....encoders.base import Encoder, Histories, Items, Report, quiet
+from ....encoders.base import Encoder, Histories, Items
 from ....encoders.data.interactions import Interactions, clean, from_table
 from ....encoders.data.ratings import load_ratings
 from ....encoders.data.splits import Cases, Split, hold_back, split
-from ....encoders.histories.cold_start import ColdStart, ColdStartSettings
-from ....encoders.measures.evaluation import PopularityScorer, RandomScorer, Scorer, evaluate
+from ....encoders.histories.cold_start import ColdStart, ColdStartOptions
+from ....encoders.measures.evaluation import ItemScorer, PopularityScorer, RandomScorer, evaluate
 from ....encoders.registry import ENCODERS
 from ....encoders.text.cache import Vectors
 from ....encoders.text.encoder import TextEncoder
 from ....envs.catalogs.catalog import Catalog
+from ....envs.shared.progress import ProgressCallback, ignore_progress
 
 FLOORS = ("random", "popularity")  # what reads no history; every encoder must beat them
 WITH_TEXT = "+text"  # after a name: cold users and items by way of their texts (`ColdStart`)
@@ -91,11 +92,11 @@ def stamp(source: Source, name: str) -> str:
     parts.append(None if source.profiles is None else hashlib.sha256(source.profiles.tobytes()).hexdigest())
     if name in ENCODERS:
         made = ENCODERS[name].make(source.items)
-        parts += [made.version, dataclasses.asdict(made.settings)]
+        parts += [made.version, dataclasses.asdict(made.options)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def measure(source: Source, name: str, seed: int, report: Report = quiet) -> pd.DataFrame:
+def measure(source: Source, name: str, seed: int, report: ProgressCallback = ignore_progress) -> pd.DataFrame:
     """Fit one encoder on one split, and measure it.
 
     Parameters
@@ -117,15 +118,15 @@ def measure(source: Source, name: str, seed: int, report: Report = quiet) -> pd.
     cold = {"cold users": parts.cold_users, "no history": parts.cold_users_empty, "cold items": parts.cold_items}
     tables = [_measured(scorer, cases, name, case) for case, cases in {"warm": parts.warm, **cold}.items()]
     if isinstance(scorer, Encoder) and scorer.quick:
-        settings = ColdStartSettings(inner=name, inner_settings=ENCODERS[name].settings)
-        helped = ColdStart(source.items, settings, inner=scorer, profiles=source.profiles)
+        options = ColdStartOptions(inner=name, inner_settings=ENCODERS[name].preset)
+        helped = ColdStart(source.items, options, inner=scorer, profiles=source.profiles)
         helped.fit(parts.train, parts.validation, seed=seed)
         tables += [_measured(helped, _told(cases, source), name + WITH_TEXT, case) for case, cases in cold.items()]
     table = pd.concat(tables, ignore_index=True)
     return table.assign(source=source.name, seed=seed, fit_seconds=spent, encode_ms=speed)
 
 
-def fit_for_use(source: Source, name: str, seed: int, folder: Path, report: Report = quiet) -> None:
+def fit_for_use(source: Source, name: str, seed: int, folder: Path, report: ProgressCallback = ignore_progress) -> None:
     """Fit an encoder on all users and items, and save it: what an agent or an owner uses, and nobody measures."""
     train, validation = hold_back(source.log)
     encoder = ENCODERS[name].make(source.items).fit(train, validation, seed=seed, report=report)
@@ -138,7 +139,9 @@ def _parts(source: Source, seed: int) -> Split:
     return split(source.log, seed=seed)
 
 
-def _fit(source: Source, parts: Split, name: str, seed: int, report: Report) -> tuple[Scorer, float, float]:
+def _fit(
+    source: Source, parts: Split, name: str, seed: int, report: ProgressCallback
+) -> tuple[ItemScorer, float, float]:
     """The scorer, the seconds of processor time that fitting took, and the milliseconds that encoding takes."""
     if name == "random":
         return RandomScorer(len(source.items), seed), 0.0, 0.0
@@ -166,7 +169,7 @@ def _rows(histories: Histories, count: int) -> Histories:
     return {name: array[:count] for name, array in histories.items()}
 
 
-def _measured(scorer: Scorer, cases: Cases, name: str, case: str) -> pd.DataFrame:
+def _measured(scorer: ItemScorer, cases: Cases, name: str, case: str) -> pd.DataFrame:
     table = evaluate(scorer, cases)
     found = table.attrs["coverage"]
     table.attrs = {}  # pandas compares attrs when it concatenates

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longplay.encoders.data.interactions import LIKED, Interactions, LogError, clean, from_table
+from longplay.encoders.data.interactions import LIKED, Interactions, clean, from_table
+from longplay.encoders.data.table_parsing import LogError
 from longplay.envs.catalogs.table import CatalogError
 from longplay.tests.encoders.small_logs import log_of, make_log
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longplay.encoders.data.interactions import LogError
 from longplay.encoders.data.splits import split
+from longplay.encoders.data.table_parsing import LogError
 from longplay.tests.encoders.small_logs import log_of, make_log
 
 KINDS = ("warm", "cold_users", "cold_items", "validation_cases")

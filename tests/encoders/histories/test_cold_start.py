@@ -6,26 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from longplay.encoders import EncoderError, registry
+from longplay.encoders import EncoderError
 from longplay.encoders.base import Encoder
 from longplay.encoders.histories import cold_start
-from longplay.encoders.histories.cold_start import KAPPAS, ColdStart, ColdStartSettings, choose
-from longplay.encoders.histories.factors import SVD, SVDSettings
-from longplay.encoders.registry import Recipe
+from longplay.encoders.histories.cold_start import KAPPAS, ColdStart, ColdStartOptions, choose
+from longplay.encoders.histories.factors import SVD, SVDOptions
 from longplay.tests.encoders.contracts import EncoderContract
 from longplay.tests.encoders.small import make_items, make_log
 
 SMALL = {"width": 4}
-SETTINGS = ColdStartSettings(inner="factors", inner_settings=SMALL, least=2)
+OPTIONS = ColdStartOptions(inner="svd", inner_settings=SMALL, least=2)
 COLD = [4, 7, 18, 29]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def named():
-    """A collaborative encoder under a name of these tests' own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(registry.ENCODERS, "factors", Recipe("factors", "SVD"))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +45,19 @@ def empty(users):
 
 class TestContract(EncoderContract):
     encoder = ColdStart
-    settings = SETTINGS
+    options = OPTIONS
 
 
 class TestItemsContract(EncoderContract):
     """Where the inner encoder needs no fit."""
 
     encoder = ColdStart
-    settings = ColdStartSettings(least=3)
+    options = ColdStartOptions(least=3)
 
 
 class TestItems:
     def test_a_cold_item_gets_the_vector_of_its_crowd(self, items, log):
-        subject = ColdStart(items, SETTINGS).fit(log)
+        subject = ColdStart(items, OPTIONS).fit(log)
         assert np.flatnonzero(subject.cold).tolist() == COLD
         scores = subject.score(log.histories(np.arange(20), before=100.0))[:, COLD]
         odd, even = scores[:, [1, 3]].mean(axis=1), scores[:, [0, 2]].mean(axis=1)
@@ -75,35 +66,35 @@ class TestItems:
         assert np.abs(inner).max() < 0.1 * np.abs(scores).max()  # which has nothing to say of them
 
     def test_other_items_keep_their_bits(self, items, log):
-        subject = ColdStart(items, SETTINGS).fit(log)
-        inner = SVD(items, SVDSettings(**SMALL)).fit(log)
+        subject = ColdStart(items, OPTIONS).fit(log)
+        inner = SVD(items, SVDOptions(**SMALL)).fit(log)
         np.testing.assert_array_equal(subject.item_vectors[~subject.cold], inner.item_vectors[~subject.cold])
 
     def test_text_vectors_come_back_where_the_inner_vectors_are_linear_in_them(self, log):
         """With more items than dimensions, what is held out is found exactly, but for the penalty."""
         items = make_items(width=6)
-        subject = ColdStart(items, ColdStartSettings(inner="mean")).fit(log)
+        subject = ColdStart(items, ColdStartOptions(inner="mean")).fit(log)
         assert subject.cold.sum() >= 4
         np.testing.assert_allclose(subject.item_vectors[COLD], subject.inner.item_vectors[COLD], atol=0.02)
 
     def test_an_inner_encoder_that_is_fitted_stays_as_it_is(self, items, log):
-        inner = SVD(items, SVDSettings(**SMALL)).fit(make_log(seed=5))
+        inner = SVD(items, SVDOptions(**SMALL)).fit(make_log(seed=5))
         before = inner.item_vectors.copy()
-        subject = ColdStart(items, SETTINGS, inner=inner).fit(log)
+        subject = ColdStart(items, OPTIONS, inner=inner).fit(log)
         assert subject.inner is inner
         np.testing.assert_array_equal(inner.item_vectors, before)
         assert np.flatnonzero(subject.cold).tolist() == COLD
 
     def test_too_few_known_items_are_said(self, items, log):
         with pytest.raises(EncoderError, match=r"0 items were consumed 999 times or more\. Fix: lower `least`"):
-            ColdStart(items, ColdStartSettings(least=999)).fit(log)
+            ColdStart(items, ColdStartOptions(least=999)).fit(log)
 
 
 @pytest.fixture(scope="module")
 def subject(items, log):
     """Fitted with profiles."""
     later = make_log(seed=1, start=10.0)
-    return ColdStart(items, SETTINGS, profiles=crowds()).fit(log, later, seed=2)
+    return ColdStart(items, OPTIONS, profiles=crowds()).fit(log, later, seed=2)
 
 
 class TestUsers:
@@ -115,7 +106,7 @@ class TestUsers:
         np.testing.assert_array_equal(subject.score(empty(2))[:, 1:], 0.0)
 
     def test_history_outweighs_the_profile_as_it_grows(self, items, log):
-        subject = ColdStart(items, ColdStartSettings(**(vars(SETTINGS) | {"kappa": 2.0})), profiles=crowds()).fit(log)
+        subject = ColdStart(items, ColdStartOptions(**(vars(OPTIONS) | {"kappa": 2.0})), profiles=crowds()).fit(log)
         assert subject.kappa == 2.0
         told = {"profile_vector": crowds(1, seed=3)}
         alone = subject.encode(empty(1) | told)[0]
@@ -135,7 +126,7 @@ class TestUsers:
         """Profiles that say everything weigh more than profiles that say nothing."""
         log, later = make_log(users=400), make_log(users=400, seed=1, start=10.0)
         kappas = [
-            ColdStart(items, SETTINGS, profiles=crowds(400, noise)).fit(log, later, seed=2).kappa
+            ColdStart(items, OPTIONS, profiles=crowds(400, noise)).fit(log, later, seed=2).kappa
             for noise in (0.05, 30.0)
         ]
         assert kappas[0] in KAPPAS
@@ -172,13 +163,13 @@ class TestUsers:
     )
     def test_profiles_that_do_not_fit_are_refused(self, items, log, profiles, said):
         with pytest.raises(EncoderError, match=said):
-            ColdStart(items, SETTINGS, profiles=profiles).fit(log)
+            ColdStart(items, OPTIONS, profiles=profiles).fit(log)
 
     def test_wrong_shapes_and_values_are_named(self, subject, items):
         with pytest.raises(EncoderError, match=r"profile_vector has shape \(2, 4\), must be \(2, 5\)"):
             subject.encode(empty(2) | {"profile_vector": np.zeros((2, 4))})
         with pytest.raises(EncoderError, match=r"profiles of shape \(1, 5\): must be finite"):
-            ColdStart(items, SETTINGS, profiles=[[np.nan] * 5])
+            ColdStart(items, OPTIONS, profiles=[[np.nan] * 5])
 
 
 def test_new_likes_are_those_not_consumed_before():
@@ -187,11 +178,11 @@ def test_new_likes_are_those_not_consumed_before():
     users = np.arange(0, 60, 2)
     pairs = zip(later.user.tolist(), later.item.tolist(), later.liked.tolist(), strict=True)
     expected = [row for row, (u, i, liked) in enumerate(pairs) if liked and u in users and (u, i) not in before]
-    found = cold_start._new_likes(log, later, users, 10**6, seed=0)
+    found = cold_start._find_new_likes(log, later, users, 10**6, seed=0)
     assert found.tolist() == expected
-    seen = cold_start._consumed(log, users)
+    seen = cold_start._find_consumed(log, users)
     assert {(int(users[b]), int(i)) for b, i in np.argwhere(seen)} == {pair for pair in before if pair[0] in users}
-    assert set(cold_start._new_likes(log, later, users, 5, seed=0).tolist()) < set(expected)
+    assert set(cold_start._find_new_likes(log, later, users, 5, seed=0).tolist()) < set(expected)
 
 
 def test_a_large_log_needs_no_table_of_all_users_and_items():
@@ -200,18 +191,18 @@ def test_a_large_log_needs_no_table_of_all_users_and_items():
     sizes = {"users": n, "items": n, "user_ids": names, "item_ids": names, "profiles": ("",) * n}
     log, later = (replace(make_log(seed=seed), **sizes) for seed in (0, 1))
     tracemalloc.start()
-    cold_start._new_likes(log, later, np.arange(n), 100, seed=0)
-    cold_start._consumed(log, np.arange(3))
+    cold_start._find_new_likes(log, later, np.arange(n), 100, seed=0)
+    cold_start._find_consumed(log, np.arange(3))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 20e6  # a byte for each pair would be 2.5e9
 
 
-def test_an_inner_encoder_of_other_settings_is_refused(items):
-    with pytest.raises(EncoderError, match=r"inner is SVD with SVDSettings.*, the settings name PooledHistory with"):
+def test_an_inner_encoder_of_other_options_is_refused(items):
+    with pytest.raises(EncoderError, match=r"inner is SVD with SVDOptions.*, the options name PooledHistory with"):
         ColdStart(items, inner=SVD(items))
-    with pytest.raises(EncoderError, match=r"inner = 'nobody' is unknown; allowed: 'mean', 'pooled'"):
-        ColdStart(items, ColdStartSettings(inner="nobody"))
+    with pytest.raises(ValueError, match=r"inner = 'nobody' is unknown.*; allowed: 'cold-start', 'als'"):
+        ColdStart(items, ColdStartOptions(inner="nobody"))
 
 
 def test_chosen_items_are_a_history(items):

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longplay.encoders import EncoderError, Items, PooledHistory, TextEncoder, TextHistory, pool_history
+from longplay.encoders import EncoderError, Items, PooledHistory, TextEncoder, TextHistory
 from longplay.encoders.base import Encoder
-from longplay.encoders.histories.frozen import PooledSettings, TextSettings
+from longplay.encoders.histories.frozen import PooledOptions, TextOptions
+from longplay.envs.candidates.pooling import pool_history
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items
 
@@ -79,7 +80,7 @@ def test_wrong_shapes_and_half_lives_are_named():
 
 class TestPooledHistory(EncoderContract):
     encoder = PooledHistory
-    settings = PooledSettings(half_life_items=3.0, half_life_days=math.inf)
+    options = PooledOptions(half_life_items=3.0, half_life_days=math.inf)
     tolerance = 0.0
 
     def test_contributions_sum_to_the_score(self, subject, histories):
@@ -97,7 +98,7 @@ class TestPooledHistory(EncoderContract):
 
 class TestTextHistory(EncoderContract):
     encoder = TextHistory
-    settings = TextSettings(limit=3, memory=100)
+    options = TextOptions(limit=3, memory=100)
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
@@ -105,7 +106,7 @@ class TestTextHistory(EncoderContract):
         """Items with vectors of the same BERT."""
         items = make_items(30)
         known = Items(items.texts, text_encoder.encode(items.texts), items.minutes)
-        cls.make = staticmethod(lambda: TextHistory(known, cls.settings, text_encoder))
+        cls.make = staticmethod(lambda: TextHistory(known, cls.options, text_encoder))
 
     def test_history_is_the_vector_of_its_text(self, text_encoder):
         items = Items(tuple(TITLES), text_encoder.encode(TITLES), np.ones(12))
@@ -117,7 +118,7 @@ class TestTextHistory(EncoderContract):
         told = "Finished, today: Bay (1991); Elm (1994). Skipped through, yesterday: Gem (1996)."
         expected = text_encoder.encode([told])
         np.testing.assert_allclose(
-            TextHistory(items, self.settings, text_encoder).encode(observation), expected, atol=1e-6
+            TextHistory(items, self.options, text_encoder).encode(observation), expected, atol=1e-6
         )
 
     def test_a_history_met_before_costs_nothing(self, histories, reached):
@@ -132,11 +133,11 @@ class TestTextHistory(EncoderContract):
 
     def test_memory_smaller_than_the_batch_only_costs_time(self, histories, text_encoder, reached):
         subject = self.make()
-        forgetful = TextHistory(subject.items, TextSettings(limit=3, memory=2), text_encoder)
+        forgetful = TextHistory(subject.items, TextOptions(limit=3, memory=2), text_encoder)
         np.testing.assert_array_equal(forgetful.encode(histories), subject.encode(histories))
         reached.clear()
         np.testing.assert_allclose(forgetful.encode(histories), subject.encode(histories), rtol=0, atol=1e-6)
-        assert len(reached) == len(set(forgetful.tell(histories))) - 2
+        assert len(reached) == len(set(forgetful.histories_to_texts(histories))) - 2
 
     def test_vectors_of_another_width_are_refused(self, text_encoder):
         with pytest.raises(EncoderError, match="item vectors are 16 wide, those of 'minilm' 384"):
@@ -144,7 +145,7 @@ class TestTextHistory(EncoderContract):
 
     def test_another_bert_is_refused_on_loading(self, subject, tmp_path):
         subject.save(tmp_path)
-        shorter = TextHistory(subject.items, self.settings, TextEncoder(max_tokens=9, cache=None))
+        shorter = TextHistory(subject.items, self.options, TextEncoder(max_tokens=9, cache=None))
         (file,) = tmp_path.glob("*.json")
         file.write_text(file.read_text().replace(subject._header()["bert"], shorter._header()["bert"]))
         with pytest.raises(EncoderError, match="its bert is"):
@@ -173,28 +174,28 @@ class TestItems:
         assert Items(**first).digest == known[0].digest
 
 
-class TestSettings:
+class TestOptions:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
             ({"half_life_items": 0.0}, "half_life_items = 0.0 is out of range; allowed: 1e-06 to inf"),
-            ({"half_life_days": "long"}, "half_life_days = 'long' is out of range"),
+            ({"half_life_days": "long"}, "half_life_days = 'long' must be a number, 1e-06 to inf"),
             ({"half_life_days": math.nan}, "half_life_days = nan is out of range"),
         ],
     )
     def test_a_wrong_one_is_named(self, change, said):
-        with pytest.raises(EncoderError, match=said):
-            PooledSettings(**change)
+        with pytest.raises(ValueError, match=said):
+            PooledOptions(**change)
 
     def test_counts_are_whole_numbers(self):
-        with pytest.raises(EncoderError, match=r"limit = 2.5 must be a whole number, 1 to 1000"):
-            TextSettings(limit=2.5)
+        with pytest.raises(ValueError, match=r"limit = 2.5 must be a whole number, 1 to 1000"):
+            TextOptions(limit=2.5)
 
     def test_infinity_is_kept(self, tmp_path):
-        PooledHistory(make_items(), PooledSettings(half_life_days=math.inf)).save(tmp_path)
+        PooledHistory(make_items(), PooledOptions(half_life_days=math.inf)).save(tmp_path)
         assert "Infinity" not in (tmp_path / "encoder.json").read_text()
-        assert PooledHistory.load(tmp_path, make_items()).settings.half_life_days == math.inf
+        assert PooledHistory.load(tmp_path, make_items()).options.half_life_days == math.inf
 
     def test_those_of_another_encoder_are_refused(self):
-        with pytest.raises(EncoderError, match="settings are TextSettings, must be PooledSettings"):
-            PooledHistory(make_items(), TextSettings())
+        with pytest.raises(EncoderError, match="options are TextOptions, must be PooledOptions"):
+            PooledHistory(make_items(), TextOptions())

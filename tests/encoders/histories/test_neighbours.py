@@ -6,8 +6,13 @@ from implicit.nearest_neighbours import CosineRecommender
 from scipy.sparse import csr_matrix
 
 from longplay.encoders import EncoderError
-from longplay.encoders.histories.matrix import entry_weights, history_matrix, keep_largest, log_matrix
-from longplay.encoders.histories.neighbours import ItemNeighbours, NeighbourSettings, UserNeighbours
+from longplay.encoders.histories.matrix import (
+    build_history_matrix,
+    build_log_matrix,
+    compute_entry_weights,
+    keep_largest,
+)
+from longplay.encoders.histories.neighbours import ItemNeighbours, NeighbourOptions, UserNeighbours
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log
 
@@ -22,8 +27,8 @@ def histories():
     return make_observation(9, items=30)
 
 
-def fitted(kind, log, **settings):
-    return kind(make_items(), NeighbourSettings(**settings)).fit(log)
+def fitted(kind, log, **options):
+    return kind(make_items(), NeighbourOptions(**options)).fit(log)
 
 
 def dense(log):
@@ -66,14 +71,14 @@ class TestUserNeighbours(EncoderContract):
 
 class TestMatrix:
     def test_log_is_summed_or_counted(self, log):
-        np.testing.assert_allclose(log_matrix(log, "completion").toarray(), dense(log), rtol=1e-6)
-        np.testing.assert_array_equal(log_matrix(log, "binary").toarray(), dense(log) > 0)
+        np.testing.assert_allclose(build_log_matrix(log, "completion").toarray(), dense(log), rtol=1e-6)
+        np.testing.assert_array_equal(build_log_matrix(log, "binary").toarray(), dense(log) > 0)
 
     def test_a_log_of_which_nothing_was_finished_is_refused(self, log):
         from dataclasses import replace
 
         with pytest.raises(EncoderError, match="no row with a completion above 0"):
-            log_matrix(replace(log, completion=np.zeros(len(log))), "binary")
+            build_log_matrix(replace(log, completion=np.zeros(len(log))), "binary")
 
     @pytest.mark.parametrize("weights", ["completion", "binary"])
     def test_an_item_met_twice(self, weights):
@@ -82,8 +87,8 @@ class TestMatrix:
             "history_completion": np.array([[0.5, 0.0, 0.7, 0.0]], np.float32),
         }
         expected = [0.5, 0.0, 0.7, 0.0] if weights == "completion" else [0.5, 0.0, 0.5, 0.0]
-        np.testing.assert_allclose(entry_weights(histories, weights)[0], expected)
-        matrix = history_matrix(histories, 2, weights).toarray()
+        np.testing.assert_allclose(compute_entry_weights(histories, weights)[0], expected)
+        matrix = build_history_matrix(histories, 2, weights).toarray()
         np.testing.assert_allclose(matrix, [[0.0, 0.0, sum(expected)]], rtol=1e-6)
 
     def test_largest_are_kept_and_ties_by_place(self):

@@ -147,13 +147,13 @@ def test_top_lists_the_best_and_breaks_ties_evenly():
     scores = np.array([[9.0, 1.0, 1.0, 1.0, 1.0, 2.0, 0.0]])
     ranked = [np.arange(1, 7)]
     rng = np.random.default_rng(0)
-    lists = [metrics.top(scores, ranked, 3, rng)[0] for _ in range(2000)]
+    lists = [metrics.pick_best(scores, ranked, 3, rng)[0] for _ in range(2000)]
     assert all(len(set(items.tolist())) == 3 for items in lists)
     counts = np.bincount(np.concatenate(lists), minlength=7)
     assert counts[5] == 2000
     assert counts[[0, 6]].sum() == 0
     np.testing.assert_allclose(counts[1:5], 1000, atol=100)  # 4.5 standard deviations
-    assert sorted(metrics.top(scores, ranked, 10, rng)[0].tolist()) == [1, 2, 3, 4, 5, 6]
+    assert sorted(metrics.pick_best(scores, ranked, 10, rng)[0].tolist()) == [1, 2, 3, 4, 5, 6]
 
 
 def test_coverage_is_of_the_pool():

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from longplay.encoders import EncoderError
-from longplay.encoders.histories.frozen import unit_rows
-from longplay.encoders.histories.matrix import log_matrix
-from longplay.encoders.networks.graph import Graph, GraphSettings
-from longplay.encoders.networks.propagation import LAYERS, Propagation
+from longplay.encoders.histories.frozen import normalise_rows
+from longplay.encoders.histories.matrix import build_log_matrix
+from longplay.encoders.networks.graph import LAYERS, Graph, GraphOptions
+from longplay.encoders.networks.propagation import Propagation
 from longplay.envs.candidates.pooling import pad_vectors
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log
@@ -20,17 +20,17 @@ QUICK = {"size": 8, "epochs": 3, "batch_size": 256, "learning_rate": 0.1}
 
 class TestLightGCN(EncoderContract):
     encoder = Graph
-    settings = GraphSettings(**QUICK)
+    options = GraphOptions(**QUICK)
 
 
 class TestGCN(EncoderContract):
     encoder = Graph
-    settings = GraphSettings(layer="gcn", **QUICK)
+    options = GraphOptions(layer="gcn", **QUICK)
 
 
 class TestGAT(EncoderContract):
     encoder = Graph
-    settings = GraphSettings(layer="gat", **QUICK)
+    options = GraphOptions(layer="gat", **QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def network(request, log):
     """A network with weights drawn at random, all of them in use."""
     torch.manual_seed(0)
     names = {"features": "both", "loss": "softmax", "size": 6, "rounds": 2, "heads": 2, "negatives": 0, "l2": 0.0}
-    texts = pad_vectors(unit_rows(make_items().vectors))
-    made = Propagation(log_matrix(log, "completion"), texts, layer=request.param, **names)
+    texts = pad_vectors(normalise_rows(make_items().vectors))
+    made = Propagation(build_log_matrix(log, "completion"), texts, layer=request.param, **names)
     with torch.no_grad():
         for weight in made.parameters():
             weight.copy_(torch.randn(weight.shape) * 0.5)
@@ -54,8 +54,8 @@ def network(request, log):
 @pytest.fixture(scope="module")
 def graph(network):
     """The encoder of that network."""
-    made = Graph(make_items(), GraphSettings(layer=network.layer, size=6, rounds=2))
-    made._take(network)
+    made = Graph(make_items(), GraphOptions(layer=network.layer, size=6, rounds=2))
+    made._keep_tables(network)
     made._fitted = True
     return made
 
@@ -68,11 +68,11 @@ def everything(log):
 class TestPropagation:
     @pytest.mark.parametrize("network", ["lightgcn"], indirect=True)
     def test_lightgcn_as_powers_of_a_matrix(self, network, log):
-        matrix = log_matrix(log, "completion").toarray().astype(float)
+        matrix = build_log_matrix(log, "completion").toarray().astype(float)
         degree = 1.0 + matrix.sum(axis=0)
         to_user = matrix / np.sqrt(matrix.sum(axis=1, keepdims=True) * degree)
         to_item = to_user.T
-        first = network.item_features().detach().numpy()
+        first = network.compute_item_features().detach().numpy()
         items, users = network.propagate()
         for level in range(3):
             expected = np.linalg.matrix_power(to_item @ to_user, level) @ first
@@ -81,7 +81,7 @@ class TestPropagation:
 
     @pytest.mark.parametrize("network", ["gcn"], indirect=True)
     def test_gcn_as_dense_algebra(self, network, log):
-        matrix = log_matrix(log, "completion").toarray().astype(float)
+        matrix = build_log_matrix(log, "completion").toarray().astype(float)
         degree = 1.0 + matrix.sum(axis=0)
         to_user = matrix / np.sqrt(matrix.sum(axis=1, keepdims=True) * degree)
         items, users = ([v.detach().numpy() for v in part] for part in network.propagate())
@@ -112,22 +112,24 @@ class TestPropagation:
 
     def test_nothing_consumed_competes(self, network, log):
         user, drawn = torch.tensor([3, 0]), torch.tensor([4, 9, 2, 30])
-        matrix = log_matrix(log, "binary").toarray() > 0
-        np.testing.assert_array_equal(network._consumed(user, drawn), matrix[[3, 0]][:, [4, 9, 2, 30]])
+        matrix = build_log_matrix(log, "binary").toarray() > 0
+        np.testing.assert_array_equal(network._find_consumed(user, drawn), matrix[[3, 0]][:, [4, 9, 2, 30]])
 
     @pytest.mark.parametrize("loss", ["softmax", "bpr"])
     def test_loss_falls_as_what_was_consumed_is_preferred(self, network, loss):
         before, network.loss = network.loss, loss
         try:
-            edge, bias = torch.arange(8), network.item_bias
+            edge, bias = torch.arange(8), network.compute_item_bias
             torch.manual_seed(0)
             usual = network(edge)["loss"]
-            network.item_bias = lambda: bias() + 50.0 * torch.bincount(network.item[edge], minlength=31).clamp(max=1)
+            network.compute_item_bias = lambda: (
+                bias() + 50.0 * torch.bincount(network.item[edge], minlength=31).clamp(max=1)
+            )
             torch.manual_seed(0)
             assert network(edge)["loss"] < usual
         finally:
             network.loss = before
-            del network.item_bias
+            del network.compute_item_bias
 
 
 class TestNewUsers:
@@ -140,7 +142,7 @@ class TestNewUsers:
         items, _ = network.propagate()
         expected = network.readout(items).detach().numpy()
         np.testing.assert_allclose(graph.item_vectors[1:, :-1], expected[1:], atol=1e-6)
-        np.testing.assert_allclose(graph.item_vectors[1:, -1], network.item_bias().detach()[1:], rtol=1e-6)
+        np.testing.assert_allclose(graph.item_vectors[1:, -1], network.compute_item_bias().detach()[1:], rtol=1e-6)
 
     def test_contributions_and_bias_sum_to_the_score(self, graph):
         histories, item = make_observation(9, items=30), np.arange(1, 10)
@@ -183,12 +185,12 @@ class TestNewUsers:
 
 class TestGraph:
     def test_nearest_items_are_mostly_of_the_same_crowd(self, log):
-        graph = Graph(make_items(), GraphSettings(**QUICK)).fit(log, seed=0)
+        graph = Graph(make_items(), GraphOptions(**QUICK)).fit(log, seed=0)
         near, cosine = graph.nearest_items(7, 5)
         assert 7 not in near
         assert (near % 2 == 1).mean() >= 0.8
         assert (np.diff(cosine) <= 0).all()
-        unit = unit_rows(graph.item_vectors[:, :-1])
+        unit = normalise_rows(graph.item_vectors[:, :-1])
         np.testing.assert_allclose(cosine, unit[near] @ unit[7], rtol=1e-5)
         with pytest.raises(EncoderError, match="item 31 is unknown; items are 1 to 30"):
             graph.nearest_items(31)
@@ -197,21 +199,21 @@ class TestGraph:
     def test_a_log_smaller_than_a_batch_is_learnt_from(self, layer):
         """Learned vectors alone, so that no text says whose crowd an item is of."""
         log = make_log(users=200, items=200)
-        assert 2600 < len(log_matrix(log, "completion").data) < GraphSettings().batch_size
-        graph = Graph(make_items(200), GraphSettings(layer=layer, features="ids")).fit(log, seed=0)
+        assert 2600 < len(build_log_matrix(log, "completion").data) < GraphOptions().batch_size
+        graph = Graph(make_items(200), GraphOptions(layer=layer, features="ids")).fit(log, seed=0)
         best = np.argsort(-graph.score(everything(log)), axis=1)[:, :10]
         own = best % 2 != np.arange(200)[:, None] % 2
         assert own.mean() >= 0.9
 
     def test_the_smallest_log_is_learnt_from(self, log):
         one = log.take(np.flatnonzero(log.consumed)[:1])
-        assert np.isfinite(Graph(make_items(), GraphSettings(**QUICK)).fit(one).item_vectors).all()
+        assert np.isfinite(Graph(make_items(), GraphOptions(**QUICK)).fit(one).item_vectors).all()
 
     @pytest.mark.parametrize("layer", LAYERS)
     @pytest.mark.parametrize(("features", "known"), [("ids", False), ("text", True)])
     def test_an_item_without_edges_is_its_text_or_nothing(self, log, layer, features, known):
-        settings = GraphSettings(layer=layer, features=features, **QUICK)
-        graph = Graph(make_items(), settings).fit(log.take(log.item != 4))
+        options = GraphOptions(layer=layer, features=features, **QUICK)
+        graph = Graph(make_items(), options).fit(log.take(log.item != 4))
         assert np.isfinite(graph.item_vectors).all()
         assert (np.abs(graph.item_vectors[4, :-1]).max() > 0) == known
         assert graph.item_vectors[4, -1] == 0.0
@@ -222,27 +224,27 @@ class TestGraph:
             Graph(make_items()).fit(nothing)
 
     def test_it_goes_on_where_it_was_interrupted(self, log, tmp_path):
-        settings = GraphSettings(negatives=10, **QUICK)
+        options = GraphOptions(negatives=10, **QUICK)
 
         def stop(row):
             if row["step"] == 5:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            Graph(make_items(), settings).fit(log, folder=tmp_path, report=stop)
+            Graph(make_items(), options).fit(log, folder=tmp_path, report=stop)
         steps = []
-        resumed = Graph(make_items(), settings).fit(log, folder=tmp_path, report=lambda row: steps.append(row["step"]))
+        resumed = Graph(make_items(), options).fit(log, folder=tmp_path, report=lambda row: steps.append(row["step"]))
         assert min(steps) > 1
-        np.testing.assert_array_equal(resumed.item_vectors, Graph(make_items(), settings).fit(log).item_vectors)
+        np.testing.assert_array_equal(resumed.item_vectors, Graph(make_items(), options).fit(log).item_vectors)
 
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"layer": "sage"}, "layer = 'sage' is unknown; allowed: 'lightgcn', 'gcn', 'gat'"),
+            ({"layer": "sage"}, "layer = 'sage' is unknown.*; allowed: 'lightgcn', 'gcn', 'gat'"),
             ({"layer": "gat", "size": 9}, "size = 9 is no multiple of heads = 2"),
             ({"epochs": 0}, "epochs = 0 is out of range; allowed: 1 to 100000"),
         ],
     )
-    def test_settings_are_checked(self, change, message):
-        with pytest.raises(EncoderError, match=message):
-            GraphSettings(**change)
+    def test_options_are_checked(self, change, message):
+        with pytest.raises(ValueError, match=message):
+            GraphOptions(**change)

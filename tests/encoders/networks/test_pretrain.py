@@ -7,17 +7,17 @@ from transformers import AutoTokenizer
 
 from longplay.encoders import EncoderError, TextEncoder
 from longplay.encoders.networks.pretrain import (
-    PretrainSettings,
-    ScratchSettings,
+    PretrainOptions,
+    ScratchOptions,
     continue_pretraining,
-    neighbour_agreement,
+    measure_neighbour_agreement,
     pretrain_from_scratch,
     train_tokenizer,
 )
 from longplay.encoders.text.model_folder import ModelError, ModelFolder
 from longplay.tests.encoders.text.tiny_bert import SETTINGS, TEXTS, tiny_bert
 
-FURTHER = PretrainSettings(epochs=4, tokens=24, batch_size=16, learning_rate=2e-3)
+FURTHER = PretrainOptions(epochs=4, tokens=24, batch_size=16, learning_rate=2e-3)
 
 
 def weights(folder):
@@ -52,7 +52,7 @@ def test_it_draws_from_no_generator_of_the_callers(tmp_path):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    pretrain_from_scratch(TEXTS[:40], tmp_path, ScratchSettings(epochs=1, layers=1, width=8, heads=1, tokens=16))
+    pretrain_from_scratch(TEXTS[:40], tmp_path, ScratchOptions(epochs=1, layers=1, width=8, heads=1, tokens=16))
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
 
 
@@ -121,10 +121,10 @@ def test_word_pieces_are_the_same_each_time():
 def test_neighbours_agree_where_labels_follow_the_vectors():
     vectors = np.array([[1, 0], [1, 0.1], [0.9, 0], [0, 1], [0.1, 1], [0, 0.9], [-1, -1]], np.float32)
     labels = [["a"], ["a", "b"], ["a"], ["c"], ["c"], ["c"], []]
-    assert neighbour_agreement(vectors, labels, 2) == 1.0
-    assert neighbour_agreement(vectors, [["a"], ["b"], ["c"], ["d"], ["e"], ["a"], ["b"]], 1) == 0.0
+    assert measure_neighbour_agreement(vectors, labels, 2) == 1.0
+    assert measure_neighbour_agreement(vectors, [["a"], ["b"], ["c"], ["d"], ["e"], ["a"], ["b"]], 1) == 0.0
     with pytest.raises(EncoderError, match="6 texts have labels; the 6 nearest need more than 6"):
-        neighbour_agreement(vectors, labels, 6)
+        measure_neighbour_agreement(vectors, labels, 6)
 
 
 def test_the_tokenizer_on_disk_is_the_one_trained():
@@ -152,13 +152,13 @@ def test_an_unknown_base_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings", "match"),
+    ("kind", "options", "match"),
     [
-        (PretrainSettings, {"masked": 0.0}, r"masked = 0.0 is out of range; allowed: 0.01 to 0.9"),
-        (ScratchSettings, {"layers": 0}, r"layers = 0 is out of range"),
-        (ScratchSettings, {"width": 30, "heads": 4}, r"width = 30 cannot be shared by heads = 4"),
+        (PretrainOptions, {"masked": 0.0}, r"masked = 0.0 is out of range; allowed: 0.01 to 0.9"),
+        (ScratchOptions, {"layers": 0}, r"layers = 0 is out of range"),
+        (ScratchOptions, {"width": 30, "heads": 4}, r"width = 30 cannot be shared by heads = 4"),
     ],
 )
-def test_settings_out_of_range_are_refused(kind, settings, match):
-    with pytest.raises(EncoderError, match=match):
-        kind(**settings)
+def test_options_out_of_range_are_refused(kind, options, match):
+    with pytest.raises(ValueError, match=match):
+        kind(**options)

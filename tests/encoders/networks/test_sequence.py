@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from longplay.encoders import EncoderError, Items, PooledHistory
-from longplay.encoders.networks.sequence import Sequence, SequenceSettings, Windows
+from longplay.encoders.networks.sequence import Sequence, SequenceOptions, Windows
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items, make_log
 from longplay.tests.encoders.small_logs import log_of
@@ -19,22 +19,22 @@ NAMES = ("history_ids", "history_completion", "history_age")
 
 class TestGRU(EncoderContract):
     encoder = Sequence
-    settings = SequenceSettings(cell="gru", **SMALL)
+    options = SequenceOptions(cell="gru", **SMALL)
 
 
 class TestLSTM(EncoderContract):
     encoder = Sequence
-    settings = SequenceSettings(cell="lstm", layers=2, **SMALL)
+    options = SequenceOptions(cell="lstm", layers=2, **SMALL)
 
 
 class TestTransformer(EncoderContract):
     encoder = Sequence
-    settings = SequenceSettings(cell="transformer", layers=2, **SMALL)
+    options = SequenceOptions(cell="transformer", layers=2, **SMALL)
 
 
 class TestAttention(EncoderContract):
     encoder = Sequence
-    settings = SequenceSettings(cell="attention", **SMALL)
+    options = SequenceOptions(cell="attention", **SMALL)
     inner_products = False
 
 
@@ -45,8 +45,8 @@ def untrained(request):
 
 
 def make_untrained(cell, **changes):
-    settings = SequenceSettings(cell=cell, size=8, layers=2, length=5, epochs=1, **changes)
-    encoder = Sequence(make_items(9), settings).fit(log_of([(0, 1, 0.0, 1.0), (0, 2, 1.0, 1.0)], items=9))
+    options = SequenceOptions(cell=cell, size=8, layers=2, length=5, epochs=1, **changes)
+    encoder = Sequence(make_items(9), options).fit(log_of([(0, 1, 0.0, 1.0), (0, 2, 1.0, 1.0)], items=9))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in encoder.network.parameters():
@@ -71,12 +71,12 @@ def test_a_position_in_training_is_the_history_as_observed_then(untrained):
     log, network = walk(), untrained.network
     batch = Windows(log, 5).arrays
     with torch.inference_mode():
-        table = network.item_table()
-        tokens, gap = network.tokens(batch["ids"], batch["completion"], batch["gap"], table)
-        trained = network.read(tokens, gap, None).numpy()
+        table = network.look_up_items()
+        tokens, gap = network.make_tokens(batch["ids"], batch["completion"], batch["gap"], table)
+        trained = network.read_tokens(tokens, gap, None).numpy()
         scores = trained @ table.numpy().T + network.bias.numpy()
-        if untrained.settings.cell == "attention":
-            scores += network.cell.scores(tokens, gap, None, table).numpy()
+        if untrained.options.cell == "attention":
+            scores += network.cell.score_candidates(tokens, gap, None, table).numpy()
     for user in range(4):
         for position, time in enumerate(log.time[log.user == user]):
             observed = log.histories([user], time, length=5)
@@ -112,8 +112,10 @@ def test_what_comes_later_changes_no_earlier_position(untrained):
             mixed = {n: torch.cat([first[n][:, :cut], second[n][:, cut:]], dim=1) for n in ("ids", "completion", "gap")}
             parts = []
             for batch in (first, mixed):
-                tokens, gap = network.tokens(batch["ids"], batch["completion"], batch["gap"], network.item_table())
-                parts.append(network.read(tokens, gap, None))
+                tokens, gap = network.make_tokens(
+                    batch["ids"], batch["completion"], batch["gap"], network.look_up_items()
+                )
+                parts.append(network.read_tokens(tokens, gap, None))
             torch.testing.assert_close(parts[1][:, : cut + 1], parts[0][:, : cut + 1], atol=1e-5, rtol=0)
             assert (parts[1] - parts[0])[:, cut + 1].abs().max() > 1e-3
 
@@ -191,8 +193,8 @@ def recall_at_1(encoder, log):
 @pytest.mark.parametrize("changes", [{"cell": "gru"}, {"cell": "lstm"}, {"cell": "transformer"}, {"negatives": 5}])
 def test_order_is_learnt_where_pooling_cannot(cycle, changes):
     items, log = cycle
-    settings = SequenceSettings(**{"size": 32, "epochs": 12, "batch_size": 4, "learning_rate": 1e-2} | changes)
-    assert recall_at_1(Sequence(items, settings).fit(log), log) >= 0.9
+    options = SequenceOptions(**{"size": 32, "epochs": 12, "batch_size": 4, "learning_rate": 1e-2} | changes)
+    assert recall_at_1(Sequence(items, options).fit(log), log) >= 0.9
     assert recall_at_1(PooledHistory(items), log) < 0.5
 
 
@@ -201,8 +203,8 @@ def test_completion_is_learnt_of_user_and_item():
     rng = np.random.default_rng(0)
     drawn = [(u, item, t) for u in range(40) for t, item in enumerate(rng.integers(1, 9, size=16))]
     log = log_of([(u, item, t, 0.9 if (u + item) % 2 == 0 else 0.1) for u, item, t in drawn], users=40, items=8)
-    settings = SequenceSettings(completion_weight=1.0, dropout=0.0, **SMALL | {"epochs": 30, "batch_size": 4})
-    encoder = Sequence(make_items(8), settings).fit(log)
+    options = SequenceOptions(completion_weight=1.0, dropout=0.0, **SMALL | {"epochs": 30, "batch_size": 4})
+    encoder = Sequence(make_items(8), options).fit(log)
     users = np.arange(40)
     histories = log.histories(users, before=12.0)
     for item in (5, 6):
@@ -213,7 +215,7 @@ def test_completion_is_learnt_of_user_and_item():
 def test_an_item_never_met_is_its_text_alone():
     log = make_log()
     rare = log.take(~np.isin(log.item, (3, 4)))
-    encoder = Sequence(make_items(), SequenceSettings(**SMALL | {"epochs": 12})).fit(rare)
+    encoder = Sequence(make_items(), SequenceOptions(**SMALL | {"epochs": 12})).fit(rare)
     network = encoder.network
     with torch.inference_mode():
         by_text = network.text(network.vectors).numpy()
@@ -226,8 +228,8 @@ def test_an_item_never_met_is_its_text_alone():
 
 def test_training_stops_when_validation_no_longer_improves():
     rows = []
-    settings = SequenceSettings(**SMALL | {"epochs": 60, "patience": 2})
-    Sequence(make_items(), settings).fit(make_log(), make_log(seed=1, start=10.0), report=rows.append)
+    options = SequenceOptions(**SMALL | {"epochs": 60, "patience": 2})
+    Sequence(make_items(), options).fit(make_log(), make_log(seed=1, start=10.0), report=rows.append)
     scores = [row["score"] for row in rows if "score" in row]
     assert len(scores) < 60
     assert np.argmax(scores) == len(scores) - 3
@@ -239,33 +241,33 @@ def test_fewer_items_than_are_recommended(items):
     log = log_of([(0, i, float(i), 1.0) for i in range(1, items)] + [(1, items, 0.5, 1.0)], items=items)
     later = log_of([(0, items, 50.0, 1.0)], items=items)
     rows = []
-    Sequence(make_items(items), SequenceSettings(epochs=1, size=4)).fit(log, later, report=rows.append)
+    Sequence(make_items(items), SequenceOptions(epochs=1, size=4)).fit(log, later, report=rows.append)
     assert [row["score"] for row in rows if "score" in row] == [1.0]
 
 
 def test_an_interrupted_fit_goes_on_to_the_same_bits(tmp_path):
     items, log, validation = make_items(), make_log(), make_log(seed=1, start=10.0)
-    settings = SequenceSettings(cell="lstm", **SMALL | {"epochs": 5})
-    whole = Sequence(items, settings).fit(log, validation, seed=2)
+    options = SequenceOptions(cell="lstm", **SMALL | {"epochs": 5})
+    whole = Sequence(items, options).fit(log, validation, seed=2)
 
     def stop(row):
         if row["step"] > 20:
             raise KeyboardInterrupt
 
-    half = Sequence(items, settings)
+    half = Sequence(items, options)
     with pytest.raises(KeyboardInterrupt):
         half.fit(log, validation, seed=2, folder=tmp_path, report=stop)
     with pytest.raises(EncoderError, match="is not fitted"):
         half.item_vectors  # noqa: B018
     steps = []
-    resumed = Sequence(items, settings).fit(log, validation, seed=2, folder=tmp_path, report=steps.append)
+    resumed = Sequence(items, options).fit(log, validation, seed=2, folder=tmp_path, report=steps.append)
     assert steps[0]["step"] > 4  # it did not begin anew
     np.testing.assert_array_equal(resumed.item_vectors, whole.item_vectors)
 
 
 def test_fitting_leaves_the_global_generator_alone():
     before = torch.get_rng_state()
-    Sequence(make_items(), SequenceSettings(**SMALL | {"epochs": 1})).fit(make_log(users=8))
+    Sequence(make_items(), SequenceOptions(**SMALL | {"epochs": 1})).fit(make_log(users=8))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -275,13 +277,13 @@ def test_fitting_leaves_the_global_generator_alone():
 def test_log_chances_are_those_of_being_among_the_rivals():
     network = make_untrained("gru", negatives=3).network
     counts = np.array([0, 50, 1, 0, 20, 9, 10, 2, 5, 3])
-    network.know_counts(counts)
+    network.set_counts(counts)
     found, claimed, generator = np.zeros(10), np.zeros(10), torch.Generator().manual_seed(1)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for _ in range(1000):
             target = torch.multinomial(torch.tensor(counts, dtype=torch.float), 4, True, generator=generator)
-            items, log_chance, place = network._rivals(target)
+            items, log_chance, place = network._draw_rivals(target)
             assert torch.equal(items[place], target)
             found[items] += 1
             claimed[items] = 1000 * log_chance.exp()
@@ -295,9 +297,9 @@ def test_contributions_of_attention_sum_to_the_score():
     shares = encoder.contributions(histories, item)
     scores = encoder.score(histories)[np.arange(12), item] - encoder.item_vectors[item, -1]
     with torch.inference_mode():
-        table = encoder.network.item_table()
+        table = encoder.network.look_up_items()
         tokens, gap, last, _ = encoder.network.observe(*(torch.tensor(histories[n]) for n in NAMES), table=table)
-        beginning = encoder.network.cell.shares(tokens, gap, last, table[torch.from_numpy(item)])[:, 0].numpy()
+        beginning = encoder.network.cell.compute_shares(tokens, gap, last, table[torch.from_numpy(item)])[:, 0].numpy()
     np.testing.assert_allclose(shares.sum(axis=1) + beginning, scores, rtol=1e-4, atol=1e-4)
 
 
@@ -338,28 +340,28 @@ def test_a_loaded_network_says_that_its_own_loss_is_gone(untrained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("options", "message"),
     [
-        ({"cell": "rnn"}, "cell = 'rnn' is unknown; allowed: 'gru', 'lstm', 'transformer', 'attention'"),
+        ({"cell": "rnn"}, "cell = 'rnn' is unknown.*; allowed: 'gru', 'lstm', 'transformer', 'attention'"),
         ({"size": 0}, "size = 0 is out of range; allowed: 1 to 4096"),
-        ({"ids": 1}, "ids = 1 is unknown; allowed: true and false"),
+        ({"ids": 1}, "ids = 1 must be True or False"),
         ({"size": 10, "heads": 4}, "size = 10 is no multiple of heads = 4"),
         ({"epochs": 0}, "epochs = 0 is out of range"),
     ],
 )
-def test_settings_out_of_range_are_named(settings, message):
-    with pytest.raises(EncoderError, match=message):
-        SequenceSettings(**settings)
+def test_options_out_of_range_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        SequenceOptions(**options)
 
 
 def test_validation_without_anything_to_find_is_refused():
     log = make_log(users=6)
     with pytest.raises(EncoderError, match="no user likes a new item in the validation rows"):
-        Sequence(make_items(), SequenceSettings(**SMALL)).fit(log, log)
+        Sequence(make_items(), SequenceOptions(**SMALL)).fit(log, log)
 
 
-def test_weights_of_other_settings_are_refused():
+def test_weights_of_other_options_are_refused():
     encoder = make_untrained("gru")
-    other = Sequence(encoder.items, dataclasses.replace(encoder.settings, size=4))
-    with pytest.raises(EncoderError, match="the weights do not fit the settings"):
+    other = Sequence(encoder.items, dataclasses.replace(encoder.options, size=4))
+    with pytest.raises(EncoderError, match="the weights do not fit the options"):
         other._restore(encoder._weights())

@@ -12,8 +12,8 @@ from longplay.encoders.outcomes.calibration import (
     Platt,
     brier_score,
     expected_calibration_error,
-    perfect_error,
-    reliability,
+    measure_reliability,
+    simulate_perfect_error,
 )
 
 
@@ -30,7 +30,7 @@ def overconfident(true):
 
 def test_reliability_has_the_bins_of_scikit_learn():
     true, happened = draw()
-    found = reliability(overconfident(true), happened, bins=15)
+    found = measure_reliability(overconfident(true), happened, bins=15)
     observed, predicted = calibration_curve(happened, overconfident(true), n_bins=15, strategy="quantile")
     np.testing.assert_allclose(found.predicted, predicted)
     np.testing.assert_allclose(found.observed, observed)
@@ -43,7 +43,7 @@ def test_intervals_hold_the_truth_about_95_times_in_100():
     inside = []
     for seed in range(40):
         true, happened = draw(1000, seed)
-        found = reliability(true, happened)
+        found = measure_reliability(true, happened)
         inside += list((found.low <= found.predicted) & (found.predicted <= found.high))
     assert 0.91 < np.mean(inside) < 0.985
 
@@ -64,9 +64,11 @@ def test_a_perfect_forecast_lies_in_the_range_of_perfect_ones_and_a_wrong_one_do
     inside = 0
     for seed in range(60):
         true, happened = draw(500, seed)
-        low, high = perfect_error(true, draws=100, seed=seed)
+        low, high = simulate_perfect_error(true, draws=100, seed=seed)
         inside += low <= expected_calibration_error(true, happened) <= high
-        assert expected_calibration_error(overconfident(true), happened) > perfect_error(overconfident(true))[1]
+        assert (
+            expected_calibration_error(overconfident(true), happened) > simulate_perfect_error(overconfident(true))[1]
+        )
     assert 53 <= inside <= 60
 
 
@@ -79,7 +81,7 @@ def test_noise_of_the_error_is_what_the_docstring_says():
 
 
 def test_equal_chances_share_a_bin():
-    found = reliability(np.full(10, 0.3), np.arange(10) < 3)
+    found = measure_reliability(np.full(10, 0.3), np.arange(10) < 3)
     assert found.count.tolist() == [10]
     assert found.error == pytest.approx(0.0)
 
@@ -136,4 +138,4 @@ def test_what_is_no_chance_is_refused(chances, outcomes, said):
 
 def test_bins_are_checked():
     with pytest.raises(EncoderError, match="bins = 0 is out of range; allowed: from 1"):
-        reliability([0.5], [1], bins=0)
+        measure_reliability([0.5], [1], bins=0)

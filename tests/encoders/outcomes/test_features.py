@@ -10,14 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
-from longplay.encoders.data.interactions import LogError
+from longplay.encoders.data.table_parsing import LogError
 from longplay.encoders.outcomes.features import (
     ITEM_FEATURES,
     USER_FEATURES,
     Categories,
     Standardiser,
-    item_features,
-    user_features,
+    compute_item_features,
+    compute_user_features,
 )
 from longplay.tests.encoders.small_logs import log_of, make_log
 
@@ -29,7 +29,7 @@ MINUTES = [10.0, 0.0, 0.0, 4.0, 9.0, 0.0]
 
 def test_users_by_hand():
     log = dataclasses.replace(log_of(ROWS), minutes=np.array(MINUTES))
-    table = user_features(log, 5.0)
+    table = compute_user_features(log, 5.0)
     assert list(table) == list(USER_FEATURES)
     assert table.loc[0].to_dict() == pytest.approx(
         {
@@ -56,7 +56,7 @@ def test_users_by_hand():
 
 def test_items_by_hand():
     log = dataclasses.replace(log_of(ROWS), minutes=np.array(MINUTES))
-    table = item_features(log, 5.0)
+    table = compute_item_features(log, 5.0)
     assert table.index.tolist() == [1, 2, 3, 4, 5]
     assert list(table) == list(ITEM_FEATURES)
     assert table.loc[2].to_dict() == pytest.approx(
@@ -80,7 +80,7 @@ def test_items_by_hand():
 
 def test_named_sessions_win_over_pauses():
     log = dataclasses.replace(log_of(ROWS[:2] + ROWS[3:5]), session=np.array([0, 1, 1, 2]))
-    row = user_features(log, 10.0).loc[0]
+    row = compute_user_features(log, 10.0).loc[0]
     assert row["sessions"] == 3
     assert row["gap_mean"] == pytest.approx((0.01 + 4.99) / 2)
 
@@ -89,7 +89,7 @@ def test_named_sessions_win_over_pauses():
 @given(st.integers(0, 1000), st.integers(0, 120), st.floats(0.0, 31.0))
 def test_counts_equal_a_slow_loop_and_all_is_finite(seed, rows, until):
     log = make_log(seed, rows=rows)
-    users, items = user_features(log, until), item_features(log, until)
+    users, items = compute_user_features(log, until), compute_item_features(log, until)
     assert np.isfinite(users.to_numpy()).all()
     assert np.isfinite(items.to_numpy()).all()
     before = log.time < until
@@ -112,19 +112,19 @@ def test_the_future_changes_nothing(seed, until, begin):
     log = dataclasses.replace(log, session=np.maximum(0, np.floor(log.time) - begin + 1))
     past = log.take(log.time < until)
     if len(past) and past.time.min() == log.time.min():
-        pd.testing.assert_frame_equal(user_features(log, until), user_features(past, until))
-        pd.testing.assert_frame_equal(item_features(log, until), item_features(past, until))
+        pd.testing.assert_frame_equal(compute_user_features(log, until), compute_user_features(past, until))
+        pd.testing.assert_frame_equal(compute_item_features(log, until), compute_item_features(past, until))
 
 
 def test_a_past_under_one_number_is_one_session():
     log = dataclasses.replace(log_of([*ROWS[:2], *ROWS[3:5]]), session=np.array([0, 0, 0, 1]))
-    row = user_features(log, 10.0).loc[0]
+    row = compute_user_features(log, 10.0).loc[0]
     assert (row["sessions"], row["gap_mean"]) == (2, pytest.approx(4.99))
 
 
 def test_until_must_be_finite():
     with pytest.raises(LogError, match="until nan is not finite"):
-        user_features(make_log(), np.nan)
+        compute_user_features(make_log(), np.nan)
 
 
 # --- Standardiser --------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_no_rows_are_refused():
 
 
 def test_a_saved_standardiser_is_the_same(tmp_path):
-    table = user_features(make_log(), 20.0)
+    table = compute_user_features(make_log(), 20.0)
     fitted = Standardiser.fit(table)
     fitted.save(tmp_path / "z.json")
     loaded = Standardiser.load(tmp_path / "z.json")

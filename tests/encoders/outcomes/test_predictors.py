@@ -118,7 +118,7 @@ def test_rating_finds_a_bilinear_truth_and_is_an_inner_product():
     truth = np.einsum("na,ab,nb->n", u, M, i) + u @ [1, 0, 0, 2] - i @ [0, 1, 0, 0] + 0.7
     predictor = RatingPredictor.fit(u, i, truth + 0.1 * rng.normal(size=3000))
     assert np.sqrt(np.mean((predictor.predict(u, i) - truth) ** 2)) < 0.03
-    of_users, of_items = predictor.factors(u, i)
+    of_users, of_items = predictor.compute_factors(u, i)
     assert of_users.shape == of_items.shape == (3000, 5)
     np.testing.assert_allclose((of_users * of_items).sum(axis=1), predictor.predict(u, i))
     np.testing.assert_array_equal(of_items[:, -1], 1.0)

@@ -10,10 +10,10 @@ from longplay.encoders.outcomes.survival import (
     FEATURES,
     ReturnTime,
     brier_scores,
+    compute_session_features,
     concordance,
     integrated_brier,
     kaplan_meier,
-    session_features,
 )
 
 BETA = np.array([0.8, -0.4, 0.0])
@@ -192,11 +192,11 @@ def test_features_tell_of_the_past_alone():
             "gap": [1.5, 0.5, np.nan, np.nan],
         }
     )
-    table = pd.DataFrame(session_features(sessions), columns=list(FEATURES))
+    table = pd.DataFrame(compute_session_features(sessions), columns=list(FEATURES))
     np.testing.assert_allclose(table["gap before"], np.log1p([0.0, 1.5, 0.5, 0.0]))
     np.testing.assert_array_equal(table["first"], [1, 0, 0, 1])
     np.testing.assert_array_equal(table["no click"], [0, 1, 0, 0])
     np.testing.assert_allclose(table["rate"], np.log1p([1 / 1.5, 2 / 3.5, 3 / 4.5, 1 / 1.5]))
     np.testing.assert_allclose(table["completion"], [0.5, 0.0, 1.0, 0.2])
     later = sessions.assign(gap=[1.5, 9.9, 9.9, 9.9], minutes=[10.0, 0.0, 99.0, 5.0])
-    np.testing.assert_array_equal(session_features(later)[:2], session_features(sessions)[:2])
+    np.testing.assert_array_equal(compute_session_features(later)[:2], compute_session_features(sessions)[:2])

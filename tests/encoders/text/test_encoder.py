@@ -12,7 +12,7 @@ import pytest
 
 from longplay.encoders import ModelError, TextEncoder
 from longplay.encoders.text import encoder as text
-from longplay.encoders.text.cache import VectorCache, text_key
+from longplay.encoders.text.cache import VectorCache, hash_text
 from longplay.tests.encoders.text.test_model_folder import MODEL, variant
 
 TEXTS = [
@@ -97,10 +97,10 @@ def test_batch_size_changes_nothing(dtype):
 
 
 def test_long_texts_run_in_smaller_batches():
-    from longplay.encoders.text.bert import _equal_length
+    from longplay.encoders.text.bert import _split_by_length
 
     lengths = np.repeat([5, 512, 256, 5000], 100)
-    batches = list(_equal_length(lengths, 64))
+    batches = list(_split_by_length(lengths, 64))
     np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(400))
     assert [len(batch) for batch in batches[:100]] == [1] * 100
     assert {(int(lengths[batch[0]]), len(batch)) for batch in batches[100:]} == {
@@ -297,7 +297,7 @@ def damage_empty(path):
 
 def damage_other_model(path):
     other = VectorCache(path.parent, "another model", 384)
-    other.add({text_key(one): np.zeros(384, np.float32) for one in TEXTS})
+    other.add({hash_text(one): np.zeros(384, np.float32) for one in TEXTS})
     other.path.replace(path)
 
 
@@ -321,27 +321,27 @@ def test_a_damaged_cache_is_reported_in_one_line_and_made_again(encoder, tmp_pat
 
 def test_a_writer_killed_before_the_rename_leaves_the_old_cache(tmp_path):
     cache = VectorCache(tmp_path, "model", 2)
-    cache.add({text_key("old"): np.ones(2, np.float32)})
+    cache.add({hash_text("old"): np.ones(2, np.float32)})
     script = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from longplay.encoders.text.cache import VectorCache, text_key
+from longplay.encoders.text.cache import VectorCache, hash_text
 from longplay.tests.encoders.text.test_model_folder import MODEL, variant
 Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-VectorCache(Path(sys.argv[1]), "model", 2).add({text_key("new"): np.zeros(2, np.float32)})
+VectorCache(Path(sys.argv[1]), "model", 2).add({hash_text("new"): np.zeros(2, np.float32)})
 """
     killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
     assert killed.returncode == -9
     assert len(list(tmp_path.glob("*.tmp"))) == 1  # it had written all but the name
-    np.testing.assert_equal(cache.read(), {text_key("old"): np.ones(2, np.float32)})
+    np.testing.assert_equal(cache.read(), {hash_text("old"): np.ones(2, np.float32)})
 
 
 def test_writers_at_once_never_leave_a_broken_cache(tmp_path, caplog):
     def write(writer):
         cache = VectorCache(tmp_path, "model", 64)
         for number in range(20):
-            cache.add({text_key(f"{writer} {number}"): np.full(64, number, np.float32)})
+            cache.add({hash_text(f"{writer} {number}"): np.full(64, number, np.float32)})
             assert cache.read()
 
     with ThreadPoolExecutor(4) as pool:

@@ -83,7 +83,7 @@ def test_nothing_of_the_future_is_learnt(source, tables, name):
 
 def test_what_is_used_knows_every_item(source, tmp_path):
     fit_for_use(source, "als", 0, tmp_path)
-    vectors = ENCODERS["als"].encoder.load(tmp_path, source.items).item_vectors
+    vectors = ENCODERS["als"].kind.load(tmp_path, source.items).item_vectors
     assert (np.abs(vectors[1:]).max(axis=1) > 0).all()
 
 
