@@ -79,7 +79,7 @@ def save_policy(model: BaseAlgorithm, folder: Path, about: Mapping[str, Any]) ->
     write_whole(folder / "policy.json", json.dumps(dict(about), indent=1))
 
 
-def check_encoder(path: Path, trained_on: object, states: States, name: str) -> None:
+def check_encoder(path: Path | str, trained_on: object, states: States, name: str) -> None:
     """Refuse what was trained on another encoder: refitted, one says other things under the same name."""
     if trained_on != states.identity:
         raise ValueError(f"{path} was trained on another encoder than the one in {name!r}; train again")
