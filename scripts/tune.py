@@ -12,22 +12,16 @@ Writes runs/NAME: journal.log (an Optuna study), trial-*/ (each a run, as script
 preset.toml. Interrupted, the same command goes on, with the trials that had begun first; more --trials may be added.
 """
 
-import multiprocessing
 import shlex
-import signal
 import sys
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 import tyro
 from optuna.trial import TrialState
-from rich import box
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.runs.config import RunConfig, Setting
@@ -36,7 +30,10 @@ from longplay.agents.runs.search import Search, run_trial
 from longplay.agents.runs.spaces import space_of
 from longplay.envs.named.registry import ENVIRONMENTS
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.shared.console import begin_study, command_line, console, prepare, run_name, set_threads
+from longplay.scripts.shared.console import console, load_world, make_progress, run_command
+from longplay.scripts.shared.folders import record_study, run_folder
+from longplay.scripts.shared.pool import is_stopped, make_stop, open_pool
+from longplay.scripts.shared.tables import make_table
 
 TRAINING = ("agent", "action", "state", "scores", "steps", "num_envs", "eval_users", "evals", "seed")
 
@@ -81,51 +78,49 @@ def main(args: Arguments) -> None:
     for name in ("trials", "workers"):
         if getattr(args, name) < 1:
             raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")
-    folder = run_name(args.name)
-    given = {name: getattr(args, name) for name in TRAINING}
-    config = RunConfig(setting=args.setting, **given, gamma=RunConfig.gamma if args.gamma is None else args.gamma)
+    folder = run_folder(args.name)
+    fields = {name: getattr(args, name) for name in TRAINING}
+    config = RunConfig(setting=args.setting, **fields, gamma=RunConfig.gamma if args.gamma is None else args.gamma)
     held_out_users(config.setting.world, "validation", config.eval_users, field="eval_users")
     about = {name: value for name, value in asdict(args).items() if name not in ("name", "trials", "workers")}
-    begin_study(folder, about | {"action": config.action, "scores": list(config.scores)})
-    prepare(config.setting)
+    record_study(folder, about | {"action": config.action, "scores": list(config.scores)})
+    load_world(config.setting)
     search = Search(folder, config, space_of(config, args.gamma is None), args.seed)
     console.print(f"{folder}: {config.agent} {config.action}, searched are {', '.join(search.space)}", soft_wrap=True)
     try:
-        train_all(search, args)
+        run_trials(search, args)
     finally:
         write_whole(folder / "trials.csv", search.study.trials_dataframe().to_csv(index=False))
-    report(search, folder, ENVIRONMENTS[config.setting.env].scenario)
+    report_trials(search, folder, ENVIRONMENTS[config.setting.env].scenario)
 
 
-def train_all(search: Search, args: Arguments) -> None:
+def run_trials(search: Search, args: Arguments) -> None:
     """Train the trials that are missing, some side by side; interrupted, the workers stop at their next slates."""
-    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    stop = context.Event()
-    pool = ProcessPoolExecutor(args.workers, context, start_worker, (stop,))
+    stop = make_stop()
+    pool = open_pool(args.workers, stop)
     running: dict[Future[float | None], int] = {}
     try:
-        with Progress(
-            TextColumn("trials"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(), console=console
-        ) as progress:
+        with make_progress(note=True) as progress:
             task = progress.add_task("trials", total=args.trials * args.evals, note="")
             while True:
                 while len(running) < args.workers and (number := search.next(args.trials)) is not None:
                     config = asdict(search.proposed(number))
-                    running[pool.submit(work, search.folder, number, config, args.prune)] = number
+                    running[pool.submit(run_worker_trial, search.folder, number, config, args.prune)] = number
                 if not running:
                     break
-                for done in wait(running, timeout=1.0, return_when=FIRST_COMPLETED).done:
-                    progress.console.print(settle(search, running.pop(done), done), soft_wrap=True)
-                progress.update(task, completed=evaluations(search, args.evals), note=standing(search, args.trials))
+                for future in wait(running, timeout=1.0, return_when=FIRST_COMPLETED).done:
+                    progress.console.print(record_outcome(search, running.pop(future), future), soft_wrap=True)
+                completed, note = count_evaluations(search, args.evals), describe_progress(search, args.trials)
+                progress.update(task, completed=completed, note=note)
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
 
 
-def settle(search: Search, number: int, done: "Future[float | None]") -> str:
+def record_outcome(search: Search, number: int, future: "Future[float | None]") -> str:
     """Tell the study what came of a trial; returns it in words."""
     try:
-        minutes = done.result()
+        minutes = future.result()
     except BrokenExecutor as error:
         raise ValueError(
             f"trial {number}: its process ended, perhaps for want of memory; give fewer --workers"
@@ -137,51 +132,41 @@ def settle(search: Search, number: int, done: "Future[float | None]") -> str:
     return f"trial {number}: " + ("pruned" if minutes is None else f"{minutes:.1f} validation minutes")
 
 
-def evaluations(search: Search, evals: int) -> int:
+def count_evaluations(search: Search, evals: int) -> int:
     """How many have been done or need not be."""
     return sum(
         len(trial.intermediate_values) if trial.state == TrialState.RUNNING else evals for trial in search.trials()
     )
 
 
-def standing(search: Search, trials: int) -> str:
+def describe_progress(search: Search, trials: int) -> str:
     """How far the search is."""
-    done = search.trials(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    ended = search.trials(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     values = [trial.value for trial in search.trials(TrialState.COMPLETE) if trial.value is not None]
-    return f"{len(done)}/{trials}" + (f", best {max(values):.1f} min" if values else "")
-
-
-_stop: Event | None = None  # of a worker's process
-
-
-def start_worker(stop: Event) -> None:
-    """One thread, and an interruption is the parent's business, who then sets `stop`."""
-    global _stop
-    _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    set_threads(1)
+    return f"{len(ended)}/{trials}" + (f", best {max(values):.1f} min" if values else "")
 
 
 @cache
-def loaded(setting: Setting) -> Setting:
+def keep_setting(setting: Setting) -> Setting:
     """A setting whose world and vectors this process keeps."""
     return setting
 
 
-def work(folder: Path, number: int, config: dict[str, Any], prune: bool) -> float | None:
+def run_worker_trial(folder: Path, number: int, config: dict[str, Any], prune: bool) -> float | None:
     """One trial in a worker's process."""
-    setting = loaded(Setting(**config["setting"]))
+    setting = keep_setting(Setting(**config["setting"]))
 
-    def heed(row: dict[str, float]) -> None:
-        if _stop is not None and _stop.is_set():
+    def check_stop(row: dict[str, float]) -> None:
+        if is_stopped():
             raise KeyboardInterrupt
 
-    return run_trial(folder, number, RunConfig(**{**config, "setting": setting}), prune, heed)
+    return run_trial(folder, number, RunConfig(**{**config, "setting": setting}), prune, check_stop)
 
 
-def report(search: Search, folder: Path, scenario: str) -> None:
+def report_trials(search: Search, folder: Path, scenario: str) -> None:
     """Show the trials, the best first, and write the preset."""
-    table = Table("trial", "minutes", "", "settings that differ from the defaults", box=box.SIMPLE_HEAD)
+    columns = ("trial", "minutes", "", "settings that differ from the defaults")
+    table = make_table(None, columns, "l", show_edge=True)
     trials = sorted(search.trials(), key=lambda trial: (trial.state != TrialState.COMPLETE, -(trial.value or 0.0)))
     for trial in trials:
         changed = search.changed(trial.number)
@@ -196,4 +181,4 @@ def report(search: Search, folder: Path, scenario: str) -> None:
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

@@ -19,7 +19,7 @@ from longplay.scripts import compare, demo, offline, play, train, tune
 from longplay.scripts.bench import environment as bench
 from longplay.scripts.bench import training as bench_training
 from longplay.scripts.shared import trainings as jobs
-from longplay.scripts.shared.console import RUNS, run_name
+from longplay.scripts.shared.folders import RUNS, run_folder
 from longplay.scripts.studies import slateq_bias
 from longplay.scripts.studies.interest_evolution import study as interest_evolution
 from longplay.scripts.studies.results import study as results
@@ -377,7 +377,7 @@ class TestAgents:
         started = []
         monkeypatch.setattr(jobs.subprocess, "Popen", lambda command, **more: started.append(command))
         monkeypatch.chdir(place)
-        jobs.start(jobs.Job("job", config), "off")
+        jobs.start_training(jobs.Training("job", config), "off")
         words = started[0][started[0].index("--preset") :]
         assert trained(*words) == config
 
@@ -396,14 +396,14 @@ class TestCommon:
     @pytest.mark.parametrize("name", ["a", "demo/ppo-0", "a/../b"])
     def test_names_below_runs_are_folders(self, tmp_path, monkeypatch, name):
         monkeypatch.chdir(tmp_path)
-        assert run_name(name) == RUNS / name
+        assert run_folder(name) == RUNS / name
 
     def test_a_link_out_of_runs_is_refused(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         (tmp_path / "runs").mkdir()
         (tmp_path / "runs" / "link").symlink_to("/tmp")
         with pytest.raises(ValueError, match="must be a folder name below runs/"):
-            run_name("link/x")
+            run_folder("link/x")
 
     def test_messages_are_shown_as_they_are(self, call, monkeypatch):
         def refuse(args):

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.shared.console import console
+from longplay.scripts.shared.console import make_progress
+from longplay.scripts.shared.logs import Source, read_collected_log, read_ratings_log
 from longplay.scripts.shared.pool import work_side_by_side
-from longplay.scripts.studies.encoders.measures import Source, collected_source, ratings_source, stamp
+from longplay.scripts.studies.encoders.measures import compute_stamp
 
 
 @dataclass(frozen=True)
-class Place:
+class LogLocation:
     """Where a log lies, and which BERT reads its items."""
 
     source: str
@@ -24,36 +23,35 @@ class Place:
     bert: str | None
 
 
-Job = tuple[Place, str, int]  # of which log, which encoder, which seed
-Work = Callable[[Path, Place, str, int], str]  # in a folder; gives what to say of it
+FitTask = tuple[LogLocation, str, int]  # of which log, which encoder, which seed
+FitWork = Callable[[Path, LogLocation, str, int], str]  # in a folder; gives what to say of it
 
 
 @functools.cache
-def load(place: Place) -> Source:
+def load_source(place: LogLocation) -> Source:
     """A log and its items, once in each process."""
-    read = collected_source if place.source == "simulated" else ratings_source
+    read = read_collected_log if place.source == "simulated" else read_ratings_log
     return read(place.folder, TextEncoder(place.bert))
 
 
-def cell(folder: Path, place: Place, name: str, seed: int) -> Path:
+def fit_folder(folder: Path, place: LogLocation, name: str, seed: int) -> Path:
     """Folder of an encoder and seed; the last part, its name, labels what is trained on it."""
     return folder / place.source / f"seed-{seed}" / name
 
 
-def run_all(workers: int, title: str, work: Work, folder: Path, asked: Sequence[Job]) -> None:
+def run_all(workers: int, title: str, work: FitWork, folder: Path, asked: Sequence[FitTask]) -> None:
     """Do the work of each cell that is missing or out of date; a single worker is this process."""
-    stamps = {(place, name): stamp(load(place), name) for place, name, _ in asked}
-    missing = [job for job in asked if read_stamp(cell(folder, *job)) != stamps[job[:2]]]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    stamps = {(place, name): compute_stamp(load_source(place), name) for place, name, _ in asked}
+    missing = [job for job in asked if read_stamp(fit_folder(folder, *job)) != stamps[job[:2]]]
+    with make_progress(count=True) as progress:
         task = progress.add_task(title, total=len(asked), completed=len(asked) - len(missing))
-        for job, said in work_side_by_side(partial(do_job, work, folder), missing, workers):
-            write_whole(cell(folder, *job) / "stamp.txt", stamps[job[:2]])
+        for job, said in work_side_by_side(partial(run_fit, work, folder), missing, workers):
+            write_whole(fit_folder(folder, *job) / "stamp.txt", stamps[job[:2]])
             progress.console.print(f"{title}: {job[0].source} {job[1]} {job[2]}: {said}")
             progress.advance(task)
 
 
-def do_job(work: Work, folder: Path, job: Job) -> str:
+def run_fit(work: FitWork, folder: Path, job: FitTask) -> str:
     """One job's work."""
     return work(folder, *job)
 

@@ -26,10 +26,11 @@ from scipy.optimize import least_squares
 
 from longplay.envs.make import as_scenario
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.shared.console import command_line, console, run_name, set_threads
-from longplay.scripts.studies.signatures.distances import ccdf_of, survival_points
+from longplay.scripts.shared.console import console, run_command, set_threads
+from longplay.scripts.shared.folders import run_folder
+from longplay.scripts.studies.signatures.distances import read_ccdf, read_survival_points
 from longplay.scripts.studies.signatures.study import Arguments as Simulation
-from longplay.scripts.studies.signatures.study import base_scenario, read_reference, simulate
+from longplay.scripts.studies.signatures.study import name_base_scenario, read_reference, simulate
 
 # What is fitted, and between which bounds; what begins with "policy." is the logging policy's.
 CONSTANTS: dict[str, tuple[float, float]] = {
@@ -89,7 +90,7 @@ def main(args: Arguments) -> None:
         raise ValueError(f"only names {unknown[0]!r}, which is unknown; allowed: {', '.join(CONSTANTS)}")
     if args.reference is None:
         raise ValueError("reference is missing; name a JSON file of signatures to fit to")
-    folder = run_name(args.name)
+    folder = run_folder(args.name)
     search = Search(args, read_reference(args.reference, args.log), folder)
     set_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,9 +114,11 @@ class Search:
         """Find where to start."""
         self.names = tuple(name for name in CONSTANTS if name in (self.args.only or CONSTANTS))
         self.low, self.high = np.array([CONSTANTS[name] for name in self.names]).T
-        own = as_scenario(self.args.scenario or base_scenario(self.args.env)).values
+        own = as_scenario(self.args.scenario or name_base_scenario(self.args.env)).values
         own = {name.replace("_", ".", 1): value for name, value in own.items()}
-        self.start = np.array([getattr(self.args, n[7:]) if policy(n) else own[n] for n in self.names], np.float64)
+        self.start = np.array(
+            [getattr(self.args, n[7:]) if is_of_policy(n) else own[n] for n in self.names], np.float64
+        )
 
     def propose(self) -> np.ndarray:
         """Constants (Q,) to try next."""
@@ -132,7 +135,7 @@ class Search:
         best = places[losses.argmin()]
         step = np.zeros(len(best))
         if len(losses) > first:
-            step = linear_step(places - best, found, radius, (-best, 1.0 - best))
+            step = propose_linear_step(places - best, found, radius, (-best, 1.0 - best))
         step += rng.uniform(-1.0, 1.0, len(step)) * radius * (0.3 if step.any() else 0.9)
         return np.asarray(self.low + np.clip(best + step, 0.0, 1.0) * (self.high - self.low))
 
@@ -140,14 +143,16 @@ class Search:
         """Simulate a log with these constants (Q,), and write what was found."""
         key, begun = tuple(np.round(values, 5).tolist()), time.perf_counter()
         constants = dict(zip(self.names, key, strict=True))
-        strengths: Any = {name[7:]: value for name, value in constants.items() if policy(name)}
-        overrides = {name: value for name, value in constants.items() if not policy(name)}
+        strengths: Any = {name[7:]: value for name, value in constants.items() if is_of_policy(name)}
+        overrides = {name: value for name, value in constants.items() if not is_of_policy(name)}
         measured = simulate(replace(self.args, **strengths), overrides, self.args.events, quiet=True)
-        found = moments(measured, self.real)
-        self.known[key] = (soft_loss(found), found)
+        found = compute_moments(measured, self.real)
+        self.known[key] = (compute_soft_loss(found), found)
         self._write(key)
         took, least = time.perf_counter() - begun, min(loss for loss, _ in self.known.values())
-        console.print(f"evaluation {len(self.known)}: loss {soft_loss(found):.1f}, best {least:.1f}, {took:.0f} s")
+        console.print(
+            f"evaluation {len(self.known)}: loss {compute_soft_loss(found):.1f}, best {least:.1f}, {took:.0f} s"
+        )
 
     def load(self) -> None:
         """Read what an earlier run with the same constants has evaluated."""
@@ -171,16 +176,20 @@ class Search:
 
     def toml(self, constants: dict[str, float]) -> str:
         """A scenario file of fitted constants."""
-        flags = [f"--{name[7:].replace('_', '-')} {value:.4g}" for name, value in constants.items() if policy(name)]
-        base = self.args.scenario or base_scenario(self.args.env)
+        flags = [
+            f"--{name[7:].replace('_', '-')} {value:.4g}" for name, value in constants.items() if is_of_policy(name)
+        ]
+        base = self.args.scenario or name_base_scenario(self.args.env)
         base = str(Path(base).resolve()) if base.endswith(".toml") else base
         lines = [f"# logging policy: {' '.join(flags) or 'as given'}", "", f"base = {json.dumps(base)}"]
         source = 'source = "fitted: scripts/studies/signatures/fit.py"'
-        lines += [f"{name} = {{ value = {v:.5g}, {source} }}" for name, v in constants.items() if not policy(name)]
+        lines += [
+            f"{name} = {{ value = {v:.5g}, {source} }}" for name, v in constants.items() if not is_of_policy(name)
+        ]
         return "\n".join(lines) + "\n"
 
 
-def linear_step(
+def propose_linear_step(
     offsets: np.ndarray, differences: np.ndarray, radius: float, bounds: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
     """Step (Q,) within a box that makes a linear model of the differences (N, M) small.
@@ -200,22 +209,22 @@ def linear_step(
     return np.asarray(radius * found.x)
 
 
-def policy(name: str) -> bool:
+def is_of_policy(name: str) -> bool:
     """Whether a constant is the logging policy's."""
     return name.startswith("policy.")
 
 
-def moments(mine: dict[str, Any], real: dict[str, Any]) -> Moments:
+def compute_moments(mine: dict[str, Any], real: dict[str, Any]) -> Moments:
     """Differences of a simulated log from a real one, each in its tolerance; 0 where it is not known."""
     out: Moments = {}
 
     def add(name: str, difference: float, tolerance: float) -> None:
         out[name] = float(difference / tolerance) if math.isfinite(difference) else 0.0
 
-    longer, real_longer = (ccdf_of(side["session_length_ge2"]) for side in (mine, real))
+    longer, real_longer = (read_ccdf(side["session_length_ge2"]) for side in (mine, real))
     for n in LENGTHS:
         add(f"length {n}", longer[n - 2] - real_longer[n - 2], 0.015)
-    here, there = (survival_points(side["return_time_h"]) for side in (mine, real))
+    here, there = (read_survival_points(side["return_time_h"]) for side in (mine, real))
     for hours in sorted(set(here) & set(there)):
         add(f"gap {hours:g}", here[hours] - there[hours], 0.03)
     for name, rate in real["return_time_h"]["hazard_per_h"].items():
@@ -239,10 +248,10 @@ def _add_odds(add: Any, label: str, mine: Any, real: Any, name: str, error: floa
     add(label, math.log(mine[name] / real[name]), math.hypot(math.log(1.15), 2.0 * error))
 
 
-def soft_loss(found: Moments) -> float:
+def compute_soft_loss(found: Moments) -> float:
     """What the search makes small: the sum of the soft-L1 losses of squared differences."""
     return float(sum(2.0 * (math.sqrt(1.0 + value**2) - 1.0) for value in found.values()))
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

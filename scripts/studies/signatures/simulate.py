@@ -9,19 +9,19 @@ from gymnasium.vector import AutoresetMode, VectorWrapper
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from ....agents.base import Agent
-from ....agents.playing.steps import lives
-from ....envs.candidates.retriever import Retriever
-from ....envs.engine import Observation
-from ....envs.env import SlateVectorEnv
-from ....envs.users.world import World, text_factors
+from longplay.agents.base import Agent
+from longplay.agents.playing.steps import lives
+from longplay.envs.candidates.retriever import Retriever
+from longplay.envs.engine import Observation
+from longplay.envs.env import SlateVectorEnv
+from longplay.envs.users.world import World, text_factors
 
 WINDOW_DAYS = 16.0  # of the Globo log: 1 to 16 October 2017
 INACTIVITY = 30.0  # [minutes] without a click after which a session is over
 CHUNK = 1000  # users at a time, to bound memory
 
 
-def text_vectors(world: World, width: int = 64) -> NDArray[np.float32]:
+def make_text_vectors(world: World, width: int = 64) -> NDArray[np.float32]:
     """(N, width) cheap item vectors, for candidates where no text encoder is wanted: TF-IDF and a truncated SVD."""
     tfidf = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(world.catalog.texts)
     return text_factors(tfidf, width).astype(np.float32)
@@ -71,7 +71,7 @@ def simulate_log(
     Parameters
     ----------
     item_vectors
-        (N, E) for the candidates; `text_vectors` gives cheap ones.
+        (N, E) for the candidates; `make_text_vectors` gives cheap ones.
     policy
         Who chooses the slates: `FrontPage`, or any agent that reads nothing hidden.
     users
@@ -97,7 +97,7 @@ def simulate_log(
     for start in range(0, len(ids), CHUNK):
         some = ids[start : start + CHUNK]
         bare = SlateVectorEnv(world, len(some), autoreset_mode=AutoresetMode.DISABLED)
-        tables.append(_play(Retriever(Arrivals(bare, arrival[some]), item_vectors), policy, some, luck))
+        tables.append(_play_clicks(Retriever(Arrivals(bare, arrival[some]), item_vectors), policy, some, luck))
         if progress is not None:
             progress(min(start + CHUNK, len(ids)) / len(ids))
     log = pd.concat(tables, ignore_index=True)
@@ -106,7 +106,7 @@ def simulate_log(
     return log[["user", "session", "clock", "item", "category", "minutes"]]
 
 
-def _play(env: Retriever, policy: Agent, ids: NDArray[np.int64], luck: int) -> pd.DataFrame:
+def _play_clicks(env: Retriever, policy: Agent, ids: NDArray[np.int64], luck: int) -> pd.DataFrame:
     parts = []
     for step in lives(env, policy, ids, luck):
         clicked = np.flatnonzero(step.active & (step.info["choice"] >= 0))
@@ -119,7 +119,7 @@ def _play(env: Retriever, policy: Agent, ids: NDArray[np.int64], luck: int) -> p
     return table.astype({"session": np.int64})
 
 
-def as_globo(log: pd.DataFrame, days: float = WINDOW_DAYS) -> pd.DataFrame:
+def filter_as_globo(log: pd.DataFrame, days: float = WINDOW_DAYS) -> pd.DataFrame:
     """The log as the Globo news log would have published it.
 
     Its last `days`; sessions cut by 30 minutes without a click; a repeated click on an article within a session

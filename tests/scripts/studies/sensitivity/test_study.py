@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import tyro
 
+from longplay.scripts.shared import pool
 from longplay.agents.comparison import contestants as comparison
 from longplay.agents.rules.table import QUICK
 from longplay.envs.users.params import Scenario
@@ -19,7 +20,7 @@ ARGUMENTS += ["--catalog", "items.csv", "--scenario", "small.toml"]
 class Inline:
     """A pool that works in this process, on what another process would get."""
 
-    def __init__(self, workers, context, initializer):
+    def __init__(self, workers, context, initializer, arguments):
         assert (workers, context.get_start_method()) == (2, "spawn")
 
     def submit(self, job, *arguments):
@@ -36,7 +37,7 @@ class Inline:
 def here(place, environment, monkeypatch):
     monkeypatch.setenv("LONGPLAY_CACHE", environment["LONGPLAY_CACHE"])
     monkeypatch.setattr(comparison, "LOGGED_STEPS", 2)
-    monkeypatch.setattr(sensitivity, "ProcessPoolExecutor", Inline)
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", Inline)
     return place
 
 
@@ -107,4 +108,4 @@ def test_a_wrong_argument_is_named(here, call, arguments, said):
 def test_the_command_of_the_docstring_is_one():
     (line,) = [line.strip() for line in sensitivity.__doc__.splitlines() if line.strip().startswith("python ")]
     assert line.startswith("python -m longplay.scripts.studies.sensitivity ")
-    assert tyro.cli(sensitivity.Arguments, args=line.split()[2:]) == sensitivity.Arguments()
+    assert tyro.cli(sensitivity.Arguments, args=line.split()[3:]) == sensitivity.Arguments()

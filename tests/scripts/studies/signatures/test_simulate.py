@@ -12,7 +12,13 @@ from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import build_world
 from longplay.scripts.studies.signatures import simulate as logs
-from longplay.scripts.studies.signatures.simulate import Arrivals, _play, as_globo, simulate_log, text_vectors
+from longplay.scripts.studies.signatures.simulate import (
+    Arrivals,
+    _play_clicks,
+    filter_as_globo,
+    make_text_vectors,
+    simulate_log,
+)
 from longplay.tests.envs.worlds import small
 
 USERS = range(40)
@@ -168,7 +174,7 @@ class TestSimulateLog:
         for day in (0, 2):
             bare = SlateVectorEnv(world, 40, autoreset_mode=AutoresetMode.DISABLED)
             env = Retriever(Arrivals(bare, np.full(40, day)), item_vectors)
-            life = _play(env, Same(), np.arange(40), luck=5).sort_values(["user", "clock"], ignore_index=True)
+            life = _play_clicks(env, Same(), np.arange(40), luck=5).sort_values(["user", "clock"], ignore_index=True)
             life["clock"] -= day
             lives.append(life[life["clock"] < 3.5].reset_index(drop=True))
         assert len(lives[0]) > 50
@@ -181,40 +187,40 @@ class TestSimulateLog:
 
 class TestAsGlobo:
     def test_sessions_are_cut_by_half_an_hour_without_a_click(self):
-        found = as_globo(table([0] * 6, [0, 20, 49, 79, 80, 1439]), days=1.0)
+        found = filter_as_globo(table([0] * 6, [0, 20, 49, 79, 80, 1439]), days=1.0)
         assert found["session"].tolist() == [0, 0, 0, 1, 1]
         assert found["item"].tolist() == [1, 2, 3, 4, 5]  # the last stood alone
 
     def test_repeats_go_before_single_clicks_do(self):
-        found = as_globo(table([0, 0, 1, 1, 1], [0, 1, 0, 1, 1439], item=[7, 7, 7, 8, 9]), days=1.0)
+        found = filter_as_globo(table([0, 0, 1, 1, 1], [0, 1, 0, 1, 1439], item=[7, 7, 7, 8, 9]), days=1.0)
         assert found["user"].tolist() == [1, 1]
 
     def test_the_window_is_the_last_days_and_its_clock_starts_at_0(self):
         log = table([0, 0, 0, 0], [100, 101, 1440 * 3 + 60, 1440 * 3 + 61])
-        found = as_globo(log, days=2.0)
+        found = filter_as_globo(log, days=2.0)
         assert found["clock"].to_numpy() * 1440 == pytest.approx([1440 + 60, 1440 + 61])
         assert found["session"].tolist() == [0, 0]
 
     def test_users_are_kept_apart(self):
-        found = as_globo(table([0, 0, 1, 1], [0, 10, 11, 12], item=[1, 2, 2, 1]), days=1.0)
+        found = filter_as_globo(table([0, 0, 1, 1], [0, 10, 11, 12], item=[1, 2, 2, 1]), days=1.0)
         assert found["user"].tolist() == [0, 0, 1, 1]
         assert found["session"].tolist() == [0, 0, 0, 0]
 
     def test_of_a_simulated_log(self, log):
-        found = as_globo(log, days=4.0)
+        found = filter_as_globo(log, days=4.0)
         assert found["clock"].between(0, 4).all()
         assert (found.groupby(["user", "session"]).size() >= 2).all()
         assert not found.duplicated(["user", "session", "item"]).any()
 
     def test_too_short_a_log_is_refused(self):
         with pytest.raises(ValueError, match=r"raise horizon\.days"):
-            as_globo(table([0, 0], [0, 1]), days=16.0)
+            filter_as_globo(table([0, 0], [0, 1]), days=16.0)
         with pytest.raises(ValueError, match="no clicks"):
-            as_globo(table([], []))
+            filter_as_globo(table([], []))
 
 
 def test_cheap_vectors_have_like_items_near(world):
-    vectors = text_vectors(world, width=16)
+    vectors = make_text_vectors(world, width=16)
     assert vectors.shape == (len(world.catalog), 16)
     cosine = vectors @ vectors.T
     np.fill_diagonal(cosine, -1.0)
