@@ -47,16 +47,16 @@ class Arguments:
     """Folder below runs/ that the log is written to."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
     policy: str = "random"
-    """random (the whole catalogue; needs no text encoder), front-page, any other rule of scripts/play.py with its
-    options as shipped, or the name of a training run."""
+    """Policy that chooses the slates: random (from the whole catalogue; needs no text encoder), front-page, any other
+    rule of scripts/play.py with its options as shipped, or the name of a training run."""
     epsilon: float = 0.0
     """Share of the policy's slates that are replaced by random ones."""
     users: int = 3000
     """Users who play."""
     split: str = "train"
-    """Whose: train, validation or test."""
+    """Split whose users play: train, validation or test."""
     items: int | None = None
-    """Draw this many items first; their world is built from runs/NAME/items.parquet."""
+    """Items that are drawn first, to build the world from runs/NAME/items.parquet; by default all are taken."""
     seed: int = 0
     """Seed of the users' luck, of the policy's chance and of the items drawn."""
     minari_users: int = 500

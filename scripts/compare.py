@@ -49,15 +49,15 @@ class Arguments:
     rules_folder: str | None = None
     """Folder below runs/ that keeps the tuned rules; those there of the same search are not tuned again."""
     linear: Path | None = None
-    """JSON file of a linear oracle's weights, which then takes part as a reference; scripts/studies/results/study.py
-    writes such files, as runs/results/Video/linear.json."""
+    """JSON file of a linear oracle's weights, which then takes part as a reference; the study
+    longplay.scripts.studies.results writes such files, as runs/results/Video/linear.json."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
     users: int = 500
     """Test users that every policy plays."""
     validation_users: int = 200
     """Validation users that the rules are tuned on."""
     track: str = "offline"
-    """Weights & Biases: online, offline or off."""
+    """Tracking by Weights & Biases: online, offline or off."""
 
 
 def main(args: Arguments) -> None:

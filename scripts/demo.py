@@ -39,7 +39,7 @@ class Arguments:
     workers: int = 2
     """Trainings side by side, one thread each."""
     track: str = "offline"
-    """Weights & Biases: online, offline or off."""
+    """Tracking by Weights & Biases: online, offline or off."""
 
 
 def main(args: Arguments) -> None:

@@ -49,7 +49,7 @@ class Arguments:
     name: str = "encoder"
     """Folder below runs/ that the encoder is written to."""
     encoder: str = "pooled"
-    """One of those that --list describes."""
+    """Encoder to fit, one of those that --list describes."""
     log: str = "log"
     """Folder below runs/ that scripts/collect.py wrote, or a table of interactions."""
     catalog: Path | None = None
@@ -59,13 +59,13 @@ class Arguments:
     best_rating: float | None = None
     """The best possible rating."""
     time_unit: TimeUnit = "days"
-    """What the table's times are: days, seconds (Unix) or iso."""
+    """Unit of the table's times: days, seconds (Unix) or iso."""
     settings: tuple[str, ...] = ()
     """Settings of the encoder that differ from its own, such as size=32 epochs=10."""
     bert: str | None = None
     """A BERT by folder or hub name for the items' frozen vectors; by default all-MiniLM-L6-v2."""
     seed: int = 0
-    """Of the split and of the fit."""
+    """Seed of the split and of the fit."""
     list: bool = False
     """Describe the encoders and their settings, and stop."""
 

@@ -44,22 +44,22 @@ class Arguments:
     name: str
     """Files below runs/, without their endings."""
     encoder: str = "pooled"
-    """Who recommends: a name, or a folder below runs/ of a saved encoder."""
+    """Encoder that recommends: a name, or a folder below runs/ of a saved encoder."""
     user: int | None = None
-    """To whom; by default the first test user, or the log's first user."""
+    """User who is recommended to; by default the first test user, or the log's first user."""
     items: int = 3
-    """How many items to recommend; none that the history holds."""
+    """Number of items to recommend, none that the history holds."""
     log: str | None = None
     """Folder below runs/ that scripts/collect.py wrote; by default the user is played."""
     policy: str = "random-candidates"
-    """Who chooses the slates of a user who is played; see scripts/collect.py."""
+    """Policy that chooses the slates of a user who is played; see scripts/collect.py."""
     slates: int = 40
-    """At most so many slates are played."""
+    """Largest number of slates that are played."""
     luck: int = 0
-    """Seed of what happens in them."""
+    """Seed of the luck of a user who is played."""
     attributes: str = "shared"
-    """shared: what history items of the same topic contribute; text: the item's text read without the topic's name
-    (pooled, mean and text only); none."""
+    """Attributes that explain: shared (what history items of the same topic contribute), text (the item's text read
+    without the topic's name; pooled, mean and text only) or none."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
 
 

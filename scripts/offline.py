@@ -49,13 +49,13 @@ class Log:
     users: int = 2000
     """Users who play, the first of the training split."""
     slates: int | None = None
-    """Of each user at most so many, the first; by default the whole month."""
+    """Slates of each user that are logged, the first ones; by default those of the whole month."""
     weights: tuple[tuple[str, float], ...] = (("similarity", 1.0),)
-    """Of scoring features standardised over the candidates: NAME VALUE …; the score is their weighted sum."""
+    """Weights of scoring features standardised over the candidates: NAME VALUE …; the score is their weighted sum."""
     temperature: float = 1.0
-    """Above 0; slates are drawn in proportion to exp(score / temperature)."""
+    """Temperature above 0; slates are drawn in proportion to exp(score / temperature)."""
     seed: int = 0
-    """Of the users' luck and of the policy's chance."""
+    """Seed of the users' luck and of the policy's chance."""
 
 
 @dataclass
@@ -65,17 +65,17 @@ class Estimate:
     name: str
     """Folder below runs/ for estimates.parquet."""
     log: str
-    """A run of the job `log`."""
+    """Folder below runs/ that the job `log` wrote."""
     direction: str = "length"
     """The scoring feature whose weight grows from target to target."""
     distances: tuple[float, ...] = (0.1, 0.3, 1.0)
-    """How much is added to that weight, one target each; 0 is the logger."""
+    """Amounts that are added to that weight, one target each; 0 is the logger."""
     horizons: tuple[int, ...] = (1, 3, 10)
-    """Minutes of how many first slates are estimated."""
+    """Numbers of first slates whose minutes are estimated."""
     truth_users: int = 4000
     """Users who are played to know the truth."""
     resamples: int = 1000
-    """Of the bootstrap over users."""
+    """Resamples of the bootstrap over users."""
 
 
 @dataclass
@@ -85,10 +85,10 @@ class Learn:
     name: str
     """Folder below runs/ for the policy."""
     log: str
-    """A run of the job `log` or of scripts/collect.py."""
+    """Folder below runs/ that the job `log` or scripts/collect.py wrote."""
     config: tyro.conf.OmitArgPrefixes[OfflineConfig] = field(default_factory=OfflineConfig)
     state: str = "pooled"
-    """pooled, mean or text, or the folder of a fitted encoder."""
+    """Encoder of the states: pooled, mean or text, or the folder of a fitted encoder."""
     eval_users: int = 200
     """Validation users who are played."""
 

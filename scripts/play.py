@@ -3,7 +3,7 @@
     python scripts/play.py --agent mmr --trade-off 0.7
     python scripts/play.py --agent fatigue --trials 20 --save my-fatigue    # tuned on validation users first
     python scripts/play.py --agent run --run my-fatigue --users 500         # a rule that was saved, or a training run
-    python scripts/play.py --agent linear --linear runs/results/Video/linear.json  # a reference; weights by results.py
+    python scripts/play.py --agent linear --linear runs/results/Video/linear.json  # a reference; weights of the study of results
 
 ``--agent NAME --help`` lists the options of that rule. Prints minutes until the horizon with a 95 % interval over
 users, sessions and the share of users who left for good.
@@ -45,24 +45,24 @@ class Arguments:
     """Play one agent."""
 
     agent: str = "similarity"
-    """A rule (random, random-candidates, popularity, similarity, softmax, minutes, mmr, dpp, static-cap, round-robin,
-    fatigue, linucb, lints, personal-linucb, personal-lints, user-knn, item-knn, als, tower-heads, lightgcn), a
-    reference (myopic, taste, linear), or run."""
+    """Agent to play: a rule (random, random-candidates, popularity, similarity, softmax, minutes, mmr, dpp, static-cap,
+    round-robin, fatigue, linucb, lints, personal-linucb, personal-lints, user-knn, item-knn, als, tower-heads,
+    lightgcn), a reference (myopic, taste, linear), or run."""
     run: str | None = None
-    """With --agent run: folder below runs/ of a training, of a policy that scripts/offline.py learned, or of a rule
-    that --save wrote."""
+    """Folder below runs/ of a training, of a policy that scripts/offline.py learned, or of a rule that --save wrote;
+    with --agent run."""
     users: int = 200
     """Users who are played."""
     split: str = "test"
-    """Whose: validation or test."""
+    """Split whose users are played: validation or test."""
     trials: int = 0
-    """Of a rule: tune the options first, with so many trials; 0 plays those given."""
+    """Trials in which the options of a rule are tuned first; 0 plays those given."""
     validation_users: int = 100
     """Validation users that the options are tuned on."""
     save: str | None = None
-    """Of a rule: folder below runs/ that it is written to, with what it was fitted with."""
+    """Folder below runs/ that a rule is written to, with what it was fitted with."""
     linear: Path | None = None
-    """Of the reference linear: JSON file of its weights; without one they are 0, the myopic oracle's."""
+    """JSON file of the weights of the reference linear; without one they are 0, the myopic oracle's."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
 
 

@@ -58,19 +58,20 @@ class Arguments:
     log: str
     """Folder below runs/ that scripts/collect.py wrote."""
     encoder: str = "pooled"
-    """Whose vectors: a name, fitted on the training users where it learns, or a folder below runs/ of a saved one."""
+    """Encoder whose vectors are read: a name, fitted on the training users where it learns, or a folder below runs/ of a
+    saved one."""
     days: float = 3.0
-    """Retention: does the user come back within so many days?"""
+    """Days within which a user is to come back, for retention."""
     cut: float = 0.6
     """Share of the sessions before the time from which is tested."""
     components: int = 4
     """Principal components of the user vector in the models of retention and return times."""
     rows: int = 20_000
-    """Rows of each part at most."""
+    """Largest number of rows of each part."""
     resamples: int = 200
-    """Of users, for the intervals."""
+    """Bootstrap resamples of users, for the intervals."""
     seed: int = 0
-    """Of the draw of users and rows, and of the encoder's fit."""
+    """Seed of the draw of users and rows, and of the encoder's fit."""
 
 
 class PredictorResult(NamedTuple):

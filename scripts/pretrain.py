@@ -43,19 +43,19 @@ class Arguments:
     name: str
     """Folder below runs/ that the model is written to."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
-    """Whose catalogue's texts are read, and, as --bert, the model to go on from."""
+    """Setting whose catalogue's texts are read, and, as --bert, the model to go on from."""
     texts: Path | None = None
     """A text file, one text a line, in place of a catalogue."""
     from_scratch: bool = False
     """Train a small BERT and its word pieces from nothing."""
     further: PretrainSettings = field(default_factory=PretrainSettings)
-    """How, where a checkpoint is gone on from."""
+    """Settings of training on from a checkpoint."""
     scratch: ScratchSettings = field(default_factory=ScratchSettings)
-    """How, from nothing."""
+    """Settings of training from nothing."""
     seed: int = 0
     """Seed of the texts held out, of the masks and of what is drawn anew."""
     threads: int = 1
-    """Threads; more than one pays where nothing else runs."""
+    """Threads of torch; more than one pays where nothing else runs."""
 
 
 def main(args: Arguments) -> None:

@@ -47,7 +47,7 @@ class Arguments:
     overwrite: bool = False
     """Start again although NAME exists."""
     track: str = "offline"
-    """Weights & Biases: online, offline or off."""
+    """Tracking by Weights & Biases: online, offline or off."""
 
     @classmethod
     def defaults(cls, words: Sequence[str]) -> Self:

@@ -45,9 +45,9 @@ class Arguments:
     name: str
     """Folder below runs/."""
     agent: str = RunConfig.agent
-    """Whose settings; see scripts/train.py."""
+    """Agent whose settings are searched; see scripts/train.py."""
     action: str = ""
-    """Of a stable-baselines3 agent; by default its first."""
+    """Action of a stable-baselines3 agent; by default its first."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
     state: str = RunConfig.state
     """Encoder of the states; see scripts/train.py."""
@@ -64,13 +64,13 @@ class Arguments:
     eval_users: int = RunConfig.eval_users
     """Validation users."""
     evals: int = RunConfig.evals
-    """Evaluations of each, at which it may be pruned."""
+    """Evaluations of each training, at which it may be pruned."""
     prune: bool = True
     """Give up trainings that fall behind."""
     workers: int = 1
     """Trainings side by side, one process each; with 1 the same seed gives the same search."""
     seed: int = 0
-    """Of the proposals and of every training."""
+    """Seed of the proposals and of every training."""
 
 
 def main(args: Arguments) -> None:

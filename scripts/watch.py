@@ -43,22 +43,22 @@ class Arguments:
     name: str
     """File below runs/, without its ending."""
     policy: str = "static-cap"
-    """A rule (scripts/play.py lists them), with its options as shipped; a reference: myopic or taste; or the name of a
-    training run."""
+    """Policy to film: a rule (scripts/play.py lists them), with its options as shipped; a reference, myopic or taste;
+    or the name of a training run."""
     user: int | None = None
-    """Whose life; by default the first test user."""
+    """User whose life is filmed; by default the first test user."""
     days: float | None = None
-    """Film the first days only; by default until the user leaves for good or the horizon."""
+    """Days that are filmed, from the first; by default until the user leaves for good or the horizon."""
     format: str = "gif"
-    """gif or mp4; mp4 needs ffmpeg."""
+    """Format of the film: gif, or mp4, which needs ffmpeg."""
     frames: int = 150
-    """At most so many."""
+    """Largest number of frames."""
     fps: float = 2.0
     """Frames a second."""
     width: int = SIZE[0]
-    """Of the film, in pixels."""
+    """Width of the film in pixels."""
     luck: int = TEST_LUCK
-    """Seed of what happens; by default the luck of scripts/compare.py."""
+    """Seed of the user's luck; by default the luck of scripts/compare.py."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
 
 

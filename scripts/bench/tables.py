@@ -1,4 +1,4 @@
-"""Print what `bench.py` measures."""
+"""Print what is measured of the environment and beside it."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -54,7 +54,7 @@ class Arguments:
     rounds: int = 3
     """Iterations of each that are measured, after a first one that is not; the best counts."""
     only: tuple[str, ...] = ()
-    """Rows to measure, by name; by default all."""
+    """Names of the rows to measure; by default all."""
     json: Path | None = None
     """File for all figures."""
 
@@ -65,9 +65,9 @@ class EncodedEnv(gym.Wrapper[Any, Any, Any, Any]):
     Parameters
     ----------
     env
-        With dict observations.
+        A single environment with dict observations.
     states
-        Observations (B, ·) to states (B, width).
+        Function of observations (B, ·) that makes states (B, width).
     """
 
     def __init__(self, env: gym.Env[Observation, Any], states: StateEncoder) -> None:
@@ -146,11 +146,11 @@ class Contender:
     Attributes
     ----------
     make
-        What iterates; called once.
+        Function that makes what iterates; called once.
     users
         Users at a time.
     threads
-        Of torch.
+        Threads of torch.
     """
 
     make: Callable[[], Iterate]

@@ -53,7 +53,7 @@ class Arguments:
     name: str = "dial"
     """Folder below runs/."""
     strengths: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
-    """Of the coupling of the present to the future; 1 is the scenario."""
+    """Strengths of the coupling of the present to the future; 1 is the scenario."""
     seeds: int = 3
     """Training seeds of PPO and of its twin, at each strength."""
     steps: int = RunConfig.steps
@@ -71,7 +71,7 @@ class Arguments:
     workers: int = 2
     """Trainings side by side, one thread each."""
     track: str = "off"
-    """Weights & Biases: online, offline or off."""
+    """Tracking by Weights & Biases: online, offline or off."""
 
     def setting(self, strength: float) -> Setting:
         """The setting at a strength."""

@@ -44,7 +44,7 @@ class Arguments:
     moments: tuple[int, ...] = (3, 12, 30)
     """Slates before the one that is replaced."""
     seed: int = 0
-    """Of luck and replacements."""
+    """Seed of luck and replacements."""
 
 
 def main(args: Arguments) -> None:

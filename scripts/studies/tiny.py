@@ -34,7 +34,7 @@ class Arguments:
     scenario: tyro.conf.Positional[str] = "tiny"
     """A scenario that is finite as Tiny is: a name or a TOML file."""
     seed: int = 0
-    """Of the luck; each policy has its own, so that the intervals are independent checks."""
+    """Seed of the luck; each policy has its own, so that the intervals are independent checks."""
 
 
 def main(args: Arguments) -> None:

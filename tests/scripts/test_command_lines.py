@@ -4,6 +4,7 @@ import io
 import runpy
 import subprocess
 import sys
+import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
@@ -64,7 +65,9 @@ def run(name):
     if module is None:
         runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
     else:
-        runpy.run_module(module, run_name="__main__")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # that it has been imported by tests
+            runpy.run_module(module, run_name="__main__")
 
 
 def source_of(name):
@@ -337,7 +340,7 @@ class TestAgents:
             raise ValueError("enough")
 
         monkeypatch.setattr(train, "train", train_nothing)
-        monkeypatch.setattr(train, "prepare", lambda setting: None)
+        monkeypatch.setattr(train, "load_world", lambda setting: None)
 
         def run(*words):
             code, output = call(train, "--name", "x", "--track", "off", *words, folder=place)

@@ -74,7 +74,7 @@ class Arguments:
     workers: int = 2
     """Fits or trainings side by side, one process each."""
     track: str = "offline"
-    """Weights & Biases: online, offline or off."""
+    """Tracking by Weights & Biases: online, offline or off."""
 
 
 def main(args: Arguments) -> None:

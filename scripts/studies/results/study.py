@@ -84,7 +84,7 @@ class Arguments:
     workers: int = 2
     """Trainings side by side, one thread each."""
     track: str = "off"
-    """Weights & Biases: online, offline or off."""
+    """Tracking by Weights & Biases: online, offline or off."""
 
     @property
     def fitted_scores(self) -> tuple[str, ...]:
@@ -280,7 +280,8 @@ def describe_study(args: Arguments) -> str:
         f"    python -m longplay.scripts.studies.results {shlex.join(sys.argv[1:])}\n\n"
         f"{args.users} test users, the same luck for every policy; rules tuned in {args.trials} trials and policies "
         f"chosen on {args.validation_users} validation users. Intervals: 95 %, bootstrap over users (paired) and "
-        f"training seeds, for whose number they allow; with one seed, over users alone. "
-        f"{SCORES_NOTE if args.fitted_scores else ''}{results_prepare.POLICY_OF_LOGS} CPU and wall seconds are of one training on one thread, the start of "
-        f"its process and its evaluations included, with {args.workers} side by side."
+        "training seeds, for whose number they allow; with one seed, over users alone. "
+        f"{SCORES_NOTE if args.fitted_scores else ''}{results_prepare.POLICY_OF_LOGS} CPU and wall seconds are of one "
+        f"training on one thread, the start of its process and its evaluations included, with {args.workers} side by "
+        "side."
     )

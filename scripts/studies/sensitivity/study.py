@@ -65,7 +65,7 @@ class Arguments:
     workers: int = 2
     """Worlds side by side, one process each."""
     seed: int = 0
-    """Of the Latin hypercube."""
+    """Seed of the Latin hypercube."""
 
 
 def main(args: Arguments) -> None:

@@ -61,13 +61,13 @@ class Arguments:
     reference: Path | None = None
     """Signatures of real logs (JSON); without it the simulated ones are shown alone."""
     log: str = "globo"
-    """Which log of the reference."""
+    """Name of the log in the reference."""
     scenario: str | None = None
     """A scenario TOML file; by default the environment's own."""
     catalog: str | None = None
     """A table of items; by default the environment's own."""
     world_seed: int = 0
-    """Fixes who and what exists."""
+    """Seed of who and what exists."""
     users: int = 8000
     """Training users who play."""
     days: float | None = None

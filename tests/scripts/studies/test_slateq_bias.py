@@ -21,7 +21,7 @@ def setting():
 def here(setting, monkeypatch):
     """Items whose vectors need no BERT."""
     monkeypatch.setattr(slateq_bias, "Setting", lambda env: setting)
-    monkeypatch.setattr(slateq_bias, "prepare", lambda setting: None)
+    monkeypatch.setattr(slateq_bias, "load_world", lambda setting: None)
 
 
 def test_without_tiring_of_what_is_seen_the_error_is_exactly_0(here, call):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import tyro
 
-from longplay.agents.comparison import contestants as comparison
+from longplay.agents.comparison import summary as comparison
 from longplay.agents.comparison.contestants import Contestant
 from longplay.agents.learners.slateq.agent import SlateQOptions
 from longplay.agents.playing.cross_entropy import Search
@@ -40,12 +40,12 @@ def here(place, environment, monkeypatch):
     (place / "away.toml").write_text(AWAY)
 
     @functools.cache
-    def setting_of(env):
+    def get_setting(env):
         file = "away.toml" if env.endswith("Shifted") else "small.toml"
         return Setting(f"longplay/{env}-v0", catalog="items.csv", scenario=file)
 
     for module in (results, results_agents, results_play, results_prepare):
-        monkeypatch.setattr(module, "setting_of", setting_of)
+        monkeypatch.setattr(module, "get_setting", get_setting)
     monkeypatch.setattr(results_prepare, "LOGGED_STEPS", 2)
     monkeypatch.setattr(results_prepare, "LOG_USERS", 60)
     monkeypatch.setattr(results_prepare, "SEARCH", Search(4, population=3, elites=2, iterations=2, validation_users=4))

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import tyro
 
-from longplay.scripts.shared import pool
 from longplay.agents.comparison import contestants as comparison
 from longplay.agents.rules.table import QUICK
 from longplay.envs.users.params import Scenario
+from longplay.scripts.shared import pool
 from longplay.scripts.studies.sensitivity import study as sensitivity
 
 ARGUMENTS = ["--worlds", "2", "--users", "6", "--validation-users", "4"]
