@@ -3,7 +3,7 @@
     python scripts/play.py --agent mmr --trade-off 0.7
     python scripts/play.py --agent fatigue --trials 20 --save my-fatigue    # tuned on validation users first
     python scripts/play.py --agent run --run my-fatigue --users 500         # a rule that was saved, or a training run
-    python scripts/play.py --agent linear --linear runs/results/Video/linear.json  # a reference; weights of the study of results
+    python scripts/play.py --agent linear --linear runs/results/Video/linear.json  # a reference
 
 ``--agent NAME --help`` lists the options of that rule. Prints minutes until the horizon with a 95 % interval over
 users, sessions and the share of users who left for good.

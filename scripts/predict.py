@@ -58,8 +58,8 @@ class Arguments:
     log: str
     """Folder below runs/ that scripts/collect.py wrote."""
     encoder: str = "pooled"
-    """Encoder whose vectors are read: a name, fitted on the training users where it learns, or a folder below runs/ of a
-    saved one."""
+    """Encoder whose vectors are read: a name, fitted on the training users where it learns, or a folder below runs/ of
+    a saved one."""
     days: float = 3.0
     """Days within which a user is to come back, for retention."""
     cut: float = 0.6

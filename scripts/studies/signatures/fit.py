@@ -3,14 +3,14 @@
     python -m longplay.scripts.studies.signatures.fit --name news-fit --reference signatures.json
 
 Method of simulated moments (McFadden, 1989): a log is simulated and measured as the study of signatures does it, and
-lengths of sessions, gaps, odds of choice, churn and the like are to come near to the real ones, each difference divided by its
-tolerance and by the error that chance makes. The search is Gauss-Newton without derivatives (after Cartis and Roberts,
-2019): a linear model of all differences is regressed on the evaluations near the best one, its minimum within a box
-around it is evaluated next, and the box shrinks when that does not help. All evaluations share their luck, so what is
-found should be judged with another ``--luck``. A log does not identify everything: constants may be traded.
+lengths of sessions, gaps, odds of choice, churn and the like are to come near to the real ones, each difference divided
+by its tolerance and by the error that chance makes. The search is Gauss-Newton without derivatives (after Cartis and
+Roberts, 2019): a linear model of all differences is regressed on the evaluations near the best one, its minimum within
+a box around it is evaluated next, and the box shrinks when that does not help. All evaluations share their luck, so
+what is found should be judged with another ``--luck``. A log does not identify everything: constants may be traded.
 
 Writes runs/NAME: history.csv (a rerun with the same arguments goes on from it) and fitted.toml (the best constants yet,
-for ``python -m longplay.scripts.studies.signatures --scenario runs/NAME/fitted.toml`` with the policy's strengths as its first line tells).
+for the study's ``--scenario runs/NAME/fitted.toml`` with the policy's strengths as its first line tells).
 """
 
 import csv
