@@ -128,7 +128,7 @@ def play_missing(args: Arguments, setting: Setting, policy: str, users: NDArray[
     """Play the users who have not been played yet; returns the folders of all parts, in the users' order."""
     chunks = [users[start : start + CHUNK] for start in range(0, len(users), CHUNK)]
     folders = [parts / f"{k:04d}" for k in range(len(chunks))]
-    missing = [k for k, part in enumerate(folders) if not part.exists()]
+    missing = [k for k, chunk in enumerate(folders) if not chunk.exists()]
     if not missing:
         return folders
     agent = make_policy(policy, setting, args.epsilon, args.seed)
@@ -139,8 +139,8 @@ def play_missing(args: Arguments, setting: Setting, policy: str, users: NDArray[
             done = progress.tasks[0].completed
             env = make_env(setting.world, len(chunks[k]), vectors)
             whole = min(max(args.minari_users - k * CHUNK, 0), len(chunks[k]))
-            part = collect(env, agent, chunks[k], args.seed, whole, make_advance(progress, task, done, len(chunks[k])))
-            write_part(part, folders[k])
+            chunk = collect(env, agent, chunks[k], args.seed, whole, make_advance(progress, task, done, len(chunks[k])))
+            write_part(chunk, folders[k])
     return folders
 
 
@@ -154,7 +154,7 @@ def join_chunks(args: Arguments, setting: Setting, policy: str, parts: list[Path
     join_tables(parts, folder)
     if args.minari_users > 0:
         env = make_env(setting.world, 1, None if policy == "random" else setting.item_vectors)
-        episodes = (read_episodes(part) for part in parts[: -(-args.minari_users // CHUNK)])
+        episodes = (read_episodes(chunk) for chunk in parts[: -(-args.minari_users // CHUNK)])
         name = args.policy if args.epsilon == 0 else f"{args.policy}, {args.epsilon:.0%} random"
         write_minari(folder / "minari", episodes, env, setting, name, args.seed)
 

@@ -58,14 +58,14 @@ def main(args: Arguments) -> None:
     kinds = {"ppo": ahead, "myopic": replace(ahead, gamma=0.0)}
     kinds |= {"slateq": slateq, "slateq-myopic": replace(slateq, gamma=0.0)}
     control = RunConfig(Setting(env="longplay/Control-v0"), steps=args.steps)
-    jobs = [
+    trainings = [
         Training(f"{args.name}/{kind}-{seed}", replace(config, seed=seed))
         for seed in range(args.seeds)
         for kind, config in kinds.items()
     ]
-    train_all([*jobs, Training(f"{args.name}/control/ppo-0", control)], args.workers, args.track)
+    train_all([*trainings, Training(f"{args.name}/control/ppo-0", control)], args.workers, args.track)
     console.rule("3. Everyone on the same test users with the same luck")
-    runs = [job.name for job in jobs]
+    runs = [training.name for training in trainings]
     # Half the users do for the control, where the oracle is far ahead; lives are longer there, so it takes as long.
     half = replace(args, users=(args.users + 1) // 2)
     control_run = start_comparison(f"{args.name}/control", [f"{args.name}/control/ppo-0"], control.setting.env, half)

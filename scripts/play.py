@@ -171,10 +171,10 @@ def load_from_log(folder: Path, job: Mapping[str, Any], setting: Setting) -> tup
     return offline.load_agent(folder, setting.inputs(job["state"], ())), f"learned from the log {job['log']}"
 
 
-def check_same_setting(folder: Path, theirs: Setting, ours: Setting) -> None:
+def check_same_setting(folder: Path, run_setting: Setting, setting: Setting) -> None:
     """Refuse a policy of another setting."""
-    if theirs != ours:
-        raise ValueError(f"{folder} was trained on {theirs}, this is {ours}; give its --env and so on")
+    if run_setting != setting:
+        raise ValueError(f"{folder} was trained on {run_setting}, this is {setting}; give its --env and so on")
 
 
 def print_trials(trials: pd.DataFrame) -> None:

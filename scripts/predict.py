@@ -109,8 +109,8 @@ def main(args: Arguments) -> None:
             panels.setdefault(result.name.split(",")[0], {})[result.kind] = result.curve
     write_figure(reliability_figure(panels, f"Reliability on {whom}"), folder / "reliability.png")
     content = {result.name: {metric: values for metric, *values in result.metrics} for result in results}
-    found = {"arguments": vars(args), "encoder_has_seen_all": seen, "metrics": content}
-    write_whole(folder / "metrics.json", json.dumps(found, indent=1))
+    report = {"arguments": vars(args), "encoder_has_seen_all": seen, "metrics": content}
+    write_whole(folder / "metrics.json", json.dumps(report, indent=1))
     _print_results(results, whom)
     console.print(f"{folder}: metrics.json, reliability.png, survival.png", soft_wrap=True)
 
@@ -125,10 +125,10 @@ def _check_arguments(args: Arguments) -> None:
 
 
 def _read_parts(args: Arguments) -> tuple[Source, Parts]:
-    place = run_folder(args.log)
-    source = read_collected_log(place)
-    begin = float(pd.read_parquet(place / "log.parquet", columns=["time"])["time"].min())
-    sessions = align_sessions(pd.read_parquet(place / "sessions.parquet"), source.log, begin)
+    log_folder = run_folder(args.log)
+    source = read_collected_log(log_folder)
+    begin = float(pd.read_parquet(log_folder / "log.parquet", columns=["time"])["time"].min())
+    sessions = align_sessions(pd.read_parquet(log_folder / "sessions.parquet"), source.log, begin)
     return source, Parts(source.log, sessions, args.cut, args.rows, args.seed)
 
 
@@ -141,27 +141,27 @@ def _make_encoder(name: str, items: Items, parts: Parts, seed: int) -> tuple[Enc
 
 
 def _measure_interest(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[PredictorResult]:
-    found = []
+    results = []
     for name in ("interest", "interest with match", "interest with features"):
         train, valid, test = (parts.shown(part, encoder, "features" in name) for part in PARTS)
         model = tune(InterestPredictor.fit, train, valid, match="match" in name)
-        found += _measure_classifier(name, model, valid, test, args, folder)
-    return [_measure_share("opened by chance", train, test, args), *found]
+        results += _measure_classifier(name, model, valid, test, args, folder)
+    return [_measure_share("opened by chance", train, test, args), *results]
 
 
 def _measure_rating(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[PredictorResult]:
     scores = {"RMSE": root_mean_squared_error, "R²": lambda p, y: float(r2_score(y, p))}
-    found = []
+    results = []
     for name in ("rating", "rating with features"):
         train, test = (parts.consumed(part, encoder, "features" in name) for part in ("train", "test"))
         model = RatingPredictor.fit(train.vectors, train.other, train.outcome)
         model.save(folder / f"{name.replace(' ', '-')}.safetensors")
-        told = model.predict(test.vectors, test.other)
-        found.append(PredictorResult(name, _compute_metrics(scores, test.user, args, told, test.outcome)))
+        predicted = model.predict(test.vectors, test.other)
+        results.append(PredictorResult(name, _compute_metrics(scores, test.user, args, predicted, test.outcome)))
     mean = _compute_metrics(
         {"RMSE": scores["RMSE"]}, test.user, args, np.full(len(test), train.outcome.mean()), test.outcome
     )
-    return [PredictorResult("mean completion", mean), *found]
+    return [PredictorResult("mean completion", mean), *results]
 
 
 def _measure_retention(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[PredictorResult]:
@@ -179,10 +179,10 @@ def _read_sessions(
     parts: Parts, encoder: Encoder, args: Arguments, folder: Path, names: Sequence[str]
 ) -> list[Outcomes]:
     """Sessions of some parts, the first being that for training, with few components in place of the user vectors."""
-    found = [parts.sessions_of(name, encoder, args.days) for name in names]
-    components = Components.fit(found[0].vectors, args.components)
+    outcomes = [parts.sessions_of(name, encoder, args.days) for name in names]
+    components = Components.fit(outcomes[0].vectors, args.components)
     components.save(folder / "components.safetensors")
-    return [replace(part, vectors=components(part.vectors).astype(np.float32)) for part in found]
+    return [replace(part, vectors=components(part.vectors).astype(np.float32)) for part in outcomes]
 
 
 def _measure_return_time(parts: Parts, encoder: Encoder, args: Arguments, folder: Path, whom: str) -> PredictorResult:
@@ -192,14 +192,14 @@ def _measure_return_time(parts: Parts, encoder: Encoder, args: Arguments, folder
     model.save(folder / "return.safetensors")
     # Late enough to tell much, and early enough for some to be seen still.
     grid = np.linspace(0.0, min(model.reach, float(np.quantile(test.days, 0.95))), 200)
-    told, risk = model.survival(columns[1], grid), model.risk(columns[1])
+    predicted, risk = model.survival(columns[1], grid), model.risk(columns[1])
     everybody = np.tile(kaplan_meier(train.days, train.returned, grid), (len(test), 1))
     seen_so = (test.days, test.returned)
     metrics = _compute_metrics({"concordance": concordance}, test.user, args, risk, *seen_so)
-    for name, chances in (("integrated Brier", told), ("integrated Brier, Kaplan–Meier", everybody)):
+    for name, chances in (("integrated Brier", predicted), ("integrated Brier, Kaplan–Meier", everybody)):
         metrics += _compute_metrics({name: partial(integrated_brier, at=grid)}, test.user, args, chances, *seen_so)
     group = np.searchsorted(np.quantile(-risk, [1 / 3, 2 / 3]), -risk)
-    means = {name: told[group == g].mean(axis=0) for g, name in enumerate(GROUPS)}
+    means = {name: predicted[group == g].mean(axis=0) for g, name in enumerate(GROUPS)}
     seen = {
         name: kaplan_meier_interval(test.days[group == g], test.returned[group == g], grid)
         for g, name in enumerate(GROUPS)
@@ -227,19 +227,22 @@ def _measure_classifier(
 ) -> list[PredictorResult]:
     """A classifier as fitted, and recalibrated on the validation rows."""
     kind = Platt if len(valid) < FEW else Isotonic
-    mend = kind.fit(model.predict(valid.vectors, valid.other), valid.outcome)
+    recalibrate = kind.fit(model.predict(valid.vectors, valid.other), valid.outcome)
     file = (file or name).replace(" ", "-")
     model.save(folder / f"{file}.safetensors")
-    mend.save(folder / f"{file}-{kind.__name__.lower()}.safetensors")
+    recalibrate.save(folder / f"{file}-{kind.__name__.lower()}.safetensors")
     plain = model.predict(test.vectors, test.other)
     scores = {"AUC": _compute_auc, "Brier": brier_score}
-    found = []
-    for title, told, how in ((name, plain, "as fitted"), (f"{name}, recalibrated", mend(plain), "recalibrated")):
-        metrics = _compute_metrics(scores, test.user, args, told, test.outcome)
-        error = expected_calibration_error(told, test.outcome)
-        metrics.append(("calibration error (range if perfect)", error, *perfect_error(told, seed=args.seed)))
-        found.append(PredictorResult(title, metrics, reliability(told, test.outcome), how))
-    return found
+    results = []
+    for title, predicted, how in (
+        (name, plain, "as fitted"),
+        (f"{name}, recalibrated", recalibrate(plain), "recalibrated"),
+    ):
+        metrics = _compute_metrics(scores, test.user, args, predicted, test.outcome)
+        error = expected_calibration_error(predicted, test.outcome)
+        metrics.append(("calibration error (range if perfect)", error, *perfect_error(predicted, seed=args.seed)))
+        results.append(PredictorResult(title, metrics, reliability(predicted, test.outcome), how))
+    return results
 
 
 def _compute_auc(chances: NDArray[Any], outcomes: NDArray[Any]) -> float:

@@ -92,21 +92,21 @@ def main(args: Arguments) -> None:
         task = progress.add_task("slates", total=None)
         moments = play_life(args.setting, agent, user, args.luck, args.days, lambda: progress.advance(task))
         progress.update(task, total=len(moments) - 1)
-        shown = np.unique(np.linspace(0, len(moments) - 1, args.frames).round().astype(int))
-        task = progress.add_task("frames", total=len(shown))
+        frames = np.unique(np.linspace(0, len(moments) - 1, args.frames).round().astype(int))
+        task = progress.add_task("frames", total=len(frames))
 
         def draw(i: int) -> Image.Image:
             progress.update(task, completed=i + 1)
-            image = draw_life(world, moments[shown[i]].user, moments[shown[i]].life, agent.name)
+            image = draw_life(world, moments[frames[i]].user, moments[frames[i]].life, agent.name)
             return image if size == SIZE else image.resize(size, Image.Resampling.LANCZOS)
 
         path.parent.mkdir(parents=True, exist_ok=True)
         if program:
-            write_mp4(path, len(shown), draw, args.fps, program)
+            write_mp4(path, len(frames), draw, args.fps, program)
         else:
-            write_gif(path, len(shown), draw, args.fps)
+            write_gif(path, len(frames), draw, args.fps)
     console.print(f"{_tell_story(moments[-1])}, served by {agent.name}", soft_wrap=True)
-    console.print(f"{path}: {len(shown)} frames, {path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
+    console.print(f"{path}: {len(frames)} frames, {path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
 
 
 def play_life(
@@ -159,9 +159,9 @@ def _read_run(args: Arguments) -> RunConfig | None:
     config = run_folder(args.policy) / "config.json"
     if not config.is_file():
         runs = sorted(str(file.parent.relative_to(RUNS)) for file in RUNS.rglob("policy.json"))
-        there = f"runs: {', '.join(runs[:20])}" if runs else "there are no runs below runs/ yet"
+        hint = f"runs: {', '.join(runs[:20])}" if runs else "there are no runs below runs/ yet"
         one_of("policy", args.policy, [*NAMES, *runs])
-        raise ValueError(f"policy = {args.policy!r} is unknown; {there}")
+        raise ValueError(f"policy = {args.policy!r} is unknown; {hint}")
     return RunConfig.from_json(config)
 
 

@@ -177,8 +177,8 @@ def measure_state_share(encoder: StateEncoder, setting: Setting, users: int, rol
     model.learn(rollouts * steps * users, reset_num_timesteps=False)
     total = time.process_time() - start
     env.close()
-    taken = rollouts * steps
-    return {"state": timed.seconds / taken, "step": total / taken, "share": timed.seconds / total}
+    count = rollouts * steps
+    return {"state": timed.seconds / count, "step": total / count, "share": timed.seconds / total}
 
 
 def print_figures(figures: dict[str, Any], args: Arguments) -> None:

@@ -128,9 +128,10 @@ def measure_rate(work: Work, users: int, seconds: float) -> tuple[float, float]:
 
 
 def measure_best(work: dict[str, Work], users: int, args: Arguments, clock: int = 0) -> dict[str, float]:
-    """The best rate of each job, of rounds that alternate between them."""
+    """The best rate of each piece of work, of rounds that alternate between them."""
     rounds = [
-        {name: measure_rate(job, users, args.seconds)[clock] for name, job in work.items()} for _ in range(args.rounds)
+        {name: measure_rate(each, users, args.seconds)[clock] for name, each in work.items()}
+        for _ in range(args.rounds)
     ]
     return {name: max(row[name] for row in rounds) for name in work}
 
@@ -211,10 +212,10 @@ def main(args: Arguments) -> None:
     set_threads(1)
     world = make_world()
     figures: dict[str, Any] = {"python": platform.python_version(), "machine": platform.machine(), "speeds": []}
-    for place in [world, enlarge_world(world, args.items)] if args.items else [world]:
+    for sized_world in [world, enlarge_world(world, args.items)] if args.items else [world]:
         shape = world.scenario.shape
-        console.print(f"slates of {shape.slate}, {len(place.items) - 1:,} items, vectors of {shape.taste}")
-        rows = measure_batches(place, args)
+        console.print(f"slates of {shape.slate}, {len(sized_world.items) - 1:,} items, vectors of {shape.taste}")
+        rows = measure_batches(sized_world, args)
         speed_tables.print_batches(rows, args.rounds)
         figures["speeds"] += rows
     figures |= {

@@ -66,8 +66,8 @@ def make_sardine() -> Iterator[Case]:
     name = "sardine/SlateTopK-Bored-v0"
     env = gym.make(name).unwrapped
     env.reset(seed=0)
-    one = (slate[0] for slate in make_slates(1, env.num_items))
-    yield Case("one user", 1, env.num_items, make_episodic(env.step, env.reset, 2, one), f"{name}, unwrapped")
+    single = (slate[0] for slate in make_slates(1, env.num_items))
+    yield Case("one user", 1, env.num_items, make_episodic(env.step, env.reset, 2, single), f"{name}, unwrapped")
     batch = gym.make_vec(name, num_envs=64, vectorization_mode="sync")
     batch.reset(seed=0)
     many = make_slates(64, env.num_items)
@@ -90,7 +90,7 @@ def make_t_recs_cases(models: Any, components: Any, items: int, users: int) -> I
     rng = np.random.default_rng(0)
     tastes, attributes = rng.normal(size=(users, DIMENSIONS)), rng.normal(size=(DIMENSIONS, items))
     attributes /= np.linalg.norm(attributes, axis=0)
-    shown = make_slates(users, items)
+    stream = make_slates(users, items)
     world = {"actual_user_representation": tastes, "actual_item_representation": attributes, "seed": 0}
     model = models.PopularityRecommender(users, items, num_items_per_iter=SLATE, **world)
 
@@ -105,7 +105,7 @@ def make_t_recs_cases(models: Any, components: Any, items: int, users: int) -> I
     people.compute_user_scores(attributes)
 
     def drift() -> None:
-        people.update_profiles(attributes.T[people.get_user_feedback(next(shown))])
+        people.update_profiles(attributes.T[people.get_user_feedback(next(stream))])
         people.compute_user_scores(attributes)
         people.actual_user_scores.state_history.clear()  # it keeps a copy of all scores at every step
 
@@ -116,7 +116,7 @@ def make_t_recs_cases(models: Any, components: Any, items: int, users: int) -> I
         drift,
         "users alone, drift = 0.05: they choose and move, and all their scores are computed anew",
     )
-    choice = Case("choice alone", users, items, lambda: people.get_user_feedback(next(shown)), "")
+    choice = Case("choice alone", users, items, lambda: people.get_user_feedback(next(stream)), "")
     choice.note = "users alone, no drift: the largest of ten entries of a table; no chance, and nothing changes"
     yield choice
 
@@ -128,11 +128,11 @@ def make_recsim() -> Iterator[Case]:
         config = {"slate_size": SLATE, "num_candidates": items, "resample_documents": anew, "seed": 0}
         env = evolution.create_environment(config)
         env.reset()
-        one = (slate[0] for slate in make_slates(1, items))
+        single = (slate[0] for slate in make_slates(1, items))
         way, note = (
             ("new documents", "drawn at every step, as by default") if anew else ("fixed documents", "drawn once")
         )
-        yield Case(way, 1, items, make_episodic(env.step, env.reset, 2, one), note)
+        yield Case(way, 1, items, make_episodic(env.step, env.reset, 2, single), note)
 
 
 def make_recsim_ng() -> Iterator[Case]:

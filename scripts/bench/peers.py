@@ -122,8 +122,8 @@ def run_process(command: Sequence[str | Path], limit: float) -> str:
     if process.returncode:
         lines = [line.strip() for line in (errors or output).splitlines() if line.strip()]
         # The notice about a newer pip comes last, and the error before it.
-        said = [line for line in lines if line.startswith("ERROR")] or lines or ["no message"]
-        raise SkippedError(f"exit code {process.returncode}: {said[-1]}")
+        messages = [line for line in lines if line.startswith("ERROR")] or lines or ["no message"]
+        raise SkippedError(f"exit code {process.returncode}: {messages[-1]}")
     return output
 
 
@@ -140,20 +140,20 @@ def prepare_environment(peer: Peer, folder: Path = FOLDER, limit: float = INSTAL
     SkippedError
         If that fails; nothing is left behind.
     """
-    place = folder / peer.folder
-    python = place / "bin" / "python"
+    home = folder / peer.folder
+    python = home / "bin" / "python"
     stamp = "\n".join([sys.version, *peer.packages, *peer.alone])
-    if (place / STAMP).is_file() and (place / STAMP).read_text(encoding="utf-8") == stamp and python.exists():
+    if (home / STAMP).is_file() and (home / STAMP).read_text(encoding="utf-8") == stamp and python.exists():
         return python
     pip = (python, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check")
     try:
-        run_process((sys.executable, "-m", "venv", "--clear", place), limit)
+        run_process((sys.executable, "-m", "venv", "--clear", home), limit)
         run_process((*pip, *peer.packages), limit)
         if peer.alone:
             run_process((*pip, "--no-deps", *peer.alone), limit)
-        write_whole(place / STAMP, stamp)
+        write_whole(home / STAMP, stamp)
     except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(home, ignore_errors=True)
         raise
     return python
 
@@ -218,8 +218,8 @@ def measure_all(seconds: float, rounds: int) -> tuple[list[Row], dict[str, str]]
     rows: list[Row] = []
     skipped = {}
     for peer in PEERS:
-        found, why = measure_peer(peer, seconds, rounds)
-        rows += found
+        measured, why = measure_peer(peer, seconds, rounds)
+        rows += measured
         if why:
             skipped[peer.name] = why
     return rows, skipped

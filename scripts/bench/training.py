@@ -174,11 +174,11 @@ def make_rows(args: Arguments) -> dict[str, Contender]:
 
 def measure(rows: Mapping[str, Contender], rounds: int) -> list[dict[str, Any]]:
     """User-steps a second of each, by processor time and by the clock, and ratios to the first."""
-    made = {name: row.make() for name, row in rows.items()}
+    iterations = {name: row.make() for name, row in rows.items()}
     processor: dict[str, list[float]] = {name: [] for name in rows}
     wall: dict[str, list[float]] = {name: [] for name in rows}
     for k in range(rounds + 1):
-        for name, iterate in made.items():
+        for name, iterate in iterations.items():
             set_threads(rows[name].threads)
             start, clock = time.process_time(), time.perf_counter()
             steps = iterate()

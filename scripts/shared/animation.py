@@ -46,8 +46,8 @@ def write_gif(path: Path, count: int, draw: Draw, fps: float) -> None:
 def _make_palette(samples: list[Image.Image]) -> Image.Image:
     """Grounds keep their very colour, and colours of few pixels (a dot, a bar) are not drowned by the edges of text."""
     sheet = Image.new("RGB", (samples[0].width, samples[0].height * len(samples)))
-    for place, image in enumerate(samples):
-        sheet.paste(image, (0, place * image.height))
+    for number, image in enumerate(samples):
+        sheet.paste(image, (0, number * image.height))
     near = sheet.quantize(NEAR_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).getpalette() or []
     counted: list[tuple[int, tuple[int, int, int]]] = sheet.getcolors(sheet.width * sheet.height)  # type: ignore[assignment]
     exact = [channel for _, colour in sorted(counted, reverse=True)[:EXACT_COLOURS] for channel in colour]
@@ -86,8 +86,10 @@ def write_mp4(path: Path, count: int, draw: Draw, fps: float, program: str) -> N
     command = [program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     command += ["-s", f"{first.width}x{first.height}", "-r", f"{fps:g}", "-i", "-"]
     command += ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4"]
-    with replacing(path) as temporary, tempfile.TemporaryFile() as said:
-        with subprocess.Popen([*command, str(temporary)], stdin=subprocess.PIPE, stdout=said, stderr=said) as process:
+    with replacing(path) as temporary, tempfile.TemporaryFile() as messages:
+        with subprocess.Popen(
+            [*command, str(temporary)], stdin=subprocess.PIPE, stdout=messages, stderr=messages
+        ) as process:
             assert process.stdin is not None
             try:
                 for i in [*range(count), *[count - 1] * round(LAST_FRAME_SECONDS * fps)]:
@@ -96,6 +98,6 @@ def write_mp4(path: Path, count: int, draw: Draw, fps: float, program: str) -> N
             except BrokenPipeError:
                 pass  # it has given up, and says why
         if process.returncode:
-            said.seek(0)
-            words = said.read().decode(errors="replace").strip()
+            messages.seek(0)
+            words = messages.read().decode(errors="replace").strip()
             raise ValueError(f"{program} failed: {words}; use --format gif")

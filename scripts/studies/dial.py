@@ -180,9 +180,9 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, object] = {"strength": strength, "best rule": best}
         row |= {policy: bootstrap_difference(own) for policy, own in minutes.items()}
         for name, other in (("− twin", TWIN), ("− best rule", best), ("− oracle", ORACLE)):
-            theirs = minutes[other]
+            others = minutes[other]
             # A twin begins with the same seed, so those two are compared seed by seed.
-            sides = (minutes[AHEAD] - theirs,) if other == TWIN else (minutes[AHEAD], theirs)
+            sides = (minutes[AHEAD] - others,) if other == TWIN else (minutes[AHEAD], others)
             row[name] = bootstrap_difference(*sides)
         summaries.append(row)
     return pd.DataFrame(summaries)

@@ -19,7 +19,7 @@ from longplay.agents.sb3.agents import ALGORITHMS
 from longplay.scripts import compare, demo, offline, play, train, tune
 from longplay.scripts.bench import environment as bench
 from longplay.scripts.bench import training as bench_training
-from longplay.scripts.shared import trainings as jobs
+from longplay.scripts.shared import trainings
 from longplay.scripts.shared.folders import RUNS, run_folder
 from longplay.scripts.studies import slateq_bias
 from longplay.scripts.studies.interest_evolution import study as interest_evolution
@@ -378,9 +378,9 @@ class TestAgents:
     )
     def test_a_job_is_the_run_that_its_words_are_of(self, trained, config, monkeypatch, place):
         started = []
-        monkeypatch.setattr(jobs.subprocess, "Popen", lambda command, **more: started.append(command))
+        monkeypatch.setattr(trainings.subprocess, "Popen", lambda command, **more: started.append(command))
         monkeypatch.chdir(place)
-        jobs.start_training(jobs.Training("job", config), "off")
+        trainings.start_training(trainings.Training("job", config), "off")
         words = started[0][started[0].index("--preset") :]
         assert trained(*words) == config
 

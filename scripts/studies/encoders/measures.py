@@ -55,7 +55,7 @@ def measure_encoder(source: Source, name: str, seed: int, report: Report = quiet
         histories), the same in all rows. For quick encoders, rows of ``{name}+text`` for the cold cases follow.
     """
     parts = _split_log(source, seed)
-    scorer, spent, speed = _fit_scorer(source, parts, name, seed, report)
+    scorer, seconds, speed = _fit_scorer(source, parts, name, seed, report)
     cold = {"cold users": parts.cold_users, "no history": parts.cold_users_empty, "cold items": parts.cold_items}
     tables = [_evaluate_cases(scorer, cases, name, case) for case, cases in {"warm": parts.warm, **cold}.items()]
     if isinstance(scorer, Encoder) and scorer.quick:
@@ -67,7 +67,7 @@ def measure_encoder(source: Source, name: str, seed: int, report: Report = quiet
             for case, cases in cold.items()
         ]
     table = pd.concat(tables, ignore_index=True)
-    return table.assign(source=source.name, seed=seed, fit_seconds=spent, encode_ms=speed)
+    return table.assign(source=source.name, seed=seed, fit_seconds=seconds, encode_ms=speed)
 
 
 def fit_for_use(source: Source, name: str, seed: int, folder: Path, report: Report = quiet) -> None:
@@ -92,12 +92,12 @@ def _fit_scorer(source: Source, parts: Split, name: str, seed: int, report: Repo
     encoder = ENCODERS[name].make(source.items)
     start = time.process_time()
     encoder.fit(parts.train, parts.validation, seed=seed, report=report)
-    spent = time.process_time() - start
-    some = {key: np.resize(h, (SPEED_ROWS, h.shape[1])) for key, h in parts.warm.histories.items()}
-    encoder.encode(_take_rows(some, 8))  # compiled, loaded
+    seconds = time.process_time() - start
+    histories = {key: np.resize(h, (SPEED_ROWS, h.shape[1])) for key, h in parts.warm.histories.items()}
+    encoder.encode(_take_rows(histories, 8))  # compiled, loaded
     start = time.process_time()
-    encoder.encode(some)
-    return encoder, spent, 1000.0 * (time.process_time() - start)
+    encoder.encode(histories)
+    return encoder, seconds, 1000.0 * (time.process_time() - start)
 
 
 def _add_profiles(cases: Cases, source: Source) -> Cases:
@@ -113,6 +113,6 @@ def _take_rows(histories: Histories, count: int) -> Histories:
 
 def _evaluate_cases(scorer: Scorer, cases: Cases, name: str, case: str) -> pd.DataFrame:
     table = evaluate(scorer, cases)
-    found = table.attrs["coverage"]
+    coverage = table.attrs["coverage"]
     table.attrs = {}  # pandas compares attrs when it concatenates
-    return table.assign(encoder=name, case=case, coverage=found)
+    return table.assign(encoder=name, case=case, coverage=coverage)

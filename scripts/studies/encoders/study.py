@@ -37,7 +37,7 @@ from longplay.scripts.shared.tables import render_frame, write_markdown
 from longplay.scripts.shared.tracking import MODES, Tracker
 from longplay.scripts.shared.trainings import Training, train_all
 from longplay.scripts.studies.encoders import tables as encoder_tables
-from longplay.scripts.studies.encoders.cells import LogLocation, fit_folder, load_source, run_all
+from longplay.scripts.studies.encoders.fits import LogLocation, fit_folder, load_source, run_all
 from longplay.scripts.studies.encoders.measures import FLOORS, fit_for_use, measure_encoder
 
 ALL = (*FLOORS, *(name for name in ENCODERS if name != "cold-start"))
@@ -83,19 +83,19 @@ def main(args: Arguments) -> None:
     setting = check_arguments(args, log)
     record_study(folder, {"log": args.log})
     load_world(setting)
-    places = [LogLocation("simulated", log, setting.bert)]
+    locations = [LogLocation("simulated", log, setting.bert)]
     if args.ratings is not None:
-        places.append(LogLocation("ratings", args.ratings, setting.bert))
-    for place in places:
-        load_source(place)  # texts are encoded once, before the workers start
-    results = measure_all(args, folder, places)
+        locations.append(LogLocation("ratings", args.ratings, setting.bert))
+    for location in locations:
+        load_source(location)  # texts are encoded once, before the workers start
+    results = measure_all(args, folder, locations)
     write_table(results, folder / "results.parquet")
     makers = (encoder_tables.tabulate_warm, encoder_tables.tabulate_cold)
-    tables = [make(results, place.source) for place in places for make in makers]
+    tables = [make(results, location.source) for location in locations for make in makers]
     if args.states:
-        lives = measure_engagement(args, folder, setting, places[0])
-        write_table(lives, folder / "engagement.parquet")
-        tables.append(encoder_tables.tabulate_engagement(lives))
+        played = measure_engagement(args, folder, setting, locations[0])
+        write_table(played, folder / "engagement.parquet")
+        tables.append(encoder_tables.tabulate_engagement(played))
     write_markdown(tables, folder / "tables.md")
     with Tracker(args.track, folder, "compare-encoders", {"log": args.log, "seeds": args.seeds}) as tracker:
         for table in tables:
@@ -131,29 +131,34 @@ def check_arguments(args: Arguments, log: Path) -> Setting:
     return setting
 
 
-def measure_all(args: Arguments, folder: Path, places: Sequence[LogLocation]) -> pd.DataFrame:
+def measure_all(args: Arguments, folder: Path, locations: Sequence[LogLocation]) -> pd.DataFrame:
     """Measure what is missing, some side by side."""
-    pairs = [(place, name) for place in places for name in args.encoders if f"{place.source}:{name}" not in args.skip]
-    asked = [(place, name, seed) for seed in range(args.seeds) for place, name in pairs]
-    run_all(args.workers, "encoders", measure_one, folder / "measured", asked)
-    files = [fit_folder(folder / "measured", *job) / "measures.parquet" for job in asked]
+    pairs = [
+        (location, name)
+        for location in locations
+        for name in args.encoders
+        if f"{location.source}:{name}" not in args.skip
+    ]
+    tasks = [(location, name, seed) for seed in range(args.seeds) for location, name in pairs]
+    run_all(args.workers, "encoders", measure_one, folder / "measured", tasks)
+    files = [fit_folder(folder / "measured", *task) / "measures.parquet" for task in tasks]
     return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
 
 
-def measure_one(folder: Path, place: LogLocation, name: str, seed: int) -> str:
+def measure_one(folder: Path, location: LogLocation, name: str, seed: int) -> str:
     """Fit and measure one encoder; what to say of it."""
     try:
-        table = measure_encoder(load_source(place), name, seed)
+        table = measure_encoder(load_source(location), name, seed)
     except ValueError as error:
-        raise ValueError(f"{place.source}, {name}, seed {seed}: {error}") from error
-    write_table(table, fit_folder(folder, place, name, seed) / "measures.parquet")
+        raise ValueError(f"{location.source}, {name}, seed {seed}: {error}") from error
+    write_table(table, fit_folder(folder, location, name, seed) / "measures.parquet")
     warm = table[(table["case"] == "warm") & (table["encoder"] == name)]
     return f"recall@10 {warm['recall'].mean():.4f}, fitted in {table['fit_seconds'].iloc[0]:.0f} s"
 
 
-def fit_one(folder: Path, place: LogLocation, name: str, seed: int) -> str:
+def fit_one(folder: Path, location: LogLocation, name: str, seed: int) -> str:
     """Fit an encoder on the whole log; policies that were trained on an earlier fit are of no use any more."""
-    fit_for_use(load_source(place), name, seed, fit_folder(folder, place, name, seed))
+    fit_for_use(load_source(location), name, seed, fit_folder(folder, location, name, seed))
     for tuned in (False, True):
         shutil.rmtree(folder.parent / "agents" / name_training(name, tuned, seed), ignore_errors=True)
     return "fitted on the whole log"
@@ -164,27 +169,31 @@ def name_training(name: str, tuned: bool, seed: int) -> str:
     return f"{name}{'-tuned' if tuned else ''}-{seed}"
 
 
-def measure_engagement(args: Arguments, folder: Path, setting: Setting, place: LogLocation) -> pd.DataFrame:
+def measure_engagement(args: Arguments, folder: Path, setting: Setting, location: LogLocation) -> pd.DataFrame:
     """Train the agent on each state, and play it beside the greedy use of each encoder's own scores."""
     states = list(dict.fromkeys((*args.states, *args.fine_tuned)))
-    asked = [(place, name, seed) for seed in range(args.seeds) for name in states]
-    run_all(args.workers, "states", fit_one, folder / "states", asked)
+    tasks = [(location, name, seed) for seed in range(args.seeds) for name in states]
+    run_all(args.workers, "states", fit_one, folder / "states", tasks)
     budget: dict[str, Any] = {"steps": args.steps, "eval_users": args.validation_users, "evals": 4}
     methods = [*((name, False) for name in args.states), *((name, True) for name in args.fine_tuned)]
     runs: dict[tuple[str, bool], list[Training]] = {method: [] for method in methods}
     for seed in range(args.seeds):
         for name, tuned in methods:
-            state = str(fit_folder(folder / "states", place, name, seed))
+            state = str(fit_folder(folder / "states", location, name, seed))
             config = RunConfig(setting=setting, state=state, fine_tune=tuned, seed=seed, **budget)
             runs[name, tuned].append(Training(f"{args.name}/agents/{name_training(name, tuned, seed)}", config))
-    train_all([job for some in zip(*runs.values(), strict=True) for job in some], args.workers, "off")
+    train_all(
+        [training for seed_trainings in zip(*runs.values(), strict=True) for training in seed_trainings],
+        args.workers,
+        "off",
+    )
     scorer = Scorer(setting.world, setting.item_vectors)
     contestants = [Contestant("greedy similarity", "rule", [GreedySimilarity(scorer)])]
-    for (name, tuned), jobs in runs.items():
+    for (name, tuned), trainings in runs.items():
         if not tuned:
-            scores = [encoder_score(setting.state_encoder(job.config.state).encoder) for job in jobs]
+            scores = [encoder_score(setting.state_encoder(training.config.state).encoder) for training in trainings]
             contestants.append(Contestant(name, "greedy", [StaticCap(scorer, score, 0, name) for score in scores]))
-        learned = [load_agent(run_folder(job.name), job.config, setting) for job in jobs]
+        learned = [load_agent(run_folder(training.name), training.config, setting) for training in trainings]
         contestants.append(Contestant(f"{name}, fine-tuned" if tuned else name, "PPO", learned))
     with make_progress() as progress:
         task = progress.add_task("playing", total=1.0)

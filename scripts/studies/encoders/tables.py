@@ -14,28 +14,28 @@ COLD = {"cold users": "cold users", "no history": "no history", "cold items": "c
 
 def tabulate_warm(results: pd.DataFrame, source: str) -> pd.DataFrame:
     """Known users and items: a row an encoder, best first."""
-    part = results[(results["source"] == source) & (results["case"] == "warm")]
+    cases = results[(results["source"] == source) & (results["case"] == "warm")]
     rows = []
-    for name, own in part.groupby("encoder"):
+    for name, own in cases.groupby("encoder"):
         row: dict[str, str] = {"encoder": str(name)} | {title: format_mean(own, key) for key, title in MEASURES.items()}
         row["coverage"] = f"{own.groupby('seed')['coverage'].first().mean():.0%}"
         for other in (FROZEN, FLOOR):
-            row[f"recall@10 − {other}"] = format_difference(part, str(name), other, "recall")
-        spent = own.groupby("seed")[["fit_seconds", "encode_ms"]].first().mean()
-        row |= {"fit [CPU s]": f"{spent['fit_seconds']:.0f}", "encode 1,024 [ms]": f"{spent['encode_ms']:.1f}"}
+            row[f"recall@10 − {other}"] = format_difference(cases, str(name), other, "recall")
+        costs = own.groupby("seed")[["fit_seconds", "encode_ms"]].first().mean()
+        row |= {"fit [CPU s]": f"{costs['fit_seconds']:.0f}", "encode 1,024 [ms]": f"{costs['encode_ms']:.1f}"}
         rows.append((own.groupby("seed")["recall"].mean().mean(), row))
     return make_frame([row for _, row in sorted(rows, key=lambda pair: -pair[0])], f"{source}: known users and items")
 
 
 def tabulate_cold(results: pd.DataFrame, source: str) -> pd.DataFrame:
     """recall@10 for users and items that were not learnt from: alone, and with texts standing in."""
-    part = results[(results["source"] == source) & (results["case"] != "warm")]
+    cases = results[(results["source"] == source) & (results["case"] != "warm")]
     rows = []
-    for name in [name for name in part["encoder"].unique() if not name.endswith(WITH_TEXT)]:
+    for name in [name for name in cases["encoder"].unique() if not name.endswith(WITH_TEXT)]:
         row = {"encoder": str(name)}
         for case, title in COLD.items():
             for key, extra in ((name, ""), (name + WITH_TEXT, " + text")):
-                own = part[(part["encoder"] == key) & (part["case"] == case)]
+                own = cases[(cases["encoder"] == key) & (cases["case"] == case)]
                 row[title + extra] = format_mean(own, "recall") if len(own) else ""
         rows.append(row)
     return make_frame(rows, f"{source}: recall@10 for users and items never learnt from")
@@ -68,9 +68,9 @@ def format_mean(own: pd.DataFrame, measure: str) -> str:
     return format_interval(bootstrap_incomplete(wide)) if len(wide) else ""
 
 
-def format_difference(part: pd.DataFrame, name: str, other: str, measure: str) -> str:
+def format_difference(cases: pd.DataFrame, name: str, other: str, measure: str) -> str:
     """Difference on the same users of each seed."""
-    wide = part[part["encoder"].isin([name, other])].pivot(index=["seed", "user"], columns="encoder", values=measure)
+    wide = cases[cases["encoder"].isin([name, other])].pivot(index=["seed", "user"], columns="encoder", values=measure)
     if name == other or not {name, other} <= set(wide.columns):
         return ""
     gap = (wide[name] - wide[other]).unstack("user").to_numpy(np.float64)

@@ -88,8 +88,8 @@ class EvolutionInputs:
 
     def __call__(self, observation: Observation) -> Inputs:
         """Inputs of observations (B, ·); row b depends on row b alone."""
-        found = InterestEvolutionVectorEnv.inputs(observation)
-        return Inputs(found.state, np.pad(found.items, ((0, 0), (0, 0), (0, 1))), found.ids)
+        inputs = InterestEvolutionVectorEnv.inputs(observation)
+        return Inputs(inputs.state, np.pad(inputs.items, ((0, 0), (0, 0), (0, 1))), inputs.ids)
 
 
 class EvolutionPlayers:

@@ -127,9 +127,9 @@ def load_linear(preparation: Preparation, say: Say = lambda what, share: None) -
 
 def check_same_items(home: Setting, away: Setting) -> None:
     """Refuse a shifted world of other items: what was fitted on the plain one would not fit."""
-    ours, theirs = home.world.catalog.digest, away.world.catalog.digest
-    if ours != theirs:
+    home_digest, away_digest = home.world.catalog.digest, away.world.catalog.digest
+    if home_digest != away_digest:
         raise ValueError(
             f"{away.env} has other items than {home.env} "
-            f"(digest {theirs[:12]}, not {ours[:12]}); policies cannot move there"
+            f"(digest {away_digest[:12]}, not {home_digest[:12]}); policies cannot move there"
         )

@@ -178,14 +178,14 @@ class Exposures:
         """Exposure (R,) to `category` just before click number `index`."""
         clicks = self.clicks
         key = (clicks.user[index] * self.categories + category) * self.count
-        place = np.searchsorted(self.sorted, key + index)
-        last = self.order[np.maximum(place - 1, 0)]
-        known = (place > 0) & (clicks.user[last] == clicks.user[index]) & (clicks.category[last] == category)
-        here = known & (clicks.session[last] == clicks.session[index])
+        index_before = np.searchsorted(self.sorted, key + index)
+        last = self.order[np.maximum(index_before - 1, 0)]
+        is_met = (index_before > 0) & (clicks.user[last] == clicks.user[index]) & (clicks.category[last] == category)
+        here = is_met & (clicks.session[last] == clicks.session[index])
         lag = np.where(here, clicks.position[index] - clicks.position[last], 0)
         run = np.where(lag == 1, clicks.run[last], 0)
-        hours = np.where(known, clicks.hour[index] - clicks.hour[last], np.inf)
-        return Exposure(run, lag, hours, place - np.searchsorted(self.sorted, key + self.day_before[index]))
+        hours = np.where(is_met, clicks.hour[index] - clicks.hour[last], np.inf)
+        return Exposure(run, lag, hours, index_before - np.searchsorted(self.sorted, key + self.day_before[index]))
 
 
 def find_across_level(seen: Exposure) -> Ints:

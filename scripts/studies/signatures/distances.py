@@ -46,11 +46,11 @@ def compare_signatures(simulated: Mapping[str, Any], real: Mapping[str, Any]) ->
     """
     rows = [*_compare_distributions(simulated, real), *_compare_numbers(simulated, real)]
     table = []
-    for name, mine, theirs, distance, kind, tolerance in rows:
+    for name, simulated_value, real_value, distance, kind, tolerance in rows:
         decided = math.isfinite(tolerance) and math.isfinite(distance)
         within = bool(distance <= tolerance) if decided else None
         note = "; ".join(filter(None, (_describe_definition(name), _describe_error(name, simulated))))
-        table.append((name, mine, theirs, distance, kind, tolerance, within, note))
+        table.append((name, simulated_value, real_value, distance, kind, tolerance, within, note))
     return pd.DataFrame(table, columns=pd.Index(COLUMNS)).astype({"within": object})
 
 
@@ -103,10 +103,10 @@ def read_survival_points(gaps: Mapping[str, Any]) -> dict[float, float]:
 
 def _measure_observed_ks(simulated: Mapping[str, Any], real: Mapping[str, Any]) -> float:
     """Largest difference, at the real quantiles, of the distributions of the gaps that the logs saw end."""
-    mine = simulated["observed_quantiles"]
-    if not mine:
+    quantiles = simulated["observed_quantiles"]
+    if not quantiles:
         return math.nan
-    levels, values = np.array([int(q) / 100 for q in mine]), np.array(list(mine.values()))
+    levels, values = np.array([int(q) / 100 for q in quantiles]), np.array(list(quantiles.values()))
     worst = 0.0
     for name, hours in real["observed_quantiles"].items():
         tied = levels[values == hours]  # many gaps may be of one length; the distribution function jumps there
@@ -118,26 +118,33 @@ def _measure_observed_ks(simulated: Mapping[str, Any], real: Mapping[str, Any]) 
 
 def _compare_numbers(simulated: Mapping[str, Any], real: Mapping[str, Any]) -> Iterator[Row]:
     """All numbers that both sides have, under their paths."""
-    mine, theirs = _flatten(_add_log_normal(simulated)), _flatten(_add_log_normal(real))
-    for name, value in theirs.items():
-        if name not in mine:
+    simulated_values, real_values = _flatten(_add_log_normal(simulated)), _flatten(_add_log_normal(real))
+    for name, value in real_values.items():
+        if name not in simulated_values:
             continue
         group, field = name.split(".")[0], name.rsplit(".", 1)[-1]
         odds = group in ODDS_GROUPS and "_beta" not in field and "tau" not in field
         target = odds and "placebo" not in name and "no_count" not in name
         if odds:
-            yield name, mine[name], value, abs(mine[name] / value - 1.0), "relative", ODDS if target else math.nan
+            yield (
+                name,
+                simulated_values[name],
+                value,
+                abs(simulated_values[name] / value - 1.0),
+                "relative",
+                ODDS if target else math.nan,
+            )
         else:
-            yield name, mine[name], value, abs(mine[name] - value), "absolute", math.nan
+            yield name, simulated_values[name], value, abs(simulated_values[name] - value), "absolute", math.nan
 
 
 def _add_log_normal(side: Mapping[str, Any]) -> dict[str, Any]:
     """A copy with the constants of the log-normal as numbers, which a reference has in the name of a fit."""
     out = {name: dict(value) if isinstance(value, Mapping) else value for name, value in side.items()}
     for name in out.get("return_time_h", {}).get("censored_fit_nll", {}):
-        found = re.fullmatch(r"lognormal\(mu ([\d.]+),sigma ([\d.]+)\)", name)
-        if found:
-            out["return_time_h"]["log_normal"] = {"mu": float(found[1]), "sigma": float(found[2])}
+        match = re.fullmatch(r"lognormal\(mu ([\d.]+),sigma ([\d.]+)\)", name)
+        if match:
+            out["return_time_h"]["log_normal"] = {"mu": float(match[1]), "sigma": float(match[2])}
     return out
 
 
@@ -146,22 +153,22 @@ def _flatten(value: Any, path: str = "") -> dict[str, float]:
     if isinstance(value, Mapping):
         items = [(str(name), inner) for name, inner in value.items()]
     elif isinstance(value, list):
-        items = [(str(place), inner) for place, inner in enumerate(value)]
+        items = [(str(number), inner) for number, inner in enumerate(value)]
     else:
         return {path: float(value)} if isinstance(value, int | float) else {}
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for name, inner in items:
         if name not in NOT_COMPARED:
-            found |= _flatten(inner, f"{path}.{name}" if path else name)
-    return found
+            numbers |= _flatten(inner, f"{path}.{name}" if path else name)
+    return numbers
 
 
 def _describe_error(name: str, simulated: Mapping[str, Any]) -> str:
     """How far chance alone moves simulated odds."""
     group, field = name.split(".")[0], name.rsplit(".", 1)[-1]
     error = simulated[group].get("se_log_odds", {}).get(field) if group in ODDS_GROUPS else None
-    known = error is not None and math.isfinite(error) and "placebo" not in name and "no_count" not in name
-    return f"simulated odds have a standard error of {error:.1%}" if known else ""
+    applies = error is not None and math.isfinite(error) and "placebo" not in name and "no_count" not in name
+    return f"simulated odds have a standard error of {error:.1%}" if applies else ""
 
 
 def _describe_definition(name: str) -> str:

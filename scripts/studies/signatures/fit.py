@@ -126,7 +126,7 @@ class Search:
             return np.clip(self.start, self.low, self.high)
         rng = np.random.default_rng([self.args.luck, len(self.known)])
         places = (np.array(list(self.known)) - self.low) / (self.high - self.low)
-        found = np.array([list(differences.values()) for _, differences in self.known.values()])
+        differences = np.array([list(differences.values()) for _, differences in self.known.values()])
         losses = np.array([loss for loss, _ in self.known.values()])
         record = np.minimum.accumulate(losses)
         first = len(self.names) // 2  # only look around
@@ -135,7 +135,7 @@ class Search:
         best = places[losses.argmin()]
         step = np.zeros(len(best))
         if len(losses) > first:
-            step = propose_linear_step(places - best, found, radius, (-best, 1.0 - best))
+            step = propose_linear_step(places - best, differences, radius, (-best, 1.0 - best))
         step += rng.uniform(-1.0, 1.0, len(step)) * radius * (0.3 if step.any() else 0.9)
         return np.asarray(self.low + np.clip(best + step, 0.0, 1.0) * (self.high - self.low))
 
@@ -146,12 +146,12 @@ class Search:
         strengths: Any = {name[7:]: value for name, value in constants.items() if is_of_policy(name)}
         overrides = {name: value for name, value in constants.items() if not is_of_policy(name)}
         measured = simulate(replace(self.args, **strengths), overrides, self.args.events, quiet=True)
-        found = compute_moments(measured, self.real)
-        self.known[key] = (compute_soft_loss(found), found)
+        differences = compute_moments(measured, self.real)
+        self.known[key] = (compute_soft_loss(differences), differences)
         self._write(key)
         took, least = time.perf_counter() - begun, min(loss for loss, _ in self.known.values())
         console.print(
-            f"evaluation {len(self.known)}: loss {compute_soft_loss(found):.1f}, best {least:.1f}, {took:.0f} s"
+            f"evaluation {len(self.known)}: loss {compute_soft_loss(differences):.1f}, best {least:.1f}, {took:.0f} s"
         )
 
     def load(self) -> None:
@@ -163,8 +163,8 @@ class Search:
                 if tuple(row)[1 : len(self.names) + 1] != self.names:
                     raise ValueError(f"{path} is of other constants; pass another --name, or those of that run")
                 key = tuple(float(row[name]) for name in self.names)
-                found = {name: float(value) for name, value in list(row.items())[len(self.names) + 1 :]}
-                self.known[key] = (float(row["loss"]), found)
+                differences = {name: float(value) for name, value in list(row.items())[len(self.names) + 1 :]}
+                self.known[key] = (float(row["loss"]), differences)
         console.print(f"{len(self.known)} evaluations read from {path}", soft_wrap=True)
 
     def _write(self, key: tuple[float, ...]) -> None:
@@ -205,8 +205,8 @@ def propose_linear_step(
     def model(step: np.ndarray) -> np.ndarray:
         return np.asarray(slopes[0] + step @ slopes[1:])
 
-    found = least_squares(model, 0.0 * low, bounds=(low, high), loss="soft_l1")
-    return np.asarray(radius * found.x)
+    solution = least_squares(model, 0.0 * low, bounds=(low, high), loss="soft_l1")
+    return np.asarray(radius * solution.x)
 
 
 def is_of_policy(name: str) -> bool:
@@ -214,43 +214,49 @@ def is_of_policy(name: str) -> bool:
     return name.startswith("policy.")
 
 
-def compute_moments(mine: dict[str, Any], real: dict[str, Any]) -> Moments:
+def compute_moments(simulated: dict[str, Any], real: dict[str, Any]) -> Moments:
     """Differences of a simulated log from a real one, each in its tolerance; 0 where it is not known."""
     out: Moments = {}
 
     def add(name: str, difference: float, tolerance: float) -> None:
         out[name] = float(difference / tolerance) if math.isfinite(difference) else 0.0
 
-    longer, real_longer = (read_ccdf(side["session_length_ge2"]) for side in (mine, real))
+    longer, real_longer = (read_ccdf(side["session_length_ge2"]) for side in (simulated, real))
     for n in LENGTHS:
         add(f"length {n}", longer[n - 2] - real_longer[n - 2], 0.015)
-    here, there = (read_survival_points(side["return_time_h"]) for side in (mine, real))
-    for hours in sorted(set(here) & set(there)):
-        add(f"gap {hours:g}", here[hours] - there[hours], 0.03)
+    survival, real_survival = (read_survival_points(side["return_time_h"]) for side in (simulated, real))
+    for hours in sorted(set(survival) & set(real_survival)):
+        add(f"gap {hours:g}", survival[hours] - real_survival[hours], 0.03)
     for name, rate in real["return_time_h"]["hazard_per_h"].items():
-        add(f"hazard {name}", math.log(max(mine["return_time_h"]["hazard_per_h"][name], 1e-5) / rate), math.log(1.4))
+        add(
+            f"hazard {name}",
+            math.log(max(simulated["return_time_h"]["hazard_per_h"][name], 1e-5) / rate),
+            math.log(1.4),
+        )
     for group, names in ODDS.items():
         for name in names:
-            _add_odds(add, f"{group[:6]} {name}", mine[group], real[group], name, mine[group]["se_log_odds"][name])
-    bins, theirs = (side["choice_logit_or"]["last_exposure_h"] for side in (mine, real))
+            _add_odds(
+                add, f"{group[:6]} {name}", simulated[group], real[group], name, simulated[group]["se_log_odds"][name]
+            )
+    bins, real_bins = (side["choice_logit_or"]["last_exposure_h"] for side in (simulated, real))
     for name in bins:
-        _add_odds(add, f"last {name}", bins, theirs, name, mine["choice_logit_or"]["se_log_odds"][name])
+        _add_odds(add, f"last {name}", bins, real_bins, name, simulated["choice_logit_or"]["se_log_odds"][name])
     for label, (key, names, tolerance) in SHARES.items():
         for name in names:
-            add(f"{label} {name}", mine[key][name] - real[key][name], tolerance)
+            add(f"{label} {name}", simulated[key][name] - real[key][name], tolerance)
     key = "article_click_lifetime_h_10_90"
-    add("lifetime", math.log(mine[key] / real[key]), math.log(1.15))
+    add("lifetime", math.log(simulated[key] / real[key]), math.log(1.15))
     return out
 
 
-def _add_odds(add: Any, label: str, mine: Any, real: Any, name: str, error: float) -> None:
+def _add_odds(add: Any, label: str, simulated: Any, real: Any, name: str, error: float) -> None:
     error = error if math.isfinite(error) else 1.0
-    add(label, math.log(mine[name] / real[name]), math.hypot(math.log(1.15), 2.0 * error))
+    add(label, math.log(simulated[name] / real[name]), math.hypot(math.log(1.15), 2.0 * error))
 
 
-def compute_soft_loss(found: Moments) -> float:
+def compute_soft_loss(differences: Moments) -> float:
     """What the search makes small: the sum of the soft-L1 losses of squared differences."""
-    return float(sum(2.0 * (math.sqrt(1.0 + value**2) - 1.0) for value in found.values()))
+    return float(sum(2.0 * (math.sqrt(1.0 + value**2) - 1.0) for value in differences.values()))
 
 
 if __name__ == "__main__":

@@ -105,12 +105,12 @@ def measure(table: pd.DataFrame, days: float = 16.0, seed: int = 0, events: int 
 
 def measure_session_length(clicks: Clicks) -> dict[str, Any]:
     """Lengths of sessions of at least two clicks: hazard, fits, and the hazard by the mean of the user's others."""
-    kept = clicks.length >= 2
-    length = clicks.length[kept]
+    is_long = clicks.length >= 2
+    length = clicks.length[is_long]
     hazard = compute_length_hazard(np.minimum(length, LONGEST_LENGTH + 1))
     full = np.full(LONGEST_LENGTH + 2, np.nan)
     full[: len(hazard)] = hazard
-    others = mean_of_other_sessions(clicks)[kept]
+    others = mean_of_other_sessions(clicks)[is_long]
     strata = {}
     for name, (low, high) in STRATA.items():
         own = length[(others >= low) & (others < high)]
@@ -122,7 +122,7 @@ def measure_session_length(clicks: Clicks) -> dict[str, Any]:
         "ccdf": compute_length_ccdf(np.nan_to_num(full[2:], nan=1.0)).tolist(),
         "fits_nll_per_session": {"geometric": fit_geometric_loss(length), "beta_geometric": loss},
         "beta_geometric": {"a": a, "b": b},
-        "icc_user": compute_intraclass_correlation(np.log(length), clicks.session_user[kept]),
+        "icc_user": compute_intraclass_correlation(np.log(length), clicks.session_user[is_long]),
         "hazard_by_other_session_mean": strata,
     }
 
@@ -309,8 +309,8 @@ def measure_noise_floor(clicks: Clicks, seed: int) -> dict[str, float]:
     }
 
 
-def _compute_share(part: np.ndarray, of: np.ndarray, least: int = 1) -> float:
-    return float(part[of].mean()) if of.sum() >= least else float("nan")
+def _compute_share(outcome: np.ndarray, among: np.ndarray, least: int = 1) -> float:
+    return float(outcome[among].mean()) if among.sum() >= least else float("nan")
 
 
 def _compute_entropy(group: Ints, category: Ints, groups: int) -> Floats:

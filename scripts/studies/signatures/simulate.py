@@ -95,9 +95,9 @@ def simulate_log(
     main_topic = world.topics.argmax(axis=1)
     tables = []
     for start in range(0, len(ids), CHUNK):
-        some = ids[start : start + CHUNK]
-        bare = SlateVectorEnv(world, len(some), autoreset_mode=AutoresetMode.DISABLED)
-        tables.append(_play_clicks(Retriever(Arrivals(bare, arrival[some]), item_vectors), policy, some, luck))
+        chunk = ids[start : start + CHUNK]
+        bare = SlateVectorEnv(world, len(chunk), autoreset_mode=AutoresetMode.DISABLED)
+        tables.append(_play_clicks(Retriever(Arrivals(bare, arrival[chunk]), item_vectors), policy, chunk, luck))
         if progress is not None:
             progress(min(start + CHUNK, len(ids)) / len(ids))
     log = pd.concat(tables, ignore_index=True)
@@ -140,14 +140,14 @@ def filter_as_globo(log: pd.DataFrame, days: float = WINDOW_DAYS) -> pd.DataFram
     last = np.ceil(log["clock"].max())
     if last < days:
         raise ValueError(f"the log has {last:g} days, fewer than a window of {days:g}; raise horizon.days")
-    kept: pd.DataFrame = log[(log["clock"] >= last - days) & (log["clock"] < last)].copy()
-    kept["clock"] -= last - days
-    kept = kept.sort_values(["user", "clock"], kind="stable")
-    pause = kept["clock"].diff().to_numpy() * 1440.0 >= INACTIVITY
-    other = kept["user"].ne(kept["user"].shift()).to_numpy()
-    kept["session"] = np.cumsum(pause | other)
-    kept = kept.drop_duplicates(["session", "item"])
-    kept = kept[kept.groupby("session")["item"].transform("size") >= 2]
-    number = kept["session"].ne(kept["session"].shift()).groupby(kept["user"]).cumsum() - 1
-    kept["session"] = number.astype(np.int64)
-    return kept.reset_index(drop=True)
+    window: pd.DataFrame = log[(log["clock"] >= last - days) & (log["clock"] < last)].copy()
+    window["clock"] -= last - days
+    window = window.sort_values(["user", "clock"], kind="stable")
+    pause = window["clock"].diff().to_numpy() * 1440.0 >= INACTIVITY
+    other = window["user"].ne(window["user"].shift()).to_numpy()
+    window["session"] = np.cumsum(pause | other)
+    window = window.drop_duplicates(["session", "item"])
+    window = window[window.groupby("session")["item"].transform("size") >= 2]
+    number = window["session"].ne(window["session"].shift()).groupby(window["user"]).cumsum() - 1
+    window["session"] = number.astype(np.int64)
+    return window.reset_index(drop=True)

@@ -180,27 +180,27 @@ def read_reference(path: Path, log: str) -> dict[str, Any]:
 def make_tables(distances: pd.DataFrame) -> list[Table]:
     """What has a target, with its verdict, and the main ones of the rest."""
     columns = ("statistic", "simulated", "real", "distance")
-    judged = make_table("Statistics with a target", (*columns, "target", ""), "LRRRrL", **TIGHT)
+    targets = make_table("Statistics with a target", (*columns, "target", ""), "LRRRrL", **TIGHT)
     for row in distances[distances["within"].notna()].to_dict("records"):
         mark = "[green]within[/green]" if row["within"] else "[red]not within[/red]"
         relative = row["kind"] == "relative"
         limit = f"{row['tolerance']:.0%}" if relative else f"{row['tolerance']:.2f}"
-        judged.add_row(_make_label(row["statistic"]), *_format_cells(row), limit, mark)
-    others = make_table("Without a target", columns, "LR", **TIGHT)
+        targets.add_row(_make_label(row["statistic"]), *_format_cells(row), limit, mark)
+    rest = make_table("Without a target", columns, "LR", **TIGHT)
     rows = {row["statistic"]: row for row in distances.to_dict("records")}
     for name, label in SHOWN.items():
         if name in rows:
-            others.add_row(label, *_format_cells(rows[name]))
-    return [judged, others]
+            rest.add_row(label, *_format_cells(rows[name]))
+    return [targets, rest]
 
 
 def describe_verdict(distances: pd.DataFrame, simulated: dict[str, Any]) -> str:
     """In one sentence what is met, and what chance alone does."""
-    judged = distances[distances["within"].notna()]
-    met = int(judged["within"].astype(bool).sum())
+    targets = distances[distances["within"].notna()]
+    met = int(targets["within"].astype(bool).sum())
     floor = simulated["noise_floor"]
     return (
-        f"{met} of {len(judged)} statistics with a target are within it. Between halves of the simulated users the KS "
+        f"{met} of {len(targets)} statistics with a target are within it. Between halves of the simulated users the KS "
         f"distance is {floor['user_split_KS_session_len']:.3f} for session length and "
         f"{floor['user_split_KS_return']:.3f} for gaps. Definitions that had to be assumed are noted in distances.csv."
     )
@@ -211,8 +211,8 @@ def make_single_table(simulated: dict[str, Any]) -> Table:
     table = make_table("Simulated log", ("statistic", "simulated"), "Lr")
     for name, label in SHOWN.items():
         value: Any = simulated
-        for part in name.split("."):
-            value = value[part]
+        for key in name.split("."):
+            value = value[key]
         table.add_row(label, f"{value:.3f}")
     return table
 

@@ -7,7 +7,7 @@ import tyro
 from longplay.agents.comparison import contestants as comparison
 from longplay.agents.runs.config import RunConfig, Setting
 from longplay.agents.sb3.training import train
-from longplay.scripts.shared import trainings as jobs
+from longplay.scripts.shared import trainings
 from longplay.scripts.shared.folders import run_folder
 from longplay.scripts.studies import dial
 from longplay.scripts.train import Arguments as TrainArguments
@@ -142,10 +142,10 @@ def test_summary_pairs_twins_by_seed():
 def test_a_job_is_told_everything_that_its_configuration_says(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     asked = []
-    monkeypatch.setattr(jobs.subprocess, "Popen", lambda command, **options: asked.append(command))
+    monkeypatch.setattr(trainings.subprocess, "Popen", lambda command, **options: asked.append(command))
     setting = Setting("longplay/Control-v0", catalog="a b.csv", world_seed=3, strength=0.5)
     config = RunConfig(setting, gamma=0.0, seed=2, steps=128, learning_rate=3e-4, eval_users=7)
-    jobs.start_training(jobs.Training("x/y", config), "off")
+    trainings.start_training(trainings.Training("x/y", config), "off")
     (command,) = asked
     given = tyro.cli(TrainArguments, args=command[2:])
     assert given.run == config

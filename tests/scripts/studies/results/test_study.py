@@ -15,7 +15,7 @@ from longplay.agents.runs.config import RunConfig, Setting
 from longplay.agents.sb3.training import train
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.shared import trainings as jobs
+from longplay.scripts.shared import trainings
 from longplay.scripts.shared.folders import run_folder
 from longplay.scripts.shared.pool import work_side_by_side
 from longplay.scripts.studies.results import agents as results_agents
@@ -60,7 +60,7 @@ def here(place, environment, monkeypatch):
         for job in listed:
             started.append(job.name)
             train(job.config, run_folder(job.name), False, lambda row: None)
-            jobs.add_cost(run_folder(job.name), 2.0, 3.0)
+            trainings.add_cost(run_folder(job.name), 2.0, 3.0)
 
     monkeypatch.setattr(results, "train_all", run)
     yield place, started
@@ -131,7 +131,7 @@ class TestStudy:
         again = written(folder)
         write_whole(folder / "Video/trained/ppo-0/config.json", "{}")
         with pytest.raises(ValueError, match="not a run's configuration"):
-            jobs.is_finished(jobs.Training("r/Video/trained/ppo-0", config))
+            trainings.is_finished(trainings.Training("r/Video/trained/ppo-0", config))
         (folder / "Video/trained/ppo-0/config.json").unlink()
         started.clear()
         code, output = call(results, *SMALL.split(), "--agents", "ppo", "slateq", folder=place)

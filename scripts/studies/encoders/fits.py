@@ -1,4 +1,4 @@
-"""Fits of encoders side by side, each finished one kept for as long as what it depends on stays the same."""
+"""Fits of encoders side by side, a finished one being kept for as long as what it depends on stays the same."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -28,32 +28,32 @@ FitWork = Callable[[Path, LogLocation, str, int], str]  # in a folder; gives wha
 
 
 @functools.cache
-def load_source(place: LogLocation) -> Source:
+def load_source(location: LogLocation) -> Source:
     """A log and its items, once in each process."""
-    read = read_collected_log if place.source == "simulated" else read_ratings_log
-    return read(place.folder, TextEncoder(place.bert))
+    read = read_collected_log if location.source == "simulated" else read_ratings_log
+    return read(location.folder, TextEncoder(location.bert))
 
 
-def fit_folder(folder: Path, place: LogLocation, name: str, seed: int) -> Path:
+def fit_folder(folder: Path, location: LogLocation, name: str, seed: int) -> Path:
     """Folder of an encoder and seed; the last part, its name, labels what is trained on it."""
-    return folder / place.source / f"seed-{seed}" / name
+    return folder / location.source / f"seed-{seed}" / name
 
 
-def run_all(workers: int, title: str, work: FitWork, folder: Path, asked: Sequence[FitTask]) -> None:
+def run_all(workers: int, title: str, work: FitWork, folder: Path, tasks: Sequence[FitTask]) -> None:
     """Do the work of each cell that is missing or out of date; a single worker is this process."""
-    stamps = {(place, name): compute_stamp(load_source(place), name) for place, name, _ in asked}
-    missing = [job for job in asked if read_stamp(fit_folder(folder, *job)) != stamps[job[:2]]]
+    stamps = {(location, name): compute_stamp(load_source(location), name) for location, name, _ in tasks}
+    missing = [task for task in tasks if read_stamp(fit_folder(folder, *task)) != stamps[task[:2]]]
     with make_progress(count=True) as progress:
-        task = progress.add_task(title, total=len(asked), completed=len(asked) - len(missing))
-        for job, said in work_side_by_side(partial(run_fit, work, folder), missing, workers):
-            write_whole(fit_folder(folder, *job) / "stamp.txt", stamps[job[:2]])
-            progress.console.print(f"{title}: {job[0].source} {job[1]} {job[2]}: {said}")
-            progress.advance(task)
+        bar = progress.add_task(title, total=len(tasks), completed=len(tasks) - len(missing))
+        for task, message in work_side_by_side(partial(run_fit, work, folder), missing, workers):
+            write_whole(fit_folder(folder, *task) / "stamp.txt", stamps[task[:2]])
+            progress.console.print(f"{title}: {task[0].source} {task[1]} {task[2]}: {message}")
+            progress.advance(bar)
 
 
-def run_fit(work: FitWork, folder: Path, job: FitTask) -> str:
-    """One job's work."""
-    return work(folder, *job)
+def run_fit(work: FitWork, folder: Path, task: FitTask) -> str:
+    """The work of one task."""
+    return work(folder, *task)
 
 
 def read_stamp(folder: Path) -> str | None:
