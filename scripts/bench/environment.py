@@ -130,8 +130,7 @@ def measure_rate(work: Work, users: int, seconds: float) -> tuple[float, float]:
 def measure_best(work: dict[str, Work], users: int, args: Arguments, clock: int = 0) -> dict[str, float]:
     """The best rate of each piece of work, of rounds that alternate between them."""
     rounds = [
-        {name: measure_rate(each, users, args.seconds)[clock] for name, each in work.items()}
-        for _ in range(args.rounds)
+        {name: measure_rate(run, users, args.seconds)[clock] for name, run in work.items()} for _ in range(args.rounds)
     ]
     return {name: max(row[name] for row in rounds) for name in work}
 

@@ -17,7 +17,6 @@ from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.shared import trainings
 from longplay.scripts.shared.folders import run_folder
-from longplay.scripts.shared.pool import work_side_by_side
 from longplay.scripts.studies.results import agents as results_agents
 from longplay.scripts.studies.results import play as results_play
 from longplay.scripts.studies.results import prepare as results_prepare
@@ -269,20 +268,6 @@ class TestPlan:
     def test_every_agent_of_the_table_can_be_trained(self):
         plan = results_agents.Plan("x", ("Video",), tuple(results_agents.AGENTS), 1, None, 7, ())
         assert {label.removesuffix("-myopic") for _, label, _ in plan.list_trainings()} == set(results_agents.AGENTS)
-
-
-class TestSideBySide:
-    def test_one_after_the_other(self):
-        assert list(work_side_by_side(int, ["5", "7"], 1)) == [("5", 5), ("7", 7)]
-        assert list(work_side_by_side(int, [], 2)) == []
-        with pytest.raises(ValueError, match="invalid literal"):
-            list(work_side_by_side(int, ["five", "5"], 1))
-
-    def test_in_other_processes_work_is_done_and_what_fails_is_told(self):
-        done = []
-        with pytest.raises(ValueError, match="invalid literal"):
-            done.extend(work_side_by_side(int, ["5", "7", "five"], 2))
-        assert set(done) <= {("5", 5), ("7", 7)}
 
 
 class TestTables:
