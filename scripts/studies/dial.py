@@ -98,7 +98,7 @@ def main(args: Arguments) -> None:
         for strength, setting in settings.items()
         for seed in range(args.seeds)
         for policy, config in make_configs(args, setting, seed).items()
-        if not lives_file(args, strength, policy, seed).exists()
+        if not locate_lives(args, strength, policy, seed).exists()
     ]
     if trainings:
         train_all(trainings, args.workers, args.track)
@@ -131,7 +131,7 @@ def name_run(args: Arguments, strength: float, policy: str, seed: int) -> str:
     return f"{args.name}/strength-{strength:g}/{names.get(policy, policy.replace(' ', '-'))}"
 
 
-def lives_file(args: Arguments, strength: float, policy: str, seed: int) -> Path:
+def locate_lives(args: Arguments, strength: float, policy: str, seed: int) -> Path:
     """File of the lives of a policy at a strength."""
     return run_folder(name_run(args, strength, policy, seed) + ".parquet")
 
@@ -139,7 +139,7 @@ def lives_file(args: Arguments, strength: float, policy: str, seed: int) -> Path
 def play_missing(args: Arguments, strength: float, setting: Setting, show: Callable[[str, float], None]) -> None:
     """Play what has not been played at this strength, one file a policy and seed."""
     everything = [(p, s) for p in POLICIES for s in range(args.seeds if p in (AHEAD, TWIN) else 1)]
-    missing = [(p, s) for p, s in everything if not lives_file(args, strength, p, s).exists()]
+    missing = [(p, s) for p, s in everything if not locate_lives(args, strength, p, s).exists()]
     if not missing:
         return
     agents: dict[str, Agent] = {ORACLE: MyopicOracle(setting.world)}
@@ -161,13 +161,13 @@ def play_missing(args: Arguments, strength: float, setting: Setting, show: Calla
         table = evaluator.play(agent, lambda share, p=policy: show(f"strength {strength:g}: {p}", share))  # type: ignore[misc]
         table.attrs = {}
         table = table.assign(strength=strength, policy=policy, seed=seed)
-        write_table(table, lives_file(args, strength, policy, seed))
+        write_table(table, locate_lives(args, strength, policy, seed))
 
 
 def read_results(args: Arguments) -> pd.DataFrame:
     """All rows of the strengths and seeds asked for."""
     seeds = {policy: args.seeds if policy in (AHEAD, TWIN) else 1 for policy in POLICIES}
-    files = [lives_file(args, x, p, s) for x in sorted(args.strengths) for p in POLICIES for s in range(seeds[p])]
+    files = [locate_lives(args, x, p, s) for x in sorted(args.strengths) for p in POLICIES for s in range(seeds[p])]
     return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
 
 

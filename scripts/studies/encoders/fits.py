@@ -34,19 +34,19 @@ def load_source(location: LogLocation) -> Source:
     return read(location.folder, TextEncoder(location.bert))
 
 
-def fit_folder(folder: Path, location: LogLocation, name: str, seed: int) -> Path:
+def locate_fit(folder: Path, location: LogLocation, name: str, seed: int) -> Path:
     """Folder of an encoder and seed; the last part, its name, labels what is trained on it."""
     return folder / location.source / f"seed-{seed}" / name
 
 
-def run_all(workers: int, title: str, work: FitWork, folder: Path, tasks: Sequence[FitTask]) -> None:
-    """Do the work of each cell that is missing or out of date; a single worker is this process."""
+def run_fits(workers: int, title: str, work: FitWork, folder: Path, tasks: Sequence[FitTask]) -> None:
+    """Do the work of each fit that is missing or out of date; a single worker is this process."""
     stamps = {(location, name): compute_stamp(load_source(location), name) for location, name, _ in tasks}
-    missing = [task for task in tasks if read_stamp(fit_folder(folder, *task)) != stamps[task[:2]]]
+    missing = [task for task in tasks if read_stamp(locate_fit(folder, *task)) != stamps[task[:2]]]
     with make_progress(count=True) as progress:
         bar = progress.add_task(title, total=len(tasks), completed=len(tasks) - len(missing))
         for task, message in work_side_by_side(partial(run_fit, work, folder), missing, workers):
-            write_whole(fit_folder(folder, *task) / "stamp.txt", stamps[task[:2]])
+            write_whole(locate_fit(folder, *task) / "stamp.txt", stamps[task[:2]])
             progress.console.print(f"{title}: {task[0].source} {task[1]} {task[2]}: {message}")
             progress.advance(bar)
 
@@ -57,6 +57,6 @@ def run_fit(work: FitWork, folder: Path, task: FitTask) -> str:
 
 
 def read_stamp(folder: Path) -> str | None:
-    """What a finished cell depended on."""
+    """What a finished fit depended on."""
     file = folder / "stamp.txt"
     return file.read_text(encoding="utf-8") if file.is_file() else None

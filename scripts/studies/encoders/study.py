@@ -37,7 +37,7 @@ from longplay.scripts.shared.tables import render_frame, write_markdown
 from longplay.scripts.shared.tracking import MODES, Tracker
 from longplay.scripts.shared.trainings import Training, train_all
 from longplay.scripts.studies.encoders import tables as encoder_tables
-from longplay.scripts.studies.encoders.fits import LogLocation, fit_folder, load_source, run_all
+from longplay.scripts.studies.encoders.fits import LogLocation, load_source, locate_fit, run_fits
 from longplay.scripts.studies.encoders.measures import FLOORS, fit_for_use, measure_encoder
 
 ALL = (*FLOORS, *(name for name in ENCODERS if name != "cold-start"))
@@ -140,8 +140,8 @@ def measure_all(args: Arguments, folder: Path, locations: Sequence[LogLocation])
         if f"{location.source}:{name}" not in args.skip
     ]
     tasks = [(location, name, seed) for seed in range(args.seeds) for location, name in pairs]
-    run_all(args.workers, "encoders", measure_one, folder / "measured", tasks)
-    files = [fit_folder(folder / "measured", *task) / "measures.parquet" for task in tasks]
+    run_fits(args.workers, "encoders", measure_one, folder / "measured", tasks)
+    files = [locate_fit(folder / "measured", *task) / "measures.parquet" for task in tasks]
     return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
 
 
@@ -151,14 +151,14 @@ def measure_one(folder: Path, location: LogLocation, name: str, seed: int) -> st
         table = measure_encoder(load_source(location), name, seed)
     except ValueError as error:
         raise ValueError(f"{location.source}, {name}, seed {seed}: {error}") from error
-    write_table(table, fit_folder(folder, location, name, seed) / "measures.parquet")
+    write_table(table, locate_fit(folder, location, name, seed) / "measures.parquet")
     warm = table[(table["case"] == "warm") & (table["encoder"] == name)]
     return f"recall@10 {warm['recall'].mean():.4f}, fitted in {table['fit_seconds'].iloc[0]:.0f} s"
 
 
 def fit_one(folder: Path, location: LogLocation, name: str, seed: int) -> str:
     """Fit an encoder on the whole log; policies that were trained on an earlier fit are of no use any more."""
-    fit_for_use(load_source(location), name, seed, fit_folder(folder, location, name, seed))
+    fit_for_use(load_source(location), name, seed, locate_fit(folder, location, name, seed))
     for tuned in (False, True):
         shutil.rmtree(folder.parent / "agents" / name_training(name, tuned, seed), ignore_errors=True)
     return "fitted on the whole log"
@@ -173,13 +173,13 @@ def measure_engagement(args: Arguments, folder: Path, setting: Setting, location
     """Train the agent on each state, and play it beside the greedy use of each encoder's own scores."""
     states = list(dict.fromkeys((*args.states, *args.fine_tuned)))
     tasks = [(location, name, seed) for seed in range(args.seeds) for name in states]
-    run_all(args.workers, "states", fit_one, folder / "states", tasks)
+    run_fits(args.workers, "states", fit_one, folder / "states", tasks)
     budget: dict[str, Any] = {"steps": args.steps, "eval_users": args.validation_users, "evals": 4}
     methods = [*((name, False) for name in args.states), *((name, True) for name in args.fine_tuned)]
     runs: dict[tuple[str, bool], list[Training]] = {method: [] for method in methods}
     for seed in range(args.seeds):
         for name, tuned in methods:
-            state = str(fit_folder(folder / "states", location, name, seed))
+            state = str(locate_fit(folder / "states", location, name, seed))
             config = RunConfig(setting=setting, state=state, fine_tune=tuned, seed=seed, **budget)
             runs[name, tuned].append(Training(f"{args.name}/agents/{name_training(name, tuned, seed)}", config))
     train_all(

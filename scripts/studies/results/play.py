@@ -64,7 +64,7 @@ class Arena:
         people = held_out_users(self.setting.world, "test", self.users)
         return Evaluator(self.setting.world, self.setting.item_vectors, people, TEST_LUCK)
 
-    def file(self, row: StudyRow) -> Path:
+    def locate(self, row: StudyRow) -> Path:
         """Where the lives are kept."""
         return self.folder / f"{row.label}-{row.seed}.parquet"
 
@@ -76,7 +76,7 @@ class Arena:
 
     def has_lives(self, row: StudyRow, stamp: str) -> bool:
         """Whether these lives have been played."""
-        file = self.file(row)
+        file = self.locate(row)
         return file.is_file() and bool(pd.read_parquet(file, columns=["stamp"])["stamp"].eq(stamp).all())
 
     def read_or_play(self, row: StudyRow, stamp: str, agent: Callable[[], Agent], say: Say) -> pd.DataFrame:
@@ -84,8 +84,8 @@ class Arena:
         if not self.has_lives(row, stamp):
             table = self.evaluator.play(agent(), lambda share: say(row.title, share))
             coverage, table.attrs = table.attrs["coverage"], {}
-            write_table(table.assign(coverage=coverage, stamp=stamp), self.file(row))
-        table = pd.read_parquet(self.file(row)).drop(columns="stamp")
+            write_table(table.assign(coverage=coverage, stamp=stamp), self.locate(row))
+        table = pd.read_parquet(self.locate(row)).drop(columns="stamp")
         return table.assign(policy=row.title, kind=row.kind, seed=row.seed)
 
 

@@ -82,7 +82,7 @@ def main(args: Arguments) -> None:
     load_world(setting)
     write_scenarios(folder, args, drawn)
     play_all(folder, args)
-    played = [pd.read_parquet(lives_file(folder, world)).assign(world=world) for world in range(args.worlds + 1)]
+    played = [pd.read_parquet(locate_lives(folder, world)).assign(world=world) for world in range(args.worlds + 1)]
     results = pd.concat(played, ignore_index=True)
     write_table(results, folder / "results.parquet")
     minutes = results.pivot_table(index="world", columns="policy", values="minutes", aggfunc="mean")
@@ -106,18 +106,18 @@ def write_scenarios(folder: Path, args: Arguments, drawn: pd.DataFrame) -> None:
         for key, value in drawn.iloc[world - 1].items() if world else ():
             group, _, name = dotted(str(key)).partition(".")
             content.setdefault(group, {})[name] = float(value)
-        write_whole(lives_file(folder, world).with_suffix(".toml"), tomli_w.dumps(content))
+        write_whole(locate_lives(folder, world).with_suffix(".toml"), tomli_w.dumps(content))
 
 
-def lives_file(folder: Path, world: int) -> Path:
+def locate_lives(folder: Path, world: int) -> Path:
     """File of a world's lives."""
     return folder / f"world-{world:04d}.parquet"
 
 
 def play_all(folder: Path, args: Arguments) -> None:
     """Play the worlds that are missing, some side by side."""
-    missing = [world for world in range(args.worlds + 1) if not lives_file(folder, world).exists()]
-    files = [lives_file(folder, world) for world in missing]
+    missing = [world for world in range(args.worlds + 1) if not locate_lives(folder, world).exists()]
+    files = [locate_lives(folder, world) for world in missing]
     with make_progress(count=True, remaining=True) as progress:
         task = progress.add_task("worlds", total=args.worlds + 1, completed=args.worlds + 1 - len(missing))
         for _ in work_side_by_side(partial(play_world, args), files, args.workers):
