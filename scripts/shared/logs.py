@@ -1,4 +1,4 @@
-"""Logs and what is known of their items: simulated ones, those of an owner, and real ratings."""
+"""Logs and what is known of their items: simulated ones, and those of an owner."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,6 @@ import pandas as pd
 
 from longplay.encoders.base import Items
 from longplay.encoders.data.interactions import Interactions, clean, from_table
-from longplay.encoders.data.ratings import load_ratings
 from longplay.encoders.text.cache import Vectors
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.catalogs.catalog import Catalog
@@ -49,13 +48,6 @@ def read_table_log(log: Path, catalog: Path, text_encoder: TextEncoder | None = 
     """An owner's tables of interactions and of items; see `clean` and `Catalog.from_table` for their columns."""
     items = Catalog.from_table(catalog)
     return _make_source(log.stem, items, from_table(log, items.ids, **columns), text_encoder)
-
-
-def read_ratings_log(folder: Path, text_encoder: TextEncoder | None = None) -> Source:
-    """MovieTweetings, the films with a plot."""
-    texts, _, log = load_ratings(folder)
-    vectors = (text_encoder or TextEncoder()).encode(texts)
-    return Source("ratings", Items(texts, vectors, np.ones(len(texts), np.float32)), log)
 
 
 def _make_source(name: str, catalog: Catalog, log: Interactions, text_encoder: TextEncoder | None) -> Source:

@@ -9,9 +9,10 @@ from pathlib import Path
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.shared.console import make_progress
-from longplay.scripts.shared.logs import Source, read_collected_log, read_ratings_log
+from longplay.scripts.shared.logs import Source, read_collected_log
 from longplay.scripts.shared.pool import work_side_by_side
 from longplay.scripts.studies.encoders.measures import compute_stamp
+from longplay.scripts.studies.encoders.ratings import read_ratings_log
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
     python -m longplay.scripts.studies.encoders --name encoders --log log --ratings FOLDER
 
 Every encoder is fitted on the past of each log and asked for its future, with another split and start for each seed.
-FOLDER holds the files of MovieTweetings (see encoders/data/ratings.py); without --ratings that part is left out. Then
+FOLDER holds the files of MovieTweetings (see ratings.py beside this); without --ratings that part is left out. Then
 each encoder is fitted on the whole log, PPO is trained on its states, all else the same, and plays the month of the
 same test users.
 
