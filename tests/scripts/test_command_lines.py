@@ -67,7 +67,7 @@ def run(name):
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # that it has been imported by tests
-            runpy.run_module(module, run_name="__main__")
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def source_of(name):

@@ -79,7 +79,7 @@ def test_a_study_is_kept_and_goes_on(here, call, monkeypatch):
     assert worlds.loc[0, "repeat_penalty"] == base.number("repeat_penalty")
     assert worlds["τ"][0] == pytest.approx(1.0)
 
-    monkeypatch.setattr(sensitivity, "play_world", None)  # nothing is left to play
+    monkeypatch.setattr(sensitivity, "play_world", lambda args, file: pytest.fail("nothing is left to play"))
     assert call(sensitivity, "--name", "s", *ARGUMENTS, folder=here)[1].split("Does")[1] == output.split("Does")[1]
     code, output = call(sensitivity, "--name", "s", *ARGUMENTS, "--seed", "1", folder=here)
     assert code == 2
