@@ -58,7 +58,7 @@ class Arguments:
     trials: int = 40
     """Trainings in all, with those of earlier calls."""
     steps: int = 150_000
-    """Slates that each learns from."""
+    """Slates that each training learns from."""
     num_envs: int = RunConfig.num_envs
     """Users at a time in training."""
     eval_users: int = RunConfig.eval_users
