@@ -1,1 +1,1 @@
-"""Command-line scripts, one job a file."""
+"""Command-line scripts, one task a file."""

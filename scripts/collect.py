@@ -12,13 +12,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import tyro
 from numpy.typing import NDArray
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
 
 from longplay.agents.logs.collect import (
     collect,
@@ -34,16 +33,8 @@ from longplay.agents.offline.logging_policies import check_policy, load_catalog,
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.setting import Setting
 from longplay.envs.catalogs.catalog import Catalog
-from longplay.scripts.shared.console import (
-    begin_study,
-    command_line,
-    console,
-    policy_name,
-    prepare,
-    run_name,
-    set_threads,
-    write_table,
-)
+from longplay.scripts.shared.console import console, load_world, make_progress, run_command, set_threads
+from longplay.scripts.shared.folders import record_study, resolve_policy, run_folder, write_table
 
 CHUNK = 250  # users who play together; what is finished is kept
 
@@ -56,16 +47,16 @@ class Arguments:
     """Folder below runs/ that the log is written to."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
     policy: str = "random"
-    """random (the whole catalogue; needs no text encoder), front-page, any other rule of scripts/play.py with its
-    options as shipped, or the name of a training run."""
+    """Policy that chooses the slates: random (from the whole catalogue; needs no text encoder), front-page, any other
+    rule of scripts/play.py with its options as shipped, or the name of a training run."""
     epsilon: float = 0.0
     """Share of the policy's slates that are replaced by random ones."""
     users: int = 3000
     """Users who play."""
     split: str = "train"
-    """Whose: train, validation or test."""
+    """Split whose users play: train, validation or test."""
     items: int | None = None
-    """Draw this many items first; their world is built from runs/NAME/items.parquet."""
+    """Items that are drawn first, to build the world from runs/NAME/items.parquet; by default all are taken."""
     seed: int = 0
     """Seed of the users' luck, of the policy's chance and of the items drawn."""
     minari_users: int = 500
@@ -74,28 +65,28 @@ class Arguments:
 
 def main(args: Arguments) -> None:
     """Play what is missing, join, write, summarise."""
-    folder = run_name(args.name)
-    policy = policy_name(args.policy)
-    check(args, policy)
+    folder = run_folder(args.name)
+    policy = resolve_policy(args.policy)
+    check_arguments(args, policy)
     study = {key: value for key, value in asdict(args).items() if key != "name"}
     if (folder / "study.json").exists():
-        begin_study(folder, study)
-    setting = with_items(args, folder)
+        record_study(folder, study)
+    setting = replace_catalog(args, folder)
     users = held_out_users(setting.world, args.split, args.users)
-    prepare_world(setting, policy)
-    begin_study(folder, study)
+    load_for_policy(setting, policy)
+    record_study(folder, study)
     if args.items is None:
         write_catalog(setting.world.catalog, folder / "items.parquet")
     parts = folder / "parts"
     shutil.rmtree(folder / "parts.old", ignore_errors=True)
     if parts.exists() or not (folder / "users.parquet").exists():
-        finish(args, setting, policy, play(args, setting, policy, users, parts), folder)
+        join_chunks(args, setting, policy, play_missing(args, setting, policy, users, parts), folder)
         parts.rename(folder / "parts.old")  # at once; removing may be interrupted
         shutil.rmtree(folder / "parts.old")
-    report(folder)
+    print_summary(folder)
 
 
-def check(args: Arguments, policy: str) -> None:
+def check_arguments(args: Arguments, policy: str) -> None:
     """Refuse what could not run, before anything slow happens."""
     check_policy(policy, args.epsilon)
     if args.seed < 0:
@@ -104,7 +95,7 @@ def check(args: Arguments, policy: str) -> None:
         raise ValueError(f"minari_users = {args.minari_users} must be at least 0, which is none")
 
 
-def with_items(args: Arguments, folder: Path) -> Setting:
+def replace_catalog(args: Arguments, folder: Path) -> Setting:
     """The setting, its catalogue replaced by the items drawn where some are to be drawn."""
     if args.items is None:
         return args.setting
@@ -114,11 +105,11 @@ def with_items(args: Arguments, folder: Path) -> Setting:
     return replace(args.setting, catalog=str(file))
 
 
-def prepare_world(setting: Setting, policy: str) -> None:
+def load_for_policy(setting: Setting, policy: str) -> None:
     """Load what the policy needs; a random one needs no vectors."""
     set_threads(1)
     if policy != "random":
-        prepare(setting)
+        load_world(setting)
     else:
         console.print(f"{len(setting.world.catalog):,} items, {len(setting.world.people):,} users")
 
@@ -133,43 +124,42 @@ def write_catalog(catalog: Catalog, file: Path) -> None:
         )
 
 
-def play(args: Arguments, setting: Setting, policy: str, users: NDArray[np.int64], parts: Path) -> list[Path]:
+def play_missing(args: Arguments, setting: Setting, policy: str, users: NDArray[np.int64], parts: Path) -> list[Path]:
     """Play the users who have not been played yet; returns the folders of all parts, in the users' order."""
     chunks = [users[start : start + CHUNK] for start in range(0, len(users), CHUNK)]
     folders = [parts / f"{k:04d}" for k in range(len(chunks))]
-    missing = [k for k, part in enumerate(folders) if not part.exists()]
+    missing = [k for k, chunk in enumerate(folders) if not chunk.exists()]
     if not missing:
         return folders
     agent = make_policy(policy, setting, args.epsilon, args.seed)
     vectors = None if policy == "random" else setting.item_vectors
-    columns = (TextColumn("playing users"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("playing", total=len(users), completed=CHUNK * (len(chunks) - len(missing)))
+    with make_progress(count=True, remaining=True) as progress:
+        task = progress.add_task("playing users", total=len(users), completed=CHUNK * (len(chunks) - len(missing)))
         for k in missing:
             done = progress.tasks[0].completed
             env = make_env(setting.world, len(chunks[k]), vectors)
-            kept = min(max(args.minari_users - k * CHUNK, 0), len(chunks[k]))
-            part = collect(env, agent, chunks[k], args.seed, kept, advance(progress, task, done, len(chunks[k])))
-            write_part(part, folders[k])
+            whole = min(max(args.minari_users - k * CHUNK, 0), len(chunks[k]))
+            chunk = collect(env, agent, chunks[k], args.seed, whole, make_advance(progress, task, done, len(chunks[k])))
+            write_part(chunk, folders[k])
     return folders
 
 
-def advance(progress: Progress, task: Any, done: float, count: int) -> Callable[[float], None]:
-    """Move the bar by the share of a chunk that is done."""
+def make_advance(progress: Progress, task: TaskID, done: float, count: int) -> Callable[[float], None]:
+    """What moves the bar by the share of a chunk that is done."""
     return lambda share: progress.update(task, completed=round(done + share * count))
 
 
-def finish(args: Arguments, setting: Setting, policy: str, parts: list[Path], folder: Path) -> None:
+def join_chunks(args: Arguments, setting: Setting, policy: str, parts: list[Path], folder: Path) -> None:
     """Join the tables, and write the transitions."""
     join_tables(parts, folder)
     if args.minari_users > 0:
         env = make_env(setting.world, 1, None if policy == "random" else setting.item_vectors)
-        episodes = (read_episodes(part) for part in parts[: -(-args.minari_users // CHUNK)])
+        episodes = (read_episodes(chunk) for chunk in parts[: -(-args.minari_users // CHUNK)])
         name = args.policy if args.epsilon == 0 else f"{args.policy}, {args.epsilon:.0%} random"
         write_minari(folder / "minari", episodes, env, setting, name, args.seed)
 
 
-def report(folder: Path) -> None:
+def print_summary(folder: Path) -> None:
     """What was collected, and how large it is."""
     users = pd.read_parquet(folder / "users.parquet")
     consumed = pd.read_parquet(folder / "log.parquet", columns=["consumed"])["consumed"]
@@ -187,4 +177,4 @@ def report(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

@@ -14,8 +14,6 @@ from pathlib import Path
 import pandas as pd
 import tomli_w
 import tyro
-from rich import box
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import longplay
@@ -26,11 +24,12 @@ from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.rules.table import QUICK, RULES
 from longplay.agents.rules.tuning import TRIALS
-from longplay.agents.setting import Setting
-from longplay.agents.stats import Interval
+from longplay.agents.runs.config import Setting
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
-from longplay.scripts.shared.console import command_line, console, prepare, run_name, write_table
+from longplay.scripts.shared.console import console, load_world, make_progress, run_command
+from longplay.scripts.shared.folders import run_folder, write_table
+from longplay.scripts.shared.tables import format_interval, make_table
 from longplay.scripts.shared.tracking import MODES, Tracker
 
 
@@ -50,39 +49,39 @@ class Arguments:
     rules_folder: str | None = None
     """Folder below runs/ that keeps the tuned rules; those there of the same search are not tuned again."""
     linear: Path | None = None
-    """JSON file of a linear oracle's weights, which then takes part as a reference; scripts/studies/results/study.py
-    writes such files, as runs/results/Video/linear.json."""
+    """JSON file of a linear oracle's weights, which then takes part as a reference; the study
+    longplay.scripts.studies.results writes such files, as runs/results/Video/linear.json."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
     users: int = 500
     """Test users that every policy plays."""
     validation_users: int = 200
     """Validation users that the rules are tuned on."""
     track: str = "offline"
-    """Weights & Biases: online, offline or off."""
+    """Tracking by Weights & Biases: online, offline or off."""
 
 
 def main(args: Arguments) -> None:
     """Play, summarise, write."""
     one_of("track", args.track, MODES)
     check_rules(args)
-    folder, setting = run_name(args.name), args.setting
-    kept = None if args.rules_folder is None else run_name(args.rules_folder)
-    trained = [run_name(run) for run in args.runs]
+    folder, setting = run_folder(args.name), args.setting
+    rules_folder = None if args.rules_folder is None else run_folder(args.rules_folder)
+    trained = [run_folder(run) for run in args.runs]
     grouped(setting, trained)  # refuses what cannot be compared before anything slow happens
     held_out_users(setting.world, "test", args.users)
     held_out_users(setting.world, "validation", args.validation_users, field="validation_users")
     linear = None if args.linear is None else LinearOracle.load(args.linear, setting.world)
-    prepare(setting)
+    load_world(setting)
     policies = learned(setting, trained)
-    with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as progress:
+    with make_progress() as progress:
         task = progress.add_task("rules", total=None)
 
         def say(what: str) -> None:
             progress.update(task, description=what)
 
-        ruled = rules(setting, args.validation_users, say, args.rules, args.rule_trials, kept)
+        tuned = rules(setting, args.validation_users, say, args.rules, args.rule_trials, rules_folder)
         progress.update(task, total=1.0)
-        contestants = [*ruled, *policies, *references(setting, linear)]
+        contestants = [*tuned, *policies, *references(setting, linear)]
 
         def show(name: str, share: float) -> None:
             progress.update(task, description=f"test users: {name}", completed=share)
@@ -101,7 +100,7 @@ def main(args: Arguments) -> None:
         tracker.table("comparison", frame.drop(columns="note").astype(str))
         tracker.picture("retention", retention_picture(results, folder / "retention.png"))
         tracker.artifact(f"comparison-{args.name.replace('/', '-')}", "report", [report, folder / "results.parquet"])
-    for table in tables(frame, args.users, setting.world.scenario.params.horizon_days):
+    for table in make_tables(frame, args.users, setting.world.scenario.params.horizon_days):
         console.print(table)
     console.print(f"report: {report}", soft_wrap=True)
 
@@ -118,38 +117,34 @@ def check_rules(args: Arguments) -> None:
         raise ValueError(f"rule_trials = {args.rule_trials} is out of range; allowed: from 1, which tries the defaults")
 
 
-def tables(frame: pd.DataFrame, users: int, days: float) -> list[Table]:
+def make_tables(frame: pd.DataFrame, users: int, days: float) -> list[Table]:
     """The summary as two terminal tables that fit 80 columns."""
     learned = frame[frame["kind"] == "learned"]
     last = "γ=0 twin" if learned["vs γ=0 twin"].notna().any() else "taste oracle"
     differences = ("similarity", "best rule", last)
-    first = _table(f"Minutes in {days:g} days, {users} test users, same luck (95 % intervals)")
-    second = _table(f"How they earn it (best rule: {frame.attrs['best rule']})")
-    for column in ("minutes", *(f"− {name}" for name in differences)):
-        first.add_column(column, justify="right", no_wrap=True)
-    for column in ("first session", "sessions", "click rate", "kept", "diversity", "coverage"):
-        second.add_column(column, justify="right", no_wrap=True)
+    title = f"Minutes in {days:g} days, {users} test users, same luck (95 % intervals)"
+    columns = ("policy", "minutes", *(f"− {name}" for name in differences))
+    minutes = make_table(title, columns, "LR", padding=0)
+    title = f"How they earn it (best rule: {frame.attrs['best rule']})"
+    columns = ("policy", "first session", "sessions", "click rate", "kept", "diversity", "coverage")
+    habits = make_table(title, columns, "LR", padding=0)
     kinds = frame["kind"].tolist()
     for row, following in zip(frame.to_dict("records"), [*kinds[1:], kinds[-1]], strict=True):
-        shares = (f"{row[key]:.0%}" for key in ("click rate", "kept"))
-        more = (f"{row['diversity']:.2f}", f"{row['coverage']:.0%}")
         end = row["kind"] != following
-        gains = (_short(row[f"vs {name}"]) for name in differences)
-        first.add_row(row["policy"], f"{row['minutes']:.1f}", *gains, end_section=end)
-        counts = (f"{row['first session']:.1f} min", f"{row['sessions']:.1f}")
-        second.add_row(row["policy"], *counts, *shares, *more, end_section=end)
-    return [first, second]
-
-
-def _table(title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=0)
-    table.add_column("policy", no_wrap=True)
-    return table
-
-
-def _short(interval: Interval | None) -> str:
-    return "" if interval is None else f"{interval.mean:+.0f} [{interval.low:.0f}, {interval.high:.0f}]"
+        gains = (format_interval(row[f"vs {name}"], "+.0f", ".0f") for name in differences)
+        minutes.add_row(row["policy"], f"{row['minutes']:.1f}", *gains, end_section=end)
+        habits.add_row(
+            row["policy"],
+            f"{row['first session']:.1f} min",
+            f"{row['sessions']:.1f}",
+            f"{row['click rate']:.0%}",
+            f"{row['kept']:.0%}",
+            f"{row['diversity']:.2f}",
+            f"{row['coverage']:.0%}",
+            end_section=end,
+        )
+    return [minutes, habits]
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.setting import Setting
 from longplay.envs.shared.names import one_of
-from longplay.scripts.shared.console import command_line, console, prepare, run_name
+from longplay.scripts.shared.console import console, load_world, run_command
+from longplay.scripts.shared.folders import run_folder
 from longplay.scripts.shared.tracking import MODES
-from longplay.scripts.shared.trainings import SCRIPTS, Job, environment, train_all
+from longplay.scripts.shared.trainings import SCRIPTS, Training, make_environment, train_all
 
 COMPARED = "compare.txt"
 SLATEQ_SHARE = 3  # it learns from a third of PPO's slates: what is chosen from each tells it more
@@ -39,7 +40,7 @@ class Arguments:
     workers: int = 2
     """Trainings side by side, one thread each."""
     track: str = "offline"
-    """Weights & Biases: online, offline or off."""
+    """Tracking by Weights & Biases: online, offline or off."""
 
 
 def main(args: Arguments) -> None:
@@ -48,55 +49,55 @@ def main(args: Arguments) -> None:
     for name in ("seeds", "steps", "users", "workers"):
         if getattr(args, name) < 1:
             raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")
-    run_name(args.name)
+    run_folder(args.name)
     started = time.monotonic()
     console.rule("1. Real films through a real BERT")
-    prepare(Setting(), counts=True)
+    load_world(Setting(), show_cleaning=True)
     console.rule("2. PPO and SlateQ, and the same agents not looking ahead (γ = 0)")
     ahead = RunConfig(steps=args.steps)
     slateq = RunConfig(agent="slateq", gamma=0.99, steps=max(args.steps // SLATEQ_SHARE, 1))
     kinds = {"ppo": ahead, "myopic": replace(ahead, gamma=0.0)}
     kinds |= {"slateq": slateq, "slateq-myopic": replace(slateq, gamma=0.0)}
     control = RunConfig(Setting(env="longplay/Control-v0"), steps=args.steps)
-    jobs = [
-        Job(f"{args.name}/{kind}-{seed}", replace(config, seed=seed))
+    trainings = [
+        Training(f"{args.name}/{kind}-{seed}", replace(config, seed=seed))
         for seed in range(args.seeds)
         for kind, config in kinds.items()
     ]
-    train_all([*jobs, Job(f"{args.name}/control/ppo-0", control)], args.workers, args.track)
+    train_all([*trainings, Training(f"{args.name}/control/ppo-0", control)], args.workers, args.track)
     console.rule("3. Everyone on the same test users with the same luck")
-    runs = [job.name for job in jobs]
+    runs = [training.name for training in trainings]
     # Half the users do for the control, where the oracle is far ahead; lives are longer there, so it takes as long.
     half = replace(args, users=(args.users + 1) // 2)
-    control_run = compare(f"{args.name}/control", [f"{args.name}/control/ppo-0"], control.setting.env, half)
-    main_run = compare(args.name, runs, ahead.setting.env, args)
+    control_run = start_comparison(f"{args.name}/control", [f"{args.name}/control/ppo-0"], control.setting.env, half)
+    main_run = start_comparison(args.name, runs, ahead.setting.env, args)
     with console.status("rules are tuned on validation users, then all policies play"):
         for process in (control_run, main_run):
             process.wait()
-    finish(control_run, f"{args.name}/control", "The control: nothing shown now changes anything later")
-    finish(main_run, args.name, "The comparison")
+    print_comparison(control_run, f"{args.name}/control", "The control: nothing shown now changes anything later")
+    print_comparison(main_run, args.name, "The comparison")
     console.print(f"done in {(time.monotonic() - started) / 60:.1f} minutes")
 
 
-def compare(name: str, runs: Sequence[str], env: str, args: Arguments) -> subprocess.Popen[bytes]:
+def start_comparison(name: str, runs: Sequence[str], env: str, args: Arguments) -> subprocess.Popen[bytes]:
     """Start scripts/compare.py; what it prints goes to a file, so that two can run side by side."""
     command = ["--name", name, "--env", env, "--users", str(args.users), "--track", args.track, "--runs", *runs]
-    with (run_name(name) / COMPARED).open("wb") as log:
+    with (run_folder(name) / COMPARED).open("wb") as log:
         return subprocess.Popen(
             [sys.executable, str(SCRIPTS / "compare.py"), *command],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment() | {"COLUMNS": "80"},
+            env=make_environment() | {"COLUMNS": "80"},
         )
 
 
-def finish(process: subprocess.Popen[bytes], name: str, title: str) -> None:
+def print_comparison(process: subprocess.Popen[bytes], name: str, title: str) -> None:
     """Show what a comparison printed."""
     console.rule(title)
-    console.print((run_name(name) / COMPARED).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+    console.print((run_folder(name) / COMPARED).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
     if process.returncode:
         raise ValueError(f"the comparison {name} failed; see above")
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from safetensors.numpy import save
 
@@ -35,8 +34,10 @@ from longplay.encoders.registry import ENCODERS
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
-from longplay.scripts.shared.console import command_line, console, run_name, set_threads
-from longplay.scripts.studies.encoders.measures import Source, collected_source, table_source
+from longplay.scripts.shared.console import console, make_progress, run_command, set_threads
+from longplay.scripts.shared.folders import run_folder
+from longplay.scripts.shared.logs import Source, read_collected_log, read_table_log
+from longplay.scripts.shared.tables import FRAMED, make_table
 
 MEASURES = {"recall": "recall@10", "ndcg": "nDCG@10", "auc": "AUC", "click_through": "click-through"}
 
@@ -48,7 +49,7 @@ class Arguments:
     name: str = "encoder"
     """Folder below runs/ that the encoder is written to."""
     encoder: str = "pooled"
-    """One of those that --list describes."""
+    """Encoder to fit, one of those that --list describes."""
     log: str = "log"
     """Folder below runs/ that scripts/collect.py wrote, or a table of interactions."""
     catalog: Path | None = None
@@ -58,13 +59,13 @@ class Arguments:
     best_rating: float | None = None
     """The best possible rating."""
     time_unit: TimeUnit = "days"
-    """What the table's times are: days, seconds (Unix) or iso."""
+    """Unit of the table's times: days, seconds (Unix) or iso."""
     settings: tuple[str, ...] = ()
     """Settings of the encoder that differ from its own, such as size=32 epochs=10."""
     bert: str | None = None
     """A BERT by folder or hub name for the items' frozen vectors; by default all-MiniLM-L6-v2."""
     seed: int = 0
-    """Of the split and of the fit."""
+    """Seed of the split and of the fit."""
     list: bool = False
     """Describe the encoders and their settings, and stop."""
 
@@ -73,65 +74,68 @@ def main(args: Arguments) -> None:
     """Fit, measure, write."""
     one_of("encoder", args.encoder, ENCODERS)
     if args.list:
-        console.print(described())
+        console.print(make_encoders_table())
         return
-    folder = run_name(args.name)
-    changes = parsed(args.settings)
+    folder = run_folder(args.name)
+    changes = parse_settings(args.settings)
     set_threads(1)
-    source = load(args)
+    source = load_source(args)
     encoder = ENCODERS[args.encoder].make(source.items, **changes)
     parts = split(source.log, seed=args.seed)
     console.print(f"{source.log}: {len(parts.train):,} rows to learn from, {len(parts.warm):,} users to measure by")
-    fit(encoder, parts.train, parts.validation, args.seed, folder / "training", "fitting on the past, to measure")
-    measured = measure(encoder, parts)
+    fit_encoder(
+        encoder, parts.train, parts.validation, args.seed, folder / "training", "fitting on the past, to measure"
+    )
+    measures = measure_encoder(encoder, parts)
     encoder = ENCODERS[args.encoder].make(source.items, **changes)
-    fit(encoder, *hold_back(source.log), args.seed, folder / "training-whole", "fitting on the whole log")
+    fit_encoder(encoder, *hold_back(source.log), args.seed, folder / "training-whole", "fitting on the whole log")
     encoder.save(folder)
     for training in ("training", "training-whole"):
         shutil.rmtree(folder / training, ignore_errors=True)
     now = float(np.nextafter(source.log.time.max(), np.inf))
     users = encoder.encode(source.log.histories(np.arange(source.log.users), now))
     write_whole(folder / "vectors.safetensors", save({"items": encoder.item_vectors, "users": users}))
-    write_whole(folder / "measures.json", json.dumps(measured, indent=1))
-    console.print(table(measured))
+    write_whole(folder / "measures.json", json.dumps(measures, indent=1))
+    console.print(make_measures_table(measures))
     console.print(
         f"encoder: {folder}; vectors: {len(users):,} users, {len(source.items):,} items, {encoder.width} wide"
     )
 
 
-def load(args: Arguments) -> Source:
+def load_source(args: Arguments) -> Source:
     """The log, and the frozen vectors of its items' texts."""
     text_encoder = TextEncoder(args.bert)
     if Path(args.log).is_file():
         if args.catalog is None:
             raise ValueError(f"log = {args.log!r} is a table; give --catalog, the table of its items (id, text)")
         columns = {"rating": args.rating, "best_rating": args.best_rating, "time_unit": args.time_unit}
-        return table_source(Path(args.log), args.catalog, text_encoder, **columns)
-    folder = run_name(args.log)
+        return read_table_log(Path(args.log), args.catalog, text_encoder, **columns)
+    folder = run_folder(args.log)
     if not (folder / "log.parquet").is_file():
         raise ValueError(f"log = {args.log!r}: no such table, and {folder} has no log.parquet; run scripts/collect.py")
-    return collected_source(folder, text_encoder)
+    return read_collected_log(folder, text_encoder)
 
 
-def parsed(settings: tuple[str, ...]) -> dict[str, Any]:
+def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
     """``key=value`` words as settings; values as in JSON, or else texts."""
-    found: dict[str, Any] = {}
+    parsed: dict[str, Any] = {}
     for word in settings:
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise ValueError(f"settings: {word!r} is not name=value, such as size=32")
         try:
-            found[name] = json.loads(value)
+            parsed[name] = json.loads(value)
         except json.JSONDecodeError:
-            found[name] = value
-    return found
+            parsed[name] = value
+    return parsed
 
 
-def fit(encoder: Encoder, log: Interactions, validation: Interactions, seed: int, folder: Path, title: str) -> None:
+def fit_encoder(
+    encoder: Encoder, log: Interactions, validation: Interactions, seed: int, folder: Path, title: str
+) -> None:
     """Fit with a progress bar."""
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as progress:
-        task = progress.add_task("", total=None, note="")
+    with make_progress(count=True, remaining=True, note=True) as progress:
+        task = progress.add_task(title, total=None, note="")
 
         def report(row: Mapping[str, float]) -> None:
             progress.update(task, completed=row.get("step", 0.0), total=row.get("steps"))
@@ -141,37 +145,33 @@ def fit(encoder: Encoder, log: Interactions, validation: Interactions, seed: int
         encoder.fit(log, validation, seed=seed, folder=folder, report=report)
 
 
-def measure(encoder: Encoder, parts: Split) -> dict[str, dict[str, float]]:
+def measure_encoder(encoder: Encoder, parts: Split) -> dict[str, dict[str, float]]:
     """Means over the users of each case."""
     cases = {"known users and items": parts.warm, "new users": parts.cold_users, "new items": parts.cold_items}
-    measured = {}
+    means = {}
     for case, users in cases.items():
         if len(users):
-            found = evaluate(encoder, users)
-            measured[case] = {"users": float(len(users))} | {key: float(found[key].mean()) for key in MEASURES}
-    return measured
+            table = evaluate(encoder, users)
+            means[case] = {"users": float(len(users))} | {key: float(table[key].mean()) for key in MEASURES}
+    return means
 
 
-def table(measured: Mapping[str, Mapping[str, float]]) -> Table:
+def make_measures_table(measures: Mapping[str, Mapping[str, float]]) -> Table:
     """For the terminal."""
-    made = Table("case", "users", *MEASURES.values())
-    for case, values in measured.items():
-        made.add_row(case, f"{values['users']:,.0f}", *(f"{values[key]:.4f}" for key in MEASURES))
-    return made
+    table = make_table(None, ("case", "users", *MEASURES.values()), "l", **FRAMED)
+    for case, values in measures.items():
+        table.add_row(case, f"{values['users']:,.0f}", *(f"{values[key]:.4f}" for key in MEASURES))
+    return table
 
 
-def described() -> Table:
+def make_encoders_table() -> Table:
     """The encoders by name, with the settings of each."""
-    made = Table("encoder", "what it is", "settings")
-    for name, card in ENCODERS.cards.items():
-        if card.missing:
-            made.add_row(name, card.words["about"], f"needs {card.missing}, which is not installed")
-            continue
-        entry = ENCODERS[name]
-        options = vars(entry.kind.options_type(**entry.preset))
-        made.add_row(name, card.words["about"], "  ".join(f"{key}={value}" for key, value in options.items()))
-    return made
+    table = make_table(None, ("encoder", "what it is", "settings"), "l", **FRAMED)
+    for name, recipe in ENCODERS.items():
+        settings = vars(recipe.encoder.settings_type(**recipe.settings))
+        table.add_row(name, recipe.about, "  ".join(f"{key}={value}" for key, value in settings.items()))
+    return table
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

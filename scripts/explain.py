@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import tyro
-from rich.table import Table
 
 from longplay.agents.base import Following
 from longplay.agents.logs.collect import make_env
@@ -30,17 +29,10 @@ from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.envs.catalogs.titles import extract_title
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
-from longplay.scripts.shared.console import (
-    RUNS,
-    command_line,
-    console,
-    policy_name,
-    prepare,
-    run_name,
-    set_threads,
-    write_figure,
-)
-from longplay.scripts.studies.encoders.measures import collected_source
+from longplay.scripts.shared.console import console, load_world, run_command, set_threads
+from longplay.scripts.shared.folders import RUNS, resolve_policy, run_folder, write_figure
+from longplay.scripts.shared.logs import read_collected_log
+from longplay.scripts.shared.tables import FRAMED, make_table
 
 ATTRIBUTES = ("shared", "text", "none")
 
@@ -52,45 +44,45 @@ class Arguments:
     name: str
     """Files below runs/, without their endings."""
     encoder: str = "pooled"
-    """Who recommends: a name, or a folder below runs/ of a saved encoder."""
+    """Encoder that recommends: a name, or a folder below runs/ of a saved encoder."""
     user: int | None = None
-    """To whom; by default the first test user, or the log's first user."""
+    """User who is recommended to; by default the first test user, or the log's first user."""
     items: int = 3
-    """How many items to recommend; none that the history holds."""
+    """Number of items to recommend, none that the history holds."""
     log: str | None = None
     """Folder below runs/ that scripts/collect.py wrote; by default the user is played."""
     policy: str = "random-candidates"
-    """Who chooses the slates of a user who is played; see scripts/collect.py."""
+    """Policy that chooses the slates of a user who is played; see scripts/collect.py."""
     slates: int = 40
-    """At most so many slates are played."""
+    """Largest number of slates that are played."""
     luck: int = 0
-    """Seed of what happens in them."""
+    """Seed of the luck of a user who is played."""
     attributes: str = "shared"
-    """shared: what history items of the same topic contribute; text: the item's text read without the topic's name
-    (pooled, mean and text only); none."""
+    """Attributes that explain: shared (what history items of the same topic contribute), text (the item's text read
+    without the topic's name; pooled, mean and text only) or none."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
 
 
 def main(args: Arguments) -> None:
     """Find a history, recommend, explain, write."""
-    path = run_name(args.name)
-    _check(args)
+    path = run_folder(args.name)
+    _check_arguments(args)
     set_threads(1)
-    setting, items, log, user = _world(args)
-    encoder = _encoder(args.encoder, items, log)
-    histories = _from_log(log, user) if log is not None else _play(setting, args, user)
-    found = recommend(encoder, histories, args.items)
-    titles, topics = [extract_title(text) for text in items.texts], setting.world.catalog.topics
-    rows = {name: np.repeat(array, len(found), axis=0) for name, array in histories.items()}
-    effects = TextEffects(encoder, rows, topics, setting.encoder.encode) if _reads_text(args, encoder) else None
+    setting, items, log, user = _load_user(args)
+    encoder = _make_encoder(args.encoder, items, log)
+    histories = _read_history(log, user) if log is not None else _play_history(setting, args, user)
+    recommended = recommend(encoder, histories, args.items)
+    titles, topics = [title_of(text) for text in items.texts], setting.world.catalog.topics
+    rows = {name: np.repeat(array, len(recommended), axis=0) for name, array in histories.items()}
+    effects = TextEffects(encoder, rows, topics, setting.encoder.encode) if _check_reads_text(args, encoder) else None
     labels = None if args.attributes == "none" or not any(topics) else topics
-    explanations = explain(encoder, rows, found, titles, labels, effects)
+    explanations = explain(encoder, rows, recommended, titles, labels, effects)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_figure(draw_explanations(explanations), path.with_name(path.name + ".png"))
-    content = {"arguments": asdict(args), "explanations": [one.to_dict() for one in explanations]}
+    write_figure(explanation_figure(explanations), path.with_name(path.name + ".png"))
+    content = {"arguments": asdict(args), "explanations": [explanation.to_dict() for explanation in explanations]}
     write_whole(path.with_name(path.name + ".json"), json.dumps(content, indent=1))
     write_whole(path.with_name(path.name + ".csv"), to_table(explanations).to_csv(index=False))
-    _print(explanations, f"user {user}, recommended by {args.encoder}")
+    _print_explanations(explanations, f"user {user}, recommended by {args.encoder}")
     console.print(f"{path}.png, {path}.json, {path}.csv", soft_wrap=True)
 
 
@@ -101,43 +93,43 @@ def recommend(encoder: Encoder, histories: Histories, count: int) -> list[int]:
     return [int(item) for item in np.argsort(-scores, kind="stable")[:count]]
 
 
-def _check(args: Arguments) -> None:
+def _check_arguments(args: Arguments) -> None:
     one_of("attributes", args.attributes, ATTRIBUTES)
-    check_policy(policy_name(args.policy))
+    check_policy(resolve_policy(args.policy))
     for name, low, high in (("items", 1, 20), ("slates", 1, 10_000), ("luck", 0, 2**62)):
         if not low <= getattr(args, name) <= high:
             raise ValueError(f"{name} = {getattr(args, name)} is out of range; allowed: {low} to {high}")
-    if args.log is not None and not (run_name(args.log) / "sessions.parquet").exists():
+    if args.log is not None and not (run_folder(args.log) / "sessions.parquet").exists():
         raise ValueError(f"log = {args.log!r}: {RUNS}/{args.log} holds no log; make one with scripts/collect.py")
 
 
-def _world(args: Arguments) -> tuple[Setting, Items, Interactions | None, int]:
+def _load_user(args: Arguments) -> tuple[Setting, Items, Interactions | None, int]:
     """Where the user is, what is known of the items, the log if there is one, and the user's number."""
     if args.log is None:
         world = args.setting.world
-        prepare(args.setting)
+        load_world(args.setting)
         user = world.split("test").start if args.user is None else args.user
         if not 0 <= user < len(world.people):
             raise ValueError(f"user = {user} is out of range; allowed: 0 to {len(world.people) - 1}")
         return args.setting, args.setting.items, None, user
-    setting = replace(args.setting, catalog=str(run_name(args.log) / "items.parquet"))
-    source = collected_source(run_name(args.log), setting.encoder)
+    setting = replace(args.setting, catalog=str(run_folder(args.log) / "items.parquet"))
+    source = read_collected_log(run_folder(args.log), setting.encoder)
     user = int(min(source.log.user_ids, key=int)) if args.user is None else args.user
     if str(user) not in source.log.user_ids:
         raise ValueError(
-            f"user = {user} is not in the log; it has {source.log.users} users, such as {user_ids(source.log)}"
+            f"user = {user} is not in the log; it has {source.log.users} users, such as {list_users(source.log)}"
         )
     return setting, source.items, source.log, user
 
 
-def user_ids(log: Interactions, count: int = 5) -> str:
+def list_users(log: Interactions, count: int = 5) -> str:
     """Some of the users, for a message."""
     return ", ".join(sorted(log.user_ids, key=int)[:count])
 
 
-def _encoder(name: str, items: Items, log: Interactions | None) -> Encoder:
+def _make_encoder(name: str, items: Items, log: Interactions | None) -> Encoder:
     if name not in ENCODERS:
-        return load_encoder(run_name(name), items)
+        return load_encoder(run_folder(name), items)
     encoder = ENCODERS[name].make(items)
     if not encoder.needs_fit:
         return encoder
@@ -147,14 +139,14 @@ def _encoder(name: str, items: Items, log: Interactions | None) -> Encoder:
         return encoder.fit(log)
 
 
-def _from_log(log: Interactions, user: int) -> Histories:
+def _read_history(log: Interactions, user: int) -> Histories:
     return log.histories([log.user_ids.index(str(user))], before=float(np.nextafter(log.time.max(), np.inf)))
 
 
-def _play(setting: Setting, args: Arguments, user: int) -> Histories:
+def _play_history(setting: Setting, args: Arguments, user: int) -> Histories:
     """What a user has consumed after some slates."""
     env = make_env(setting.world, 1, setting.item_vectors)
-    following = Following(make_policy(policy_name(args.policy), setting), 1)
+    following = Following(make_policy(resolve_policy(args.policy), setting), 1)
     observation: Any = env.reset(seed=args.luck, options={"users": [user]})[0]
     for _ in range(args.slates):
         observation, _, terminated, truncated, _ = env.step(following.act(observation, np.ones(1, bool)))
@@ -163,7 +155,7 @@ def _play(setting: Setting, args: Arguments, user: int) -> Histories:
     return {name: array.copy() for name, array in observation.items() if name.startswith("history_")}
 
 
-def _reads_text(args: Arguments, encoder: Encoder) -> bool:
+def _check_reads_text(args: Arguments, encoder: Encoder) -> bool:
     if args.attributes != "text":
         return False
     if not isinstance(encoder, PooledHistory | TextHistory):
@@ -173,15 +165,14 @@ def _reads_text(args: Arguments, encoder: Encoder) -> bool:
     return True
 
 
-def _print(explanations: Sequence[Explanation], title: str) -> None:
-    table = Table(title=title)
-    for column in ("item", "score", "because of", "attributes"):
-        table.add_column(column, justify="right" if column == "score" else "left")
-    for one in explanations:
-        reasons = [f"{shorten(reason.title, 40)} {reason.contribution:+.3g}" for reason in one.history[:3]]
-        shares = [f"{share.name} {share.value:+.3g}" for share in one.attributes[:3]]
+def _print_explanations(explanations: Sequence[Explanation], title: str) -> None:
+    columns = ("item", "score", "because of", "attributes")
+    table = make_table(title, columns, "lrl", **FRAMED, title_justify="center")
+    for item in explanations:
+        reasons = [f"{shorten(reason.title, 40)} {reason.contribution:+.3g}" for reason in item.history[:3]]
+        shares = [f"{share.name} {share.value:+.3g}" for share in item.attributes[:3]]
         table.add_row(
-            shorten(one.title, 40), f"{one.score:.3g}", "\n".join(reasons), "\n".join(shares), end_section=True
+            shorten(item.title, 40), f"{item.score:.3g}", "\n".join(reasons), "\n".join(shares), end_section=True
         )
     console.print(table)
     console.print(f"contributions: {explanations[0].method}", soft_wrap=True)
@@ -190,4 +181,4 @@ def _print(explanations: Sequence[Explanation], title: str) -> None:
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

@@ -19,9 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import tyro
-from rich import box
 from rich.progress import track
-from rich.table import Table
 
 from longplay.agents.logs.propensities import PlackettLuce, weighted_scores
 from longplay.agents.offline.data import Evaluation, first_minutes, log_lives, logged_setting, read_log, write_log
@@ -35,7 +33,9 @@ from longplay.agents.stats import bootstrap_difference
 from longplay.envs.candidates.scoring import FEATURES, Scorer
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
-from longplay.scripts.shared.console import command_line, console, prepare, run_name, set_threads, write_table
+from longplay.scripts.shared.console import console, load_world, run_command, set_threads
+from longplay.scripts.shared.folders import run_folder, write_table
+from longplay.scripts.shared.tables import format_interval, make_table
 
 CONFIG = "config.json"
 
@@ -50,13 +50,13 @@ class Log:
     users: int = 2000
     """Users who play, the first of the training split."""
     slates: int | None = None
-    """Of each user at most so many, the first; by default the whole month."""
+    """Slates of each user that are logged, the first ones; by default those of the whole month."""
     weights: tuple[tuple[str, float], ...] = (("similarity", 1.0),)
-    """Of scoring features standardised over the candidates: NAME VALUE …; the score is their weighted sum."""
+    """Weights of scoring features standardised over the candidates: NAME VALUE …; the score is their weighted sum."""
     temperature: float = 1.0
-    """Above 0; slates are drawn in proportion to exp(score / temperature)."""
+    """Temperature above 0; slates are drawn in proportion to exp(score / temperature)."""
     seed: int = 0
-    """Of the users' luck and of the policy's chance."""
+    """Seed of the users' luck and of the policy's chance."""
 
 
 @dataclass
@@ -66,17 +66,17 @@ class Estimate:
     name: str
     """Folder below runs/ for estimates.parquet."""
     log: str
-    """A run of the job `log`."""
+    """Folder below runs/ that the job `log` wrote."""
     direction: str = "length"
     """The scoring feature whose weight grows from target to target."""
     distances: tuple[float, ...] = (0.1, 0.3, 1.0)
-    """How much is added to that weight, one target each; 0 is the logger."""
+    """Amounts that are added to that weight, one target each; 0 is the logger."""
     horizons: tuple[int, ...] = (1, 3, 10)
-    """Minutes of how many first slates are estimated."""
+    """Numbers of first slates whose minutes are estimated."""
     truth_users: int = 4000
     """Users who are played to know the truth."""
     resamples: int = 1000
-    """Of the bootstrap over users."""
+    """Resamples of the bootstrap over users."""
 
 
 @dataclass
@@ -86,10 +86,10 @@ class Learn:
     name: str
     """Folder below runs/ for the policy."""
     log: str
-    """A run of the job `log` or of scripts/collect.py."""
+    """Folder below runs/ that the job `log` or scripts/collect.py wrote."""
     config: tyro.conf.OmitArgPrefixes[OfflineConfig] = field(default_factory=OfflineConfig)
     state: str = "pooled"
-    """pooled, mean or text, or the folder of a fitted encoder."""
+    """Encoder of the states: pooled, mean or text, or the folder of a fitted encoder."""
     eval_users: int = 200
     """Validation users who are played."""
 
@@ -103,16 +103,16 @@ class Arguments:
 
 def main(args: Arguments) -> None:
     """Do the job in a new folder."""
-    folder = run_name(args.job.name)
+    folder = run_folder(args.job.name)
     if (folder / CONFIG).exists():
         raise ValueError(f"{folder} exists; give another --name")
     set_threads(1)
-    jobs: dict[type[Any], Any] = {Log: write, Estimate: estimate, Learn: train}
+    jobs: dict[type[Any], Any] = {Log: log_policy, Estimate: estimate_targets, Learn: learn_policy}
     jobs[type(args.job)](args.job, folder)
     write_whole(folder / CONFIG, json.dumps(asdict(args.job), indent=1))
 
 
-def at_least(job: Any, **least: int) -> None:
+def check_at_least(job: Any, **least: int) -> None:
     """Refuse numbers that are too small; `least` by name of the field."""
     for name, low in least.items():
         values = getattr(job, name)
@@ -121,22 +121,22 @@ def at_least(job: Any, **least: int) -> None:
                 raise ValueError(f"{name} = {value} must be at least {low}")
 
 
-def policy_of(setting: Setting, weights: dict[str, float], temperature: float, seed: int, name: str) -> PlackettLuce:
+def make_policy(setting: Setting, weights: dict[str, float], temperature: float, seed: int, name: str) -> PlackettLuce:
     """A Plackett–Luce policy over scoring features."""
     scorer = Scorer(setting.world, setting.item_vectors)
     return PlackettLuce(weighted_scores(scorer, weights), scorer.slots, temperature, seed, name)
 
 
-def write(job: Log, folder: Path) -> None:
+def log_policy(job: Log, folder: Path) -> None:
     """Play, and keep."""
-    at_least(job, users=1, slates=1, seed=0)
+    check_at_least(job, users=1, slates=1, seed=0)
     for name, _ in job.weights:
         one_of("weights", name, FEATURES)
     if not job.temperature > 0:
         raise ValueError(f"temperature = {job.temperature} must be above 0")
     setting, users = job.setting, held_out_users(job.setting.world, "train", job.users)
-    prepare(setting)
-    logger = policy_of(setting, dict(job.weights), job.temperature, job.seed, "Plackett–Luce")
+    load_world(setting)
+    logger = make_policy(setting, dict(job.weights), job.temperature, job.seed, "Plackett–Luce")
     log = log_lives(setting.world, setting.item_vectors, logger, users, job.seed, job.slates)
     write_log(folder, log, setting, logger.name, job.seed)
     churned = log.churned.sum() / len(users)
@@ -147,66 +147,64 @@ def write(job: Log, folder: Path) -> None:
     )
 
 
-def estimate(job: Estimate, folder: Path) -> None:
+def estimate_targets(job: Estimate, folder: Path) -> None:
     """Evaluate each target from the log and by playing it; print and keep."""
-    at_least(job, horizons=1, truth_users=2, resamples=10)
+    check_at_least(job, horizons=1, truth_users=2, resamples=10)
     one_of("direction", job.direction, FEATURES)
-    setting, logged = logged_setting(run_name(job.log))
+    setting, logged = logged_setting(run_folder(job.log))
     if "weights" not in logged:
         raise ValueError(f"log = {job.log!r} has no propensities; log a policy with the job `log`")
-    known, most = dict(logged["weights"]), max(job.horizons)
+    weights, most = dict(logged["weights"]), max(job.horizons)
     if logged["slates"] is not None and most > logged["slates"]:
         raise ValueError(f"horizons = {most} is out of range; the log {job.log!r} has {logged['slates']} slates a user")
     people = held_out_users(setting.world, "train", job.truth_users, field="truth_users")
-    prepare(setting)
-    log, scorer = read_log(run_name(job.log)), Scorer(setting.world, setting.item_vectors)
-    logger = policy_of(setting, known, logged["temperature"], logged["seed"], "logger")
+    load_world(setting)
+    log, scorer = read_log(run_folder(job.log)), Scorer(setting.world, setting.item_vectors)
+    logger = make_policy(setting, weights, logged["temperature"], logged["seed"], "logger")
     tables = []
     for distance in track(job.distances, "targets", console=console, transient=True):
-        weights = {**known, job.direction: known.get(job.direction, 0.0) + distance}
-        target = policy_of(setting, weights, logged["temperature"], logged["seed"], f"{job.direction} {distance:+g}")
+        moved = {**weights, job.direction: weights.get(job.direction, 0.0) + distance}
+        target = make_policy(setting, moved, logged["temperature"], logged["seed"], f"{job.direction} {distance:+g}")
         truth = first_minutes(setting.world, setting.item_vectors, target, people, TRUTH_LUCK, job.horizons)
         evaluation = Evaluation(log, logger, target, scorer, most)
         for slates, minutes in zip(job.horizons, truth.T, strict=True):
-            found = pd.DataFrame(estimated(evaluation.estimates(slates), job.resamples))
-            found["truth"], found["truth_error"] = minutes.mean(), minutes.std(ddof=1) / np.sqrt(len(minutes))
-            tables.append(found.assign(target=target.name, distance=distance, slates=slates))
+            rows = pd.DataFrame(tabulate_estimates(evaluation.estimates(slates), job.resamples))
+            rows["truth"], rows["truth_error"] = minutes.mean(), minutes.std(ddof=1) / np.sqrt(len(minutes))
+            tables.append(rows.assign(target=target.name, distance=distance, slates=slates))
     table = pd.concat(tables, ignore_index=True)
     table["error"] = table["estimate"] - table["truth"]
     write_table(table, folder / "estimates.parquet")
-    show(table, f"Minutes of the first slates, from {len(log.user):,} users of the logger {known}")
+    print_estimates(table, f"Minutes of the first slates, from {len(log.user):,} users of the logger {weights}")
 
 
-def estimated(found: dict[str, tuple[Any, float]], resamples: int) -> list[dict[str, Any]]:
+def tabulate_estimates(estimates: dict[str, tuple[Any, float]], resamples: int) -> list[dict[str, Any]]:
     """One row an estimator."""
     rows = []
-    for name, (estimate, size) in found.items():
+    for name, (estimate, size) in estimates.items():
         interval = estimate.interval(resamples)
         row = {"estimator": name, "estimate": interval.mean, "low": interval.low, "high": interval.high}
         rows.append(row | {"ess": size})
     return rows
 
 
-def show(table: pd.DataFrame, title: str) -> None:
+def print_estimates(table: pd.DataFrame, title: str) -> None:
     """Print the estimates, target by target."""
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    for column in ("", "minutes", "95 % interval", "error", "ESS"):
-        shown.add_column(column, justify="right" if column else "left", no_wrap=True)
+    lines = make_table(title, ("", "minutes", "95 % interval", "error", "ESS"), "LR")
     for _, group in table.groupby(["target", "slates"], sort=False):
         rows = group.to_dict("records")
         slates = rows[0]["slates"]
-        shown.add_section()
-        shown.add_row(f"{rows[0]['target']}, {slates} slate{'s' * (slates > 1)}: truth", f"{rows[0]['truth']:.2f}")
+        lines.add_section()
+        lines.add_row(f"{rows[0]['target']}, {slates} slate{'s' * (slates > 1)}: truth", f"{rows[0]['truth']:.2f}")
         for row in rows:
             missed = " " if row["low"] <= row["truth"] <= row["high"] else "*"
-            shown.add_row(
+            lines.add_row(
                 f"  {row['estimator']}",
                 f"{row['estimate']:.2f}",
                 f"{row['low']:.2f} to {row['high']:.2f}{missed}",
                 f"{row['error']:+.2f}",
                 f"{row['ess']:,.0f}" if row["ess"] > 0 else "",
             )
-    console.print(shown)
+    console.print(lines)
     console.print(
         "* the interval misses the truth. It is of the log's chance alone: not of a wrong model (direct), nor of slots "
         "that are not independent; and below an ESS of about 30 no interval can be believed.",
@@ -214,20 +212,20 @@ def show(table: pd.DataFrame, title: str) -> None:
     )
 
 
-def train(job: Learn, folder: Path) -> None:
+def learn_policy(job: Learn, folder: Path) -> None:
     """Learn, keep, and play on validation users."""
-    at_least(job, eval_users=1)
-    setting, _ = logged_setting(run_name(job.log))
+    check_at_least(job, eval_users=1)
+    setting, _ = logged_setting(run_folder(job.log))
     people = held_out_users(setting.world, "validation", job.eval_users, field="eval_users")
-    log = read_log(run_name(job.log))
-    prepare(setting)
-    inputs = SlateInputs(Scorer(setting.world, setting.item_vectors), Reading(setting, job.state).state_encoder)
+    log = read_log(run_folder(job.log))
+    load_world(setting)
+    inputs = SlateInputs(Scorer(setting.world, setting.item_vectors), setting.state_encoder(job.state))
     curve: list[dict[str, float]] = []
 
     def report(number: int, losses: dict[str, float]) -> None:
         curve.append({"update": number, **losses})
-        told = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
-        console.print(f"{number:,} of {job.config.updates:,} updates: {told}", soft_wrap=True)
+        text = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
+        console.print(f"{number:,} of {job.config.updates:,} updates: {text}", soft_wrap=True)
 
     agent = learn(log, inputs, job.config, report)
     save_agent(agent, folder)
@@ -237,7 +235,7 @@ def train(job: Learn, folder: Path) -> None:
     write_table(played, folder / "users.parquet")
     minutes = bootstrap_difference(played["minutes"].to_numpy())
     console.print(
-        f"{agent.name}: {minutes.mean:.1f} [{minutes.low:.1f}, {minutes.high:.1f}] minutes in the month of "
+        f"{agent.name}: {format_interval(minutes, '.1f')} minutes in the month of "
         f"{len(people):,} validation users, {played['minutes'].sum() / played['slates'].sum():.2f} a slate; the log "
         f"had {log.minutes.sum() / len(log.user):.1f} a user, {log.minutes.mean():.2f} a slate. Kept in {folder}",
         soft_wrap=True,
@@ -245,4 +243,4 @@ def train(job: Learn, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

@@ -3,7 +3,7 @@
     python scripts/play.py --agent mmr --trade-off 0.7
     python scripts/play.py --agent fatigue --trials 20 --save my-fatigue    # tuned on validation users first
     python scripts/play.py --agent run --run my-fatigue --users 500         # a rule that was saved, or a training run
-    python scripts/play.py --agent linear --linear runs/results/Video/linear.json  # a reference; weights by results.py
+    python scripts/play.py --agent linear --linear runs/results/Video/linear.json  # a reference
 
 ``--agent NAME --help`` lists the options of that rule. Prints minutes until the horizon with a 95 % interval over
 users, sessions and the share of users who left for good.
@@ -19,7 +19,6 @@ from typing import Annotated, Any
 
 import pandas as pd
 import tyro
-from rich.progress import BarColumn, Progress, TextColumn
 
 from longplay.agents.base import Agent
 from longplay.agents.offline import learning as offline
@@ -35,7 +34,8 @@ from longplay.agents.runs.reading import Reading, load_agent
 from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.names import one_of
-from longplay.scripts.shared.console import command_line, console, prepare, run_name
+from longplay.scripts.shared.console import console, load_world, make_progress, run_command
+from longplay.scripts.shared.folders import run_folder
 
 RUN, LINEAR = "run", "linear"
 AGENTS = (*RULES, *REFERENCES, RUN)
@@ -47,28 +47,28 @@ class Arguments:
     """Play one agent."""
 
     agent: str = "similarity"
-    """A rule (random, random-candidates, popularity, similarity, softmax, minutes, mmr, dpp, static-cap, round-robin,
-    fatigue, linucb, lints, personal-linucb, personal-lints, user-knn, item-knn, als, tower-heads, lightgcn), a
-    reference (myopic, taste, linear), or run."""
+    """Agent to play: a rule (random, random-candidates, popularity, similarity, softmax, minutes, mmr, dpp, static-cap,
+    round-robin, fatigue, linucb, lints, personal-linucb, personal-lints, user-knn, item-knn, als, tower-heads,
+    lightgcn), a reference (myopic, taste, linear), or run."""
     run: str | None = None
-    """With --agent run: folder below runs/ of a training, of a policy that scripts/offline.py learned, or of a rule
-    that --save wrote."""
+    """Folder below runs/ of a training, of a policy that scripts/offline.py learned, or of a rule that --save wrote;
+    with --agent run."""
     users: int = 200
     """Users who are played."""
     split: str = "test"
-    """Whose: validation or test."""
+    """Split whose users are played: validation or test."""
     trials: int = 0
-    """Of a rule: tune the options first, with so many trials; 0 plays those given."""
+    """Trials in which the options of a rule are tuned first; 0 plays those given."""
     validation_users: int = 100
     """Validation users that the options are tuned on."""
     save: str | None = None
-    """Of a rule: folder below runs/ that it is written to, with what it was fitted with."""
+    """Folder below runs/ that a rule is written to, with what it was fitted with."""
     linear: Path | None = None
-    """Of the reference linear: JSON file of its weights; without one they are 0, the myopic oracle's."""
+    """JSON file of the weights of the reference linear; without one they are 0, the myopic oracle's."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
 
 
-def arguments(words: Sequence[str]) -> type[Arguments]:
+def make_arguments_type(words: Sequence[str]) -> type[Arguments]:
     """The type of the command line that these words begin: with the options of the rule that they name.
 
     Raises
@@ -83,27 +83,27 @@ def arguments(words: Sequence[str]) -> type[Arguments]:
         return Arguments
     kind = RULES[name].options
     options = (Annotated[kind, tyro.conf.OmitArgPrefixes], field(default_factory=kind))
-    made: type[Arguments] = make_dataclass("RuleArguments", [("options", *options)], bases=(Arguments,))
-    made.__doc__ = f"{RULES[name].title}: {RULES[name].about}."
-    return made
+    extended: type[Arguments] = make_dataclass("RuleArguments", [("options", *options)], bases=(Arguments,))
+    extended.__doc__ = f"{RULES[name].title}: {RULES[name].about}."
+    return extended
 
 
 def main(args: Arguments) -> None:
     """Prepare, play, print."""
-    check(args)
+    check_arguments(args)
     people = held_out_users(args.setting.world, args.split, args.users)
     if args.trials:
         held_out_users(args.setting.world, "validation", args.validation_users, field="validation_users")
-    prepare(args.setting)
-    agent, note = made(args)
+    load_world(args.setting)
+    agent, note = make_agent(args)
     evaluator = Evaluator(args.setting.world, args.setting.item_vectors, people, LUCK[args.split])
-    with Progress(TextColumn("playing"), BarColumn(), console=console) as progress:
+    with make_progress() as progress:
         task = progress.add_task("playing", total=1.0)
         table = evaluator.play(agent, lambda share: progress.update(task, completed=share))
-    report(args, agent, note, table)
+    print_result(args, agent, note, table)
 
 
-def check(args: Arguments) -> None:
+def check_arguments(args: Arguments) -> None:
     """Refuse what could not run, before anything slow happens."""
     one_of("agent", args.agent, AGENTS)
     one_of("split", args.split, LUCK)
@@ -124,68 +124,68 @@ def check(args: Arguments) -> None:
             f"trials = {args.trials} would search for the options that are given; leave out one of the two"
         )
     if args.save is not None:
-        folder = run_name(args.save)
+        folder = run_folder(args.save)
         if folder.exists():
             raise ValueError(f"{folder} exists; give another --save")
 
 
-def made(args: Arguments) -> tuple[Agent, str]:
+def make_agent(args: Arguments) -> tuple[Agent, str]:
     """The agent, and what to say of it."""
     if args.agent in REFERENCES:
         weights = () if args.linear is None else (args.linear,)
         return REFERENCES[args.agent](args.setting, *weights), "reads hidden state"
     if args.agent == RUN:
-        return kept(args)
+        return load_run(args)
     context = Context(args.setting, console.print)
     if args.trials:
         people = held_out_users(args.setting.world, "validation", args.validation_users)
         evaluator = Evaluator(args.setting.world, args.setting.item_vectors, people, VALIDATION_LUCK)
         tuned = tune(args.agent, context, evaluator, args.trials)
-        show(tuned.trials)
+        print_trials(tuned.trials)
     else:
         options: Options = getattr(args, "options", RULES[args.agent].options())
         tuned = Tuned(args.agent, options)
     agent = tuned.agent(context)
     if args.save is not None:
-        save(tuned, run_name(args.save), context)
-        console.print(f"rule: {run_name(args.save)}", soft_wrap=True)
+        save(tuned, run_folder(args.save), context)
+        console.print(f"rule: {run_folder(args.save)}", soft_wrap=True)
     return agent, tuned.note
 
 
-def kept(args: Arguments) -> tuple[Agent, str]:
+def load_run(args: Arguments) -> tuple[Agent, str]:
     """What a folder below runs/ holds: a saved rule, or a training run, which must be of this setting."""
-    folder = run_name(str(args.run))
+    folder = run_folder(str(args.run))
     if (folder / FILE).is_file():
         tuned, agent = load(folder, args.setting)
         return agent, tuned.note
     file = folder / "config.json"
     job = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     if "log" in job:
-        return from_log(folder, job, args.setting)
+        return load_from_log(folder, job, args.setting)
     config = RunConfig.from_json(file)
-    check_same(folder, config.setting, args.setting)
+    check_same_setting(folder, config.setting, args.setting)
     return load_agent(folder, config, args.setting), f"seed {config.seed}, {config.steps:,} steps"
 
 
-def from_log(folder: Path, job: Mapping[str, Any], setting: Setting) -> tuple[Agent, str]:
+def load_from_log(folder: Path, job: Mapping[str, Any], setting: Setting) -> tuple[Agent, str]:
     """A policy that a job of scripts/offline.py learned."""
-    check_same(folder, logged_setting(run_name(job["log"]))[0], setting)
-    return offline.load_agent(folder, Reading(setting, job["state"]).inputs), f"learned from the log {job['log']}"
+    check_same_setting(folder, logged_setting(run_folder(job["log"]))[0], setting)
+    return offline.load_agent(folder, setting.inputs(job["state"], ())), f"learned from the log {job['log']}"
 
 
-def check_same(folder: Path, theirs: Setting, ours: Setting) -> None:
+def check_same_setting(folder: Path, run_setting: Setting, setting: Setting) -> None:
     """Refuse a policy of another setting."""
-    if theirs != ours:
-        raise ValueError(f"{folder} was trained on {theirs}, this is {ours}; give its --env and so on")
+    if run_setting != setting:
+        raise ValueError(f"{folder} was trained on {run_setting}, this is {setting}; give its --env and so on")
 
 
-def show(trials: pd.DataFrame) -> None:
+def print_trials(trials: pd.DataFrame) -> None:
     """The trials, the best first."""
     if len(trials):
         console.print(trials.sort_values("minutes", ascending=False, kind="stable").to_string(index=False))
 
 
-def report(args: Arguments, agent: Agent, note: str, table: pd.DataFrame) -> None:
+def print_result(args: Arguments, agent: Agent, note: str, table: pd.DataFrame) -> None:
     """Minutes, sessions, churn."""
     minutes = bootstrap_difference(table["minutes"].to_numpy())
     console.print(f"{agent.name}{f' ({note})' if note else ''}, {len(table)} {args.split} users of {args.setting.env}:")
@@ -199,12 +199,12 @@ def report(args: Arguments, agent: Agent, note: str, table: pd.DataFrame) -> Non
 def start() -> None:
     """Read the command line, whose options depend on the agent that it names."""
     try:
-        kind: Any = arguments(sys.argv[1:])
+        kind: Any = make_arguments_type(sys.argv[1:])
     except ValueError as error:
         console.print("[red]error:[/red] ", end="")
         console.print(str(error), markup=False)
         raise SystemExit(2) from error
-    command_line(main, kind)
+    run_command(main, kind)
 
 
 if __name__ == "__main__":

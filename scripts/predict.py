@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.table import Table
 from sklearn.metrics import r2_score, roc_auc_score, root_mean_squared_error
 
 from longplay.agents.stats import retention as kaplan_meier_interval
@@ -47,8 +46,10 @@ from longplay.encoders.outcomes.questions import (
 from longplay.encoders.outcomes.survival import ReturnTime, concordance, integrated_brier, kaplan_meier
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.shared.console import RUNS, command_line, console, run_name, set_threads, write_figure
-from longplay.scripts.studies.encoders.measures import Source, collected_source
+from longplay.scripts.shared.console import console, run_command, set_threads
+from longplay.scripts.shared.folders import RUNS, run_folder, write_figure
+from longplay.scripts.shared.logs import Source, read_collected_log
+from longplay.scripts.shared.tables import FRAMED, make_table
 
 FEW = 1000  # validation rows below which two numbers recalibrate, not a step function
 NEW, MET = "users not met before", "users whom the encoder may have met"
@@ -64,22 +65,23 @@ class Arguments:
     log: str
     """Folder below runs/ that scripts/collect.py wrote."""
     encoder: str = "pooled"
-    """Whose vectors: a name, fitted on the training users where it learns, or a folder below runs/ of a saved one."""
+    """Encoder whose vectors are read: a name, fitted on the training users where it learns, or a folder below runs/ of
+    a saved one."""
     days: float = 3.0
-    """Retention: does the user come back within so many days?"""
+    """Days within which a user is to come back, for retention."""
     cut: float = 0.6
     """Share of the sessions before the time from which is tested."""
     components: int = 4
     """Principal components of the user vector in the models of retention and return times."""
     rows: int = 20_000
-    """Rows of each part at most."""
+    """Largest number of rows of each part."""
     resamples: int = 200
-    """Of users, for the intervals."""
+    """Bootstrap resamples of users, for the intervals."""
     seed: int = 0
-    """Of the draw of users and rows, and of the encoder's fit."""
+    """Seed of the draw of users and rows, and of the encoder's fit."""
 
 
-class Measured(NamedTuple):
+class PredictorResult(NamedTuple):
     """A predictor's name, its metrics as (name, value, low, high), and its reliability."""
 
     name: str
@@ -90,128 +92,136 @@ class Measured(NamedTuple):
 
 def main(args: Arguments) -> None:
     """Read, fit, measure, write."""
-    folder = run_name(args.name)
-    _check(args)
+    folder = run_folder(args.name)
+    _check_arguments(args)
     set_threads(1)
-    source, parts = _read(args)
-    encoder, seen = _encoder(args.encoder, source.items, parts, args.seed)
+    source, parts = _read_parts(args)
+    encoder, seen = _make_encoder(args.encoder, source.items, parts, args.seed)
     whom = MET if seen else NEW
     about = f"{args.encoder}, {encoder.width} wide" + ", which was not fitted on the training part of this log" * seen
     console.print(f"{len(source.log):,} rows, {source.log.users:,} users; vectors of {about}", soft_wrap=True)
     results = []
-    for name, measure in (("interest", _interest), ("rating", _rating), ("retention", _retention)):
+    for name, measure in (
+        ("interest", _measure_interest),
+        ("rating", _measure_rating),
+        ("retention", _measure_retention),
+    ):
         with console.status(f"fitting {name}"):
             results += measure(parts, encoder, args, folder)
     with console.status("fitting return times"):
-        results.append(_return_time(parts, encoder, args, folder, whom))
+        results.append(_measure_return_time(parts, encoder, args, folder, whom))
     panels: dict[str, dict[str, Reliability]] = {}
     for result in results:
         if result.curve is not None:
             panels.setdefault(result.name.split(",")[0], {})[result.kind] = result.curve
     write_figure(draw_reliability(panels, f"Reliability on {whom}"), folder / "reliability.png")
     content = {result.name: {metric: values for metric, *values in result.metrics} for result in results}
-    found = {"arguments": vars(args), "encoder_has_seen_all": seen, "metrics": content}
-    write_whole(folder / "metrics.json", json.dumps(found, indent=1))
-    _print(results, whom)
+    report = {"arguments": vars(args), "encoder_has_seen_all": seen, "metrics": content}
+    write_whole(folder / "metrics.json", json.dumps(report, indent=1))
+    _print_results(results, whom)
     console.print(f"{folder}: metrics.json, reliability.png, survival.png", soft_wrap=True)
 
 
-def _check(args: Arguments) -> None:
+def _check_arguments(args: Arguments) -> None:
     limits = {"days": (0.01, 1000), "cut": (0.05, 0.95), "components": (1, 64), "rows": (100, 10**7)}
     for name, (low, high) in (limits | {"resamples": (10, 10**5), "seed": (0, 2**31)}).items():
         if not low <= getattr(args, name) <= high:
             raise ValueError(f"{name} = {getattr(args, name)} is out of range; allowed: {low} to {high}")
-    if not (run_name(args.log) / "sessions.parquet").exists():
+    if not (run_folder(args.log) / "sessions.parquet").exists():
         raise ValueError(f"log = {args.log!r}: {RUNS}/{args.log} holds no log; make one with scripts/collect.py")
 
 
-def _read(args: Arguments) -> tuple[Source, LogParts]:
-    place = run_name(args.log)
-    source = collected_source(place)
-    begin = float(pd.read_parquet(place / "log.parquet", columns=["time"])["time"].min())
-    sessions = align_sessions(pd.read_parquet(place / "sessions.parquet"), source.log, begin)
-    return source, LogParts(source.log, sessions, args.cut, args.rows, args.seed)
+def _read_parts(args: Arguments) -> tuple[Source, Parts]:
+    log_folder = run_folder(args.log)
+    source = read_collected_log(log_folder)
+    begin = float(pd.read_parquet(log_folder / "log.parquet", columns=["time"])["time"].min())
+    sessions = align_sessions(pd.read_parquet(log_folder / "sessions.parquet"), source.log, begin)
+    return source, Parts(source.log, sessions, args.cut, args.rows, args.seed)
 
 
-def _encoder(name: str, items: Items, parts: LogParts, seed: int) -> tuple[Encoder, bool]:
+def _make_encoder(name: str, items: Items, parts: Parts, seed: int) -> tuple[Encoder, bool]:
     """The encoder, and whether it may have learnt from more than the training part."""
     if name in ENCODERS:
         return ENCODERS[name].make(items).fit(parts.train, seed=seed), False
-    encoder = load_encoder(run_name(name), items)
-    return encoder, encoder.needs_fit and read_header(run_name(name))["logs"] != [parts.train.digest]
+    encoder = load_encoder(run_folder(name), items)
+    return encoder, encoder.needs_fit and read_header(run_folder(name))["logs"] != [parts.train.digest]
 
 
-def _interest(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
-    found = []
+def _measure_interest(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[PredictorResult]:
+    results = []
     for name in ("interest", "interest with match", "interest with features"):
-        train, valid, test = (parts.collect_shown(part, encoder, "features" in name) for part in PARTS)
-        model = fit_best_penalty(InterestPredictor.fit, train, valid, match="match" in name)
-        found += _chances(name, model, valid, test, args, folder)
-    return [_constant("opened by chance", train, test, args), *found]
+        train, valid, test = (parts.shown(part, encoder, "features" in name) for part in PARTS)
+        model = tune(InterestPredictor.fit, train, valid, match="match" in name)
+        results += _measure_classifier(name, model, valid, test, args, folder)
+    return [_measure_share("opened by chance", train, test, args), *results]
 
 
-def _rating(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
+def _measure_rating(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[PredictorResult]:
     scores = {"RMSE": root_mean_squared_error, "R²": lambda p, y: float(r2_score(y, p))}
-    found = []
+    results = []
     for name in ("rating", "rating with features"):
         train, test = (parts.collect_consumed(part, encoder, "features" in name) for part in ("train", "test"))
         model = RatingPredictor.fit(train.vectors, train.other, train.outcome)
         model.save(folder / f"{name.replace(' ', '-')}.safetensors")
-        told = model.predict(test.vectors, test.other)
-        found.append(Measured(name, _metrics(scores, test.user, args, told, test.outcome)))
-    mean = _metrics({"RMSE": scores["RMSE"]}, test.user, args, np.full(len(test), train.outcome.mean()), test.outcome)
-    return [Measured("mean completion", mean), *found]
+        predicted = model.predict(test.vectors, test.other)
+        results.append(PredictorResult(name, _compute_metrics(scores, test.user, args, predicted, test.outcome)))
+    mean = _compute_metrics(
+        {"RMSE": scores["RMSE"]}, test.user, args, np.full(len(test), train.outcome.mean()), test.outcome
+    )
+    return [PredictorResult("mean completion", mean), *results]
 
 
-def _retention(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path) -> list[Measured]:
+def _measure_retention(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[PredictorResult]:
     train, valid, test = (
-        part.take(np.isfinite(part.outcome)) for part in _sessions(parts, encoder, args, folder, PARTS)
+        part.take(np.isfinite(part.outcome)) for part in _read_sessions(parts, encoder, args, folder, PARTS)
     )
     model = fit_best_penalty(RetentionPredictor.fit, train, valid)
     return [
-        _constant(f"back in {args.days:g} days by chance", train, test, args),
-        *_chances(f"retention in {args.days:g} days", model, valid, test, args, folder, "retention"),
+        _measure_share(f"back in {args.days:g} days by chance", train, test, args),
+        *_measure_classifier(f"retention in {args.days:g} days", model, valid, test, args, folder, "retention"),
     ]
 
 
-def _sessions(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path, names: Sequence[str]) -> list[Outcomes]:
+def _read_sessions(
+    parts: Parts, encoder: Encoder, args: Arguments, folder: Path, names: Sequence[str]
+) -> list[Outcomes]:
     """Sessions of some parts, the first being that for training, with few components in place of the user vectors."""
-    found = [parts.collect_sessions(name, encoder, args.days) for name in names]
-    components = Components.fit(found[0].vectors, args.components)
+    outcomes = [parts.sessions_of(name, encoder, args.days) for name in names]
+    components = Components.fit(outcomes[0].vectors, args.components)
     components.save(folder / "components.safetensors")
-    return [replace(part, vectors=components(part.vectors).astype(np.float32)) for part in found]
+    return [replace(part, vectors=components(part.vectors).astype(np.float32)) for part in outcomes]
 
 
-def _return_time(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path, whom: str) -> Measured:
-    train, test = _sessions(parts, encoder, args, folder, ("train", "test"))
+def _measure_return_time(parts: Parts, encoder: Encoder, args: Arguments, folder: Path, whom: str) -> PredictorResult:
+    train, test = _read_sessions(parts, encoder, args, folder, ("train", "test"))
     columns = [np.concatenate([part.vectors, part.other], axis=1) for part in (train, test)]
     model = ReturnTime.fit(columns[0], train.days, train.returned)
     model.save(folder / "return.safetensors")
     # Late enough to tell much, and early enough for some to be seen still.
     grid = np.linspace(0.0, min(model.reach, float(np.quantile(test.days, 0.95))), 200)
-    told, risk = model.survival(columns[1], grid), model.risk(columns[1])
+    predicted, risk = model.survival(columns[1], grid), model.risk(columns[1])
     everybody = np.tile(kaplan_meier(train.days, train.returned, grid), (len(test), 1))
     seen_so = (test.days, test.returned)
-    metrics = _metrics({"concordance": concordance}, test.user, args, risk, *seen_so)
-    for name, chances in (("integrated Brier", told), ("integrated Brier, Kaplan–Meier", everybody)):
-        metrics += _metrics({name: partial(integrated_brier, at=grid)}, test.user, args, chances, *seen_so)
+    metrics = _compute_metrics({"concordance": concordance}, test.user, args, risk, *seen_so)
+    for name, chances in (("integrated Brier", predicted), ("integrated Brier, Kaplan–Meier", everybody)):
+        metrics += _compute_metrics({name: partial(integrated_brier, at=grid)}, test.user, args, chances, *seen_so)
     group = np.searchsorted(np.quantile(-risk, [1 / 3, 2 / 3]), -risk)
-    means = {name: told[group == g].mean(axis=0) for g, name in enumerate(GROUPS)}
+    means = {name: predicted[group == g].mean(axis=0) for g, name in enumerate(GROUPS)}
     seen = {
         name: kaplan_meier_interval(test.days[group == g], test.returned[group == g], grid)
         for g, name in enumerate(GROUPS)
     }
-    write_figure(draw_survival(grid, means, seen, f"Return of {whom}, by what is told"), folder / "survival.png")
-    return Measured("return time", metrics)
+    write_figure(survival_figure(grid, means, seen, f"Return of {whom}, by what is told"), folder / "survival.png")
+    return PredictorResult("return time", metrics)
 
 
-def _constant(name: str, train: Outcomes, test: Outcomes, args: Arguments) -> Measured:
+def _measure_share(name: str, train: Outcomes, test: Outcomes, args: Arguments) -> PredictorResult:
     """What the training part's share alone achieves."""
     share = np.full(len(test), train.outcome.mean())
-    return Measured(name, _metrics({"Brier": brier_score}, test.user, args, share, test.outcome))
+    return PredictorResult(name, _compute_metrics({"Brier": brier_score}, test.user, args, share, test.outcome))
 
 
-def _metrics(
+def _compute_metrics(
     scores: Mapping[str, Callable[..., float]], user: NDArray[np.int64], args: Arguments, *arrays: NDArray[Any]
 ) -> list[tuple[str, float, float, float]]:
     """Metrics with their intervals."""
@@ -219,34 +229,37 @@ def _metrics(
     return [(name, *bootstrap_over_users(score, user, *arrays, **settings)) for name, score in scores.items()]
 
 
-def _chances(
+def _measure_classifier(
     name: str, model: Any, valid: Outcomes, test: Outcomes, args: Arguments, folder: Path, file: str = ""
-) -> list[Measured]:
+) -> list[PredictorResult]:
     """A classifier as fitted, and recalibrated on the validation rows."""
     kind = Platt if len(valid) < FEW else Isotonic
-    mend = kind.fit(model.predict(valid.vectors, valid.other), valid.outcome)
+    recalibrate = kind.fit(model.predict(valid.vectors, valid.other), valid.outcome)
     file = (file or name).replace(" ", "-")
     model.save(folder / f"{file}.safetensors")
-    mend.save(folder / f"{file}-{kind.__name__.lower()}.safetensors")
+    recalibrate.save(folder / f"{file}-{kind.__name__.lower()}.safetensors")
     plain = model.predict(test.vectors, test.other)
-    scores = {"AUC": _auc, "Brier": brier_score}
-    found = []
-    for title, told, how in ((name, plain, "as fitted"), (f"{name}, recalibrated", mend(plain), "recalibrated")):
-        metrics = _metrics(scores, test.user, args, told, test.outcome)
-        error = expected_calibration_error(told, test.outcome)
-        metrics.append(("calibration error (range if perfect)", error, *simulate_perfect_error(told, seed=args.seed)))
-        found.append(Measured(title, metrics, measure_reliability(told, test.outcome), how))
-    return found
+    scores = {"AUC": _compute_auc, "Brier": brier_score}
+    results = []
+    for title, predicted, how in (
+        (name, plain, "as fitted"),
+        (f"{name}, recalibrated", recalibrate(plain), "recalibrated"),
+    ):
+        metrics = _compute_metrics(scores, test.user, args, predicted, test.outcome)
+        error = expected_calibration_error(predicted, test.outcome)
+        metrics.append(("calibration error (range if perfect)", error, *perfect_error(predicted, seed=args.seed)))
+        results.append(PredictorResult(title, metrics, reliability(predicted, test.outcome), how))
+    return results
 
 
-def _auc(chances: NDArray[Any], outcomes: NDArray[Any]) -> float:
+def _compute_auc(chances: NDArray[Any], outcomes: NDArray[Any]) -> float:
     return float(roc_auc_score(outcomes, chances)) if 0 < outcomes.mean() < 1 else float("nan")
 
 
-def _print(results: list[Measured], whom: str) -> None:
-    table = Table(title=f"on {whom}, after the cut; 95 % intervals over users")
-    for column in ("predictor", "metric", "value", "interval"):
-        table.add_column(column, justify="right" if column in ("value", "interval") else "left")
+def _print_results(results: list[PredictorResult], whom: str) -> None:
+    title = f"on {whom}, after the cut; 95 % intervals over users"
+    columns = ("predictor", "metric", "value", "interval")
+    table = make_table(title, columns, "llr", **FRAMED, title_justify="center")
     for result in results:
         for k, (metric, value, low, high) in enumerate(result.metrics):
             table.add_row("" if k else result.name, metric, f"{value:.4f}", f"{low:.4f} to {high:.4f}")
@@ -254,4 +267,4 @@ def _print(results: list[Measured], whom: str) -> None:
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from longplay.agents.setting import Setting
 from longplay.encoders.networks.pretrain import (
@@ -29,11 +28,12 @@ from longplay.encoders.networks.pretrain import (
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.encoders.text.model_folder import ModelFolder
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.shared.console import begin_study, command_line, console, run_name, set_threads
+from longplay.scripts.shared.console import console, make_progress, run_command, set_threads
+from longplay.scripts.shared.folders import record_study, run_folder
 
 RESULT = "pretraining.json"
 NEAREST = 10  # items whose topics are compared
-SOME = 1000  # items that are compared at most
+COMPARED = 1000  # items that are compared at most
 
 
 @dataclass
@@ -43,38 +43,44 @@ class Arguments:
     name: str
     """Folder below runs/ that the model is written to."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
-    """Whose catalogue's texts are read, and, as --bert, the model to go on from."""
+    """Setting whose catalogue's texts are read, and, as --bert, the model to go on from."""
     texts: Path | None = None
     """A text file, one text a line, in place of a catalogue."""
     from_scratch: bool = False
     """Train a small BERT and its word pieces from nothing."""
-    further: PretrainOptions = field(default_factory=PretrainOptions)
-    """How, where a checkpoint is gone on from."""
-    scratch: ScratchOptions = field(default_factory=ScratchOptions)
-    """How, from nothing."""
+    further: PretrainSettings = field(default_factory=PretrainSettings)
+    """Settings of training on from a checkpoint."""
+    scratch: ScratchSettings = field(default_factory=ScratchSettings)
+    """Settings of training from nothing."""
     seed: int = 0
     """Seed of the texts held out, of the masks and of what is drawn anew."""
     threads: int = 1
-    """Threads; more than one pays where nothing else runs."""
+    """Threads of torch; more than one pays where nothing else runs."""
 
 
 def main(args: Arguments) -> None:
     """Train, or say what was found."""
-    folder = run_name(args.name)
-    check(args)
+    folder = run_folder(args.name)
+    check_arguments(args)
     study = {key: value for key, value in asdict(args).items() if key not in ("name", "threads")}
-    begin_study(folder, study | {"texts": args.texts and str(args.texts)})
+    record_study(folder, study | {"texts": args.texts and str(args.texts)})
     if (folder / RESULT).exists():
         console.print(f"{folder} is done; give another --name to train again")
-        tell(PretrainingResult(**json.loads((folder / RESULT).read_text(encoding="utf-8"))), folder)
+        print_knowledge(Knowledge(**json.loads((folder / RESULT).read_text(encoding="utf-8"))), folder)
         return
     set_threads(args.threads)
-    texts = read_texts(args)
-    console.print(
-        f"{folder}: {len(texts):,} texts, {'from nothing' if args.from_scratch else args.setting.bert or 'minilm'}"
-    )
-    columns = (TextColumn("pre-training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    knowledge = train_model(args, folder)
+    write_whole(folder / RESULT, json.dumps(asdict(knowledge), indent=1))
+    print_knowledge(knowledge, folder)
+    if args.texts is None and not args.from_scratch:
+        compare_neighbours(args.setting, folder)
+
+
+def train_model(args: Arguments, folder: Path) -> Knowledge:
+    """Train with a progress bar."""
+    texts, base = read_texts(args), args.setting.bert or "minilm"
+    console.print(f"{folder}: {len(texts):,} texts, {'from nothing' if args.from_scratch else base}")
+    with make_progress(count=True, remaining=True) as progress:
         task = progress.add_task("pre-training", total=None)
 
         def report(row: Mapping[str, float]) -> None:
@@ -83,17 +89,11 @@ def main(args: Arguments) -> None:
                 progress.console.print(f"step {int(row['step']):>7,}  training loss {row['loss']:.3f}")
 
         if args.from_scratch:
-            known = pretrain_from_scratch(texts, folder, args.scratch, seed=args.seed, report=report)
-        else:
-            base = args.setting.bert or "minilm"
-            known = continue_pretraining(base, texts, folder, args.further, seed=args.seed, report=report)
-    write_whole(folder / RESULT, json.dumps(asdict(known), indent=1))
-    tell(known, folder)
-    if args.texts is None and not args.from_scratch:
-        compare_neighbours(args.setting, folder)
+            return pretrain_from_scratch(texts, folder, args.scratch, seed=args.seed, report=report)
+        return continue_pretraining(base, texts, folder, args.further, seed=args.seed, report=report)
 
 
-def check(args: Arguments) -> None:
+def check_arguments(args: Arguments) -> None:
     """Refuse what could not run, before anything slow happens."""
     if args.from_scratch and args.setting.bert:
         raise ValueError(f"bert = {args.setting.bert!r} and from_scratch exclude each other; leave one out")
@@ -117,12 +117,13 @@ def read_texts(args: Arguments) -> list[str]:
         raise ValueError(f"texts = {str(args.texts)!r} is not UTF-8 ({error}); save it as UTF-8") from None
 
 
-def tell(known: PretrainingResult, folder: Path) -> None:
+def print_knowledge(knowledge: Knowledge, folder: Path) -> None:
     """Say what was learnt."""
+    perplexity = f"perplexity {knowledge.perplexity_before:,.1f} → {knowledge.perplexity_after:,.1f}"
+    loss = f"(loss {knowledge.loss_before:.3f} → {knowledge.loss_after:.3f})"
     console.print(
-        f"masked words of {known.held_out:,} texts held out: perplexity {known.perplexity_before:,.1f} → "
-        f"{known.perplexity_after:,.1f} (loss {known.loss_before:.3f} → {known.loss_after:.3f}) after learning from "
-        f"{known.texts:,}",
+        f"masked words of {knowledge.held_out:,} texts held out: {perplexity} {loss} after learning from "
+        f"{knowledge.texts:,}",
         soft_wrap=True,
     )
     console.print(f"model: {folder / 'model'}", soft_wrap=True)
@@ -131,17 +132,18 @@ def tell(known: PretrainingResult, folder: Path) -> None:
 def compare_neighbours(setting: Setting, folder: Path) -> None:
     """Say whether vectors still tell what is alike: how many of the nearest items share a topic, before and after."""
     catalog = setting.world.catalog
-    some = np.random.default_rng(0).permutation(len(catalog))[:SOME]
-    texts, labels = [catalog.texts[i] for i in some], [catalog.topics[i] for i in some]
+    compared = np.random.default_rng(0).permutation(len(catalog))[:COMPARED]
+    texts, labels = [catalog.texts[i] for i in compared], [catalog.topics[i] for i in compared]
     if sum(map(bool, labels)) <= NEAREST:
         return
     vectors = (TextEncoder(model, cache=None).encode(texts) for model in (setting.bert, folder / "model"))
-    before, after = (measure_neighbour_agreement(found, labels, NEAREST) for found in vectors)
+    before, after = (neighbour_agreement(table, labels, NEAREST) for table in vectors)
     console.print(
-        f"of the {NEAREST} nearest of {len(some):,} items, share with a topic in common: {before:.1%} → {after:.1%}",
+        f"of the {NEAREST} nearest of {len(compared):,} items, share with a topic in common: "
+        f"{before:.1%} → {after:.1%}",
         soft_wrap=True,
     )
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

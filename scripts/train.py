@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import tyro
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import DEFAULT, configure_run
@@ -26,8 +25,8 @@ from longplay.agents.runs.progress import CHECKPOINT, CURVE
 from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting
 from longplay.envs.shared.names import one_of
-from longplay.envs.shared.options import find_changes
-from longplay.scripts.shared.console import command_line, console, prepare, run_name
+from longplay.scripts.shared.console import console, load_world, make_progress, run_command
+from longplay.scripts.shared.folders import run_folder
 from longplay.scripts.shared.tracking import MODES, Tracker
 
 
@@ -48,7 +47,7 @@ class Arguments:
     overwrite: bool = False
     """Start again although NAME exists."""
     track: str = "offline"
-    """Weights & Biases: online, offline or off."""
+    """Tracking by Weights & Biases: online, offline or off."""
 
     @classmethod
     def defaults(cls, words: Sequence[str]) -> Self:
@@ -56,33 +55,27 @@ class Arguments:
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
         for name, value in (("agent", RunConfig.agent), ("action", ""), ("env", Setting.env), ("preset", DEFAULT)):
             parser.add_argument(f"--{name}", nargs="?", default=value, const=value)  # that a word is missing, tyro says
-        given = parser.parse_known_args(words)[0]
-        run = configure_run(given.agent, given.action, given.env, given.preset)
-        return cls(tyro.MISSING, run, run.agent_options)
+        named = parser.parse_known_args(words)[0]
+        run = configured(named.agent, named.action, named.env, named.preset)
+        return cls(tyro.MISSING, run, agent_options(run))
 
 
 def main(args: Arguments) -> None:
     """Train, or go on."""
     one_of("track", args.track, MODES)
-    folder = run_name(args.name)
-    asked = replace(args.run, options=find_changes(args.options))
-    config = RunConfig.from_json(folder / "config.json") if args.resume else asked
+    folder = run_folder(args.name)
+    config = replace(args.run, options=changes(args.options))
+    if args.resume:
+        config = RunConfig.from_json(folder / "config.json")
     if not args.resume and not args.overwrite and (folder / "config.json").exists():
         raise ValueError(
             f"{folder} exists; give --resume to continue it, --overwrite to start again, or another --name"
         )
     console.print(f"{folder}: {config.label}, seed {config.seed}, {config.steps:,} steps")
-    prepare(config.setting)
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
+    load_world(config.setting)
     with (
         Tracker(args.track, folder, "train", {**asdict(config), "label": config.label}) as tracker,
-        Progress(*columns, console=console) as progress,
+        make_progress(count=True, remaining=True, note=True) as progress,
     ):
         task = progress.add_task("training", total=config.steps, note="")
 
@@ -108,4 +101,4 @@ def main(args: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

@@ -12,23 +12,16 @@ Writes runs/NAME: journal.log (an Optuna study), trial-*/ (each a run, as script
 preset.toml. Interrupted, the same command goes on, with the trials that had begun first; more --trials may be added.
 """
 
-import multiprocessing
 import shlex
-import signal
 import sys
-from collections.abc import Mapping
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 import tyro
 from optuna.trial import TrialState
-from rich import box
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.runs.config import RunConfig
@@ -38,7 +31,10 @@ from longplay.agents.runs.spaces import make_run_space
 from longplay.agents.setting import Setting
 from longplay.envs.named.registry import ENVIRONMENTS
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.shared.console import begin_study, command_line, console, prepare, run_name, set_threads
+from longplay.scripts.shared.console import console, load_world, make_progress, run_command
+from longplay.scripts.shared.folders import record_study, run_folder
+from longplay.scripts.shared.pool import is_stopped, make_stop, open_pool
+from longplay.scripts.shared.tables import make_table
 
 TRAINING = ("agent", "action", "state", "scores", "steps", "num_envs", "eval_users", "evals", "seed")
 
@@ -50,9 +46,9 @@ class Arguments:
     name: str
     """Folder below runs/."""
     agent: str = RunConfig.agent
-    """Whose settings; see scripts/train.py."""
+    """Agent whose settings are searched; see scripts/train.py."""
     action: str = ""
-    """Of a stable-baselines3 agent; by default its first."""
+    """Action of a stable-baselines3 agent; by default its first."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
     state: str = RunConfig.state
     """Encoder of the states; see scripts/train.py."""
@@ -63,19 +59,19 @@ class Arguments:
     trials: int = 40
     """Trainings in all, with those of earlier calls."""
     steps: int = 150_000
-    """Slates that each learns from."""
+    """Slates that each training learns from."""
     num_envs: int = RunConfig.num_envs
     """Users at a time in training."""
     eval_users: int = RunConfig.eval_users
     """Validation users."""
     evals: int = RunConfig.evals
-    """Evaluations of each, at which it may be pruned."""
+    """Evaluations of each training, at which it may be pruned."""
     prune: bool = True
     """Give up trainings that fall behind."""
     workers: int = 1
     """Trainings side by side, one process each; with 1 the same seed gives the same search."""
     seed: int = 0
-    """Of the proposals and of every training."""
+    """Seed of the proposals and of every training."""
 
 
 def main(args: Arguments) -> None:
@@ -83,51 +79,49 @@ def main(args: Arguments) -> None:
     for name in ("trials", "workers"):
         if getattr(args, name) < 1:
             raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")
-    folder = run_name(args.name)
-    given = {name: getattr(args, name) for name in TRAINING}
-    config = RunConfig(setting=args.setting, **given, gamma=RunConfig.gamma if args.gamma is None else args.gamma)
+    folder = run_folder(args.name)
+    fields = {name: getattr(args, name) for name in TRAINING}
+    config = RunConfig(setting=args.setting, **fields, gamma=RunConfig.gamma if args.gamma is None else args.gamma)
     held_out_users(config.setting.world, "validation", config.eval_users, field="eval_users")
     about = {name: value for name, value in asdict(args).items() if name not in ("name", "trials", "workers")}
-    begin_study(folder, about | {"action": config.action, "scores": list(config.scores)})
-    prepare(config.setting)
-    search = SettingsSearch(folder, config, make_run_space(config, args.gamma is None), args.seed)
+    record_study(folder, about | {"action": config.action, "scores": list(config.scores)})
+    load_world(config.setting)
+    search = Search(folder, config, space_of(config, args.gamma is None), args.seed)
     console.print(f"{folder}: {config.agent} {config.action}, searched are {', '.join(search.space)}", soft_wrap=True)
     try:
-        train_all(search, args)
+        run_trials(search, args)
     finally:
         write_whole(folder / "trials.csv", search.study.trials_dataframe().to_csv(index=False))
-    report(search, folder, ENVIRONMENTS[config.setting.env].scenario)
+    report_trials(search, folder, ENVIRONMENTS[config.setting.env].scenario)
 
 
-def train_all(search: SettingsSearch, args: Arguments) -> None:
+def run_trials(search: Search, args: Arguments) -> None:
     """Train the trials that are missing, some side by side; interrupted, the workers stop at their next slates."""
-    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    stop = context.Event()
-    pool = ProcessPoolExecutor(args.workers, context, start_worker, (stop,))
+    stop = make_stop()
+    pool = open_pool(args.workers, stop)
     running: dict[Future[float | None], int] = {}
     try:
-        with Progress(
-            TextColumn("trials"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(), console=console
-        ) as progress:
+        with make_progress(note=True) as progress:
             task = progress.add_task("trials", total=args.trials * args.evals, note="")
             while True:
                 while len(running) < args.workers and (number := search.next(args.trials)) is not None:
-                    config = asdict(search.propose(number))
-                    running[pool.submit(work, search.folder, number, config, args.prune)] = number
+                    config = asdict(search.proposed(number))
+                    running[pool.submit(run_worker_trial, search.folder, number, config, args.prune)] = number
                 if not running:
                     break
-                for done in wait(running, timeout=1.0, return_when=FIRST_COMPLETED).done:
-                    progress.console.print(settle(search, running.pop(done), done), soft_wrap=True)
-                progress.update(task, completed=evaluations(search, args.evals), note=standing(search, args.trials))
+                for future in wait(running, timeout=1.0, return_when=FIRST_COMPLETED).done:
+                    progress.console.print(record_outcome(search, running.pop(future), future), soft_wrap=True)
+                completed, note = count_evaluations(search, args.evals), describe_progress(search, args.trials)
+                progress.update(task, completed=completed, note=note)
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
 
 
-def settle(search: SettingsSearch, number: int, done: "Future[float | None]") -> str:
+def record_outcome(search: Search, number: int, future: "Future[float | None]") -> str:
     """Tell the study what came of a trial; returns it in words."""
     try:
-        minutes = done.result()
+        minutes = future.result()
     except BrokenExecutor as error:
         raise ValueError(
             f"trial {number}: its process ended, perhaps for want of memory; give fewer --workers"
@@ -139,51 +133,41 @@ def settle(search: SettingsSearch, number: int, done: "Future[float | None]") ->
     return f"trial {number}: " + ("pruned" if minutes is None else f"{minutes:.1f} validation minutes")
 
 
-def evaluations(search: SettingsSearch, evals: int) -> int:
+def count_evaluations(search: Search, evals: int) -> int:
     """How many have been done or need not be."""
     return sum(
         len(trial.intermediate_values) if trial.state == TrialState.RUNNING else evals for trial in search.trials()
     )
 
 
-def standing(search: SettingsSearch, trials: int) -> str:
+def describe_progress(search: Search, trials: int) -> str:
     """How far the search is."""
-    done = search.trials(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    ended = search.trials(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     values = [trial.value for trial in search.trials(TrialState.COMPLETE) if trial.value is not None]
-    return f"{len(done)}/{trials}" + (f", best {max(values):.1f} min" if values else "")
-
-
-_stop: Event | None = None  # of a worker's process
-
-
-def start_worker(stop: Event) -> None:
-    """One thread, and an interruption is the parent's business, who then sets `stop`."""
-    global _stop
-    _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    set_threads(1)
+    return f"{len(ended)}/{trials}" + (f", best {max(values):.1f} min" if values else "")
 
 
 @cache
-def loaded(setting: Setting) -> Setting:
+def keep_setting(setting: Setting) -> Setting:
     """A setting whose world and vectors this process keeps."""
     return setting
 
 
-def work(folder: Path, number: int, config: dict[str, Any], prune: bool) -> float | None:
+def run_worker_trial(folder: Path, number: int, config: dict[str, Any], prune: bool) -> float | None:
     """One trial in a worker's process."""
-    setting = loaded(Setting(**config["setting"]))
+    setting = keep_setting(Setting(**config["setting"]))
 
-    def heed(row: Mapping[str, float]) -> None:
-        if _stop is not None and _stop.is_set():
+    def check_stop(row: dict[str, float]) -> None:
+        if is_stopped():
             raise KeyboardInterrupt
 
-    return run_trial(folder, number, RunConfig(**{**config, "setting": setting}), prune, heed)
+    return run_trial(folder, number, RunConfig(**{**config, "setting": setting}), prune, check_stop)
 
 
-def report(search: SettingsSearch, folder: Path, scenario: str) -> None:
+def report_trials(search: Search, folder: Path, scenario: str) -> None:
     """Show the trials, the best first, and write the preset."""
-    table = Table("trial", "minutes", "", "settings that differ from the defaults", box=box.SIMPLE_HEAD)
+    columns = ("trial", "minutes", "", "settings that differ from the defaults")
+    table = make_table(None, columns, "l", show_edge=True)
     trials = sorted(search.trials(), key=lambda trial: (trial.state != TrialState.COMPLETE, -(trial.value or 0.0)))
     for trial in trials:
         changed = search.find_changes(trial.number)
@@ -198,4 +182,4 @@ def report(search: SettingsSearch, folder: Path, scenario: str) -> None:
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

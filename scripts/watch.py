@@ -17,7 +17,6 @@ import numpy as np
 import tyro
 from gymnasium.vector import AutoresetMode
 from PIL import Image
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from longplay.agents.base import Agent, Following
 from longplay.agents.playing.luck import TEST_LUCK
@@ -31,8 +30,9 @@ from longplay.envs.drawing.viewer import LifeRecorder, format_clock
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.shared.names import one_of
 from longplay.envs.users.records import CHURNED, HORIZON
-from longplay.scripts.shared.animation import ffmpeg, write_gif, write_mp4
-from longplay.scripts.shared.console import RUNS, command_line, console, prepare, run_name
+from longplay.scripts.shared.animation import find_ffmpeg, write_gif, write_mp4
+from longplay.scripts.shared.console import console, load_world, make_progress, run_command
+from longplay.scripts.shared.folders import RUNS, run_folder
 
 FORMATS = ("gif", "mp4")
 NAMES = (*RULES, *(name for name in REFERENCES if name != "linear"))  # whose weights would have to be searched first
@@ -45,22 +45,22 @@ class Arguments:
     name: str
     """File below runs/, without its ending."""
     policy: str = "static-cap"
-    """A rule (scripts/play.py lists them), with its options as shipped; a reference: myopic or taste; or the name of a
-    training run."""
+    """Policy to film: a rule (scripts/play.py lists them), with its options as shipped; a reference, myopic or taste;
+    or the name of a training run."""
     user: int | None = None
-    """Whose life; by default the first test user."""
+    """User whose life is filmed; by default the first test user."""
     days: float | None = None
-    """Film the first days only; by default until the user leaves for good or the horizon."""
+    """Days that are filmed, from the first; by default until the user leaves for good or the horizon."""
     format: str = "gif"
-    """gif or mp4; mp4 needs ffmpeg."""
+    """Format of the film: gif, or mp4, which needs ffmpeg."""
     frames: int = 150
-    """At most so many."""
+    """Largest number of frames."""
     fps: float = 2.0
     """Frames a second."""
     width: int = SIZE[0]
-    """Of the film, in pixels."""
+    """Width of the film in pixels."""
     luck: int = TEST_LUCK
-    """Seed of what happens; by default the luck of scripts/compare.py."""
+    """Seed of the user's luck; by default the luck of scripts/compare.py."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
 
 
@@ -73,44 +73,45 @@ class Moment(NamedTuple):
 
 def main(args: Arguments) -> None:
     """Play, draw, write."""
-    path = run_name(args.name)
+    path = run_folder(args.name)
     path = path.with_name(f"{path.name}.{one_of('format', args.format, FORMATS)}")
-    _check(args)
-    program = ffmpeg() if args.format == "mp4" else ""
-    run = _run(args)
+    _check_arguments(args)
+    program = find_ffmpeg() if args.format == "mp4" else ""
+    run = _read_run(args)
     if run:
-        args = replace(args, setting=_setting(args.setting, run))
+        args = replace(args, setting=_choose_setting(args.setting, run))
     world = args.setting.world
     size = (args.width // 2 * 2, round(args.width * SIZE[1] / SIZE[0] / 2) * 2)  # even, as H.264 wants it
     user = world.split("test").start if args.user is None else args.user
     horizon = world.scenario.params.horizon_days
-    _within("user", user, 0, len(world.people) - 1)
-    _within("days", horizon if args.days is None else args.days, 0.01, horizon)
-    prepare(args.setting)
-    agent = load_agent(run_name(args.policy), run, args.setting) if run else _untrained(args.policy, args.setting)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    _check_range("user", user, 0, len(world.people) - 1)
+    _check_range("days", horizon if args.days is None else args.days, 0.01, horizon)
+    load_world(args.setting)
+    agent = (
+        load_agent(run_folder(args.policy), run, args.setting) if run else _make_untrained(args.policy, args.setting)
+    )
+    with make_progress(count=True) as progress:
         task = progress.add_task("slates", total=None)
-        moments = play(args.setting, agent, user, args.luck, args.days, lambda: progress.advance(task))
+        moments = play_life(args.setting, agent, user, args.luck, args.days, lambda: progress.advance(task))
         progress.update(task, total=len(moments) - 1)
-        kept = np.unique(np.linspace(0, len(moments) - 1, args.frames).round().astype(int))
-        task = progress.add_task("frames", total=len(kept))
+        frames = np.unique(np.linspace(0, len(moments) - 1, args.frames).round().astype(int))
+        task = progress.add_task("frames", total=len(frames))
 
         def draw(i: int) -> Image.Image:
             progress.update(task, completed=i + 1)
-            image = draw_life(world, moments[kept[i]].user, moments[kept[i]].life, agent.name)
+            image = draw_life(world, moments[frames[i]].user, moments[frames[i]].life, agent.name)
             return image if size == SIZE else image.resize(size, Image.Resampling.LANCZOS)
 
         path.parent.mkdir(parents=True, exist_ok=True)
         if program:
-            write_mp4(path, len(kept), draw, args.fps, program)
+            write_mp4(path, len(frames), draw, args.fps, program)
         else:
-            write_gif(path, len(kept), draw, args.fps)
-    console.print(f"{_story(moments[-1])}, served by {agent.name}", soft_wrap=True)
-    console.print(f"{path}: {len(kept)} frames, {path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
+            write_gif(path, len(frames), draw, args.fps)
+    console.print(f"{_tell_story(moments[-1])}, served by {agent.name}", soft_wrap=True)
+    console.print(f"{path}: {len(frames)} frames, {path.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
 
 
-def play(
+def play_life(
     setting: Setting, agent: Agent, user: int, luck: int, days: float | None, progress: Callable[[], None]
 ) -> list[Moment]:
     """Every moment of a life, from before the first slate; `progress` is called at each."""
@@ -132,18 +133,18 @@ def play(
     return moments
 
 
-def _check(args: Arguments) -> None:
+def _check_arguments(args: Arguments) -> None:
     for name, low, high in (("frames", 2, 2000), ("fps", 0.1, 60), ("width", 320, 3840)):
-        _within(name, getattr(args, name), low, high)
-    _within("luck", args.luck, 0, 2**62)
+        _check_range(name, getattr(args, name), low, high)
+    _check_range("luck", args.luck, 0, 2**62)
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
+def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise ValueError(f"{name} = {value:g} is out of range; allowed: {low:g} to {high:g}")
 
 
-def _untrained(policy: str, setting: Setting) -> Agent:
+def _make_untrained(policy: str, setting: Setting) -> Agent:
     """A rule, or a reference."""
     if policy in REFERENCES:
         reference: Agent = REFERENCES[policy](setting)
@@ -153,29 +154,29 @@ def _untrained(policy: str, setting: Setting) -> Agent:
         return rule.build(Context(setting, status.update), rule.options())
 
 
-def _run(args: Arguments) -> RunConfig | None:
+def _read_run(args: Arguments) -> RunConfig | None:
     """The configuration of the training run that the policy names, or None for a rule."""
     if args.policy in NAMES:
         return None
-    config = run_name(args.policy) / "config.json"
+    config = run_folder(args.policy) / "config.json"
     if not config.is_file():
-        runs = sorted(str(found.parent.relative_to(RUNS)) for found in RUNS.rglob("policy.json"))
-        there = f"runs: {', '.join(runs[:20])}" if runs else "there are no runs below runs/ yet"
+        runs = sorted(str(file.parent.relative_to(RUNS)) for file in RUNS.rglob("policy.json"))
+        hint = f"runs: {', '.join(runs[:20])}" if runs else "there are no runs below runs/ yet"
         one_of("policy", args.policy, [*NAMES, *runs])
-        raise ValueError(f"policy = {args.policy!r} is unknown; {there}")
+        raise ValueError(f"policy = {args.policy!r} is unknown; {hint}")
     return RunConfig.from_json(config)
 
 
-def _setting(given: Setting, run: RunConfig) -> Setting:
+def _choose_setting(wanted: Setting, run: RunConfig) -> Setting:
     """A run's own setting, unless another was asked for."""
-    if given not in (Setting(), run.setting):
+    if wanted not in (Setting(), run.setting):
         raise ValueError(
-            f"the run was trained on {run.setting}, not on {given}; leave the setting out, or give its own"
+            f"the run was trained on {run.setting}, not on {wanted}; leave the setting out, or give its own"
         )
     return run.setting
 
 
-def _story(moment: Moment) -> str:
+def _tell_story(moment: Moment) -> str:
     user, life = moment
     count = len(life.sessions)
     story = f"user {user['id']}: {life.total:.0f} minutes in {count} session{'s' * (count != 1)}"
@@ -185,4 +186,4 @@ def _story(moment: Moment) -> str:
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

@@ -33,8 +33,8 @@ from longplay.encoders.text.cache import VectorCache, Vectors, hash_text
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.encoders.text.model_folder import ModelFolder
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.bench.tables import show
-from longplay.scripts.shared.console import command_line, console, prepare, set_threads
+from longplay.scripts.bench.tables import print_table
+from longplay.scripts.shared.console import console, load_world, run_command, set_threads
 
 PEER = "sentence-transformers"
 Encode = Callable[[Sequence[str]], Vectors]
@@ -59,7 +59,7 @@ class Arguments:
     """File for all figures."""
 
 
-class Timed:
+class TimedEncoder:
     """A state encoder with a clock.
 
     Parameters
@@ -80,7 +80,7 @@ class Timed:
         return states
 
 
-def text_encoders(model: str | None) -> dict[str, Encode]:
+def make_text_encoders(model: str | None) -> dict[str, Encode]:
     """What encodes texts, by name; the first is what the others are compared with."""
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     folder = str(ModelFolder.find(model).path)
@@ -99,13 +99,13 @@ def text_encoders(model: str | None) -> dict[str, Encode]:
     return work | {name: encoder.encode_uncached for name, encoder in ours.items()}
 
 
-def least_cosine(vectors: Vectors, reference: Vectors) -> float:
+def find_least_cosine(vectors: Vectors, reference: Vectors) -> float:
     """The smallest cosine between rows (n, E) of two tables."""
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(reference, axis=1)
     return float(((vectors * reference).sum(axis=1) / lengths).min())
 
 
-def encoding(work: Mapping[str, Encode], texts: Sequence[str], rounds: int) -> list[dict[str, Any]]:
+def measure_encoding(work: Mapping[str, Encode], texts: Sequence[str], rounds: int) -> list[dict[str, Any]]:
     """Texts a second of each encoder, how many times as fast as the first it is, and its least cosine to the first."""
     processor: dict[str, list[float]] = {name: [] for name in work}
     wall: dict[str, list[float]] = {name: [] for name in work}
@@ -127,13 +127,13 @@ def encoding(work: Mapping[str, Encode], texts: Sequence[str], rounds: int) -> l
             "per_second_wall": len(texts) / min(wall[name]),
             "ratio": min(processor[first]) / min(processor[name]),
             "ratio_wall": min(wall[first]) / min(wall[name]),
-            "cosine": least_cosine(vectors[name], vectors[first]),
+            "cosine": find_least_cosine(vectors[name], vectors[first]),
         }
         for name in work
     ]
 
 
-def reload(texts: Sequence[str], model: str | None, rounds: int) -> tuple[float, float]:
+def measure_reload(texts: Sequence[str], model: str | None, rounds: int) -> tuple[float, float]:
     """Processor time and time by the clock [s] from a new encoder to vectors that are all in its cache; the best."""
     seconds = []
     with tempfile.TemporaryDirectory() as folder:
@@ -149,7 +149,7 @@ def reload(texts: Sequence[str], model: str | None, rounds: int) -> tuple[float,
     return min(processor), min(wall)
 
 
-def state_share(encoder: StateEncoder, setting: Setting, users: int, rollouts: int = 2) -> dict[str, float]:
+def measure_state_share(encoder: StateEncoder, setting: Setting, users: int, rollouts: int = 2) -> dict[str, float]:
     """Processor time that states take in training.
 
     Parameters
@@ -169,21 +169,20 @@ def state_share(encoder: StateEncoder, setting: Setting, users: int, rollouts: i
         ``state`` and ``step``: seconds of the encoder and of everything (environment, policy, update) for a step of all
         users; ``share`` of the first in the second.
     """
-    config, timed = RunConfig(setting=setting, num_envs=users), Timed(encoder)
-    entry: Any = config.entry
-    env = entry.make_env(config, read_run(config), timed)
-    model = PPO("MlpPolicy", env, device="cpu", **config.algorithm_arguments)
+    config, timed = RunConfig(setting=setting, num_envs=users), TimedEncoder(encoder)
+    env = SlateVecEnv(training_env(config), timed)  # type: ignore[arg-type]
+    model = PPO("MlpPolicy", env, device="cpu", **config.settings)
     steps = int(model.n_steps)
     model.learn(steps * users)
     timed.seconds, start = 0.0, time.process_time()
     model.learn(rollouts * steps * users, reset_num_timesteps=False)
     total = time.process_time() - start
     env.close()
-    taken = rollouts * steps
-    return {"state": timed.seconds / taken, "step": total / taken, "share": timed.seconds / total}
+    count = rollouts * steps
+    return {"state": timed.seconds / count, "step": total / count, "share": timed.seconds / total}
 
 
-def report(figures: dict[str, Any], args: Arguments) -> None:
+def print_figures(figures: dict[str, Any], args: Arguments) -> None:
     """Print."""
     rows = [
         (
@@ -196,7 +195,7 @@ def report(figures: dict[str, Any], args: Arguments) -> None:
     ]
     title = f"{figures['texts']:,} texts a second on {args.threads} thread(s), best of {args.rounds} alternating rounds"
     columns = "encoder|processor|wall|ratio|ratio, wall|least cosine"
-    show(title, columns, rows, left=1)
+    print_table(title, columns, rows, left=1)
     versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
     console.print(f"theirs: {PEER} with its batch; ratios and cosines are to its default; {versions}", markup=False)
     processor, wall = figures["reload"]
@@ -206,7 +205,9 @@ def report(figures: dict[str, Any], args: Arguments) -> None:
         (state, f"{1e3 * row['state']:.2f}", f"{1e3 * row['step']:.2f}", f"{row['share']:.1%}")
         for state, row in figures["states"].items()
     ]
-    show(f"a step of PPO at {args.users:,} users, processor time", "state|its encoding [ms]|all [ms]|share", shares, 1)
+    print_table(
+        f"a step of PPO at {args.users:,} users, processor time", "state|its encoding [ms]|all [ms]|share", shares, 1
+    )
 
 
 def main(args: Arguments) -> None:
@@ -216,7 +217,7 @@ def main(args: Arguments) -> None:
         if value != "all" and value < 1:
             raise ValueError(f"{name} = {value} must be at least 1")
     texts, model = args.setting.world.catalog.texts, args.setting.bert
-    prepare(args.setting)
+    load_world(args.setting)
     set_threads(args.threads)
     count = len(texts) if args.texts == "all" else min(args.texts, len(texts))
     drawn = [texts[i] for i in np.random.default_rng(0).permutation(len(texts))[:count]]
@@ -224,14 +225,16 @@ def main(args: Arguments) -> None:
     figures: dict[str, Any] = {"texts": count, "catalogue": len(texts), "threads": args.threads, "versions": versions}
     states = {state: Reading(args.setting, state).state_encoder for state in args.states}
     with console.status("encoding"):
-        figures["encoding"] = encoding(text_encoders(model), drawn, args.rounds)
-        figures["reload"] = reload(texts, model, args.rounds)
+        figures["encoding"] = measure_encoding(make_text_encoders(model), drawn, args.rounds)
+        figures["reload"] = measure_reload(texts, model, args.rounds)
     with console.status("training"):
-        figures["states"] = {name: state_share(encoder, args.setting, args.users) for name, encoder in states.items()}
-    report(figures, args)
+        figures["states"] = {
+            name: measure_state_share(encoder, args.setting, args.users) for name, encoder in states.items()
+        }
+    print_figures(figures, args)
     if args.json is not None:
         write_whole(args.json, json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

@@ -35,7 +35,7 @@ from longplay.envs.shared.files import write_whole
 from longplay.envs.users.world import World
 from longplay.scripts.bench import peers
 from longplay.scripts.bench import tables as speed_tables
-from longplay.scripts.shared.console import command_line, console, set_threads
+from longplay.scripts.shared.console import console, run_command, set_threads
 
 STREAM = 16  # slates prepared for each user, shown in turn; fewer for very large batches
 CROWD = 1024  # users while other processes keep the cores busy
@@ -65,7 +65,7 @@ class Arguments:
 
 
 @njit
-def kernel(users: np.ndarray, items: np.ndarray, slates: np.ndarray, draws: np.ndarray, chosen: np.ndarray) -> None:
+def run_kernel(users: np.ndarray, items: np.ndarray, slates: np.ndarray, draws: np.ndarray, chosen: np.ndarray) -> None:
     """Gather, inner product, sigmoid, draw."""
     weights = np.zeros(slates.shape[1])
     for b in range(slates.shape[0]):
@@ -85,7 +85,7 @@ def kernel(users: np.ndarray, items: np.ndarray, slates: np.ndarray, draws: np.n
                 break
 
 
-def jobs(world: World, users: int) -> tuple[dict[str, Work], int]:
+def make_work(world: World, users: int) -> tuple[dict[str, Work], int]:
     """What is measured for a batch size: kernel, engine, engine with observations, env.step; and bytes a user."""
     shape, rows = world.scenario.shape, len(world.items)
     rng = np.random.default_rng(0)
@@ -108,7 +108,7 @@ def jobs(world: World, users: int) -> tuple[dict[str, Work], int]:
         env.engine.observe(out)
 
     work: dict[str, Work] = {
-        "kernel": lambda: kernel(people, vectors, next(slates), draws, chosen),
+        "kernel": lambda: run_kernel(people, vectors, next(slates), draws, chosen),
         "engine": engine,
         "observation": observed,
     }
@@ -117,7 +117,7 @@ def jobs(world: World, users: int) -> tuple[dict[str, Work], int]:
     return work, env.engine.users.dtype.itemsize
 
 
-def rate(work: Work, users: int, seconds: float) -> tuple[float, float]:
+def measure_rate(work: Work, users: int, seconds: float) -> tuple[float, float]:
     """User-steps a second of processor time, and by the clock on the wall."""
     work()
     count, start, wall = 0, time.process_time(), time.perf_counter()
@@ -127,28 +127,30 @@ def rate(work: Work, users: int, seconds: float) -> tuple[float, float]:
     return count * users / (time.process_time() - start), count * users / (time.perf_counter() - wall)
 
 
-def best(work: dict[str, Work], users: int, args: Arguments, clock: int = 0) -> dict[str, float]:
-    """The best rate of each job, of rounds that alternate between them."""
-    rounds = [{name: rate(job, users, args.seconds)[clock] for name, job in work.items()} for _ in range(args.rounds)]
+def measure_best(work: dict[str, Work], users: int, args: Arguments, clock: int = 0) -> dict[str, float]:
+    """The best rate of each piece of work, of rounds that alternate between them."""
+    rounds = [
+        {name: measure_rate(run, users, args.seconds)[clock] for name, run in work.items()} for _ in range(args.rounds)
+    ]
     return {name: max(row[name] for row in rounds) for name in work}
 
 
-def enlarge(world: World, items: int) -> World:
+def enlarge_world(world: World, items: int) -> World:
     """The world with more items: records of its own, drawn with replacement, each at an address of its own."""
     which = np.random.default_rng(0).integers(1, len(world.items), items)
     return replace(world, items=np.concatenate([world.items[:1], world.items[which]]))
 
 
-def speeds(world: World, args: Arguments) -> list[Row]:
+def measure_batches(world: World, args: Arguments) -> list[Row]:
     """A row for each batch size."""
     rows = []
     for users in args.batches:
-        work, size = jobs(world, users)
-        rows.append({"items": len(world.items) - 1, "users": users, **best(work, users, args), "bytes": size})
+        work, size = make_work(world, users)
+        rows.append({"items": len(world.items) - 1, "users": users, **measure_best(work, users, args), "bytes": size})
     return rows
 
 
-def single(world: World, args: Arguments) -> dict[str, float]:
+def measure_wrappers(world: World, args: Arguments) -> dict[str, float]:
     """Steps a second of one user through ``gymnasium.make``, and without the wrappers that it adds."""
     wrapped = gym.make("longplay/Video-v0", scenario=world.scenario, catalog=world.catalog)
     slates = itertools.cycle(np.random.default_rng(0).integers(1, len(world.items), (999, world.scenario.shape.slate)))
@@ -162,11 +164,11 @@ def single(world: World, args: Arguments) -> dict[str, float]:
 
         return work
 
-    return best({"make": stepping(wrapped), "environment": stepping(wrapped.unwrapped)}, 1, args)
+    return measure_best({"make": stepping(wrapped), "environment": stepping(wrapped.unwrapped)}, 1, args)
 
 
 @contextmanager
-def busy(processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+def start_busy_processes(processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Other processes that compute without end."""
     environment = {**os.environ, **peers.SETTINGS}
     started = [subprocess.Popen([sys.executable, "-c", BUSY], env=environment) for _ in range(processes)]
@@ -179,17 +181,17 @@ def busy(processes: int) -> Iterator[list[subprocess.Popen[bytes]]]:
             process.wait()
 
 
-def crowded(world: World, args: Arguments) -> Row:
+def measure_crowded(world: World, args: Arguments) -> Row:
     """Rates of the engine alone on the machine, and with a busy process for each core."""
     cores = os.cpu_count() or 1
-    work = {"engine": jobs(world, CROWD)[0]["engine"]}
-    rates = {"quiet": [best(work, CROWD, args, clock)["engine"] for clock in (0, 1)]}
-    with busy(cores):
-        rates["busy"] = [best(work, CROWD, args, clock)["engine"] for clock in (0, 1)]
+    work = {"engine": make_work(world, CROWD)[0]["engine"]}
+    rates = {"quiet": [measure_best(work, CROWD, args, clock)["engine"] for clock in (0, 1)]}
+    with start_busy_processes(cores):
+        rates["busy"] = [measure_best(work, CROWD, args, clock)["engine"] for clock in (0, 1)]
     return {"users": CROWD, "processes": cores, **rates}
 
 
-def first_step() -> dict[str, float]:
+def measure_first_step() -> dict[str, float]:
     """Seconds from the start of the interpreter to the end of the first step, before anything is compiled and after."""
     with tempfile.TemporaryDirectory() as folder:
         environment, seconds = {**os.environ, "LONGPLAY_CACHE": folder}, {}
@@ -209,23 +211,29 @@ def main(args: Arguments) -> None:
     set_threads(1)
     world = make_world()
     figures: dict[str, Any] = {"python": platform.python_version(), "machine": platform.machine(), "speeds": []}
-    for place in [world, enlarge(world, args.items)] if args.items else [world]:
+    for sized_world in [world, enlarge_world(world, args.items)] if args.items else [world]:
         shape = world.scenario.shape
-        console.print(f"slates of {shape.slate}, {len(place.items) - 1:,} items, vectors of {shape.taste}")
-        rows = speeds(place, args)
-        speed_tables.worlds(rows, args.rounds)
+        console.print(f"slates of {shape.slate}, {len(sized_world.items) - 1:,} items, vectors of {shape.taste}")
+        rows = measure_batches(sized_world, args)
+        speed_tables.print_batches(rows, args.rounds)
         figures["speeds"] += rows
-    figures |= {"single": single(world, args), "crowded": crowded(world, args), "first step": first_step()}
-    speed_tables.single(figures["single"])
-    speed_tables.crowded(figures["crowded"])
-    speed_tables.first_step(figures["first step"])
+    figures |= {
+        "single": measure_wrappers(world, args),
+        "crowded": measure_crowded(world, args),
+        "first step": measure_first_step(),
+    }
+    speed_tables.print_wrappers(figures["single"])
+    speed_tables.print_crowded(figures["crowded"])
+    speed_tables.print_first_step(figures["first step"])
     if args.peers:
         with console.status("measuring other simulators, each in an environment of its own"):
             figures["peers"], figures["skipped"] = peers.measure_all(args.seconds, args.rounds)
-        speed_tables.peers(figures["peers"], figures["skipped"], [row for row in figures["speeds"] if "step" in row])
+        speed_tables.print_peers(
+            figures["peers"], figures["skipped"], [row for row in figures["speeds"] if "step" in row]
+        )
     if args.json is not None:
         write_whole(args.json, json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

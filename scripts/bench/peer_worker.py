@@ -41,7 +41,7 @@ class Case:
     steps: int = 1  # slates that each user sees in one call
 
 
-def slates(users: int, items: int) -> Iterator[Any]:
+def make_slates(users: int, items: int) -> Iterator[Any]:
     """Prepared slates without repetition, (users, 10) each, for ever."""
     rng = np.random.default_rng(0)
     start = rng.integers(0, items, (STREAM, users, 1))
@@ -49,7 +49,7 @@ def slates(users: int, items: int) -> Iterator[Any]:
     return itertools.cycle(list((start + stride * np.arange(SLATE)) % items))
 
 
-def episodic(step: Callable[[Any], Any], reset: Callable[[], object], ended: int, actions: Iterator[Any]) -> Any:
+def make_episodic(step: Callable[[Any], Any], reset: Callable[[], object], ended: int, actions: Iterator[Any]) -> Any:
     """A step that begins the next episode where one has ended: element `ended` of what `step` returns says so."""
 
     def work() -> None:
@@ -59,22 +59,22 @@ def episodic(step: Callable[[Any], Any], reset: Callable[[], object], ended: int
     return work
 
 
-def sardine() -> Iterator[Case]:
+def make_sardine() -> Iterator[Case]:
     """Its slate task with boredom, as registered: one user, and Gymnasium's loop over 64."""
     import_module("sardine")
     gym = import_module("gymnasium")
     name = "sardine/SlateTopK-Bored-v0"
     env = gym.make(name).unwrapped
     env.reset(seed=0)
-    one = (slate[0] for slate in slates(1, env.num_items))
-    yield Case("one user", 1, env.num_items, episodic(env.step, env.reset, 2, one), f"{name}, unwrapped")
+    single = (slate[0] for slate in make_slates(1, env.num_items))
+    yield Case("one user", 1, env.num_items, make_episodic(env.step, env.reset, 2, single), f"{name}, unwrapped")
     batch = gym.make_vec(name, num_envs=64, vectorization_mode="sync")
     batch.reset(seed=0)
-    many = slates(64, env.num_items)
+    many = make_slates(64, env.num_items)
     yield Case("SyncVectorEnv", 64, env.num_items, lambda: batch.step(next(many)), f"{name}, make_vec")
 
 
-def t_recs() -> Iterator[Case]:
+def make_t_recs() -> Iterator[Case]:
     """The whole simulation with its popularity recommender or random slates, and its users alone."""
     # Only its matrix factorisation, which is not measured, needs LensKit, of a version that no longer installs.
     for name in ("lenskit", "lenskit.algorithms", "lenskit.algorithms.als"):
@@ -82,15 +82,15 @@ def t_recs() -> Iterator[Case]:
     vars(sys.modules["lenskit.algorithms"])["als"] = sys.modules["lenskit.algorithms.als"]
     models, components = import_module("trecs.models"), import_module("trecs.components")
     for items, users in itertools.product(ITEMS, USERS):
-        yield from t_recs_of(models, components, items, users)
+        yield from make_t_recs_cases(models, components, items, users)
 
 
-def t_recs_of(models: Any, components: Any, items: int, users: int) -> Iterator[Case]:
+def make_t_recs_cases(models: Any, components: Any, items: int, users: int) -> Iterator[Case]:
     """The cases of one size."""
     rng = np.random.default_rng(0)
     tastes, attributes = rng.normal(size=(users, DIMENSIONS)), rng.normal(size=(DIMENSIONS, items))
     attributes /= np.linalg.norm(attributes, axis=0)
-    shown = slates(users, items)
+    stream = make_slates(users, items)
     world = {"actual_user_representation": tastes, "actual_item_representation": attributes, "seed": 0}
     model = models.PopularityRecommender(users, items, num_items_per_iter=SLATE, **world)
 
@@ -105,7 +105,7 @@ def t_recs_of(models: Any, components: Any, items: int, users: int) -> Iterator[
     people.compute_user_scores(attributes)
 
     def drift() -> None:
-        people.update_profiles(attributes.T[people.get_user_feedback(next(shown))])
+        people.update_profiles(attributes.T[people.get_user_feedback(next(stream))])
         people.compute_user_scores(attributes)
         people.actual_user_scores.state_history.clear()  # it keeps a copy of all scores at every step
 
@@ -116,26 +116,26 @@ def t_recs_of(models: Any, components: Any, items: int, users: int) -> Iterator[
         drift,
         "users alone, drift = 0.05: they choose and move, and all their scores are computed anew",
     )
-    choice = Case("choice alone", users, items, lambda: people.get_user_feedback(next(shown)), "")
+    choice = Case("choice alone", users, items, lambda: people.get_user_feedback(next(stream)), "")
     choice.note = "users alone, no drift: the largest of ten entries of a table; no chance, and nothing changes"
     yield choice
 
 
-def recsim() -> Iterator[Case]:
+def make_recsim() -> Iterator[Case]:
     """Interest evolution, one user (its loop over several is slower): documents that stay, or new ones each step."""
     evolution = import_module("recsim.environments.interest_evolution")
     for items, anew in itertools.product((SLATE, *ITEMS[:1]), (False, True)):
         config = {"slate_size": SLATE, "num_candidates": items, "resample_documents": anew, "seed": 0}
         env = evolution.create_environment(config)
         env.reset()
-        one = (slate[0] for slate in slates(1, items))
+        single = (slate[0] for slate in make_slates(1, items))
         way, note = (
             ("new documents", "drawn at every step, as by default") if anew else ("fixed documents", "drawn once")
         )
-        yield Case(way, 1, items, episodic(env.step, env.reset, 2, one), note)
+        yield Case(way, 1, items, make_episodic(env.step, env.reset, 2, single), note)
 
 
-def recsim_ng() -> Iterator[Case]:
+def make_recsim_ng() -> Iterator[Case]:
     """Interest evolution in TensorFlow graphs: the published story with its recommender, and its users alone."""
     vars(np)["Inf"] = np.inf  # a name that NumPy 2 took away
     box = import_module("gym.spaces").Box
@@ -146,10 +146,10 @@ def recsim_ng() -> Iterator[Case]:
 
     box.__init__ = whole  # it came to refuse sizes that are tensors
     for items, users in itertools.product(ITEMS, USERS):
-        yield from recsim_ng_of(import_module("tensorflow"), items, users)
+        yield from make_recsim_ng_cases(import_module("tensorflow"), items, users)
 
 
-def recsim_ng_of(tf: Any, items: int, users: int, steps: int = 20) -> Iterator[Case]:
+def make_recsim_ng_cases(tf: Any, items: int, users: int, steps: int = 20) -> Iterator[Case]:
     """The cases of one size."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -193,14 +193,14 @@ def recsim_ng_of(tf: Any, items: int, users: int, steps: int = 20) -> Iterator[C
 
 
 PEERS: dict[str, tuple[str, Callable[[], Iterator[Case]]]] = {
-    "SARDINE": ("sardine-rec", sardine),
-    "T-RECS": ("trecs", t_recs),
-    "RecSim": ("recsim-no-tf", recsim),
-    "RecSim NG": ("recsim-ng", recsim_ng),
+    "SARDINE": ("sardine-rec", make_sardine),
+    "T-RECS": ("trecs", make_t_recs),
+    "RecSim": ("recsim-no-tf", make_recsim),
+    "RecSim NG": ("recsim-ng", make_recsim_ng),
 }
 
 
-def rate(case: Case, seconds: float, rounds: int) -> float:
+def measure_rate(case: Case, seconds: float, rounds: int) -> float:
     """User-steps a second of processor time, the best of some rounds."""
     case.step()  # compiles where there is something to compile
     best = 0.0
@@ -220,7 +220,7 @@ def main(peer: str, seconds: float, rounds: int) -> None:
     best: dict[tuple[str, int], dict[str, Any]] = {}
     for case in cases():
         row = {"peer": peer, "version": version(package), "way": case.way, "users": case.users, "slate": SLATE}
-        row |= {"items": case.items, "steps_per_second": rate(case, seconds, rounds), "note": case.note}
+        row |= {"items": case.items, "steps_per_second": measure_rate(case, seconds, rounds), "note": case.note}
         key = case.way, case.items
         if key not in best or row["steps_per_second"] > best[key]["steps_per_second"]:
             best[key] = row

@@ -89,7 +89,7 @@ PEERS = (
 )
 
 
-def run(command: Sequence[str | Path], limit: float) -> str:
+def run_process(command: Sequence[str | Path], limit: float) -> str:
     """What a command prints.
 
     Raises
@@ -122,12 +122,12 @@ def run(command: Sequence[str | Path], limit: float) -> str:
     if process.returncode:
         lines = [line.strip() for line in (errors or output).splitlines() if line.strip()]
         # The notice about a newer pip comes last, and the error before it.
-        said = [line for line in lines if line.startswith("ERROR")] or lines or ["no message"]
-        raise SkippedError(f"exit code {process.returncode}: {said[-1]}")
+        messages = [line for line in lines if line.startswith("ERROR")] or lines or ["no message"]
+        raise SkippedError(f"exit code {process.returncode}: {messages[-1]}")
     return output
 
 
-def prepare(peer: Peer, folder: Path = FOLDER, limit: float = INSTALL_LIMIT) -> Path:
+def prepare_environment(peer: Peer, folder: Path = FOLDER, limit: float = INSTALL_LIMIT) -> Path:
     """Python of the peer's environment, which is made where there is none or the stamp differs.
 
     Parameters
@@ -140,25 +140,25 @@ def prepare(peer: Peer, folder: Path = FOLDER, limit: float = INSTALL_LIMIT) -> 
     SkippedError
         If that fails; nothing is left behind.
     """
-    place = folder / peer.folder
-    python = place / "bin" / "python"
+    home = folder / peer.folder
+    python = home / "bin" / "python"
     stamp = "\n".join([sys.version, *peer.packages, *peer.alone])
-    if (place / STAMP).is_file() and (place / STAMP).read_text(encoding="utf-8") == stamp and python.exists():
+    if (home / STAMP).is_file() and (home / STAMP).read_text(encoding="utf-8") == stamp and python.exists():
         return python
     pip = (python, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check")
     try:
-        run((sys.executable, "-m", "venv", "--clear", place), limit)
-        run((*pip, *peer.packages), limit)
+        run_process((sys.executable, "-m", "venv", "--clear", home), limit)
+        run_process((*pip, *peer.packages), limit)
         if peer.alone:
-            run((*pip, "--no-deps", *peer.alone), limit)
-        write_whole(place / STAMP, stamp)
+            run_process((*pip, "--no-deps", *peer.alone), limit)
+        write_whole(home / STAMP, stamp)
     except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(home, ignore_errors=True)
         raise
     return python
 
 
-def parse(output: str, peer: str) -> list[Row]:
+def parse_rows(output: str, peer: str) -> list[Row]:
     """The rows that a worker printed; lines that are no JSON objects are the libraries' own.
 
     Raises
@@ -186,7 +186,7 @@ def parse(output: str, peer: str) -> list[Row]:
     return rows
 
 
-def measure(
+def measure_peer(
     peer: Peer, seconds: float, rounds: int, folder: Path = FOLDER, limit: float = MEASURE_LIMIT
 ) -> tuple[list[Row], str]:
     """Rows of a peer, or none and the reason.
@@ -201,12 +201,14 @@ def measure(
         Seconds for the measurements of the peer together.
     """
     try:
-        python = prepare(peer, folder)
+        python = prepare_environment(peer, folder)
     except (SkippedError, OSError) as error:
         return [], f"not installed: {error}"
     try:
         # -I: no folder of longplay's on the path, whose modules could take the place of the peer's own.
-        return parse(run((python, "-I", WORKER, peer.name, str(seconds), str(rounds)), limit), peer.name), ""
+        return parse_rows(
+            run_process((python, "-I", WORKER, peer.name, str(seconds), str(rounds)), limit), peer.name
+        ), ""
     except SkippedError as error:
         return [], f"does not run: {error}"
 
@@ -216,8 +218,8 @@ def measure_all(seconds: float, rounds: int) -> tuple[list[Row], dict[str, str]]
     rows: list[Row] = []
     skipped = {}
     for peer in PEERS:
-        found, why = measure(peer, seconds, rounds)
-        rows += found
+        measured, why = measure_peer(peer, seconds, rounds)
+        rows += measured
         if why:
             skipped[peer.name] = why
     return rows, skipped

@@ -1,26 +1,20 @@
-"""Print what `bench.py` measures."""
+"""Print what is measured of the environment and beside it."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.table import Table
-
 from longplay.scripts.shared.console import console
+from longplay.scripts.shared.tables import FRAMED, make_table
 
 Row = dict[str, Any]
 
 
-def show(title: str, columns: str, rows: Iterable[Sequence[str]], left: int = 0) -> None:
+def print_table(title: str, columns: str, rows: Iterable[Sequence[str]], left: int = 0) -> None:
     """Print a table, its first columns to the left, the others to the right."""
-    table = Table(title=title, title_justify="left")
-    for place, column in enumerate(columns.split("|")):
-        table.add_column(column, justify="left" if place < left else "right")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    console.print(make_table(title, columns.split("|"), "l" * left + "r", rows, **FRAMED))
 
 
-def worlds(rows: Sequence[Row], rounds: int) -> None:
+def print_batches(rows: Sequence[Row], rounds: int) -> None:
     """The batch sizes of one world."""
     names = ("kernel", "engine", "observation", "step")
     cells = []
@@ -29,10 +23,10 @@ def worlds(rows: Sequence[Row], rounds: int) -> None:
         ratio = f"{row['engine'] / row['kernel']:.2f}"
         cells.append((f"{row['users']:,}", kernel, engine, ratio, *rest, f"{row['bytes']:,}"))
     title = f"million user-steps a second on one thread, best of {rounds} rounds"
-    show(title, "users|kernel|engine|÷ kernel|+ observation|env.step|bytes a user", cells)
+    print_table(title, "users|kernel|engine|÷ kernel|+ observation|env.step|bytes a user", cells)
 
 
-def single(rates: dict[str, float]) -> None:
+def print_wrappers(rates: dict[str, float]) -> None:
     """One user, with and without Gymnasium's wrappers."""
     wrapped, bare = 1e6 / rates["make"], 1e6 / rates["environment"]
     console.print(
@@ -41,7 +35,7 @@ def single(rates: dict[str, float]) -> None:
     )
 
 
-def crowded(row: Row) -> None:
+def print_crowded(row: Row) -> None:
     """The engine beside busy processes."""
     (quiet, quiet_wall), (busy, busy_wall) = row["quiet"], row["busy"]
     console.print(
@@ -51,7 +45,7 @@ def crowded(row: Row) -> None:
     )
 
 
-def first_step(seconds: dict[str, float]) -> None:
+def print_first_step(seconds: dict[str, float]) -> None:
     """From the start of the interpreter to the end of the first step."""
     console.print(
         f"from `python` to the end of the first step: {seconds['cold']:.1f} s where nothing is compiled yet, "
@@ -59,7 +53,7 @@ def first_step(seconds: dict[str, float]) -> None:
     )
 
 
-def peers(rows: Sequence[Row], skipped: dict[str, str], own: Sequence[Row]) -> None:
+def print_peers(rows: Sequence[Row], skipped: dict[str, str], own: Sequence[Row]) -> None:
     """Other simulators, and how many times faster this one is at its best batch size; below 1 it is slower."""
     best = [max(row[name] for row in own) for name in ("engine", "step")]
     cells = []
@@ -70,7 +64,7 @@ def peers(rows: Sequence[Row], skipped: dict[str, str], own: Sequence[Row]) -> N
         cells.append((name, f"{row['users']:,}", f"{row['items']:,}", f"{speed / 1e3:,.1f}", *times))
     if cells:
         columns = "simulator|users|items|rate|engine ÷ it|env.step ÷ it"
-        show("thousand user-steps a second on one thread, other simulators", columns, cells, left=1)
+        print_table("thousand user-steps a second on one thread, other simulators", columns, cells, left=1)
     for note in dict.fromkeys(f"{row['peer']} {row['version']}, {row['way']}: {row['note']}" for row in rows):
         console.print(note, markup=False)
     for name, why in skipped.items():

@@ -33,8 +33,8 @@ from longplay.agents.setting import Setting
 from longplay.encoders.state import StateEncoder
 from longplay.envs.engine import Observation
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.bench.tables import show
-from longplay.scripts.shared.console import command_line, console, prepare, set_threads
+from longplay.scripts.bench.tables import print_table
+from longplay.scripts.shared.console import console, load_world, run_command, set_threads
 
 STOCK = "stock"
 Iterate = Callable[[], int]  # returns the user-steps taken
@@ -54,20 +54,20 @@ class Arguments:
     rounds: int = 3
     """Iterations of each that are measured, after a first one that is not; the best counts."""
     only: tuple[str, ...] = ()
-    """Rows to measure, by name; by default all."""
+    """Names of the rows to measure; by default all."""
     json: Path | None = None
     """File for all figures."""
 
 
-class Encoded(gym.Wrapper[Any, Any, Any, Any]):
+class EncodedEnv(gym.Wrapper[Any, Any, Any, Any]):
     """A single environment with states for observations, and scaled rewards.
 
     Parameters
     ----------
     env
-        With dict observations.
+        A single environment with dict observations.
     states
-        Observations (B, ·) to states (B, width).
+        Function of observations (B, ·) that makes states (B, width).
     """
 
     def __init__(self, env: gym.Env[Observation, Any], states: StateEncoder) -> None:
@@ -90,19 +90,19 @@ class Encoded(gym.Wrapper[Any, Any, Any, Any]):
         return state
 
 
-def stock_env(setting: Setting, users: int) -> DummyVecEnv:
+def make_stock_env(setting: Setting, users: int) -> DummyVecEnv:
     """Single environments, one after the other, as `gymnasium.make` gives them."""
     world = setting.world
     options: dict[str, Any] = {"scenario": world.scenario, "catalog": world.catalog, "world_seed": setting.world_seed}
 
     def single() -> gym.Env[Any, Any]:
         env = gym.make(setting.env, action="weights", item_vectors=setting.item_vectors, reward="minutes", **options)
-        return Encoded(env, Reading(setting, "pooled").state_encoder)
+        return EncodedEnv(env, setting.state_encoder("pooled"))
 
     return DummyVecEnv([single] * users)
 
 
-def learn(model: PPO, users: int) -> Iterate:
+def make_iterate(model: PPO, users: int) -> Iterate:
     """One rollout and its update."""
     steps = model.n_steps * users
 
@@ -113,20 +113,20 @@ def learn(model: PPO, users: int) -> Iterate:
     return iterate
 
 
-def stock(setting: Setting, users: int) -> Iterate:
+def make_stock(setting: Setting, users: int) -> Iterate:
     """stable-baselines3's stack, with its own settings."""
-    return learn(PPO("MlpPolicy", stock_env(setting, users), device="cpu", seed=0), users)
+    return make_iterate(PPO("MlpPolicy", make_stock_env(setting, users), device="cpu", seed=0), users)
 
 
-def weights(setting: Setting, users: int, **options: Any) -> Iterate:
-    """PPO on weights as a run trains it."""
+def make_weights(setting: Setting, users: int, **options: Any) -> Iterate:
+    """PPO on weights as `longplay.agents.sb3.training.train` has it."""
     config = RunConfig(setting=setting, num_envs=users, options=options)
-    trainer: Any = config.entry.make_trainer(config, read_run(config))
-    return learn(trainer.model, users)
+    env = SlateVecEnv(training_env(config), states_of(config, setting))
+    return make_iterate(PPO("MlpPolicy", env, device="cpu", **config.settings), users)
 
 
-def own(setting: Setting, users: int, agent: str) -> Iterate:
-    """One of our own learners as a run trains it."""
+def make_own(setting: Setting, users: int, agent: str) -> Iterate:
+    """One of our own learners as `longplay.agents.learners.training.train_own` has it."""
     config = RunConfig(setting=setting, agent=agent, num_envs=users)
     learner: Any = config.entry.make_trainer(config, read_run(config))
 
@@ -139,17 +139,17 @@ def own(setting: Setting, users: int, agent: str) -> Iterate:
 
 
 @dataclass
-class Row:
+class Contender:
     """Something to measure.
 
     Attributes
     ----------
     make
-        What iterates; called once.
+        Function that makes what iterates; called once.
     users
         Users at a time.
     threads
-        Of torch.
+        Threads of torch.
     """
 
     make: Callable[[], Iterate]
@@ -157,27 +157,27 @@ class Row:
     threads: int = 1
 
 
-def rows_of(args: Arguments) -> dict[str, Row]:
+def make_rows(args: Arguments) -> dict[str, Contender]:
     """All that can be measured, by name."""
     setting, users, few = args.setting, args.users, args.own_users
     return {
-        STOCK: Row(lambda: stock(setting, args.stock_users), args.stock_users),
-        "PPO weights": Row(lambda: weights(setting, users), users),
-        "PPO weights, 2 threads": Row(lambda: weights(setting, users), users, threads=2),
-        "PPO weights, 2 epochs": Row(lambda: weights(setting, users, n_epochs=2), users),
-        "PL-PPO": Row(lambda: own(setting, few, "pl-ppo"), few),
-        "PL-PPO catalogue": Row(lambda: own(setting, few, "pl-ppo-catalog"), few),
-        "SlateQ": Row(lambda: own(setting, few, "slateq"), few),
+        STOCK: Contender(lambda: make_stock(setting, args.stock_users), args.stock_users),
+        "PPO weights": Contender(lambda: make_weights(setting, users), users),
+        "PPO weights, 2 threads": Contender(lambda: make_weights(setting, users), users, threads=2),
+        "PPO weights, 2 epochs": Contender(lambda: make_weights(setting, users, n_epochs=2), users),
+        "PL-PPO": Contender(lambda: make_own(setting, few, "pl-ppo"), few),
+        "PL-PPO catalogue": Contender(lambda: make_own(setting, few, "pl-ppo-catalog"), few),
+        "SlateQ": Contender(lambda: make_own(setting, few, "slateq"), few),
     }
 
 
-def measure(rows: Mapping[str, Row], rounds: int) -> list[dict[str, Any]]:
+def measure(rows: Mapping[str, Contender], rounds: int) -> list[dict[str, Any]]:
     """User-steps a second of each, by processor time and by the clock, and ratios to the first."""
-    made = {name: row.make() for name, row in rows.items()}
+    iterations = {name: row.make() for name, row in rows.items()}
     processor: dict[str, list[float]] = {name: [] for name in rows}
     wall: dict[str, list[float]] = {name: [] for name in rows}
     for k in range(rounds + 1):
-        for name, iterate in made.items():
+        for name, iterate in iterations.items():
             set_threads(rows[name].threads)
             start, clock = time.process_time(), time.perf_counter()
             steps = iterate()
@@ -201,7 +201,7 @@ def measure(rows: Mapping[str, Row], rounds: int) -> list[dict[str, Any]]:
     ]
 
 
-def report(figures: Sequence[Mapping[str, Any]], rounds: int) -> None:
+def print_figures(figures: Sequence[Mapping[str, Any]], rounds: int) -> None:
     """Print."""
     cells = [
         (
@@ -214,7 +214,7 @@ def report(figures: Sequence[Mapping[str, Any]], rounds: int) -> None:
         for row in figures
     ]
     columns = "learner|users|threads|processor|wall|ratio|ratio, wall"
-    show(f"user-steps of training a second, best of {rounds} alternating rounds", columns, cells, left=1)
+    print_table(f"user-steps of training a second, best of {rounds} alternating rounds", columns, cells, left=1)
 
 
 def main(args: Arguments) -> None:
@@ -222,15 +222,15 @@ def main(args: Arguments) -> None:
     for name in ("rounds", "users", "own_users", "stock_users"):
         if getattr(args, name) < 1:
             raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")
-    rows = rows_of(args)
+    rows = make_rows(args)
     unknown = [name for name in args.only if name not in rows]
     if unknown:
         raise ValueError(f"only = {unknown[0]!r} is unknown; allowed: {', '.join(map(repr, rows))}")
-    prepare(args.setting)
+    load_world(args.setting)
     chosen = {name: row for name, row in rows.items() if name in (args.only or rows)}
     with console.status("training"):
         figures = measure(chosen, args.rounds)
-    report(figures, args.rounds)
+    print_figures(figures, args.rounds)
     versions = {name: importlib.metadata.version(name) for name in ("stable-baselines3", "torch", "gymnasium")}
     console.print(", ".join(f"{name} {version}" for name, version in versions.items()), markup=False)
     if args.json is not None:
@@ -239,4 +239,4 @@ def main(args: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

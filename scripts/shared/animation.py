@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...envs.shared.files import replacing
+from longplay.envs.shared.files import replacing
 
-HOLD = 4.0  # seconds that the last frame stays
-EXACT, NEAR = 64, 128  # colours of a GIF: the most common ones as they are, and some that the others are near to
-SAMPLES = 6  # frames that its palette is made from
+LAST_FRAME_SECONDS = 4.0  # seconds that the last frame stays
+EXACT_COLOURS, NEAR_COLOURS = (
+    64,
+    128,
+)  # colours of a GIF: the most common ones as they are, and some that the others are near to
+PALETTE_FRAMES = 6  # frames that its palette is made from
 
 Draw = Callable[[int], Image.Image]
 
@@ -33,27 +36,27 @@ def write_gif(path: Path, count: int, draw: Draw, fps: float) -> None:
     fps
         Frames a second.
     """
-    palette = _palette([draw(int(i)) for i in np.unique(np.linspace(0, count - 1, SAMPLES).round())])
+    palette = _make_palette([draw(int(i)) for i in np.unique(np.linspace(0, count - 1, PALETTE_FRAMES).round())])
     first, *others = (draw(i).quantize(palette=palette, dither=Image.Dither.NONE) for i in range(count))
-    durations = [round(1000 / fps)] * len(others) + [round(1000 * HOLD)]
+    durations = [round(1000 / fps)] * len(others) + [round(1000 * LAST_FRAME_SECONDS)]
     with replacing(path) as temporary:
         first.save(temporary, "GIF", save_all=True, append_images=others, duration=durations, loop=0, optimize=True)
 
 
-def _palette(samples: list[Image.Image]) -> Image.Image:
+def _make_palette(samples: list[Image.Image]) -> Image.Image:
     """Grounds keep their very colour, and colours of few pixels (a dot, a bar) are not drowned by the edges of text."""
     sheet = Image.new("RGB", (samples[0].width, samples[0].height * len(samples)))
-    for place, image in enumerate(samples):
-        sheet.paste(image, (0, place * image.height))
-    near = sheet.quantize(NEAR, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).getpalette() or []
+    for number, image in enumerate(samples):
+        sheet.paste(image, (0, number * image.height))
+    near = sheet.quantize(NEAR_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).getpalette() or []
     counted: list[tuple[int, tuple[int, int, int]]] = sheet.getcolors(sheet.width * sheet.height)  # type: ignore[assignment]
-    exact = [channel for _, colour in sorted(counted, reverse=True)[:EXACT] for channel in colour]
+    exact = [channel for _, colour in sorted(counted, reverse=True)[:EXACT_COLOURS] for channel in colour]
     palette = Image.new("P", (1, 1))
-    palette.putpalette(exact + near[: 3 * NEAR])
+    palette.putpalette(exact + near[: 3 * NEAR_COLOURS])
     return palette
 
 
-def ffmpeg() -> str:
+def find_ffmpeg() -> str:
     """The program that makes MP4, from the path or from the package imageio-ffmpeg (which moviepy brings).
 
     Raises
@@ -72,7 +75,7 @@ def ffmpeg() -> str:
 
 
 def write_mp4(path: Path, count: int, draw: Draw, fps: float, program: str) -> None:
-    """H.264, which browsers and slides show; parameters as for `write_gif`, and the program of `ffmpeg`.
+    """H.264, which browsers and slides show; parameters as for `write_gif`, and the program of `find_ffmpeg`.
 
     Raises
     ------
@@ -83,16 +86,18 @@ def write_mp4(path: Path, count: int, draw: Draw, fps: float, program: str) -> N
     command = [program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     command += ["-s", f"{first.width}x{first.height}", "-r", f"{fps:g}", "-i", "-"]
     command += ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4"]
-    with replacing(path) as temporary, tempfile.TemporaryFile() as said:
-        with subprocess.Popen([*command, str(temporary)], stdin=subprocess.PIPE, stdout=said, stderr=said) as process:
+    with replacing(path) as temporary, tempfile.TemporaryFile() as messages:
+        with subprocess.Popen(
+            [*command, str(temporary)], stdin=subprocess.PIPE, stdout=messages, stderr=messages
+        ) as process:
             assert process.stdin is not None
             try:
-                for i in [*range(count), *[count - 1] * round(HOLD * fps)]:
+                for i in [*range(count), *[count - 1] * round(LAST_FRAME_SECONDS * fps)]:
                     process.stdin.write(draw(i).tobytes())
                 process.stdin.close()
             except BrokenPipeError:
                 pass  # it has given up, and says why
         if process.returncode:
-            said.seek(0)
-            words = said.read().decode(errors="replace").strip()
+            messages.seek(0)
+            words = messages.read().decode(errors="replace").strip()
             raise ValueError(f"{program} failed: {words}; use --format gif")

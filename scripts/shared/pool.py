@@ -4,15 +4,20 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.synchronize import Event
 from typing import TypeVar
 
 from longplay.scripts.shared.console import set_threads
 
-T = TypeVar("T")
-R = TypeVar("R")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_stop: Event | None = None  # of a worker's process
 
 
-def work_side_by_side(work: Callable[[T], R], tasks: Sequence[T], workers: int) -> Iterator[tuple[T, R]]:
+def work_side_by_side(
+    work: Callable[[Task], Result], tasks: Sequence[Task], workers: int
+) -> Iterator[tuple[Task, Result]]:
     """Do the work of each task, and give each with its result as it is done; an interruption ends what runs.
 
     Parameters
@@ -22,16 +27,15 @@ def work_side_by_side(work: Callable[[T], R], tasks: Sequence[T], workers: int) 
     tasks
         Plain data.
     workers
-        Processes; a single one, or a single task, is done in this process.
+        Number of processes; a single one, or a single task, is done in this process.
     """
     if workers == 1 or len(tasks) < 2:
         yield from ((task, work(task)) for task in tasks)
         return
-    # New processes and no forks: a fork of a process with threads may hang.
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), multiprocessing.get_context("spawn"), start_worker)
+    pool = open_pool(min(workers, len(tasks)))
     try:
         running = {pool.submit(work, task): task for task in tasks}
-        yield from ((running[done], done.result()) for done in as_completed(running))
+        yield from ((running[future], future.result()) for future in as_completed(running))
     except BaseException:
         for child in multiprocessing.active_children():
             child.terminate()
@@ -40,7 +44,33 @@ def work_side_by_side(work: Callable[[T], R], tasks: Sequence[T], workers: int) 
         pool.shutdown(cancel_futures=True)
 
 
-def start_worker() -> None:
-    """One thread, and an interruption is the parent's business."""
+def open_pool(workers: int, stop: Event | None = None) -> ProcessPoolExecutor:
+    """Processes of one thread each, for work whose tasks are not known beforehand.
+
+    Parameters
+    ----------
+    workers
+        Number of processes.
+    stop
+        An event of `make_stop` by which work can be ended that asks `is_stopped` from time to time.
+    """
+    # New processes and no forks: a fork of a process with threads may hang.
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (stop,))
+
+
+def make_stop() -> Event:
+    """An event that the processes of `open_pool` can be given."""
+    return multiprocessing.get_context("spawn").Event()
+
+
+def is_stopped() -> bool:
+    """Whether the work of this process is to end."""
+    return _stop is not None and _stop.is_set()
+
+
+def _start_worker(stop: Event | None) -> None:
+    """One thread, and an interruption is the parent's business, who then ends the process or sets `stop`."""
+    global _stop
+    _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_threads(1)

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import wandb
 
-from ...envs.shared.names import one_of
+from longplay.envs.shared.names import one_of
 
 MODES = ("online", "offline", "off")
 

@@ -9,68 +9,66 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import NONE
 from longplay.agents.runs.progress import CHECKPOINT, FINISHED
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.shared.console import console, run_name
+from longplay.scripts.shared.console import make_progress
+from longplay.scripts.shared.folders import run_folder
 
 SCRIPTS = Path(__file__).parents[1]
 COST = "cost.json"
 
 
 @dataclass(frozen=True)
-class Job:
+class Training:
     """One training."""
 
     name: str
     config: RunConfig
 
 
-def train_all(jobs: Sequence[Job], workers: int, track: str) -> None:
+def train_all(trainings: Sequence[Training], workers: int, track: str) -> None:
     """Run the trainings, some side by side; none outlives this call."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    waiting = list(jobs)
+    waiting = list(trainings)
     running: dict[subprocess.Popen[bytes], tuple[str, float]] = {}
     try:
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task("trainings", total=len(jobs))
+        with make_progress(count=True) as progress:
+            task = progress.add_task("trainings", total=len(trainings))
             while waiting or running:
                 while waiting and len(running) < workers:
-                    job = waiting.pop(0)
-                    running[start(job, track)] = job.name, time.monotonic()
+                    training = waiting.pop(0)
+                    running[start_training(training, track)] = training.name, time.monotonic()
                 time.sleep(0.2)
                 for process in list(running):
-                    before = _spent()
+                    before = _measure_child_seconds()
                     if process.poll() is None:
                         continue
-                    name, begun = running.pop(process)
-                    add_cost(run_name(name), _spent() - before, time.monotonic() - begun)
+                    name, start = running.pop(process)
+                    add_cost(run_folder(name), _measure_child_seconds() - before, time.monotonic() - start)
                     if process.returncode:
-                        raise ValueError(f"training {name} failed; its output is in {run_name(name)}/log.txt")
-                    last = (run_name(name) / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-1]
+                        raise ValueError(f"training {name} failed; its output is in {run_folder(name)}/log.txt")
+                    last = (run_folder(name) / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-1]
                     progress.console.print(f"{name}: {last.split(';')[0]}")
                     progress.advance(task)
     finally:
-        for process, (name, begun) in running.items():
-            before = _spent()
+        for process, (name, start) in running.items():
+            before = _measure_child_seconds()
             process.terminate()
             process.wait()
-            add_cost(run_name(name), _spent() - before, time.monotonic() - begun)
+            add_cost(run_folder(name), _measure_child_seconds() - before, time.monotonic() - start)
 
 
-def finished(job: Job) -> bool:
+def is_finished(training: Training) -> bool:
     """Whether a training of this very configuration has come to its end."""
-    folder = run_name(job.name)
+    folder = run_folder(training.name)
     config, end = folder / "config.json", folder / FINISHED
-    if not config.is_file() or not end.is_file() or RunConfig.from_json(config) != job.config:
+    if not config.is_file() or not end.is_file() or RunConfig.from_json(config) != training.config:
         return False
-    return bool(json.loads(end.read_text(encoding="utf-8"))["step"] >= job.config.steps)
+    return bool(json.loads(end.read_text(encoding="utf-8"))["step"] >= training.config.steps)
 
 
-def _spent() -> float:
+def _measure_child_seconds() -> float:
     """CPU seconds of the processes that this one has started and that have ended."""
     times = os.times()
     return times.children_user + times.children_system
@@ -83,12 +81,12 @@ def add_cost(folder: Path, cpu: float, wall: float) -> None:
     write_whole(file, json.dumps({"cpu": cost["cpu"] + cpu, "wall": cost["wall"] + wall}))
 
 
-def start(job: Job, track: str) -> subprocess.Popen[bytes]:
+def start_training(training: Training, track: str) -> subprocess.Popen[bytes]:
     """Start one training, or go on with it if a checkpoint of the same configuration is there."""
-    folder, config = run_name(job.name), job.config
-    command = [sys.executable, str(SCRIPTS / "train.py"), "--name", job.name, "--track", track]
-    begun = folder / "config.json"
-    if begun.exists() and (folder / CHECKPOINT).exists() and RunConfig.from_json(begun) == config:
+    folder, config = run_folder(training.name), training.config
+    command = [sys.executable, str(SCRIPTS / "train.py"), "--name", training.name, "--track", track]
+    earlier = folder / "config.json"
+    if earlier.exists() and (folder / CHECKPOINT).exists() and RunConfig.from_json(earlier) == config:
         command += ["--resume"]
     else:
         for name in (COST, FINISHED):  # of another run
@@ -96,16 +94,16 @@ def start(job: Job, track: str) -> subprocess.Popen[bytes]:
         settings = {key: value for key, value in asdict(config).items() if key != "setting"} | asdict(config.setting)
         # Nothing but the configuration counts, so no preset.
         command += ["--preset", NONE, "--overwrite"]
-        command += [word for key, value in settings.items() for word in option(key, value)]
+        command += [word for key, value in settings.items() for word in make_words(key, value)]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment())
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=make_environment())
 
 
-def option(name: str, value: object) -> list[str]:
+def make_words(name: str, value: object) -> list[str]:
     """The words that give a script one of its options."""
     if isinstance(value, Mapping):
-        return [word for key, one in value.items() for word in option(f"{name}.{key}", one)]
+        return [word for key, inner in value.items() for word in make_words(f"{name}.{key}", inner)]
     group, dot, name = name.replace("_", "-").rpartition(".")
     if isinstance(value, bool):
         return [f"--{group}{dot}{'' if value else 'no-'}{name}"]
@@ -113,6 +111,6 @@ def option(name: str, value: object) -> list[str]:
     return [f"--{group}{dot}{name}", *map(str, values)] if values else []
 
 
-def environment() -> dict[str, str]:
+def make_environment() -> dict[str, str]:
     """One thread for each training, and no spinning: idle OpenMP threads would take the cores from the others."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}

@@ -21,8 +21,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from rich import box
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from longplay.agents.base import Agent
@@ -31,23 +29,15 @@ from longplay.agents.comparison.summary import minutes_of
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.oracles import MyopicOracle
-from longplay.agents.runs.config import RunConfig
-from longplay.agents.runs.reading import load_agent
-from longplay.agents.setting import Setting
-from longplay.agents.stats import Interval, bootstrap_difference
+from longplay.agents.runs.config import RunConfig, Setting, load_agent
+from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
-from longplay.scripts.shared.console import (
-    begin_study,
-    command_line,
-    console,
-    prepare,
-    run_name,
-    write_figure,
-    write_table,
-)
+from longplay.scripts.shared.console import console, load_world, make_progress, run_command
+from longplay.scripts.shared.folders import record_study, run_folder, write_figure, write_table
+from longplay.scripts.shared.tables import TIGHT, format_interval, make_table
 from longplay.scripts.shared.tracking import MODES
-from longplay.scripts.shared.trainings import Job, train_all
+from longplay.scripts.shared.trainings import Training, train_all
 
 NAMES = ("similarity", "static-cap", "minutes")  # of the rules, as `RULES` of `longplay.agents.rules.table` has them
 RULES = ("greedy similarity", "static cap", "greedy minutes")
@@ -63,7 +53,7 @@ class Arguments:
     name: str = "dial"
     """Folder below runs/."""
     strengths: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
-    """Of the coupling of the present to the future; 1 is the scenario."""
+    """Strengths of the coupling of the present to the future; 1 is the scenario."""
     seeds: int = 3
     """Training seeds of PPO and of its twin, at each strength."""
     steps: int = RunConfig.steps
@@ -81,7 +71,7 @@ class Arguments:
     workers: int = 2
     """Trainings side by side, one thread each."""
     track: str = "off"
-    """Weights & Biases: online, offline or off."""
+    """Tracking by Weights & Biases: online, offline or off."""
 
     def setting(self, strength: float) -> Setting:
         """The setting at a strength."""
@@ -96,24 +86,23 @@ def main(args: Arguments) -> None:
             raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")
     if not args.strengths or len(set(args.strengths)) < len(args.strengths):
         raise ValueError(f"strengths = {list(args.strengths)} must be one or more different numbers")
-    folder = run_name(args.name)
+    folder = run_folder(args.name)
     settings = {strength: args.setting(strength) for strength in sorted(args.strengths)}
     first = next(iter(settings.values()))
     held_out_users(first.world, "test", args.users)
     held_out_users(first.world, "validation", args.validation_users, field="validation_users")
-    begin_study(folder, {key: getattr(args, key) for key in STUDY})
-    prepare(first)
-    jobs = [
-        Job(place(args, strength, policy, seed), config)
+    record_study(folder, {key: getattr(args, key) for key in STUDY})
+    load_world(first)
+    trainings = [
+        Training(name_run(args, strength, policy, seed), config)
         for strength, setting in settings.items()
         for seed in range(args.seeds)
-        for policy, config in learners(args, setting, seed).items()
-        if not cell(args, strength, policy, seed).exists()
+        for policy, config in make_configs(args, setting, seed).items()
+        if not locate_lives(args, strength, policy, seed).exists()
     ]
-    if jobs:
-        train_all(jobs, args.workers, args.track)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    if trainings:
+        train_all(trainings, args.workers, args.track)
+    with make_progress() as progress:
         task = progress.add_task("playing", total=1.0)
 
         def show(what: str, share: float = 0.0) -> None:
@@ -121,36 +110,36 @@ def main(args: Arguments) -> None:
 
         for strength, setting in settings.items():
             play_missing(args, strength, setting, show)
-    results = gathered(args)
+    results = read_results(args)
     write_table(results, folder / "results.parquet")
-    frame = summary(results)
+    frame = summarise(results)
     write_picture(folder, frame, results)
-    for table in tables(frame, args):
+    for table in make_tables(frame, args):
         console.print(table)
     console.print(f"picture: {folder / 'dial.html'}", soft_wrap=True)
 
 
-def learners(args: Arguments, setting: Setting, seed: int) -> dict[str, RunConfig]:
+def make_configs(args: Arguments, setting: Setting, seed: int) -> dict[str, RunConfig]:
     """PPO and its twin, of one seed."""
     ahead = RunConfig(setting, seed=seed, steps=args.steps, eval_users=args.validation_users)
     return {AHEAD: ahead, TWIN: replace(ahead, gamma=0.0)}
 
 
-def place(args: Arguments, strength: float, policy: str, seed: int) -> str:
+def name_run(args: Arguments, strength: float, policy: str, seed: int) -> str:
     """Name below runs/ of a policy at a strength: of its training, and without a suffix of its lives."""
     names = {AHEAD: f"ppo-{seed}", TWIN: f"twin-{seed}"}
     return f"{args.name}/strength-{strength:g}/{names.get(policy, policy.replace(' ', '-'))}"
 
 
-def cell(args: Arguments, strength: float, policy: str, seed: int) -> Path:
+def locate_lives(args: Arguments, strength: float, policy: str, seed: int) -> Path:
     """File of the lives of a policy at a strength."""
-    return run_name(place(args, strength, policy, seed) + ".parquet")
+    return run_folder(name_run(args, strength, policy, seed) + ".parquet")
 
 
 def play_missing(args: Arguments, strength: float, setting: Setting, show: Callable[[str, float], None]) -> None:
     """Play what has not been played at this strength, one file a policy and seed."""
-    wanted = [(p, s) for p in POLICIES for s in range(args.seeds if p in (AHEAD, TWIN) else 1)]
-    missing = [(p, s) for p, s in wanted if not cell(args, strength, p, s).exists()]
+    everything = [(p, s) for p in POLICIES for s in range(args.seeds if p in (AHEAD, TWIN) else 1)]
+    missing = [(p, s) for p, s in everything if not locate_lives(args, strength, p, s).exists()]
     if not missing:
         return
     agents: dict[str, Agent] = {ORACLE: MyopicOracle(setting.world)}
@@ -159,66 +148,58 @@ def play_missing(args: Arguments, strength: float, setting: Setting, show: Calla
         def say(what: str) -> None:
             show(f"strength {strength:g}: {what}", 0.0)
 
-        found = rules(setting, args.validation_users, say, NAMES)
-        agents |= {contestant.name: contestant.agents[0] for contestant in found}
+        contestants = rules(setting, args.validation_users, say, NAMES)
+        agents |= {contestant.name: contestant.agents[0] for contestant in contestants}
     evaluator = Evaluator(
         setting.world, setting.item_vectors, held_out_users(setting.world, "test", args.users), TEST_LUCK
     )
     for policy, seed in missing:
         agent = agents.get(policy)
         if agent is None:
-            folder = run_name(place(args, strength, policy, seed))
-            agent = load_agent(folder, learners(args, setting, seed)[policy], setting)
+            folder = run_folder(name_run(args, strength, policy, seed))
+            agent = load_agent(folder, make_configs(args, setting, seed)[policy], setting)
         table = evaluator.play(agent, lambda share, p=policy: show(f"strength {strength:g}: {p}", share))  # type: ignore[misc]
         table.attrs = {}
         table = table.assign(strength=strength, policy=policy, seed=seed)
-        write_table(table, cell(args, strength, policy, seed))
+        write_table(table, locate_lives(args, strength, policy, seed))
 
 
-def gathered(args: Arguments) -> pd.DataFrame:
+def read_results(args: Arguments) -> pd.DataFrame:
     """All rows of the strengths and seeds asked for."""
     seeds = {policy: args.seeds if policy in (AHEAD, TWIN) else 1 for policy in POLICIES}
-    files = [cell(args, x, p, s) for x in sorted(args.strengths) for p in POLICIES for s in range(seeds[p])]
+    files = [locate_lives(args, x, p, s) for x in sorted(args.strengths) for p in POLICIES for s in range(seeds[p])]
     return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
 
 
-def summary(results: pd.DataFrame) -> pd.DataFrame:
+def summarise(results: pd.DataFrame) -> pd.DataFrame:
     """One row a strength: `Interval` of each policy's minutes, and of the paired differences; the best rule's name."""
-    found = []
+    summaries = []
     for strength, rows in results.groupby("strength"):
         minutes = {policy: minutes_of(rows, policy) for policy in POLICIES}
         best = max(RULES, key=lambda rule: minutes[rule].mean())
         row: dict[str, object] = {"strength": strength, "best rule": best}
         row |= {policy: bootstrap_difference(own) for policy, own in minutes.items()}
         for name, other in (("− twin", TWIN), ("− best rule", best), ("− oracle", ORACLE)):
-            theirs = minutes[other]
+            others = minutes[other]
             # A twin begins with the same seed, so those two are compared seed by seed.
-            alike = (minutes[AHEAD] - theirs,) if other == TWIN else (minutes[AHEAD], theirs)
-            row[name] = bootstrap_difference(*alike)
-        found.append(row)
-    return pd.DataFrame(found)
+            sides = (minutes[AHEAD] - others,) if other == TWIN else (minutes[AHEAD], others)
+            row[name] = bootstrap_difference(*sides)
+        summaries.append(row)
+    return pd.DataFrame(summaries)
 
 
-def tables(frame: pd.DataFrame, args: Arguments) -> list[Table]:
+def make_tables(frame: pd.DataFrame, args: Arguments) -> list[Table]:
     """Minutes, and differences."""
-    made = []
-    for title, columns in (
-        (f"Minutes, {args.users} test users, same luck", POLICIES),
-        (f"{AHEAD} against others, paired (95 % intervals: users and seeds)", ("− twin", "− best rule", "− oracle")),
-    ):
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-        for column in ("dial", *columns, *(["best rule"] if columns is not POLICIES else [])):
-            table.add_column(column, justify="right")
-        for row in frame.to_dict("records"):
-            cells = [f"{row[c].mean:.1f}" if columns is POLICIES else short(row[c]) for c in columns]
-            table.add_row(f"{row['strength']:g}", *cells, *([row["best rule"]] if columns is not POLICIES else []))
-        made.append(table)
-    return made
-
-
-def short(interval: Interval) -> str:
-    """In whole minutes."""
-    return f"{interval.mean:+.0f} [{interval.low:.0f}, {interval.high:.0f}]"
+    differences = ("− twin", "− best rule", "− oracle")
+    title = f"Minutes, {args.users} test users, same luck"
+    minutes = make_table(title, ("dial", *POLICIES), "r", **TIGHT)
+    title = f"{AHEAD} against others, paired (95 % intervals: users and seeds)"
+    gains = make_table(title, ("dial", *differences, "best rule"), "r", **TIGHT)
+    for row in frame.to_dict("records"):
+        strength = f"{row['strength']:g}"
+        minutes.add_row(strength, *(f"{row[policy].mean:.1f}" for policy in POLICIES))
+        gains.add_row(strength, *(format_interval(row[name], "+.0f", ".0f") for name in differences), row["best rule"])
+    return [minutes, gains]
 
 
 def write_picture(folder: Path, frame: pd.DataFrame, results: pd.DataFrame) -> None:
@@ -258,4 +239,4 @@ def write_picture(folder: Path, frame: pd.DataFrame, results: pd.DataFrame) -> N
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

@@ -17,18 +17,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from gymnasium.vector import AutoresetMode
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from longplay.agents.comparison.contestants import play, references, rules
 from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.setting import Setting
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import World
-from longplay.scripts.shared.console import command_line, console, prepare, run_name, write_table
-from longplay.scripts.studies.sensitivity.analysis import plain_sense
+from longplay.scripts.shared.console import console, load_world, make_progress, run_command
+from longplay.scripts.shared.folders import run_folder, write_table
+from longplay.scripts.shared.tables import FRAMED, make_table
+from longplay.scripts.studies.sensitivity.analysis import check_plain_sense
 
-MAIN = ("Video", "News", "Shop", "Social", "VideoShifted", "NewsShifted", "ShopShifted", "SocialShifted")
+SCENARIOS = ("Video", "News", "Shop", "Social", "VideoShifted", "NewsShifted", "ShopShifted", "SocialShifted")
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Arguments:
 
     name: str = "scenarios"
     """Folder below runs/."""
-    envs: tuple[str, ...] = tuple(f"longplay/{name}-v0" for name in MAIN)
+    envs: tuple[str, ...] = tuple(f"longplay/{name}-v0" for name in SCENARIOS)
     """Environment ids."""
     users: int = 200
     """Test users."""
@@ -45,7 +45,7 @@ class Arguments:
     """Validation users that the rules are tuned on."""
 
 
-def substance_and_reward(world: World, users: int = 200) -> float:
+def correlate_substance_and_reward(world: World, users: int = 200) -> float:
     """Mean over users of the correlation over live items of substance and expected minutes, alone in the first slot."""
     env = SlateVectorEnv(world, users, privileged=True, autoreset_mode=AutoresetMode.DISABLED, reward="minutes")
     observation, info = env.reset(seed=0)
@@ -58,21 +58,20 @@ def substance_and_reward(world: World, users: int = 200) -> float:
 
 def main(args: Arguments) -> None:
     """Play, check, print."""
-    folder = run_name(args.name)
+    folder = run_folder(args.name)
     settings = {env: Setting(env) for env in args.envs}
-    played = [play_one(setting, args).assign(world=env) for env, setting in settings.items()]
-    together = {env: substance_and_reward(setting.world) for env, setting in settings.items()}
+    played = [play_scenario(setting, args).assign(world=env) for env, setting in settings.items()]
+    correlations = {env: correlate_substance_and_reward(setting.world) for env, setting in settings.items()}
     table = pd.concat(played, ignore_index=True)
     write_table(table, folder / "results.parquet")
-    report(table, together)
+    print_report(table, correlations)
 
 
-def play_one(setting: Setting, args: Arguments) -> pd.DataFrame:
+def play_scenario(setting: Setting, args: Arguments) -> pd.DataFrame:
     """Tune the rules of one scenario, and play everybody."""
-    prepare(setting)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(setting.env)
+    load_world(setting)
+    with make_progress() as progress:
+        task = progress.add_task(setting.env, total=None)
 
         def say(what: str, share: float = 0.0) -> None:
             progress.update(task, description=f"{setting.env}: {what}")
@@ -80,25 +79,22 @@ def play_one(setting: Setting, args: Arguments) -> pd.DataFrame:
         return play(setting, [*rules(setting, args.validation_users, say), *references(setting)], args.users, say)
 
 
-def report(results: pd.DataFrame, together: dict[str, float]) -> None:
+def print_report(results: pd.DataFrame, correlations: dict[str, float]) -> None:
     """Minutes of each policy, and the checks."""
     minutes = results.groupby(["policy", "world"], sort=False)["minutes"].mean().unstack(sort=False)
     envs = [str(env) for env in minutes]
-    first = Table(title=f"minutes until the horizon, {results['user'].nunique()} users or more", title_justify="left")
-    second = Table(title="plain sense", title_justify="left")
-    for table, head in ((first, "policy"), (second, "check")):
-        table.add_column(head)
-        for env in envs:
-            table.add_column(env.removeprefix("longplay/").removesuffix("-v0"), justify="right")
+    names = [env.removeprefix("longplay/").removesuffix("-v0") for env in envs]
+    title = f"minutes until the horizon, {results['user'].nunique()} users or more"
+    table = make_table(title, ("policy", *names), **FRAMED)
     for policy, row in minutes.iterrows():
-        first.add_row(str(policy), *(f"{value:.1f}" for value in row))
-    checks = plain_sense(results)
-    for name, held in checks.items():
-        second.add_row(str(name), *("yes" if held[env] else "NO" for env in envs))
-    second.add_row("correlation of substance and reward", *(f"{together[env]:+.2f}" for env in envs))
-    console.print(first)
-    console.print(second)
+        table.add_row(str(policy), *(f"{value:.1f}" for value in row))
+    console.print(table)
+    table = make_table("plain sense", ("check", *names), **FRAMED)
+    for name, holds in check_plain_sense(results).items():
+        table.add_row(str(name), *("yes" if holds[env] else "NO" for env in envs))
+    table.add_row("correlation of substance and reward", *(f"{correlations[env]:+.2f}" for env in envs))
+    console.print(table)
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

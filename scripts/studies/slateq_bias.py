@@ -18,16 +18,15 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
-from rich import box
 from rich.progress import track
-from rich.table import Table
 
 from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.candidates.scoring import WEIGHTS, Scorer
 from longplay.envs.make import make_vector_env
 from longplay.envs.named.registry import ENVIRONMENTS
-from longplay.scripts.shared.console import command_line, console, prepare
+from longplay.scripts.shared.console import console, load_world, run_command
+from longplay.scripts.shared.tables import format_interval, make_table
 
 RULE = {"similarity": 0.6, "popularity": 0.3, "rating": 0.6, "exposed": -0.4, "variety": 0.2}  # weights of the rule
 
@@ -45,7 +44,7 @@ class Arguments:
     moments: tuple[int, ...] = (3, 12, 30)
     """Slates before the one that is replaced."""
     seed: int = 0
-    """Of luck and replacements."""
+    """Seed of luck and replacements."""
 
 
 def main(args: Arguments) -> None:
@@ -55,23 +54,27 @@ def main(args: Arguments) -> None:
             if value < low:
                 raise ValueError(f"{name} = {value!r} is out of range; allowed: from {low}")
     setting = Setting(env=args.env)
-    prepare(setting)
-    table = Table(title="Minutes that follow: less after the replaced slate", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("satiation.seen", "replaced by", "users", "to come", "error of the decomposition"):
-        table.add_column(column, justify="left" if column == "replaced by" else "right")
-    rows = [(seen, alike) for seen in args.seen for alike in (False, True)]
-    for seen, alike in track(rows, "playing", console=console, transient=True):
-        found = [differences(setting, args, seen, alike, moment) for moment in args.moments]
-        whole, other = (np.concatenate([pair[side] for pair in found]) for side in (0, 1))
+    load_world(setting)
+    columns = ("satiation.seen", "replaced by", "users", "to come", "error of the decomposition")
+    table = make_table("Minutes that follow: less after the replaced slate", columns, "rlr", show_edge=True)
+    cases = [(seen, alike) for seen in args.seen for alike in (False, True)]
+    for seen, alike in track(cases, "playing", console=console, transient=True):
+        pairs = [measure_differences(setting, args, seen, alike, moment) for moment in args.moments]
+        whole, other = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
         if len(whole) < 2:
             raise ValueError(f"users = {args.users} leaves {len(whole)} who took the same item; give more")
         error = bootstrap_difference(whole, other, seed=args.seed)
-        interval = f"{error.mean:+.3f} [{error.low:+.3f}, {error.high:+.3f}]"
-        table.add_row(f"{seen:g}", "alike" if alike else "any", f"{len(whole):,}", f"{whole.mean():.1f}", interval)
+        table.add_row(
+            f"{seen:g}",
+            "alike" if alike else "any",
+            f"{len(whole):,}",
+            f"{whole.mean():.1f}",
+            format_interval(error, "+.3f"),
+        )
     console.print(table)
 
 
-def differences(
+def measure_differences(
     setting: Setting, args: Arguments, seen: float, alike: bool, moment: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Minutes that followed the rule's slate and the replaced one, for users who took the same item from both."""
@@ -90,40 +93,40 @@ def differences(
     observation, _ = env.reset(seed=np.random.default_rng([args.seed, moment]).integers(2**31).item())
     active = np.ones(args.users, bool)
     for _ in range(moment):
-        observation, _, terminated, truncated, _ = env.step(slates_of(scorer, observation))
+        observation, _, terminated, truncated, _ = env.step(choose_slates(scorer, observation))
         active &= ~(terminated | truncated)
     before = {key: value.copy() for key, value in env.save_state().items()}
-    first = slates_of(scorer, observation)
-    chance = np.random.default_rng([args.seed, moment, alike])
-    choice, after = life(env, scorer, first, active)
+    first = choose_slates(scorer, observation)
+    rng = np.random.default_rng([args.seed, moment, alike])
+    choice, after = follow_lives(env, scorer, first, active)
     observation = env.load_state(before)
-    second = replaced(scorer, observation, first, choice, alike, chance)
-    other_choice, other_after = life(env, scorer, second, active)
+    second = replace_others(scorer, observation, first, choice, alike, rng)
+    other_choice, other_after = follow_lives(env, scorer, second, active)
     same = active & (choice >= 0) & (choice == other_choice)
     env.close()
     return after[same], other_after[same]
 
 
-def slates_of(scorer: Scorer, observation: Mapping[str, Any]) -> NDArray[np.int64]:
+def choose_slates(scorer: Scorer, observation: Mapping[str, Any]) -> NDArray[np.int64]:
     """The rule's slates (B, K)."""
     weights = np.array([[RULE.get(name, 0.0) for name in WEIGHTS]], np.float32)
     return scorer.recommend(observation, np.repeat(weights, len(observation["candidates"]), axis=0))  # type: ignore[arg-type]
 
 
-def replaced(
+def replace_others(
     scorer: Scorer,
     observation: Mapping[str, Any],
     slates: NDArray[np.int64],
     choice: NDArray[np.int64],
     alike: bool,
-    chance: np.random.Generator,
+    rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Slates (B, K) with the same item at the place of the choice, and others of the candidates everywhere else."""
     out = slates.copy()
     for b in np.flatnonzero(choice >= 0):
         taken = slates[b, choice[b]]
         candidates = observation["candidates"][b].astype(np.int64)
-        others = chance.permutation(candidates[(candidates > 0) & ~np.isin(candidates, slates[b])])
+        others = rng.permutation(candidates[(candidates > 0) & ~np.isin(candidates, slates[b])])
         if alike:
             others = others[np.argsort(scorer.main_topic[others] != scorer.main_topic[taken], kind="stable")]
         places = np.delete(np.arange(slates.shape[1]), choice[b])[: len(others)]
@@ -131,7 +134,7 @@ def replaced(
     return out
 
 
-def life(
+def follow_lives(
     env: Any, scorer: Scorer, slates: NDArray[np.int64], active: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """What is chosen from slates, and the minutes (B,) after these, with the rule from then on."""
@@ -139,11 +142,11 @@ def life(
     choice, alive = info["choice"].copy(), active & ~(terminated | truncated)
     after = np.zeros(len(slates))
     while alive.any():
-        observation, reward, terminated, truncated, _ = env.step(slates_of(scorer, observation))
+        observation, reward, terminated, truncated, _ = env.step(choose_slates(scorer, observation))
         after += np.where(alive, reward, 0.0)
         alive &= ~(terminated | truncated)
     return choice, after
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

@@ -11,9 +11,7 @@ import numpy as np
 import tyro
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
-from rich import box
 from rich.progress import track
-from rich.table import Table
 
 from longplay.agents.base import rows
 from longplay.agents.references.tiny import Slate, State, TinyPlanner
@@ -21,7 +19,8 @@ from longplay.agents.stats import Interval
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world
 from longplay.envs.users.world import World
-from longplay.scripts.shared.console import command_line, console
+from longplay.scripts.shared.console import console, run_command
+from longplay.scripts.shared.tables import make_table
 
 Policy = dict[State, Slate]
 
@@ -35,7 +34,7 @@ class Arguments:
     scenario: tyro.conf.Positional[str] = "tiny"
     """A scenario that is finite as Tiny is: a name or a TOML file."""
     seed: int = 0
-    """Of the luck; each policy has its own, so that the intervals are independent checks."""
+    """Seed of the luck; each policy has its own, so that the intervals are independent checks."""
 
 
 def main(args: Arguments) -> None:
@@ -45,29 +44,27 @@ def main(args: Arguments) -> None:
             raise ValueError(f"{name} = {getattr(args, name)} must be at least {least}")
     world = make_world(args.scenario)
     planner = TinyPlanner(world)
-    policies = listed(planner, TinyPlanner(world, greedy=True))
+    policies = list_policies(planner, TinyPlanner(world, greedy=True))
     days = world.scenario.params.horizon_days
     title = f"Minutes in {days:g} days: exact, and of {args.users:,} lives (95 % intervals)"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    for column in ("policy", "exact", "of optimal", "simulated", "interval"):
-        table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
+    table = make_table(title, ("policy", "exact", "of optimal", "simulated", "interval"), "LR")
     playing = track(list(policies.items()), "playing", console=console, transient=True)
-    for place, (name, policy) in enumerate(playing):
+    for number, (name, policy) in enumerate(playing):
         exact = planner.evaluate(policy.__getitem__)
-        found = simulated(world, planner, policy, args.users, args.seed + place * args.users)
-        mark = " " if found.low <= exact <= found.high else "*"
+        minutes = simulate_policy(world, planner, policy, args.users, args.seed + number * args.users)
+        mark = " " if minutes.low <= exact <= minutes.high else "*"
         table.add_row(
             name,
             f"{exact:.3f}",
             f"{exact / planner.value:.1%}" if planner.value else "",
-            f"{found.mean:.3f}",
-            f"{found.low:.2f} to {found.high:.2f}{mark}",
+            f"{minutes.mean:.3f}",
+            f"{minutes.low:.2f} to {minutes.high:.2f}{mark}",
         )
     console.print(table)
     console.print(f"{len(planner.solution):,} states; * one interval in twenty misses the exact value by chance")
 
 
-def listed(planner: TinyPlanner, greedy: TinyPlanner) -> dict[str, Policy]:
+def list_policies(planner: TinyPlanner, greedy: TinyPlanner) -> dict[str, Policy]:
     """The optimal policy, the myopic one, and each fixed slate, the best first."""
     policies = {
         "optimal": {state: slate for state, (_, slate) in planner.solution.items()},
@@ -81,7 +78,7 @@ def listed(planner: TinyPlanner, greedy: TinyPlanner) -> dict[str, Policy]:
     return policies | dict(sorted(fixed.items(), key=lambda pair: -planner.evaluate(pair[1].__getitem__)))
 
 
-def simulated(world: World, planner: TinyPlanner, policy: Policy, users: int, seed: int) -> Interval:
+def simulate_policy(world: World, planner: TinyPlanner, policy: Policy, users: int, seed: int) -> Interval:
     """Mean minutes of simulated lives."""
     env = SlateVectorEnv(world, users, autoreset_mode=AutoresetMode.DISABLED, reward="minutes")
     observation, _ = env.reset(seed=seed)
@@ -98,4 +95,4 @@ def simulated(world: World, planner: TinyPlanner, policy: Policy, users: int, se
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from longplay.scripts.shared.console import run_command
 from longplay.tests.envs.worlds import make_catalog
 
 SCENARIO = """
@@ -68,7 +69,7 @@ def call(monkeypatch, capsys, tmp_path):
         threads = torch.get_num_threads()
         code = 0
         try:
-            script.command_line(script.main, script.Arguments)
+            run_command(script.main, script.Arguments)
         except SystemExit as end:
             code = end.code
         finally:

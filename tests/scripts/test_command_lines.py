@@ -4,6 +4,7 @@ import io
 import runpy
 import subprocess
 import sys
+import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +19,8 @@ from longplay.agents.setting import Setting
 from longplay.scripts import compare, demo, offline, play, train, tune
 from longplay.scripts.bench import environment as bench
 from longplay.scripts.bench import training as bench_training
-from longplay.scripts.shared import trainings as jobs
-from longplay.scripts.shared.console import RUNS, run_name
+from longplay.scripts.shared import trainings
+from longplay.scripts.shared.folders import RUNS, run_folder
 from longplay.scripts.studies import slateq_bias
 from longplay.scripts.studies.interest_evolution import study as interest_evolution
 from longplay.scripts.studies.results import study as results
@@ -64,7 +65,9 @@ def run(name):
     if module is None:
         runpy.run_path(str(SCRIPTS / f"{name}.py"), run_name="__main__")
     else:
-        runpy.run_module(module, run_name="__main__")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # that it has been imported by tests
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def source_of(name):
@@ -337,7 +340,7 @@ class TestAgents:
             raise ValueError("enough")
 
         monkeypatch.setattr(train, "train", train_nothing)
-        monkeypatch.setattr(train, "prepare", lambda setting: None)
+        monkeypatch.setattr(train, "load_world", lambda setting: None)
 
         def run(*words):
             code, output = call(train, "--name", "x", "--track", "off", *words, folder=place)
@@ -375,9 +378,9 @@ class TestAgents:
     )
     def test_a_job_is_the_run_that_its_words_are_of(self, trained, config, monkeypatch, place):
         started = []
-        monkeypatch.setattr(jobs.subprocess, "Popen", lambda command, **more: started.append(command))
+        monkeypatch.setattr(trainings.subprocess, "Popen", lambda command, **more: started.append(command))
         monkeypatch.chdir(place)
-        jobs.start(jobs.Job("job", config), "off")
+        trainings.start_training(trainings.Training("job", config), "off")
         words = started[0][started[0].index("--preset") :]
         assert trained(*words) == config
 
@@ -396,14 +399,14 @@ class TestCommon:
     @pytest.mark.parametrize("name", ["a", "demo/ppo-0", "a/../b"])
     def test_names_below_runs_are_folders(self, tmp_path, monkeypatch, name):
         monkeypatch.chdir(tmp_path)
-        assert run_name(name) == RUNS / name
+        assert run_folder(name) == RUNS / name
 
     def test_a_link_out_of_runs_is_refused(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         (tmp_path / "runs").mkdir()
         (tmp_path / "runs" / "link").symlink_to("/tmp")
         with pytest.raises(ValueError, match="must be a folder name below runs/"):
-            run_name("link/x")
+            run_folder("link/x")
 
     def test_messages_are_shown_as_they_are(self, call, monkeypatch):
         def refuse(args):

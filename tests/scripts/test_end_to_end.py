@@ -212,7 +212,7 @@ class TestDemo:
     @pytest.fixture
     def started(self, monkeypatch, tmp_path):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(demo, "prepare", lambda setting, counts: None)
+        monkeypatch.setattr(demo, "load_world", lambda setting, show_cleaning: None)
         monkeypatch.setattr(demo.subprocess, "Popen", FakeProcess)
         monkeypatch.setattr(FakeProcess, "started", [])
         monkeypatch.setattr(FakeProcess, "compared", [])

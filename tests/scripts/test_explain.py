@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from longplay.scripts import collect, explain
-from longplay.scripts.shared.console import RUNS, policy_name
+from longplay.scripts.shared.folders import RUNS, resolve_policy
 from longplay.tests.agents.small import Counts, short_setting
 
 SMALL = ("--catalog", "items.csv", "--scenario", "small.toml")
@@ -56,7 +56,7 @@ def test_a_user_who_is_played(call, ready):
 def test_a_policy_with_a_memory_keeps_it_through_the_life(monkeypatch):
     policy = Counts()
     monkeypatch.setattr(explain, "make_policy", lambda name, setting: policy)
-    explain._play(short_setting(), explain.Arguments(name="any", slates=4), 3)
+    explain._play_history(short_setting(), explain.Arguments(name="any", slates=4), 3)
     assert policy.met == list(range(len(policy.met)))
     assert len(policy.met) > 1
 
@@ -81,7 +81,7 @@ def test_a_policy_is_a_rule_or_a_run_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("mine", "random"):
         (tmp_path / "runs" / name).mkdir(parents=True)
-    assert [policy_name(name) for name in ("mine", "random", "nobody")] == [str(RUNS / "mine"), "random", "nobody"]
+    assert [resolve_policy(name) for name in ("mine", "random", "nobody")] == [str(RUNS / "mine"), "random", "nobody"]
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_predictors_are_fitted_measured_and_kept(call, ready):
 def test_a_saved_encoder_that_has_met_the_test_users_is_said_to(call, ready, monkeypatch, known, seen):
     monkeypatch.chdir(ready)
     arguments = predict.Arguments(name="kept", log="log", days=1, rows=1000)
-    source, parts = predict._read(arguments)
+    source, parts = predict._read_parts(arguments)
     learnt = {"train": parts.train, "log": source.log}[known]
     ENCODERS["svd"].make(source.items).fit(learnt).save(ready / "runs" / f"svd-{known}")
     code, words = call(

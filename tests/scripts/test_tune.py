@@ -22,10 +22,7 @@ TINY = f"{SMALL} --agent pl-ppo --steps 256 --num-envs 8 --eval-users 5 --evals 
 def here(monkeypatch, place):
     """Workers in this process, where nothing has to be imported again."""
 
-    def pool(workers, context, initializer, initargs):
-        return ThreadPoolExecutor(workers)
-
-    monkeypatch.setattr(tune, "ProcessPoolExecutor", pool)
+    monkeypatch.setattr(tune, "open_pool", lambda workers, stop: ThreadPoolExecutor(workers))
     monkeypatch.setenv("LONGPLAY_CACHE", str(place / "cache"))
 
 

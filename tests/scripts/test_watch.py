@@ -138,7 +138,7 @@ class TestPolicies:
 
 def test_an_agent_with_a_memory_keeps_it_through_the_life():
     setting, agent = short_setting(), Counts()
-    moments = watch.play(setting, agent, 3, 0, None, lambda: None)
+    moments = watch.play_life(setting, agent, 3, 0, None, lambda: None)
     assert len(moments) > 2
     assert agent.met == list(range(len(moments) - 1))
 
@@ -164,7 +164,7 @@ class TestMp4:
         )
         assert code == 0, words
         content = np.frombuffer(path.read_bytes(), np.uint8).reshape(-1, 180, 320, 3)
-        assert len(content) == 4 + animation.HOLD * 2
+        assert len(content) == 4 + animation.LAST_FRAME_SECONDS * 2
         assert (content[3:] == content[3]).all()
         assert (content[2] != content[3]).any()
         assert not list(path.parent.glob("*.tmp"))

@@ -7,24 +7,19 @@ import functools
 import hashlib
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ....encoders.base import Encoder, Histories, Items
-from ....encoders.data.interactions import Interactions, clean, from_table
-from ....encoders.data.ratings import load_ratings
-from ....encoders.data.splits import Cases, Split, hold_back, split
-from ....encoders.histories.cold_start import ColdStart, ColdStartOptions
-from ....encoders.measures.evaluation import ItemScorer, PopularityScorer, RandomScorer, evaluate
-from ....encoders.registry import ENCODERS
-from ....encoders.text.cache import Vectors
-from ....encoders.text.encoder import TextEncoder
-from ....envs.catalogs.catalog import Catalog
-from ....envs.shared.progress import ProgressCallback, ignore_progress
+from longplay.encoders.base import Encoder, Histories, Report, quiet
+from longplay.encoders.data.splits import Cases, Split, hold_back, split
+from longplay.encoders.histories.cold_start import ColdStart, ColdStartSettings
+from longplay.encoders.measures.evaluation import PopularityScorer, RandomScorer, Scorer, evaluate
+from longplay.encoders.registry import ENCODERS
+from longplay.scripts.shared.logs import Source
 
 FLOORS = ("random", "popularity")  # what reads no history; every encoder must beat them
 WITH_TEXT = "+text"  # after a name: cold users and items by way of their texts (`ColdStart`)
@@ -32,71 +27,17 @@ VERSION = 1  # moves whenever what is measured may
 SPEED_ROWS = 1024  # histories whose encoding is timed
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
-    """A log, and what is known of its items.
-
-    Parameters
-    ----------
-    name : str
-        As in tables.
-    items : Items
-        Texts and frozen vectors.
-    log : Interactions
-        Who consumed what, when.
-    profiles : (U, P) float32, optional
-        Vectors of the users' profile texts; zeros where a user has none.
-    """
-
-    name: str
-    items: Items
-    log: Interactions
-    profiles: Vectors | None = None
-
-
-def collected_source(folder: Path, text_encoder: TextEncoder | None = None) -> Source:
-    """The log that ``scripts/collect.py`` wrote into a folder."""
-    catalog = Catalog.from_table(folder / "items.parquet")
-    table = pd.read_parquet(folder / "log.parquet").drop(columns="item")
-    users = pd.read_parquet(folder / "users.parquet")
-    log = clean(table.merge(users[["user", "profile"]], on="user"), catalog.ids, item="item_id")
-    return _source("simulated", catalog, log, text_encoder)
-
-
-def table_source(log: Path, catalog: Path, text_encoder: TextEncoder | None = None, **columns: object) -> Source:
-    """An owner's tables of interactions and of items; see `clean` and `Catalog.from_table` for their columns."""
-    known = Catalog.from_table(catalog)
-    return _source(log.stem, known, from_table(log, known.ids, **columns), text_encoder)
-
-
-def ratings_source(folder: Path, text_encoder: TextEncoder | None = None) -> Source:
-    """MovieTweetings, the films with a plot."""
-    texts, _, log = load_ratings(folder)
-    vectors = (text_encoder or TextEncoder()).encode(texts)
-    return Source("ratings", Items(texts, vectors, np.ones(len(texts), np.float32)), log)
-
-
-def _source(name: str, catalog: Catalog, log: Interactions, text_encoder: TextEncoder | None) -> Source:
-    encoder = text_encoder or TextEncoder()
-    items = Items(catalog.texts, encoder.encode(catalog.texts), catalog.minutes.astype(np.float32))
-    told = sorted(set(log.profiles) - {""})
-    if not told:
-        return Source(name, items, log)
-    known = dict(zip(told, encoder.encode(told), strict=True)) | {"": np.zeros(encoder.width, np.float32)}
-    return Source(name, items, log, np.stack([known[text] for text in log.profiles]))
-
-
-def stamp(source: Source, name: str) -> str:
+def compute_stamp(source: Source, name: str) -> str:
     """Hash of all that a measurement depends on besides its seed: log, items, profiles, encoder, settings."""
     parts: list[Any] = [VERSION, source.log.digest, source.items.digest, source.items.vector_digest, name]
     parts.append(None if source.profiles is None else hashlib.sha256(source.profiles.tobytes()).hexdigest())
     if name in ENCODERS:
-        made = ENCODERS[name].make(source.items)
-        parts += [made.version, dataclasses.asdict(made.options)]
+        encoder = ENCODERS[name].make(source.items)
+        parts += [encoder.version, dataclasses.asdict(encoder.settings)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def measure(source: Source, name: str, seed: int, report: ProgressCallback = ignore_progress) -> pd.DataFrame:
+def measure_encoder(source: Source, name: str, seed: int, report: Report = quiet) -> pd.DataFrame:
     """Fit one encoder on one split, and measure it.
 
     Parameters
@@ -113,17 +54,20 @@ def measure(source: Source, name: str, seed: int, report: ProgressCallback = ign
         `evaluate`, the case's ``coverage``, and ``fit_seconds`` (of processor time) and ``encode_ms`` (of `SPEED_ROWS`
         histories), the same in all rows. For quick encoders, rows of ``{name}+text`` for the cold cases follow.
     """
-    parts = _parts(source, seed)
-    scorer, spent, speed = _fit(source, parts, name, seed, report)
+    parts = _split_log(source, seed)
+    scorer, seconds, speed = _fit_scorer(source, parts, name, seed, report)
     cold = {"cold users": parts.cold_users, "no history": parts.cold_users_empty, "cold items": parts.cold_items}
-    tables = [_measured(scorer, cases, name, case) for case, cases in {"warm": parts.warm, **cold}.items()]
+    tables = [_evaluate_cases(scorer, cases, name, case) for case, cases in {"warm": parts.warm, **cold}.items()]
     if isinstance(scorer, Encoder) and scorer.quick:
         options = ColdStartOptions(inner=name, inner_settings=ENCODERS[name].preset)
         helped = ColdStart(source.items, options, inner=scorer, profiles=source.profiles)
         helped.fit(parts.train, parts.validation, seed=seed)
-        tables += [_measured(helped, _told(cases, source), name + WITH_TEXT, case) for case, cases in cold.items()]
+        tables += [
+            _evaluate_cases(helped, _add_profiles(cases, source), name + WITH_TEXT, case)
+            for case, cases in cold.items()
+        ]
     table = pd.concat(tables, ignore_index=True)
-    return table.assign(source=source.name, seed=seed, fit_seconds=spent, encode_ms=speed)
+    return table.assign(source=source.name, seed=seed, fit_seconds=seconds, encode_ms=speed)
 
 
 def fit_for_use(source: Source, name: str, seed: int, folder: Path, report: ProgressCallback = ignore_progress) -> None:
@@ -134,14 +78,12 @@ def fit_for_use(source: Source, name: str, seed: int, folder: Path, report: Prog
 
 
 @functools.lru_cache(maxsize=2)
-def _parts(source: Source, seed: int) -> Split:
+def _split_log(source: Source, seed: int) -> Split:
     """The split of a log, for all encoders of a seed."""
     return split(source.log, seed=seed)
 
 
-def _fit(
-    source: Source, parts: Split, name: str, seed: int, report: ProgressCallback
-) -> tuple[ItemScorer, float, float]:
+def _fit_scorer(source: Source, parts: Split, name: str, seed: int, report: Report) -> tuple[Scorer, float, float]:
     """The scorer, the seconds of processor time that fitting took, and the milliseconds that encoding takes."""
     if name == "random":
         return RandomScorer(len(source.items), seed), 0.0, 0.0
@@ -150,27 +92,27 @@ def _fit(
     encoder = ENCODERS[name].make(source.items)
     start = time.process_time()
     encoder.fit(parts.train, parts.validation, seed=seed, report=report)
-    spent = time.process_time() - start
-    some = {key: np.resize(h, (SPEED_ROWS, h.shape[1])) for key, h in parts.warm.histories.items()}
-    encoder.encode(_rows(some, 8))  # compiled, loaded
+    seconds = time.process_time() - start
+    histories = {key: np.resize(h, (SPEED_ROWS, h.shape[1])) for key, h in parts.warm.histories.items()}
+    encoder.encode(_take_rows(histories, 8))  # compiled, loaded
     start = time.process_time()
-    encoder.encode(some)
-    return encoder, spent, 1000.0 * (time.process_time() - start)
+    encoder.encode(histories)
+    return encoder, seconds, 1000.0 * (time.process_time() - start)
 
 
-def _told(cases: Cases, source: Source) -> Cases:
+def _add_profiles(cases: Cases, source: Source) -> Cases:
     """Cases whose histories come with the users' profiles."""
     if source.profiles is None:
         return cases
     return replace(cases, histories={**cases.histories, "profile_vector": source.profiles[cases.users]})
 
 
-def _rows(histories: Histories, count: int) -> Histories:
+def _take_rows(histories: Histories, count: int) -> Histories:
     return {name: array[:count] for name, array in histories.items()}
 
 
-def _measured(scorer: ItemScorer, cases: Cases, name: str, case: str) -> pd.DataFrame:
+def _evaluate_cases(scorer: Scorer, cases: Cases, name: str, case: str) -> pd.DataFrame:
     table = evaluate(scorer, cases)
-    found = table.attrs["coverage"]
+    coverage = table.attrs["coverage"]
     table.attrs = {}  # pandas compares attrs when it concatenates
-    return table.assign(encoder=name, case=case, coverage=found)
+    return table.assign(encoder=name, case=case, coverage=coverage)

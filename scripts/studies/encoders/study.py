@@ -4,7 +4,7 @@
     python -m longplay.scripts.studies.encoders --name encoders --log log --ratings FOLDER
 
 Every encoder is fitted on the past of each log and asked for its future, with another split and start for each seed.
-FOLDER holds the files of MovieTweetings (see encoders/data/ratings.py); without --ratings that part is left out. Then
+FOLDER holds the files of MovieTweetings (see ratings.py beside this); without --ratings that part is left out. Then
 each encoder is fitted on the whole log, PPO is trained on its states, all else the same, and plays the month of the
 same test users.
 
@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.progress import BarColumn, Progress, TextColumn
 
 from longplay.agents.comparison.contestants import Contestant, play
 from longplay.agents.playing.evaluate import held_out_users
@@ -34,12 +33,14 @@ from longplay.agents.setting import Setting
 from longplay.encoders.registry import ENCODERS
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.shared.names import one_of
-from longplay.scripts.shared.console import begin_study, console, prepare, run_name, write_table
+from longplay.scripts.shared.console import console, load_world, make_progress
+from longplay.scripts.shared.folders import record_study, run_folder, write_table
+from longplay.scripts.shared.tables import render_frame, write_markdown
 from longplay.scripts.shared.tracking import MODES, Tracker
-from longplay.scripts.shared.trainings import Job, train_all
+from longplay.scripts.shared.trainings import Training, train_all
 from longplay.scripts.studies.encoders import tables as encoder_tables
-from longplay.scripts.studies.encoders.cells import Place, cell, load, run_all
-from longplay.scripts.studies.encoders.measures import FLOORS, fit_for_use, measure
+from longplay.scripts.studies.encoders.fits import LogLocation, load_source, locate_fit, run_fits
+from longplay.scripts.studies.encoders.measures import FLOORS, fit_for_use, measure_encoder
 
 ALL = (*FLOORS, *(name for name in ENCODERS if name != "cold-start"))
 STATES = ("pooled", "tower-heads", "als", "lightgcn", "gru")
@@ -75,37 +76,37 @@ class Arguments:
     workers: int = 2
     """Fits or trainings side by side, one process each."""
     track: str = "offline"
-    """Weights & Biases: online, offline or off."""
+    """Tracking by Weights & Biases: online, offline or off."""
 
 
 def main(args: Arguments) -> None:
     """Measure, train, play, report."""
-    folder, log = run_name(args.name), run_name(args.log)
-    setting = check(args, log)
-    begin_study(folder, {"log": args.log})
-    prepare(setting)
-    places = [Place("simulated", log, setting.bert)]
+    folder, log = run_folder(args.name), run_folder(args.log)
+    setting = check_arguments(args, log)
+    record_study(folder, {"log": args.log})
+    load_world(setting)
+    locations = [LogLocation("simulated", log, setting.bert)]
     if args.ratings is not None:
-        places.append(Place("ratings", args.ratings, setting.bert))
-    for place in places:
-        load(place)  # texts are encoded once, before the workers start
-    results = measure_all(args, folder, places)
+        locations.append(LogLocation("ratings", args.ratings, setting.bert))
+    for location in locations:
+        load_source(location)  # texts are encoded once, before the workers start
+    results = measure_all(args, folder, locations)
     write_table(results, folder / "results.parquet")
-    makers = (encoder_tables.warm, encoder_tables.cold)
-    tables = [make(results, place.source) for place in places for make in makers]
+    makers = (encoder_tables.tabulate_warm, encoder_tables.tabulate_cold)
+    tables = [make(results, location.source) for location in locations for make in makers]
     if args.states:
-        lives = engage(args, folder, setting, places[0])
-        write_table(lives, folder / "engagement.parquet")
-        tables.append(encoder_tables.engagement(lives))
-    encoder_tables.write(tables, folder / "tables.md")
+        played = measure_engagement(args, folder, setting, locations[0])
+        write_table(played, folder / "engagement.parquet")
+        tables.append(encoder_tables.tabulate_engagement(played))
+    write_markdown(tables, folder / "tables.md")
     with Tracker(args.track, folder, "compare-encoders", {"log": args.log, "seeds": args.seeds}) as tracker:
         for table in tables:
-            console.print(encoder_tables.shown(table))
+            console.print(render_frame(table))
             tracker.table(table.attrs["title"], table.astype(str))
     console.print(f"tables: {folder / 'tables.md'}", soft_wrap=True)
 
 
-def check(args: Arguments, log: Path) -> Setting:
+def check_arguments(args: Arguments, log: Path) -> Setting:
     """Refuse what could not run, before anything slow happens; the setting of the log's world."""
     one_of("track", args.track, MODES)
     for name in args.encoders:
@@ -132,62 +133,74 @@ def check(args: Arguments, log: Path) -> Setting:
     return setting
 
 
-def measure_all(args: Arguments, folder: Path, places: Sequence[Place]) -> pd.DataFrame:
+def measure_all(args: Arguments, folder: Path, locations: Sequence[LogLocation]) -> pd.DataFrame:
     """Measure what is missing, some side by side."""
-    pairs = [(place, name) for place in places for name in args.encoders if f"{place.source}:{name}" not in args.skip]
-    asked = [(place, name, seed) for seed in range(args.seeds) for place, name in pairs]
-    run_all(args.workers, "encoders", measure_one, folder / "measured", asked)
-    files = [cell(folder / "measured", *job) / "measures.parquet" for job in asked]
+    pairs = [
+        (location, name)
+        for location in locations
+        for name in args.encoders
+        if f"{location.source}:{name}" not in args.skip
+    ]
+    tasks = [(location, name, seed) for seed in range(args.seeds) for location, name in pairs]
+    run_fits(args.workers, "encoders", measure_one, folder / "measured", tasks)
+    files = [locate_fit(folder / "measured", *task) / "measures.parquet" for task in tasks]
     return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
 
 
-def measure_one(folder: Path, place: Place, name: str, seed: int) -> str:
+def measure_one(folder: Path, location: LogLocation, name: str, seed: int) -> str:
     """Fit and measure one encoder; what to say of it."""
     try:
-        table = measure(load(place), name, seed)
+        table = measure_encoder(load_source(location), name, seed)
     except ValueError as error:
-        raise ValueError(f"{place.source}, {name}, seed {seed}: {error}") from error
-    write_table(table, cell(folder, place, name, seed) / "measures.parquet")
+        raise ValueError(f"{location.source}, {name}, seed {seed}: {error}") from error
+    write_table(table, locate_fit(folder, location, name, seed) / "measures.parquet")
     warm = table[(table["case"] == "warm") & (table["encoder"] == name)]
     return f"recall@10 {warm['recall'].mean():.4f}, fitted in {table['fit_seconds'].iloc[0]:.0f} s"
 
 
-def fit_one(folder: Path, place: Place, name: str, seed: int) -> str:
+def fit_one(folder: Path, location: LogLocation, name: str, seed: int) -> str:
     """Fit an encoder on the whole log; policies that were trained on an earlier fit are of no use any more."""
-    fit_for_use(load(place), name, seed, cell(folder, place, name, seed))
+    fit_for_use(load_source(location), name, seed, locate_fit(folder, location, name, seed))
     for tuned in (False, True):
-        shutil.rmtree(folder.parent / "agents" / run_of(name, tuned, seed), ignore_errors=True)
+        shutil.rmtree(folder.parent / "agents" / name_training(name, tuned, seed), ignore_errors=True)
     return "fitted on the whole log"
 
 
-def run_of(name: str, tuned: bool, seed: int) -> str:
+def name_training(name: str, tuned: bool, seed: int) -> str:
     """Folder of a training."""
     return f"{name}{'-tuned' if tuned else ''}-{seed}"
 
 
-def engage(args: Arguments, folder: Path, setting: Setting, place: Place) -> pd.DataFrame:
+def measure_engagement(args: Arguments, folder: Path, setting: Setting, location: LogLocation) -> pd.DataFrame:
     """Train the agent on each state, and play it beside the greedy use of each encoder's own scores."""
     states = list(dict.fromkeys((*args.states, *args.fine_tuned)))
-    asked = [(place, name, seed) for seed in range(args.seeds) for name in states]
-    run_all(args.workers, "states", fit_one, folder / "states", asked)
+    tasks = [(location, name, seed) for seed in range(args.seeds) for name in states]
+    run_fits(args.workers, "states", fit_one, folder / "states", tasks)
     budget: dict[str, Any] = {"steps": args.steps, "eval_users": args.validation_users, "evals": 4}
     methods = [*((name, False) for name in args.states), *((name, True) for name in args.fine_tuned)]
-    runs: dict[tuple[str, bool], list[Job]] = {method: [] for method in methods}
+    runs: dict[tuple[str, bool], list[Training]] = {method: [] for method in methods}
     for seed in range(args.seeds):
         for name, tuned in methods:
-            state = str(cell(folder / "states", place, name, seed))
+            state = str(locate_fit(folder / "states", location, name, seed))
             config = RunConfig(setting=setting, state=state, fine_tune=tuned, seed=seed, **budget)
-            runs[name, tuned].append(Job(f"{args.name}/agents/{run_of(name, tuned, seed)}", config))
-    train_all([job for some in zip(*runs.values(), strict=True) for job in some], args.workers, "off")
+            runs[name, tuned].append(Training(f"{args.name}/agents/{name_training(name, tuned, seed)}", config))
+    train_all(
+        [training for seed_trainings in zip(*runs.values(), strict=True) for training in seed_trainings],
+        args.workers,
+        "off",
+    )
     scorer = Scorer(setting.world, setting.item_vectors)
     contestants = [Contestant("greedy similarity", "rule", [GreedySimilarity(scorer)])]
-    for (name, tuned), jobs in runs.items():
+    for (name, tuned), trainings in runs.items():
         if not tuned:
-            scores = [encoder_score(Reading(setting, job.config.state).state_encoder.encoder) for job in jobs]
+            scores = [encoder_score(setting.state_encoder(training.config.state).encoder) for training in trainings]
             contestants.append(Contestant(name, "greedy", [StaticCap(scorer, score, 0, name) for score in scores]))
-        learned = [load_agent(run_name(job.name), job.config, setting) for job in jobs]
+        learned = [load_agent(run_folder(training.name), training.config, setting) for training in trainings]
         contestants.append(Contestant(f"{name}, fine-tuned" if tuned else name, "PPO", learned))
-    with Progress(TextColumn("playing {task.description}"), BarColumn(), console=console) as progress:
-        task = progress.add_task("", total=1.0)
-        say = lambda name, share: progress.update(task, description=name, completed=share)  # noqa: E731
-        return play(setting, contestants, args.users, say)
+    with make_progress() as progress:
+        task = progress.add_task("playing", total=1.0)
+
+        def show(name: str, share: float) -> None:
+            progress.update(task, description=f"playing {name}", completed=share)
+
+        return play(setting, contestants, args.users, show)

@@ -1,15 +1,10 @@
 """The tables of a comparison of encoders: means with 95 % intervals over seeds and users."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
-from rich import box
-from rich.table import Table
 
-from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_incomplete
-from longplay.envs.shared.files import write_whole
+from longplay.agents.stats import bootstrap_difference, bootstrap_incomplete
+from longplay.scripts.shared.tables import format_interval, make_frame
 from longplay.scripts.studies.encoders.measures import WITH_TEXT
 
 FROZEN, FLOOR = "pooled", "popularity"  # what trained encoders are compared with
@@ -17,36 +12,36 @@ MEASURES = {"recall": "recall@10", "ndcg": "nDCG@10", "auc": "AUC"}
 COLD = {"cold users": "cold users", "no history": "no history", "cold items": "cold items"}
 
 
-def warm(results: pd.DataFrame, source: str) -> pd.DataFrame:
+def tabulate_warm(results: pd.DataFrame, source: str) -> pd.DataFrame:
     """Known users and items: a row an encoder, best first."""
-    part = results[(results["source"] == source) & (results["case"] == "warm")]
+    cases = results[(results["source"] == source) & (results["case"] == "warm")]
     rows = []
-    for name, own in part.groupby("encoder"):
-        row: dict[str, str] = {"encoder": str(name)} | {title: said(own, key) for key, title in MEASURES.items()}
+    for name, own in cases.groupby("encoder"):
+        row: dict[str, str] = {"encoder": str(name)} | {title: format_mean(own, key) for key, title in MEASURES.items()}
         row["coverage"] = f"{own.groupby('seed')['coverage'].first().mean():.0%}"
         for other in (FROZEN, FLOOR):
-            row[f"recall@10 − {other}"] = against(part, str(name), other, "recall")
-        spent = own.groupby("seed")[["fit_seconds", "encode_ms"]].first().mean()
-        row |= {"fit [CPU s]": f"{spent['fit_seconds']:.0f}", "encode 1,024 [ms]": f"{spent['encode_ms']:.1f}"}
+            row[f"recall@10 − {other}"] = format_difference(cases, str(name), other, "recall")
+        costs = own.groupby("seed")[["fit_seconds", "encode_ms"]].first().mean()
+        row |= {"fit [CPU s]": f"{costs['fit_seconds']:.0f}", "encode 1,024 [ms]": f"{costs['encode_ms']:.1f}"}
         rows.append((own.groupby("seed")["recall"].mean().mean(), row))
-    return titled([row for _, row in sorted(rows, key=lambda pair: -pair[0])], f"{source}: known users and items")
+    return make_frame([row for _, row in sorted(rows, key=lambda pair: -pair[0])], f"{source}: known users and items")
 
 
-def cold(results: pd.DataFrame, source: str) -> pd.DataFrame:
+def tabulate_cold(results: pd.DataFrame, source: str) -> pd.DataFrame:
     """recall@10 for users and items that were not learnt from: alone, and with texts standing in."""
-    part = results[(results["source"] == source) & (results["case"] != "warm")]
+    cases = results[(results["source"] == source) & (results["case"] != "warm")]
     rows = []
-    for name in [name for name in part["encoder"].unique() if not name.endswith(WITH_TEXT)]:
+    for name in [name for name in cases["encoder"].unique() if not name.endswith(WITH_TEXT)]:
         row = {"encoder": str(name)}
         for case, title in COLD.items():
             for key, extra in ((name, ""), (name + WITH_TEXT, " + text")):
-                own = part[(part["encoder"] == key) & (part["case"] == case)]
-                row[title + extra] = said(own, "recall") if len(own) else ""
+                own = cases[(cases["encoder"] == key) & (cases["case"] == case)]
+                row[title + extra] = format_mean(own, "recall") if len(own) else ""
         rows.append(row)
-    return titled(rows, f"{source}: recall@10 for users and items never learnt from")
+    return make_frame(rows, f"{source}: recall@10 for users and items never learnt from")
 
 
-def engagement(lives: pd.DataFrame) -> pd.DataFrame:
+def tabulate_engagement(lives: pd.DataFrame) -> pd.DataFrame:
     """Minutes in the month: PPO on each state, and the greedy use of each encoder's scores."""
     minutes = {
         key: part.pivot(index="seed", columns="user", values="minutes").to_numpy()
@@ -58,58 +53,25 @@ def engagement(lives: pd.DataFrame) -> pd.DataFrame:
         row["state or encoder"] = str(name)
         for kind, title in (("PPO", "PPO"), ("greedy", "greedy"), ("rule", "greedy")):
             if (name, kind) in minutes:
-                row[title] = told(bootstrap_difference(minutes[name, kind]), "{:.0f}")
+                row[title] = format_interval(bootstrap_difference(minutes[name, kind]), ".0f")
         if name != FROZEN and {(name, "PPO"), (FROZEN, "PPO")} <= minutes.keys():
             gap = bootstrap_difference(minutes[name, "PPO"], minutes[FROZEN, "PPO"])
-            row[f"PPO − PPO on {FROZEN}"] = told(gap, "{:+.0f}")
+            row[f"PPO − PPO on {FROZEN}"] = format_interval(gap, "+.0f")
         rows.append(row)
-    return titled(rows, "Minutes in 30 days")
+    return make_frame(rows, "Minutes in 30 days")
 
 
-def said(own: pd.DataFrame, measure: str) -> str:
+def format_mean(own: pd.DataFrame, measure: str) -> str:
     """Mean of a measure over seeds and users."""
     wide = own.pivot(index="seed", columns="user", values=measure).to_numpy(np.float64)
     wide = wide[np.isfinite(wide).any(axis=1)]
-    return told(bootstrap_incomplete(wide)) if len(wide) else ""
+    return format_interval(bootstrap_incomplete(wide)) if len(wide) else ""
 
 
-def against(part: pd.DataFrame, name: str, other: str, measure: str) -> str:
+def format_difference(cases: pd.DataFrame, name: str, other: str, measure: str) -> str:
     """Difference on the same users of each seed."""
-    wide = part[part["encoder"].isin([name, other])].pivot(index=["seed", "user"], columns="encoder", values=measure)
+    wide = cases[cases["encoder"].isin([name, other])].pivot(index=["seed", "user"], columns="encoder", values=measure)
     if name == other or not {name, other} <= set(wide.columns):
         return ""
     gap = (wide[name] - wide[other]).unstack("user").to_numpy(np.float64)
-    return told(bootstrap_incomplete(gap), "{:+.4f}")
-
-
-def told(found: Interval, digits: str = "{:.4f}") -> str:
-    """``mean [low, high]``."""
-    return f"{digits.format(found.mean)} [{digits.format(found.low)}, {digits.format(found.high)}]"
-
-
-def titled(rows: list[dict[str, str]], title: str) -> pd.DataFrame:
-    """A frame of texts that knows its title."""
-    frame = pd.DataFrame(rows).fillna("")
-    frame.attrs["title"] = title
-    return frame
-
-
-def shown(frame: pd.DataFrame) -> Table:
-    """For the terminal."""
-    table = Table(title=frame.attrs["title"], title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    for column in frame:
-        table.add_column(str(column), justify="left" if column == frame.columns[0] else "right")
-    for row in frame.to_numpy():
-        table.add_row(*map(str, row))
-    return table
-
-
-def write(frames: Sequence[pd.DataFrame], path: Path) -> None:
-    """As Markdown."""
-    parts = []
-    for frame in frames:
-        head = "| " + " | ".join(map(str, frame.columns)) + " |"
-        rule = "|" + "|".join(["---", *["---:"] * (len(frame.columns) - 1)]) + "|"
-        body = ["| " + " | ".join(map(str, row)) + " |" for row in frame.to_numpy()]
-        parts.append("\n".join([f"**{frame.attrs['title']}**", "", head, rule, *body]))
-    write_whole(path, "\n\n".join(parts) + "\n")
+    return format_interval(bootstrap_incomplete(gap), "+.4f")

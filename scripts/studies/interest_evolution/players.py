@@ -12,46 +12,52 @@ from types import SimpleNamespace
 import numpy as np
 from numpy.typing import NDArray
 
-from ....agents.playing.luck import training_luck
-from ....agents.playing.players import REWARD_SCALE, Outcome
-from ....agents.slates.inputs import Inputs
-from ....envs.literature.interest_evolution import Columns, Floats, InterestEvolutionVectorEnv, Observation, Setting
+from longplay.agents.playing.luck import training_luck
+from longplay.agents.playing.players import REWARD_SCALE, Outcome
+from longplay.agents.slates.inputs import Inputs
+from longplay.envs.literature.interest_evolution import (
+    Columns,
+    Floats,
+    InterestEvolutionVectorEnv,
+    Observation,
+    Setting,
+)
 
 Policy = Callable[[Observation], Columns]
 
 
-def random_slate(observation: Observation, slots: int = 3) -> Columns:
+def choose_random(observation: Observation, slots: int = 3) -> Columns:
     """Random candidates: they come in random order, so the first K are a random slate."""
     return np.tile(np.arange(slots), (len(observation["interest"]), 1))
 
 
-def myopic(observation: Observation, slots: int = 3) -> Columns:
+def choose_most_interesting(observation: Observation, slots: int = 3) -> Columns:
     """The most minutes now: all documents pay the same, so the K that the user is most interested in."""
-    return _top(_interest(observation), slots)
+    return _choose_top(_read_interest(observation), slots)
 
 
-def quality_first(observation: Observation, slots: int = 3) -> Columns:
+def choose_best_quality(observation: Observation, slots: int = 3) -> Columns:
     """The K of the highest quality, whatever the user is interested in."""
-    return _top(_quality(observation), slots)
+    return _choose_top(_read_quality(observation), slots)
 
 
-def thrifty(observation: Observation, setting: Setting | None = None, price: float = 1.4) -> Columns:
+def choose_thrifty(observation: Observation, setting: Setting | None = None, price: float = 1.4) -> Columns:
     """The full slate that pays most once the budget it uses is paid for; knows the user model, foresees no interest.
 
     A unit of budget is worth `price` minutes later on, so a click on d is worth ``ℓ − price (cost(d) − skip)`` more
     than a skip; all slates are tried. The default price is about what the rule itself earns with a unit.
     """
     s = setting or Setting()
-    interest = _interest(observation)
+    interest = _read_interest(observation)
     weight = np.exp(interest)
-    satisfaction = (1.0 - s.quality_weight) * interest + s.quality_weight * _quality(observation)
+    satisfaction = (1.0 - s.quality_weight) * interest + s.quality_weight * _read_quality(observation)
     gain = s.length - price * (s.length - s.bonus * s.length * satisfaction - s.skip)
     slates: Columns = np.array(list(combinations(range(interest.shape[1]), s.slots)), np.int64)
     worth = (weight * gain)[:, slates].sum(axis=2) / (np.exp(s.nothing) + weight[:, slates].sum(axis=2))
     return np.asarray(slates[worth.argmax(axis=1)])
 
 
-def engagement(policy: Policy, sessions: int, seed: int = 0, setting: Setting | None = None) -> Floats:
+def play_sessions(policy: Policy, sessions: int, seed: int = 0, setting: Setting | None = None) -> Floats:
     """(sessions,) minutes of whole sessions; every policy meets the same users and candidates with one seed.
 
     Entry i is the first session of luck ``seed + i``, so differences between policies are taken in pairs.
@@ -82,8 +88,8 @@ class EvolutionInputs:
 
     def __call__(self, observation: Observation) -> Inputs:
         """Inputs of observations (B, ·); row b depends on row b alone."""
-        found = InterestEvolutionVectorEnv.inputs(observation)
-        return Inputs(found.state, np.pad(found.items, ((0, 0), (0, 0), (0, 1))), found.ids)
+        inputs = InterestEvolutionVectorEnv.inputs(observation)
+        return Inputs(inputs.state, np.pad(inputs.items, ((0, 0), (0, 0), (0, 1))), inputs.ids)
 
 
 class EvolutionPlayers:
@@ -121,17 +127,17 @@ class EvolutionPlayers:
         return Outcome(info["choice"], reward, terminated, truncated, terminated.copy(), days, ended, last)
 
 
-def _interest(observation: Observation) -> Floats:
+def _read_interest(observation: Observation) -> Floats:
     """(B, M) interest in each candidate."""
     topics = observation["candidates"][..., :-1].argmax(axis=2)
     return np.take_along_axis(observation["interest"], topics, axis=1).astype(np.float64)
 
 
-def _quality(observation: Observation) -> Floats:
+def _read_quality(observation: Observation) -> Floats:
     """(B, M) quality of each candidate."""
     return observation["candidates"][..., -1].astype(np.float64)
 
 
-def _top(scores: Floats, slots: int) -> Columns:
+def _choose_top(scores: Floats, slots: int) -> Columns:
     """Columns of the largest scores, largest first."""
     return np.argsort(-scores, axis=1, kind="stable")[:, :slots].astype(np.int64)

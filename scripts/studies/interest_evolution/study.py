@@ -13,28 +13,28 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rich import box
 from rich.progress import track
 from rich.table import Table
 
 from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions
 from longplay.agents.stats import bootstrap_difference
 from longplay.scripts.shared.console import console, set_threads
+from longplay.scripts.shared.tables import make_table
 from longplay.scripts.studies.interest_evolution.players import (
     EvolutionPlayers,
     Policy,
-    engagement,
-    myopic,
-    quality_first,
-    random_slate,
-    thrifty,
+    choose_best_quality,
+    choose_most_interesting,
+    choose_random,
+    choose_thrifty,
+    play_sessions,
 )
 
 RULES: dict[str, Policy] = {
-    "random": random_slate,
-    "most interesting": myopic,
-    "quality first": quality_first,
-    "thrifty": thrifty,
+    "random": choose_random,
+    "most interesting": choose_most_interesting,
+    "quality first": choose_best_quality,
+    "thrifty": choose_thrifty,
 }
 TEST_LUCK = 0  # players have training_luck(seed + 1) and more
 MYOPIC = "SlateQ γ=0"
@@ -64,21 +64,21 @@ def main(args: Arguments) -> None:
     if not 0.0 < args.gamma <= 1.0:
         raise ValueError(f"gamma = {args.gamma} is out of range; allowed: above 0, to 1 (0 is trained beside it)")
     set_threads(1)
-    lived = {name: engagement(rule, args.sessions, TEST_LUCK)[None] for name, rule in RULES.items()}
+    minutes = {name: play_sessions(rule, args.sessions, TEST_LUCK)[None] for name, rule in RULES.items()}
     learners = {
         MYOPIC: (0.0, SlateQOptions(repeats=True)),
         f"SlateQ γ={args.gamma:g}": (args.gamma, SlateQOptions(repeats=True)),
         f"SlateQ γ={args.gamma:g}, by gradients": (args.gamma, SlateQOptions(repeats=True, later="network")),
     }
-    todo = [(name, seed) for seed in range(args.seeds) for name in learners]
-    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in learners}
-    for name, seed in track(todo, "training", console=console, transient=True):
-        found[name].append(engagement(trained(args, seed, *learners[name]), args.sessions, TEST_LUCK))
-    lived |= {name: np.stack(rows) for name, rows in found.items()}
-    console.print(table_of(lived))
+    trainings = [(name, seed) for seed in range(args.seeds) for name in learners]
+    learned: dict[str, list[NDArray[np.float64]]] = {name: [] for name in learners}
+    for name, seed in track(trainings, "training", console=console, transient=True):
+        learned[name].append(play_sessions(train_policy(args, seed, *learners[name]), args.sessions, TEST_LUCK))
+    minutes |= {name: np.stack(sessions) for name, sessions in learned.items()}
+    console.print(make_minutes_table(minutes))
 
 
-def trained(args: Arguments, seed: int, gamma: float, options: SlateQOptions) -> Callable[..., NDArray[np.int64]]:
+def train_policy(args: Arguments, seed: int, gamma: float, options: SlateQOptions) -> Callable[..., NDArray[np.int64]]:
     """The policy that a training ends with."""
     players = EvolutionPlayers(args.num_envs, seed)
     slots, vectors = players.env.setting.slots, players.env.vectors
@@ -88,16 +88,15 @@ def trained(args: Arguments, seed: int, gamma: float, options: SlateQOptions) ->
     return lambda observation: learner.agent.choose(players.inputs(observation))
 
 
-def table_of(lived: dict[str, NDArray[np.float64]]) -> Table:
+def make_minutes_table(minutes_by_policy: dict[str, NDArray[np.float64]]) -> Table:
     """Minutes a session of each policy (S, sessions), and the differences from random slates and from the twin."""
-    table = Table(title="Minutes of a session", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("policy", "minutes", "− random", f"− {MYOPIC}"):
-        table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=column == "policy")
-    for name, minutes in sorted(lived.items(), key=lambda pair: pair[1].mean()):
+    columns = ("policy", "minutes", "− random", f"− {MYOPIC}")
+    table = make_table("Minutes of a session", columns, "Lr", show_edge=True)
+    for name, minutes in sorted(minutes_by_policy.items(), key=lambda pair: pair[1].mean()):
         cells = [name, f"{minutes.mean():.1f}"]
         for other in ("random", MYOPIC):
             # Learners of one seed meet the same users: what is compared is seed by seed.
-            difference = bootstrap_difference(minutes - lived[other])
+            difference = bootstrap_difference(minutes - minutes_by_policy[other])
             cells.append("" if name == other else str(difference))
         table.add_row(*cells)
     return table

@@ -13,9 +13,9 @@ from longplay.agents.comparison.contestants import Contestant, counted
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import DEFAULT, configure_run
 from longplay.agents.runs.progress import CURVE
-from longplay.scripts.shared.console import run_name
-from longplay.scripts.shared.trainings import COST, Job
-from longplay.scripts.studies.results.prepare import setting_of
+from longplay.scripts.shared.folders import run_folder
+from longplay.scripts.shared.trainings import COST, Training
+from longplay.scripts.studies.results.prepare import get_setting
 
 CONTROL, TWIN = "Control", "-myopic"
 # What a run of each agent differs in from its preset, where it has one, and else from the defaults. "agent" names it
@@ -79,66 +79,66 @@ class Plan:
     scores: Sequence[str]
     seeds_of: Mapping[str, int] = field(default_factory=dict)
 
-    def config(self, env: str, agent: str, seed: int) -> RunConfig:
+    def make_config(self, env: str, agent: str, seed: int) -> RunConfig:
         """One training of an agent."""
         changes = {"agent": agent, "action": ""} | AGENTS[agent]
-        setting = setting_of(env)
-        preset = configure_run(changes["agent"], changes["action"], setting.env, DEFAULT)
+        setting = get_setting(env)
+        preset = configured(changes["agent"], changes["action"], setting.env, DEFAULT)
         options = {**preset.options, **changes.pop("options", {})}
         if self.steps is not None:
             changes["steps"] = self.steps
             options |= {"search_after": self.steps} if "search_after" in options else {}
         own = {"setting": setting, "seed": seed, "eval_users": self.eval_users, "options": options}
         config = replace(preset, **{**own, **changes})
-        scores = tuple(str(run_name(self.name) / env / "scores" / score) for score in self.scores)
+        scores = tuple(str(run_folder(self.name) / env / "scores" / score) for score in self.scores)
         return replace(config, scores=scores) if config.reads_scores else config
 
-    def jobs(self) -> dict[tuple[str, str, int], Job]:
+    def list_trainings(self) -> dict[tuple[str, str, int], Training]:
         """All trainings by scenario, label and seed, in the order in which they are to be done."""
-        found = {}
+        trainings = {}
         counts = {agent: self.seeds_of.get(agent, self.seeds) for agent in self.agents}
         for seed in range(max(counts.values())):
-            for agent in (one for one in self.agents if seed < counts[one]):
+            for agent in (agent for agent in self.agents if seed < counts[agent]):
                 for env in (*self.envs, *([CONTROL] if seed == 0 else [])):
-                    config = self.config(env, agent, seed)
+                    config = self.make_config(env, agent, seed)
                     twins = {agent: config}
                     if config.gamma > 0 and env != CONTROL:
                         twins[agent + TWIN] = replace(config, gamma=0.0)
-                    for label, one in twins.items():
-                        found[env, label, seed] = Job(f"{self.name}/{env}/trained/{label}-{seed}", one)
-        return found
+                    for label, twin in twins.items():
+                        trainings[env, label, seed] = Training(f"{self.name}/{env}/trained/{label}-{seed}", twin)
+        return trainings
 
 
-def title_of(config: RunConfig, label: str) -> str:
+def make_title(config: RunConfig, label: str) -> str:
     """Of a method in tables: what runs call it, less the scores that all have; with its name if that is a variant's."""
     title, agent = replace(config, scores=()).label, label.removesuffix(TWIN)
     changes = AGENTS[agent]
     return f"{title} ({agent})" if "agent" in changes and "action" not in changes else title
 
 
-def learned(
-    env: str, jobs: Mapping[tuple[str, str, int], Job]
+def summarise_agents(
+    env: str, trainings: Mapping[tuple[str, str, int], Training]
 ) -> tuple[list[Contestant], dict[str, str], dict[str, Mapping[str, float]]]:
     """The agents of a scenario and their twins, the agents' titles by name, and by title what a training took."""
     contestants, titles = [], {}
     spent: dict[str, Mapping[str, float]] = {}
-    labels = [label for other, label, seed in jobs if other == env and seed == 0]
+    labels = [label for other, label, seed in trainings if other == env and seed == 0]
     for label in labels:
-        runs = [job for (other, known, _), job in jobs.items() if (other, known) == (env, label)]
+        runs = [training for key, training in trainings.items() if key[:2] == (env, label)]
         config, twin = runs[0].config, label + TWIN
-        title = title_of(config, label)
-        second = title_of(jobs[env, twin, 0].config, twin) if twin in labels else ""
+        title = make_title(config, label)
+        second = make_title(trainings[env, twin, 0].config, twin) if twin in labels else ""
         steps = f"{config.steps:,} steps" + (" and a search" if config.options.get("later") == "search" else "")
         contestants.append(Contestant(title, "learned", (), f"{steps}, {counted(len(runs))}", second))
-        spent[title] = costs([run_name(run.name) for run in runs])
+        spent[title] = mean_costs([run_folder(run.name) for run in runs])
         if not label.endswith(TWIN):
             titles[label] = title
     return contestants, titles, spent
 
 
-def costs(folders: Sequence[Path]) -> dict[str, float]:
+def mean_costs(folders: Sequence[Path]) -> dict[str, float]:
     """Mean slates of some trainings, and mean CPU and wall seconds as far as they are known."""
     slates = [pd.read_csv(folder / CURVE)["step"].iloc[-1] for folder in folders]
-    found = [json.loads((f / COST).read_text(encoding="utf-8")) for f in folders if (f / COST).is_file()]
-    seconds = {key: sum(one[key] for one in found) / len(found) for key in ("cpu", "wall")} if found else {}
+    costs = [json.loads((f / COST).read_text(encoding="utf-8")) for f in folders if (f / COST).is_file()]
+    seconds = {key: sum(cost[key] for cost in costs) / len(costs) for key in ("cpu", "wall")} if costs else {}
     return {"slates": float(np.mean(slates)), **seconds}

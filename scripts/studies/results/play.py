@@ -17,23 +17,21 @@ from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.references.rollouts import RolloutPlanner, Rollouts
 from longplay.agents.rules.tuning import identity
-from longplay.agents.runs.config import RunConfig
-from longplay.agents.runs.reading import load_agent
-from longplay.agents.setting import Setting
-from longplay.scripts.shared.console import write_table
-from longplay.scripts.studies.results.prepare import LINEAR, Say, setting_of
+from longplay.agents.runs.config import RunConfig, Setting, load_agent
+from longplay.scripts.shared.folders import write_table
+from longplay.scripts.studies.results.prepare import LINEAR, Say, get_setting
 
 
 @dataclass(frozen=True)
-class Cell:
+class StudyRow:
     """Lives of one policy and seed in one world.
 
     Attributes
     ----------
     label, seed
-        Name the file.
+        What the file of the lives is named by.
     title, kind
-        As in tables.
+        What tables call the policy, and what kind of policy it is.
     """
 
     label: str
@@ -48,6 +46,10 @@ class Arena:
 
     Parameters
     ----------
+    setting
+        Whose world.
+    users
+        How many test users play, the first ones.
     folder
         Keeps the lives, a file for each policy and seed.
     """
@@ -62,44 +64,48 @@ class Arena:
         people = held_out_users(self.setting.world, "test", self.users)
         return Evaluator(self.setting.world, self.setting.item_vectors, people, TEST_LUCK)
 
-    def file(self, cell: Cell) -> Path:
+    def locate(self, row: StudyRow) -> Path:
         """Where the lives are kept."""
-        return self.folder / f"{cell.label}-{cell.seed}.parquet"
+        return self.folder / f"{row.label}-{row.seed}.parquet"
 
-    def stamp(self, *parts: object) -> str:
-        """All that lives depend on: the world, its users, and these parts, of which files count by their content."""
-        found = [part.read_bytes() if isinstance(part, Path) else repr(part).encode() for part in parts]
+    def compute_stamp(self, *causes: object) -> str:
+        """All that lives depend on: the world, its users, and these causes, of which files count by their content."""
+        contents = [cause.read_bytes() if isinstance(cause, Path) else repr(cause).encode() for cause in causes]
         head = json.dumps([identity(self.setting), self.users, TEST_LUCK]).encode()
-        return hashlib.sha256(b"\0".join([head, *found])).hexdigest()
+        return hashlib.sha256(b"\0".join([head, *contents])).hexdigest()
 
-    def kept(self, cell: Cell, stamp: str) -> bool:
+    def has_lives(self, row: StudyRow, stamp: str) -> bool:
         """Whether these lives have been played."""
-        file = self.file(cell)
+        file = self.locate(row)
         return file.is_file() and bool(pd.read_parquet(file, columns=["stamp"])["stamp"].eq(stamp).all())
 
-    def lives(self, cell: Cell, stamp: str, agent: Callable[[], Agent], say: Say) -> pd.DataFrame:
+    def read_or_play(self, row: StudyRow, stamp: str, agent: Callable[[], Agent], say: Say) -> pd.DataFrame:
         """One row a user, played if need be."""
-        if not self.kept(cell, stamp):
-            table = self.evaluator.play(agent(), lambda share: say(cell.title, share))
+        if not self.has_lives(row, stamp):
+            table = self.evaluator.play(agent(), lambda share: say(row.title, share))
             coverage, table.attrs = table.attrs["coverage"], {}
-            write_table(table.assign(coverage=coverage, stamp=stamp), self.file(cell))
-        table = pd.read_parquet(self.file(cell)).drop(columns="stamp")
-        return table.assign(policy=cell.title, kind=cell.kind, seed=cell.seed)
+            write_table(table.assign(coverage=coverage, stamp=stamp), self.locate(row))
+        table = pd.read_parquet(self.locate(row)).drop(columns="stamp")
+        return table.assign(policy=row.title, kind=row.kind, seed=row.seed)
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedLives:
     """Lives of a trained policy that are to be there: plain data, which another process can be given.
 
     Attributes
     ----------
+    row
+        Whose lives.
     env, home
-        Names of the world that is played and of the one that it was trained in.
+        Names of the world that is played and of the one that the policy was trained in.
     run
         Folder of the training.
+    users, folder
+        Number of users, and where their lives are kept.
     """
 
-    cell: Cell
+    row: StudyRow
     env: str
     home: str
     run: Path
@@ -107,51 +113,53 @@ class Trained:
     folder: Path
 
     def __str__(self) -> str:
-        return f"{self.env}, {self.cell.title}, seed {self.cell.seed}"
+        return f"{self.env}, {self.row.title}, seed {self.row.seed}"
 
-    def stamp(self) -> str:
+    def open_arena(self) -> Arena:
+        """Where they are played."""
+        return open_arena(self.env, self.users, self.folder)
+
+    def compute_stamp(self) -> str:
         """What the lives depend on."""
-        files = (self.run / "config.json", self.run / "policy.safetensors")
-        return Arena(setting_of(self.env), self.users, self.folder).stamp(*files)
+        return self.open_arena().compute_stamp(self.run / "config.json", self.run / "policy.safetensors")
 
 
 @functools.cache
-def arena_of(env: str, users: int, folder: Path) -> Arena:
+def open_arena(env: str, users: int, folder: Path) -> Arena:
     """One in each process."""
-    return Arena(setting_of(env), users, folder)
+    return Arena(get_setting(env), users, folder)
 
 
-def play_trained(asked: Trained) -> None:
+def play_trained(lives: TrainedLives) -> None:
     """Play a trained policy, in the world it knows or in a shifted one of the same items."""
 
-    def agent() -> Agent:
-        config = RunConfig.from_json(asked.run / "config.json")
-        return load_agent(asked.run, config, setting_of(asked.home))
+    def load() -> Agent:
+        config = RunConfig.from_json(lives.run / "config.json")
+        return load_agent(lives.run, config, get_setting(lives.home))
 
-    arena = arena_of(asked.env, asked.users, asked.folder)
-    arena.lives(asked.cell, asked.stamp(), agent, lambda what, share: None)
+    lives.open_arena().read_or_play(lives.row, lives.compute_stamp(), load, lambda what, share: None)
 
 
-def lives_of(asked: Trained) -> pd.DataFrame:
+def read_lives(lives: TrainedLives) -> pd.DataFrame:
     """Lives that have been played."""
 
     def refuse() -> Agent:
-        raise ValueError(f"{asked.run} has changed while the study was going on; start the study again")
+        raise ValueError(f"{lives.run} has changed while the study was going on; start the study again")
 
-    return arena_of(asked.env, asked.users, asked.folder).lives(asked.cell, asked.stamp(), refuse, lambda what, x: None)
+    return lives.open_arena().read_or_play(lives.row, lives.compute_stamp(), refuse, lambda what, share: None)
 
 
-def missing_of(asked: Sequence[Trained]) -> list[Trained]:
+def list_missing(everything: Sequence[TrainedLives]) -> list[TrainedLives]:
     """Those that have not been played."""
-    return [one for one in asked if not arena_of(one.env, one.users, one.folder).kept(one.cell, one.stamp())]
+    return [lives for lives in everything if not lives.open_arena().has_lives(lives.row, lives.compute_stamp())]
 
 
-def planner_lives(
+def play_planner(
     setting: Setting, users: int, folder: Path, linear: LinearOracle, say: Say
 ) -> tuple[Contestant, pd.DataFrame]:
     """The planner around the linear oracle, and its lives of the first users."""
     options, arena = Rollouts(), Arena(setting, users, folder / "planned")
-    cell = Cell("planner", RolloutPlanner.name, "reference")
-    stamp = arena.stamp(options, folder / LINEAR)
-    table = arena.lives(cell, stamp, lambda: RolloutPlanner.around(linear, setting.item_vectors, options), say)
-    return Contestant(cell.title, cell.kind, (), "true state and laws, tries slates"), table
+    row = StudyRow("planner", RolloutPlanner.name, "reference")
+    stamp = arena.compute_stamp(options, folder / LINEAR)
+    table = arena.read_or_play(row, stamp, lambda: RolloutPlanner.around(linear, setting.item_vectors, options), say)
+    return Contestant(row.title, row.kind, (), "true state and laws, tries slates"), table

@@ -29,23 +29,23 @@ SEARCH = Search(users=100, population=24, elites=6, iterations=8)  # of the line
 
 
 @functools.cache
-def setting_of(env: str) -> Setting:
+def get_setting(env: str) -> Setting:
     """The setting of an environment by its short name, such as Video; its world is built once in each process."""
     return Setting(f"longplay/{env}-v0")
 
 
-def context_of(setting: Setting, folder: Path, say: Say = lambda what, share: None) -> Context:
+def make_context(setting: Setting, folder: Path, say: Say = lambda what, share: None) -> Context:
     """What the rules of a scenario share, with the models fitted before where there are any in the folder."""
     context = Context(setting, lambda what: say(what, 0.0), LOGGED_STEPS, LOG_USERS, LOG_LIVES)
     context.scorer = setting.scorer
-    if fitted(folder / "minutes", context):
+    if is_fitted(folder / "minutes", context):
         context.minutes = PredictedMinutes(context.scorer, Trees.load(folder / "minutes" / TREES))
-    if fitted(folder / "als", context):
+    if is_fitted(folder / "als", context):
         context.encoders["als"] = load_encoder(folder / "als" / ENCODER, setting.items)
     return context
 
 
-def fitted(folder: Path, context: Context) -> bool:
+def is_fitted(folder: Path, context: Context) -> bool:
     """Whether a folder holds a rule's model as the context would fit it, by settings and budget."""
     if not (folder / FILE).is_file():
         return False
@@ -59,10 +59,12 @@ class Preparation:
 
     Attributes
     ----------
+    env
+        Name of the scenario.
     folder
-        Of the scenario.
-    rules
-        To tune, in so many ``trials`` on so many validation ``users``.
+        Where what is fitted, tuned, trained and played is kept.
+    rules, users, trials
+        Rules to tune, on so many validation users, in so many trials.
     linear
         Whether the linear oracle's weights are searched, too.
     """
@@ -77,48 +79,47 @@ class Preparation:
     def __str__(self) -> str:
         return self.env
 
-    @property
-    def scored(self) -> bool:
+    def has_scores(self) -> bool:
         """Whether the models are there whose scores agents are given."""
         folder = self.folder / "scores"
-        context = context_of(setting_of(self.env), folder)
-        return all(fitted(folder / name, context) for name in SCORES)
+        context = make_context(get_setting(self.env), folder)
+        return all(is_fitted(folder / name, context) for name in SCORES)
 
-    @property
-    def tuned(self) -> bool:
+    def has_rules(self) -> bool:
         """Whether rules and weights are there."""
         files = [self.folder / "rules" / name / FILE for name in self.rules]
         return all(file.is_file() for file in [*files, *([self.folder / LINEAR] if self.linear else [])])
 
 
-def fit_scores(asked: Preparation) -> None:
+def fit_scores(preparation: Preparation) -> None:
     """Fit the models whose scores agents are given: predicted minutes and matrix factorisation."""
-    setting, folder = setting_of(asked.env), asked.folder / "scores"
-    context = context_of(setting, folder)
+    setting, folder = get_setting(preparation.env), preparation.folder / "scores"
+    context = make_context(setting, folder)
     for name in SCORES:
-        if not fitted(folder / name, context):
+        if not is_fitted(folder / name, context):
             save(Tuned(name, RULES[name].options(), search=context.budget), folder / name, context)
 
 
-def tune(asked: Preparation) -> None:
+def tune_rules(preparation: Preparation) -> None:
     """Tune the rules, and search the linear oracle's weights."""
-    rules_of(asked)
-    if asked.linear:
-        linear_of(asked)
+    load_rules(preparation)
+    if preparation.linear:
+        load_linear(preparation)
 
 
-def rules_of(asked: Preparation, say: Say = lambda what, share: None) -> dict[str, tuple[Tuned, Agent]]:
+def load_rules(preparation: Preparation, say: Say = lambda what, share: None) -> dict[str, tuple[Tuned, Agent]]:
     """The rules by name, tuned on validation users; those kept in ``rules`` are not tuned again."""
-    setting = setting_of(asked.env)
-    context = context_of(setting, asked.folder / "scores", say)
-    people = held_out_users(setting.world, "validation", asked.users)
+    setting = get_setting(preparation.env)
+    context = make_context(setting, preparation.folder / "scores", say)
+    people = held_out_users(setting.world, "validation", preparation.users)
     evaluator = Evaluator(setting.world, setting.item_vectors, people, VALIDATION_LUCK)
-    return {name: tuned_rule(name, context, evaluator, asked.trials, asked.folder / "rules") for name in asked.rules}
+    folder, trials = preparation.folder / "rules", preparation.trials
+    return {name: tuned_rule(name, context, evaluator, trials, folder) for name in preparation.rules}
 
 
-def linear_of(asked: Preparation, say: Say = lambda what, share: None) -> LinearOracle:
+def load_linear(preparation: Preparation, say: Say = lambda what, share: None) -> LinearOracle:
     """The linear oracle, its weights searched once."""
-    setting, file = setting_of(asked.env), asked.folder / LINEAR
+    setting, file = get_setting(preparation.env), preparation.folder / LINEAR
     if not file.is_file():
         LinearOracle.fit(setting.world, setting.item_vectors, SEARCH, say).save(file)
     return LinearOracle.load(file, setting.world)
@@ -126,9 +127,9 @@ def linear_of(asked: Preparation, say: Say = lambda what, share: None) -> Linear
 
 def check_same_items(home: Setting, away: Setting) -> None:
     """Refuse a shifted world of other items: what was fitted on the plain one would not fit."""
-    ours, theirs = home.world.catalog.digest, away.world.catalog.digest
-    if ours != theirs:
+    home_digest, away_digest = home.world.catalog.digest, away.world.catalog.digest
+    if home_digest != away_digest:
         raise ValueError(
             f"{away.env} has other items than {home.env} "
-            f"(digest {theirs[:12]}, not {ours[:12]}); policies cannot move there"
+            f"(digest {away_digest[:12]}, not {home_digest[:12]}); policies cannot move there"
         )

@@ -22,26 +22,31 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from longplay.agents.base import Agent
 from longplay.agents.comparison.contestants import Contestant, references
+from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.rules.table import QUICK, RULES
 from longplay.agents.runs.progress import CHECKPOINT
-from longplay.scripts.shared.console import begin_study, console, prepare, run_name, write_table
+from longplay.envs.shared.names import one_of
+from longplay.scripts.shared.console import console, load_world, make_progress
+from longplay.scripts.shared.folders import record_study, run_folder, write_table
 from longplay.scripts.shared.pool import work_side_by_side
-from longplay.scripts.shared.trainings import Job, finished, train_all
-from longplay.scripts.studies.encoders import tables as encoder_tables
-from longplay.scripts.studies.results import play as parts
-from longplay.scripts.studies.results import prepare as ready
+from longplay.scripts.shared.tables import render_frame, write_markdown
+from longplay.scripts.shared.tracking import MODES
+from longplay.scripts.shared.trainings import Training, is_finished, train_all
+from longplay.scripts.studies.results import agents as results_agents
+from longplay.scripts.studies.results import play as results_play
+from longplay.scripts.studies.results import prepare as results_prepare
 from longplay.scripts.studies.results import tables as results_tables
-from longplay.scripts.studies.results.agents import AGENTS, CONTROL, Plan, learned, title_of
-from longplay.scripts.studies.results.check import SCENARIOS, check
-from longplay.scripts.studies.results.play import Arena, Cell, Trained, arena_of
-from longplay.scripts.studies.results.prepare import LINEAR, SCORES, Preparation, Say, setting_of
-from longplay.scripts.studies.results.tables import AWAY, HOME, World
+from longplay.scripts.studies.results.agents import AGENTS, CONTROL, Plan, make_title, summarise_agents
+from longplay.scripts.studies.results.play import Arena, StudyRow, TrainedLives, open_arena
+from longplay.scripts.studies.results.prepare import LINEAR, SCORES, Preparation, Say, check_same_items, get_setting
+from longplay.scripts.studies.results.tables import AWAY, HOME, ScenarioResults
 
-GIVEN = (
+SCENARIOS = ("Video", "News", "Shop", "Social")
+NO_SCORES = ("none",)
+SCORES_NOTE = (
     "All learning agents but PPO with a softmax a slot read the scores of boosted trees and of ALS, fitted once on "
     "logs of training users beside their own training slates; on weights PPO, A2C, RecurrentPPO and ARS begin as "
     "greedy on the first of them. "
@@ -79,146 +84,204 @@ class Arguments:
     workers: int = 2
     """Trainings side by side, one thread each."""
     track: str = "off"
-    """Weights & Biases: online, offline or off."""
+    """Tracking by Weights & Biases: online, offline or off."""
+
+    @property
+    def fitted_scores(self) -> tuple[str, ...]:
+        """The fitted models whose scores agents are given."""
+        return () if self.scores == NO_SCORES else self.scores
 
 
 def main(args: Arguments) -> None:
     """Fit, tune, train, play, tell."""
-    check(args)
-    folder, worlds = run_name(args.name), (*args.envs, CONTROL)
-    begin_study(folder, {"validation_users": args.validation_users, "trials": args.trials})
-    for env in worlds:
-        prepare(setting_of(env))
-    needs = {env: preparation(args, env) for env in worlds}
-    if args.scores:
-        do("fitting scores", ready.fit_scores, [one for one in needs.values() if not one.scored], args.workers)
-    many = args.seeds, args.steps, args.validation_users
-    plan = Plan(args.name, args.envs, args.agents, *many, args.scores, args.seeds_of)
-    jobs = plan.jobs()
-    train(list(jobs.values()), args)
-    do("tuning rules", ready.tune, [one for one in needs.values() if not one.tuned], args.workers)
-    lives = [asked(args, where, *key, job) for key, job in jobs.items() for where in arenas(args, key[0])]
-    do("playing policies", parts.play_trained, parts.missing_of(lives), args.workers)
-    do("playing rules and references", partial(play_untrained, args), list(needs.values()), args.workers)
-    with saying() as say:
-        played = {env: play_world(args, needs[env], jobs, said_in(env, say)) for env in worlds}
+    check_arguments(args)
+    folder, envs = run_folder(args.name), (*args.envs, CONTROL)
+    record_study(folder, {"validation_users": args.validation_users, "trials": args.trials})
+    for env in envs:
+        load_world(get_setting(env))
+    preparations = {env: make_preparation(args, env) for env in envs}
+    if args.fitted_scores:
+        missing = [preparation for preparation in preparations.values() if not preparation.has_scores()]
+        work_on("fitting scores", results_prepare.fit_scores, missing, args.workers)
+    sizes = args.seeds, args.steps, args.validation_users
+    trainings = Plan(args.name, args.envs, args.agents, *sizes, args.fitted_scores, args.seeds_of).list_trainings()
+    train_missing(list(trainings.values()), args)
+    missing = [preparation for preparation in preparations.values() if not preparation.has_rules()]
+    work_on("tuning rules", results_prepare.tune_rules, missing, args.workers)
+    lives = [
+        make_trained_lives(args, where, *key, training)
+        for key, training in trainings.items()
+        for where in open_arenas(args, key[0])
+    ]
+    work_on("playing policies", results_play.play_trained, results_play.list_missing(lives), args.workers)
+    work_on("playing rules and references", partial(play_untrained, args), list(preparations.values()), args.workers)
+    with open_report() as say:
+        played = {env: play_scenario(args, preparations[env], trainings, report_in(env, say)) for env in envs}
         results = pd.concat([lives for lives, _ in played.values()], ignore_index=True)
         write_table(results, folder / "results.parquet")
         say("intervals", 0.0)
-        tables = results_tables.tables(results, {env: world for env, (_, world) in played.items()}, CONTROL)
-    results_tables.write(tables, head(args), folder / "results.md")
+        tables = results_tables.make_tables(results, {env: scenario for env, (_, scenario) in played.items()}, CONTROL)
+    write_markdown(tables, folder / "results.md", describe_study(args))
     for frame in tables:
-        console.print(encoder_tables.shown(frame))
+        console.print(render_frame(frame))
     console.print(f"tables: {folder / 'results.md'}", soft_wrap=True)
 
 
+def check_arguments(args: Arguments) -> None:
+    """Refuse what could not run, before anything slow happens."""
+    one_of("track", args.track, MODES)
+    more_rules = [name for name in RULES if name not in QUICK]
+    for key, allowed in (
+        ("envs", SCENARIOS),
+        ("agents", results_agents.AGENTS),
+        ("seeds_of", args.agents),
+        ("more_rules", more_rules),
+        ("scores", (*SCORES, *NO_SCORES)),
+    ):
+        names = getattr(args, key)
+        for name in names:
+            one_of(key, name, allowed)
+        if len(set(names)) < len(names):
+            raise ValueError(f"{key} = {list(names)} names something twice; name each once")
+    if "none" in args.scores and len(args.scores) > 1:
+        raise ValueError(f"scores = {list(args.scores)} is none and something; give one of them")
+    for key in ("envs", "agents"):
+        if not getattr(args, key):
+            raise ValueError(f"{key} is empty; name at least one")
+    for key in ("seeds", "users", "validation_users", "trials", "workers"):
+        if getattr(args, key) < 1:
+            raise ValueError(f"{key} = {getattr(args, key)} must be at least 1")
+    if args.steps is not None and args.steps < 1:
+        raise ValueError(f"steps = {args.steps} must be at least 1")
+    if not 0 <= args.planner_users <= args.users:
+        raise ValueError(f"planner_users = {args.planner_users} is out of range; allowed: 0 to users = {args.users}")
+    for agent, count in args.seeds_of.items():
+        if count < 1:
+            raise ValueError(f"seeds_of {agent} = {count} must be at least 1")
+    run_folder(args.name)
+    for env in (*args.envs, CONTROL):
+        held_out_users(get_setting(env).world, "test", args.users)
+        held_out_users(get_setting(env).world, "validation", args.validation_users, field="validation_users")
+    for env in args.envs:
+        check_same_items(get_setting(env), get_setting(f"{env}Shifted"))
+
+
 @contextmanager
-def saying() -> Iterator[Say]:
+def open_report() -> Iterator[Say]:
     """A line that says what is being done, and the share of it that is."""
-    with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as progress:
+    with make_progress() as progress:
         task = progress.add_task("", total=1.0)
         yield lambda what, share: progress.update(task, description=what, completed=share)
 
 
-def do(what: str, work: Callable[[Any], object], asked: Sequence[Any], workers: int) -> None:
-    """Do some work side by side, with a line that says how far it is."""
-    if not asked:
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        done = work_side_by_side(work, asked, workers)
-        for one, _ in progress.track(done, total=len(asked), description=what):
-            progress.console.print(f"{what}: {one}")
-
-
-def said_in(env: str, say: Say) -> Say:
+def report_in(env: str, say: Say) -> Say:
     """Say it of a scenario."""
     return lambda what, share: say(f"{env}: {what}", share)
 
 
-def train(jobs: list[Job], args: Arguments) -> None:
+def work_on(title: str, work: Callable[[Any], object], tasks: Sequence[Any], workers: int) -> None:
+    """Do some work side by side, with a line that says how far it is."""
+    if not tasks:
+        return
+    with make_progress(count=True) as progress:
+        results = work_side_by_side(work, tasks, workers)
+        for task, _ in progress.track(results, total=len(tasks), description=title):
+            progress.console.print(f"{title}: {task}")
+
+
+def train_missing(trainings: list[Training], args: Arguments) -> None:
     """Train what is not trained; a checkpoint, which may be large, is needed only until then."""
-    missing = [job for job in jobs if not finished(job)]
-    console.print(f"{len(jobs)} trainings, {len(missing)} of them to do")
+    missing = [training for training in trainings if not is_finished(training)]
+    console.print(f"{len(trainings)} trainings, {len(missing)} of them to do")
     if missing:
         train_all(missing, args.workers, args.track)
-    for job in jobs:
-        if not finished(job):
-            raise ValueError(f"training {job.name} ended early, after fewer steps than {job.config.steps:,}; give more")
-        (run_name(job.name) / CHECKPOINT).unlink(missing_ok=True)
+    for training in trainings:
+        if not is_finished(training):
+            raise ValueError(
+                f"training {training.name} ended early, after fewer steps than {training.config.steps:,}; give more"
+            )
+        (run_folder(training.name) / CHECKPOINT).unlink(missing_ok=True)
 
 
-def preparation(args: Arguments, env: str) -> Preparation:
+def make_preparation(args: Arguments, env: str) -> Preparation:
     """What a scenario needs beside its trainings; the control only a rule to compare with."""
     home = env != CONTROL
     rules = (*QUICK, *args.more_rules) if home else ("similarity",)
-    return Preparation(env, run_name(args.name) / env, rules, args.validation_users, args.trials, linear=home)
+    return Preparation(env, run_folder(args.name) / env, rules, args.validation_users, args.trials, linear=home)
 
 
-def arenas(args: Arguments, env: str) -> dict[str, tuple[str, Arena]]:
-    """The worlds that the policies of a scenario play, by what they are to it."""
-    folder = run_name(args.name) / env
-    found = {HOME: (env, arena_of(env, args.users, folder / "played"))}
+def open_arenas(args: Arguments, env: str) -> dict[str, tuple[str, Arena]]:
+    """Names and arenas of the worlds that the policies of a scenario play, by what they are to it."""
+    folder = run_folder(args.name) / env
+    arenas = {HOME: (env, open_arena(env, args.users, folder / "played"))}
     if env != CONTROL:
-        found[AWAY] = f"{env}Shifted", arena_of(f"{env}Shifted", args.users, folder / "shifted")
-    return found
+        arenas[AWAY] = f"{env}Shifted", open_arena(f"{env}Shifted", args.users, folder / "shifted")
+    return arenas
 
 
-def asked(args: Arguments, where: str, env: str, label: str, seed: int, job: Job) -> Trained:
+def make_trained_lives(
+    args: Arguments, where: str, env: str, label: str, seed: int, training: Training
+) -> TrainedLives:
     """Lives of a trained policy, at home or away."""
-    cell = Cell(label, title_of(job.config, label), "learned", seed)
-    name, arena = arenas(args, env)[where]
-    return Trained(cell, name, env, run_name(job.name), args.users, arena.folder)
+    row = StudyRow(label, make_title(training.config, label), "learned", seed)
+    name, arena = open_arenas(args, env)[where]
+    return TrainedLives(row, name, env, run_folder(training.name), args.users, arena.folder)
 
 
-def play_world(
-    args: Arguments, need: Preparation, jobs: dict[tuple[str, str, int], Job], say: Say
-) -> tuple[pd.DataFrame, World]:
+def play_scenario(
+    args: Arguments, preparation: Preparation, trainings: dict[tuple[str, str, int], Training], say: Say
+) -> tuple[pd.DataFrame, ScenarioResults]:
     """All lives of a scenario, and what is known of who lived them."""
-    env, folder, world, lives = need.env, need.folder, World(), []
-    places = arenas(args, env)
+    env, folder, scenario, lives = preparation.env, preparation.folder, ScenarioResults(), []
+    arenas = open_arenas(args, env)
 
-    def play(cell: Cell, stamped: tuple[object, ...], agent: Callable[[], Agent], where: str = HOME) -> None:
-        arena = places[where][1]
-        lives.append(arena.lives(cell, arena.stamp(*stamped), agent, say).assign(world=where))
+    def play(row: StudyRow, causes: tuple[object, ...], agent: Callable[[], Agent], where: str = HOME) -> None:
+        arena = arenas[where][1]
+        lives.append(arena.read_or_play(row, arena.compute_stamp(*causes), agent, say).assign(world=where))
 
-    for name, (tuned, rule) in ready.rules_of(need, say).items():
-        world.contestants.append(Contestant(RULES[name].title, "rule", (), tuned.note))
+    for name, (tuned, rule) in results_prepare.load_rules(preparation, say).items():
+        scenario.contestants.append(Contestant(RULES[name].title, "rule", (), tuned.note))
         files = sorted(file for file in (folder / "rules" / name).rglob("*") if file.is_file())
-        for where in places:
-            play(Cell(name, RULES[name].title, "rule"), tuple(files), lambda rule=rule: rule, where)  # type: ignore[misc]
-    for (other, label, seed), job in jobs.items():
-        if other == env:
-            lives += [parts.lives_of(asked(args, where, env, label, seed, job)).assign(world=where) for where in places]
-    agents, world.titles, world.spent = learned(env, jobs)
-    world.contestants += agents
-    linear = ready.linear_of(need, say) if need.linear else None
-    for where, (name, _) in places.items():
-        for one in references(setting_of(name), linear if where == HOME else None):
-            stamped = (one.name, folder / LINEAR) if linear is one.agents[0] else (one.name,)
-            play(Cell(one.name.replace(" ", "-"), one.name, "reference"), stamped, lambda one=one: one.agents[0], where)  # type: ignore[misc]
+        for where in arenas:
+            play(StudyRow(name, RULES[name].title, "rule"), tuple(files), lambda rule=rule: rule, where)  # type: ignore[misc]
+    for key, training in trainings.items():
+        if key[0] == env:
+            for where in arenas:
+                policy = make_trained_lives(args, where, *key, training)
+                lives.append(results_play.read_lives(policy).assign(world=where))
+    agents, scenario.titles, scenario.spent = summarise_agents(env, trainings)
+    scenario.contestants += agents
+    linear = results_prepare.load_linear(preparation, say) if preparation.linear else None
+    for where, (name, _) in arenas.items():
+        for reference in references(get_setting(name), linear if where == HOME else None):
+            agent = reference.agents[0]
+            causes = (reference.name, folder / LINEAR) if linear is agent else (reference.name,)
+            row = StudyRow(reference.name.replace(" ", "-"), reference.name, "reference")
+            play(row, causes, lambda agent=agent: agent, where)  # type: ignore[misc]
             if where == HOME:
-                world.contestants.append(replace(one, agents=()))
+                scenario.contestants.append(replace(reference, agents=()))
     if linear is not None:
-        world.ceiling = linear.name
+        scenario.ceiling = linear.name
         if args.planner_users:
-            world.planner, table = parts.planner_lives(setting_of(env), args.planner_users, folder, linear, say)
+            setting = get_setting(env)
+            scenario.planner, table = results_play.play_planner(setting, args.planner_users, folder, linear, say)
             lives.append(table.assign(world=HOME))
-    return pd.concat(lives, ignore_index=True).assign(scenario=env), world
+    return pd.concat(lives, ignore_index=True).assign(scenario=env), scenario
 
 
-def play_untrained(args: Arguments, need: Preparation) -> None:
-    """Play what needs no training, for `play_world` to find."""
-    play_world(args, need, {}, lambda what, share: None)
+def play_untrained(args: Arguments, preparation: Preparation) -> None:
+    """Play what needs no training, for `play_scenario` to find."""
+    play_scenario(args, preparation, {}, lambda what, share: None)
 
 
-def head(args: Arguments) -> str:
+def describe_study(args: Arguments) -> str:
     """What stands above the tables."""
     return (
         f"    python -m longplay.scripts.studies.results {shlex.join(sys.argv[1:])}\n\n"
         f"{args.users} test users, the same luck for every policy; rules tuned in {args.trials} trials and policies "
         f"chosen on {args.validation_users} validation users. Intervals: 95 %, bootstrap over users (paired) and "
-        f"training seeds, for whose number they allow; with one seed, over users alone. {GIVEN if args.scores else ''}"
-        f"{ready.POLICY_OF_LOGS} CPU and wall seconds are of one training on one thread, the start of "
-        f"its process and its evaluations included, with {args.workers} side by side."
+        "training seeds, for whose number they allow; with one seed, over users alone. "
+        f"{SCORES_NOTE if args.fitted_scores else ''}{results_prepare.POLICY_OF_LOGS} CPU and wall seconds are of one "
+        f"training on one thread, the start of its process and its evaluations included, with {args.workers} side by "
+        "side."
     )

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau, qmc, spearmanr
 
-from ....envs.users.constants import format_key
-from ....envs.users.params import Scenario
+from longplay.envs.users.constants import dotted
+from longplay.envs.users.params import Scenario
 
 SWEPT = ("assumed", "chosen", "fitted")  # the first word of the source of a constant that could be another
 WHOLE = {"repeat_memory"}  # constants that count something
@@ -46,25 +46,25 @@ def draw_constants(scenario: Scenario, worlds: int, seed: int) -> pd.DataFrame:
     return drawn.assign(**{key: drawn[key].round() for key in WHOLE & set(swept)})
 
 
-def shares(minutes: pd.DataFrame) -> pd.DataFrame:
+def count_wins(minutes: pd.DataFrame) -> pd.DataFrame:
     """(P, P) share of the drawn worlds in which the row's policy earns more than the column's."""
     names, drawn = list(minutes.columns), minutes.drop(index=0)
     return pd.DataFrame({b: {a: float((drawn[a] > drawn[b]).mean()) for a in names} for b in names})
 
 
-def movers(minutes: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
+def correlate_constants(minutes: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
     """Spearman's ρ of each constant with each of `DIFFERENCES` over the drawn worlds: constants by differences."""
     rest = minutes.drop(index=0)
-    found = {}
+    correlations = {}
     for a, b in DIFFERENCES:
         difference = rest[a].to_numpy() - rest[b].to_numpy()
-        found[f"{a} − {b}"] = {
-            format_key(str(key)): float(spearmanr(drawn[key], difference).statistic) for key in drawn
+        correlations[f"{a} − {b}"] = {
+            dotted(str(key)): float(spearmanr(drawn[key], difference).statistic) for key in drawn
         }
-    return pd.DataFrame(found)
+    return pd.DataFrame(correlations)
 
 
-def plain_sense(results: pd.DataFrame) -> pd.DataFrame:
+def check_plain_sense(results: pd.DataFrame) -> pd.DataFrame:
     """Whether each world is credible before anyone is trained in it: one row a world, one column a check."""
     columns = ["minutes", "first_session_minutes", "sessions", "churned"]
     mean = results.groupby(["world", "policy"])[columns].mean().unstack("policy")
@@ -82,16 +82,16 @@ def plain_sense(results: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def rank_agreement(minutes: pd.DataFrame) -> Any:
+def measure_rank_agreement(minutes: pd.DataFrame) -> Any:
     """Kendall's τ of each world's ranking of the policies with that of world 0."""
-    found = [kendalltau(row, minutes.loc[0]).statistic for _, row in minutes.iterrows()]
-    return pd.Series(found, minutes.index, name="τ")
+    agreements = [kendalltau(row, minutes.loc[0]).statistic for _, row in minutes.iterrows()]
+    return pd.Series(agreements, minutes.index, name="τ")
 
 
-def figure(share: pd.DataFrame, moved: pd.DataFrame) -> Figure:
+def draw_figure(share: pd.DataFrame, moved: pd.DataFrame) -> Figure:
     """Two heat maps: how often the row's policy earns more, and which constants move which differences."""
-    made = Figure(figsize=(13, 0.24 * max(len(moved), 16) + 2), layout="constrained")
-    left, right = made.subplots(1, 2, width_ratios=(1, 0.7))
+    figure = Figure(figsize=(13, 0.24 * max(len(moved), 16) + 2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 0.7))
     for axes, frame, low, form, title in (
         (left, share, 0.0, "{:.0%}", "share of worlds in which the row earns more than the column"),
         (right, moved, -1.0, "{:+.2f}", "rank correlation of constant and difference"),
@@ -107,4 +107,4 @@ def figure(share: pd.DataFrame, moved: pd.DataFrame) -> Figure:
         axes.set_xticks(range(frame.shape[1]), frame.columns, rotation=30, ha="right", fontsize=8)
         axes.set_yticks(range(frame.shape[0]), frame.index, fontsize=8)
         axes.set_title(title, fontsize=10)
-    return made
+    return figure

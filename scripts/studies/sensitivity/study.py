@@ -22,8 +22,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import tomli_w
-from rich import box
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from longplay.agents.comparison.contestants import play, references, rules
@@ -31,23 +29,18 @@ from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.setting import Setting
 from longplay.envs.named.registry import ENVIRONMENTS
 from longplay.envs.shared.files import write_whole
-from longplay.envs.users.constants import format_key
-from longplay.scripts.shared.console import (
-    begin_study,
-    console,
-    prepare,
-    run_name,
-    write_figure,
-    write_table,
-)
+from longplay.envs.users.constants import dotted
+from longplay.scripts.shared.console import console, load_world, make_progress
+from longplay.scripts.shared.folders import record_study, run_folder, write_figure, write_table
 from longplay.scripts.shared.pool import work_side_by_side
+from longplay.scripts.shared.tables import TIGHT, make_table
 from longplay.scripts.studies.sensitivity.analysis import (
+    check_plain_sense,
+    correlate_constants,
+    count_wins,
     draw_constants,
-    figure,
-    movers,
-    plain_sense,
-    rank_agreement,
-    shares,
+    draw_figure,
+    measure_rank_agreement,
 )
 
 
@@ -72,7 +65,7 @@ class Arguments:
     workers: int = 2
     """Worlds side by side, one process each."""
     seed: int = 0
-    """Of the Latin hypercube."""
+    """Seed of the Latin hypercube."""
 
 
 def main(args: Arguments) -> None:
@@ -80,27 +73,27 @@ def main(args: Arguments) -> None:
     for name, least in (("worlds", 2), ("workers", 1), ("seed", 0)):
         if getattr(args, name) < least:
             raise ValueError(f"{name} = {getattr(args, name)} must be at least {least}")
-    folder = run_name(args.name)
+    folder = run_folder(args.name)
     setting = Setting(args.env, args.catalog, args.scenario)
     drawn = draw_constants(setting.world.scenario, args.worlds, args.seed)
     held_out_users(setting.world, "test", args.users)
     held_out_users(setting.world, "validation", args.validation_users, field="validation_users")
-    begin_study(folder, {key: value for key, value in vars(args).items() if key not in ("name", "workers")})
-    prepare(setting)
+    record_study(folder, {key: value for key, value in vars(args).items() if key not in ("name", "workers")})
+    load_world(setting)
     write_scenarios(folder, args, drawn)
     play_all(folder, args)
-    played = [pd.read_parquet(cell(folder, world)).assign(world=world) for world in range(args.worlds + 1)]
+    played = [pd.read_parquet(locate_lives(folder, world)).assign(world=world) for world in range(args.worlds + 1)]
     results = pd.concat(played, ignore_index=True)
     write_table(results, folder / "results.parquet")
     minutes = results.pivot_table(index="world", columns="policy", values="minutes", aggfunc="mean")
     minutes = minutes.iloc[:, np.argsort(-minutes.loc[0].to_numpy(), kind="stable")]
-    share, moved, checks = shares(minutes), movers(minutes, drawn), plain_sense(results)
-    tau = rank_agreement(minutes)
-    defaults = pd.DataFrame({key: [setting.world.scenario.read_number(str(key))] for key in drawn})
+    share, moved, checks = count_wins(minutes), correlate_constants(minutes, drawn), check_plain_sense(results)
+    tau = measure_rank_agreement(minutes)
+    defaults = pd.DataFrame({key: [setting.world.scenario.number(str(key))] for key in drawn})
     constants = pd.concat([defaults, drawn], ignore_index=True)
     write_table(pd.concat([constants, minutes, tau, checks], axis=1), folder / "worlds.parquet")
-    write_figure(figure(share, moved), folder / "sensitivity.png")
-    for table in tables(results, share, moved, checks, tau):
+    write_figure(draw_figure(share, moved), folder / "sensitivity.png")
+    for table in make_tables(results, share, moved, checks, tau):
         console.print(table)
     console.print(f"picture: {folder / 'sensitivity.png'}", soft_wrap=True)
 
@@ -113,20 +106,19 @@ def write_scenarios(folder: Path, args: Arguments, drawn: pd.DataFrame) -> None:
         for key, value in drawn.iloc[world - 1].items() if world else ():
             group, _, name = format_key(str(key)).partition(".")
             content.setdefault(group, {})[name] = float(value)
-        write_whole(cell(folder, world).with_suffix(".toml"), tomli_w.dumps(content))
+        write_whole(locate_lives(folder, world).with_suffix(".toml"), tomli_w.dumps(content))
 
 
-def cell(folder: Path, world: int) -> Path:
+def locate_lives(folder: Path, world: int) -> Path:
     """File of a world's lives."""
     return folder / f"world-{world:04d}.parquet"
 
 
 def play_all(folder: Path, args: Arguments) -> None:
     """Play the worlds that are missing, some side by side."""
-    missing = [world for world in range(args.worlds + 1) if not cell(folder, world).exists()]
-    columns = (TextColumn("worlds"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    files = [cell(folder, world) for world in missing]
-    with Progress(*columns, console=console) as progress:
+    missing = [world for world in range(args.worlds + 1) if not locate_lives(folder, world).exists()]
+    files = [locate_lives(folder, world) for world in missing]
+    with make_progress(count=True, remaining=True) as progress:
         task = progress.add_task("worlds", total=args.worlds + 1, completed=args.worlds + 1 - len(missing))
         for _ in work_side_by_side(partial(play_world, args), files, args.workers):
             progress.advance(task)
@@ -139,25 +131,25 @@ def play_world(args: Arguments, file: Path) -> None:
     write_table(play(setting, contestants, args.users, lambda name, share: None), file)
 
 
-def tables(
+def make_tables(
     results: pd.DataFrame, share: pd.DataFrame, moved: pd.DataFrame, checks: pd.DataFrame, tau: Any
 ) -> list[Table]:
     """Pairs, movers, checks."""
     default = results[results["world"] == 0].pivot(index="user", columns="policy", values="minutes")
-    pairs = table("Does the default ranking hold?", "earns more", "than", "by default", "holds in")
+    columns = ("earns more", "than", "by default", "holds in")
+    pairs = make_table("Does the default ranking hold?", columns, "l", **TIGHT)
     order: list[str] = list(share.columns)
     for (i, a), (j, b) in combinations(enumerate(order), 2):
         gap = default[a].to_numpy() - default[b].to_numpy()
         error = 1.96 * gap.std() / np.sqrt(len(gap))
         pairs.add_row(a, b, f"{gap.mean():+.1f} ± {error:.1f}", f"{share.to_numpy()[i, j]:.0%}")
     limit = min(1.0, 1.96 / np.sqrt(max(len(tau) - 2, 1)))  # of one constant; there are dozens
-    constants = table(
-        f"Constants that move differences most (ρ; |ρ| < {limit:.2f} may be chance)", "difference", "constants"
-    )
+    title = f"Constants that move differences most (ρ; |ρ| < {limit:.2f} may be chance)"
+    constants = make_table(title, ("difference", "constants"), "l", **TIGHT)
     for name, column in moved.items():
         top = column.reindex(column.abs().sort_values(ascending=False).index)[:4]
         constants.add_row(str(name), ", ".join(f"{key!s} {value:+.2f}" for key, value in top.items()))
-    sense = table("Plain sense", "check", "default", "holds in")
+    sense = make_table("Plain sense", ("check", "default", "holds in"), "l", **TIGHT)
     for name, column in checks.items():
         sense.add_row(str(name), "yes" if column.loc[0] else "no", f"{column.drop(index=0).mean():.0%}")
     rest = tau.drop(index=0)
@@ -165,11 +157,3 @@ def tables(
         "Kendall's τ with the default ranking", "1", f"{rest.median():.2f} ({rest.min():.2f} to {rest.max():.2f})"
     )
     return [pairs, constants, sense]
-
-
-def table(title: str, *columns: str) -> Table:
-    """An empty table."""
-    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        made.add_column(column)
-    return made

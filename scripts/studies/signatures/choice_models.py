@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 from scipy.special import expit
 
-from .clicks import Clicks, Floats, Ints
+from longplay.scripts.studies.signatures.clicks import Clicks, Floats, Ints
 
 RECENCY_HOURS = (0.0, 3.0, 6.0, 12.0, 24.0, 48.0, 96.0)  # lower ends of the bins of time since the last exposure
 RECENCY = ("<3", "3-6", "6-12", "12-24", "24-48", "48-96", "96+")
@@ -29,7 +29,7 @@ class LogitFit:
     events: int
 
 
-def conditional_logit(
+def fit_conditional_logit(
     event: Ints, level: Ints, chosen: NDArray[np.bool_], levels: int, extra: Floats | None = None
 ) -> LogitFit:
     """Conditional logit (McFadden, 1974) of one choice per event, by Newton's method with the analytic Hessian.
@@ -62,10 +62,10 @@ def conditional_logit(
 
     def likelihood(beta: Floats) -> tuple[float, Floats, Floats]:
         whole = np.r_[0.0, beta]
-        value, gradient, hessian = _choice_likelihood(whole, starts, sizes, number, level, chosen, width, extra)
+        value, gradient, hessian = _compute_choice_likelihood(whole, starts, sizes, number, level, chosen, width, extra)
         return value, gradient[1:], hessian[1:, 1:]
 
-    beta, hessian = _newton(likelihood, levels + extra.shape[1])
+    beta, hessian = _maximise(likelihood, levels + extra.shape[1])
     errors = np.sqrt(np.diag(np.linalg.inv(hessian)))
     picked = np.bincount(level[chosen], minlength=width)
     passed = np.bincount(level[~chosen], minlength=width)
@@ -73,7 +73,7 @@ def conditional_logit(
     return LogitFit(np.where(unknown, np.nan, beta), np.where(unknown, np.nan, errors), len(starts))
 
 
-def _newton(likelihood: Callable[[Floats], tuple[float, Floats, Floats]], size: int) -> tuple[Floats, Floats]:
+def _maximise(likelihood: Callable[[Floats], tuple[float, Floats, Floats]], size: int) -> tuple[Floats, Floats]:
     """Coefficients that maximise a concave log likelihood, from 0, and its negative Hessian there."""
     beta = np.zeros(size)
     value, gradient, hessian = likelihood(beta)
@@ -91,7 +91,7 @@ def _newton(likelihood: Callable[[Floats], tuple[float, Floats, Floats]], size: 
     return beta, hessian
 
 
-def _choice_likelihood(
+def _compute_choice_likelihood(
     beta: Floats,
     starts: Ints,
     sizes: Ints,
@@ -101,7 +101,7 @@ def _choice_likelihood(
     width: int,
     extra: Floats,
 ) -> tuple[float, Floats, Floats]:
-    """Log likelihood, gradient and negative Hessian of `conditional_logit`."""
+    """Log likelihood, gradient and negative Hessian of `fit_conditional_logit`."""
     utility = beta[level] + extra @ beta[width:]
     utility -= np.repeat(np.maximum.reduceat(utility, starts), sizes)
     weight = np.exp(utility)
@@ -122,7 +122,7 @@ def _choice_likelihood(
     return likelihood, gradient, hessian - mean.T @ mean + RIDGE * np.eye(len(beta))
 
 
-def binary_logit(covariates: Floats, outcome: NDArray[np.bool_]) -> LogitFit:
+def fit_binary_logit(covariates: Floats, outcome: NDArray[np.bool_]) -> LogitFit:
     """Logistic regression of (R,) outcomes on (R, Q) covariates and an intercept, which is not returned."""
     if outcome.all() or not outcome.any():
         unknown = np.full(covariates.shape[1], np.nan)
@@ -136,7 +136,7 @@ def binary_logit(covariates: Floats, outcome: NDArray[np.bool_]) -> LogitFit:
         hessian = x.T @ (x * (p * (1.0 - p))[:, None]) + RIDGE * np.eye(len(beta))
         return float(value), x.T @ (outcome - p) - RIDGE * beta, hessian
 
-    beta, hessian = _newton(likelihood, x.shape[1])
+    beta, hessian = _maximise(likelihood, x.shape[1])
     return LogitFit(beta[1:], np.sqrt(np.diag(np.linalg.inv(hessian)))[1:], len(outcome))
 
 
@@ -178,30 +178,30 @@ class Exposures:
         """Exposure (R,) to `category` just before click number `index`."""
         clicks = self.clicks
         key = (clicks.user[index] * self.categories + category) * self.count
-        place = np.searchsorted(self.sorted, key + index)
-        last = self.order[np.maximum(place - 1, 0)]
-        known = (place > 0) & (clicks.user[last] == clicks.user[index]) & (clicks.category[last] == category)
-        here = known & (clicks.session[last] == clicks.session[index])
+        index_before = np.searchsorted(self.sorted, key + index)
+        last = self.order[np.maximum(index_before - 1, 0)]
+        is_met = (index_before > 0) & (clicks.user[last] == clicks.user[index]) & (clicks.category[last] == category)
+        here = is_met & (clicks.session[last] == clicks.session[index])
         lag = np.where(here, clicks.position[index] - clicks.position[last], 0)
         run = np.where(lag == 1, clicks.run[last], 0)
-        hours = np.where(known, clicks.hour[index] - clicks.hour[last], np.inf)
-        return Exposure(run, lag, hours, place - np.searchsorted(self.sorted, key + self.day_before[index]))
+        hours = np.where(is_met, clicks.hour[index] - clicks.hour[last], np.inf)
+        return Exposure(run, lag, hours, index_before - np.searchsorted(self.sorted, key + self.day_before[index]))
 
 
-def across_level(seen: Exposure) -> Ints:
+def find_across_level(seen: Exposure) -> Ints:
     """Level of `MOMENTUM` or, for a category not yet met in this session, `RECENCY`, from 1; 0 if never met."""
     here = np.where(seen.run > 0, np.minimum(seen.run, 3), np.minimum(seen.lag, 4) + 2)
     earlier = len(MOMENTUM) + np.searchsorted(RECENCY_HOURS, seen.hours, side="right")
     return np.asarray(np.where(seen.lag > 0, here, np.where(np.isfinite(seen.hours), earlier, 0)))
 
 
-def within_level(seen: Exposure) -> Ints:
+def find_within_level(seen: Exposure) -> Ints:
     """Level of `WITHIN`, from 1; 0 for a category not yet met in this session."""
     here = np.where(seen.run > 0, np.minimum(seen.run, 4), np.minimum(seen.lag, 6) + 3)
     return np.asarray(np.where(seen.lag > 0, here, 0))
 
 
-def choice_logit(clicks: Clicks, seed: int = 0, events: int = 200_000, alternatives: int = 10) -> dict[str, Any]:
+def measure_choice_odds(clicks: Clicks, seed: int = 0, events: int = 200_000, alternatives: int = 10) -> dict[str, Any]:
     """Odds of choosing a category by what the user read before, against categories never read in the log.
 
     Events are clicks of users who have clicked before. The alternatives are the categories of clicks of anybody at
@@ -232,10 +232,13 @@ def choice_logit(clicks: Clicks, seed: int = 0, events: int = 200_000, alternati
     placebo = _fit_choice(clicks, rng.permutation(category_of), index, drawn)
     fit, bare = real
     names = (*MOMENTUM, *RECENCY)
-    odds, errors = _named(names, np.exp(fit.coefficients)), _named(names, fit.errors)
+    odds, errors = _name_values(names, np.exp(fit.coefficients)), _name_values(names, fit.errors)
     bins = slice(len(MOMENTUM), len(MOMENTUM) + len(RECENCY))
-    tau, tau_error = recovery_time(bare.coefficients[bins], bare.errors[bins])
-    bare_odds, placebo_odds = _named(names, np.exp(bare.coefficients)), _named(names, np.exp(placebo[0].coefficients))
+    tau, tau_error = fit_recovery_time(bare.coefficients[bins], bare.errors[bins])
+    bare_odds, placebo_odds = (
+        _name_values(names, np.exp(bare.coefficients)),
+        _name_values(names, np.exp(placebo[0].coefficients)),
+    )
     return {
         **{name: odds[name] for name in MOMENTUM},
         "last_exposure_h": {name: odds[name] for name in RECENCY},
@@ -256,12 +259,14 @@ def _fit_choice(clicks: Clicks, category_of: Ints, index: Ints, drawn: Ints) -> 
     event = np.repeat(np.arange(len(index)), options.shape[1])
     seen = Exposures(other).before(np.repeat(index, options.shape[1]), options.ravel())
     chosen = np.tile(np.arange(options.shape[1]) == 0, len(index))
-    level, count = across_level(seen), np.log1p(seen.day)[:, None]
+    level, count = find_across_level(seen), np.log1p(seen.day)[:, None]
     levels = len(MOMENTUM) + len(RECENCY)
-    return conditional_logit(event, level, chosen, levels, count), conditional_logit(event, level, chosen, levels)
+    return fit_conditional_logit(event, level, chosen, levels, count), fit_conditional_logit(
+        event, level, chosen, levels
+    )
 
 
-def recovery_time(log_odds: Floats, errors: Floats) -> tuple[float, float]:
+def fit_recovery_time(log_odds: Floats, errors: Floats) -> tuple[float, float]:
     """Recovery time [h] and its standard error: weighted least squares of ``log odds = −A e^(−t/τ)`` over `RECENCY`.
 
     ``t`` is the middle of each bin (the last: 120 h). NaN where satiation is not seen in the first bin. Of the variant
@@ -286,7 +291,7 @@ def recovery_time(log_odds: Floats, errors: Floats) -> tuple[float, float]:
     return float(best[1]), float(np.sqrt(spread[1, 1]))
 
 
-def plackett_luce(clicks: Clicks) -> dict[str, Any]:
+def measure_order_odds(clicks: Clicks) -> dict[str, Any]:
     """Odds within sessions: each next click is chosen among the remaining clicks of its session (Plackett–Luce).
 
     What a user likes and what is popular cancel, as the set is what the user did read; the order alone speaks.
@@ -313,10 +318,14 @@ def plackett_luce(clicks: Clicks) -> dict[str, Any]:
     start = clicks.first[clicks.session[index]]
     count = np.searchsorted(exposures.sorted, key + index) - np.searchsorted(exposures.sorted, key + start)
     earlier = np.where(seen.run > 0, np.log1p(count - seen.run), 0.0)[:, None]
-    fit = conditional_logit(event, within_level(seen), within == 0, len(WITHIN), earlier)
+    fit = fit_conditional_logit(event, find_within_level(seen), within == 0, len(WITHIN), earlier)
     names = (*WITHIN, "per_log_earlier_count_of_current")
-    return {**_named(names, np.exp(fit.coefficients)), "se_log_odds": _named(names, fit.errors), "events": fit.events}
+    return {
+        **_name_values(names, np.exp(fit.coefficients)),
+        "se_log_odds": _name_values(names, fit.errors),
+        "events": fit.events,
+    }
 
 
-def _named(names: Sequence[str], values: Floats) -> dict[str, float]:
+def _name_values(names: Sequence[str], values: Floats) -> dict[str, float]:
     return {name: float(value) for name, value in zip(names, values, strict=False)}

@@ -72,13 +72,13 @@ class Clicks:
         session = np.cumsum(starts) - 1
         index = np.arange(len(user))
         length = np.diff(np.r_[first, len(user)])
-        run = _runs(session, category)
+        run = _count_runs(session, category)
         hour = clock[order] * 24.0
         return cls(user, hour, item, category, session, index - first[session] + 1, run, first, length, 24.0 * days)
 
     def recategorised(self, category: Ints) -> "Clicks":
         """The same clicks with other categories (N,)."""
-        return replace(self, category=category, run=_runs(self.session, category))
+        return replace(self, category=category, run=_count_runs(self.session, category))
 
     @property
     def last(self) -> Ints:
@@ -102,12 +102,12 @@ class Clicks:
         return np.where(seen, following, self.window) - end, seen
 
 
-def _runs(session: Ints, category: Ints) -> Ints:
+def _count_runs(session: Ints, category: Ints) -> Ints:
     turns = np.flatnonzero(np.r_[True, (category[1:] != category[:-1]) | (session[1:] != session[:-1])])
     return np.asarray(np.arange(len(category)) - np.repeat(turns, np.diff(np.r_[turns, len(category)])) + 1)
 
 
-def others_mean(clicks: Clicks) -> Floats:
+def mean_of_other_sessions(clicks: Clicks) -> Floats:
     """(S,) mean length of the user's other sessions; NaN for users with one session."""
     who = clicks.session_user
     count = np.bincount(who)[who]

@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .clicks import Floats
-from .durations import LONGEST_LENGTH, beta_geometric_hazard, length_ccdf
-from .measures import ASSUMED
+from longplay.scripts.studies.signatures.clicks import Floats
+from longplay.scripts.studies.signatures.durations import (
+    LONGEST_LENGTH,
+    compute_beta_geometric_hazard,
+    compute_length_ccdf,
+)
+from longplay.scripts.studies.signatures.measures import ASSUMED
 
 COLUMNS = ("statistic", "simulated", "real", "distance", "kind", "tolerance", "within", "note")
 KS_LENGTH, KS_GAP, ODDS = 0.03, 0.06, 0.15  # targets; a statistic without one is shown without a verdict
@@ -23,7 +27,7 @@ ODDS_GROUPS = ("choice_logit_or", "plackett_luce_within_session_or")
 Row = tuple[str, float, float, float, str, float]
 
 
-def compare(simulated: Mapping[str, Any], real: Mapping[str, Any]) -> pd.DataFrame:
+def compare_signatures(simulated: Mapping[str, Any], real: Mapping[str, Any]) -> pd.DataFrame:
     """Each statistic of both logs, and the distance between them.
 
     Parameters
@@ -40,28 +44,28 @@ def compare(simulated: Mapping[str, Any], real: Mapping[str, Any]) -> pd.DataFra
         ``"absolute"``, ``"TV"``, ``"KL"``), ``tolerance`` (NaN: no target), ``within`` (None without a target or
         where either side is not known) and ``note``.
     """
-    rows = [*_distributions(simulated, real), *_numbers(simulated, real)]
+    rows = [*_compare_distributions(simulated, real), *_compare_numbers(simulated, real)]
     table = []
-    for name, mine, theirs, distance, kind, tolerance in rows:
+    for name, simulated_value, real_value, distance, kind, tolerance in rows:
         decided = math.isfinite(tolerance) and math.isfinite(distance)
         within = bool(distance <= tolerance) if decided else None
-        note = "; ".join(filter(None, (_note(name), _error(name, simulated))))
-        table.append((name, mine, theirs, distance, kind, tolerance, within, note))
+        note = "; ".join(filter(None, (_describe_definition(name), _describe_error(name, simulated))))
+        table.append((name, simulated_value, real_value, distance, kind, tolerance, within, note))
     return pd.DataFrame(table, columns=pd.Index(COLUMNS)).astype({"within": object})
 
 
-def _distributions(simulated: Mapping[str, Any], real: Mapping[str, Any]) -> Iterator[Row]:
+def _compare_distributions(simulated: Mapping[str, Any], real: Mapping[str, Any]) -> Iterator[Row]:
     key = "session_length_ge2"
     if key in simulated and key in real:
-        mine, theirs = ccdf_of(simulated[key]), ccdf_of(real[key])
+        mine, theirs = read_ccdf(simulated[key]), read_ccdf(real[key])
         yield f"{key}.KS", math.nan, math.nan, float(np.abs(mine - theirs).max()), "KS", KS_LENGTH
     key = "return_time_h"
     if key in simulated and key in real:
-        mine_at, theirs_at = survival_points(simulated[key]), survival_points(real[key])
+        mine_at, theirs_at = read_survival_points(simulated[key]), read_survival_points(real[key])
         shared = sorted(set(mine_at) & set(theirs_at))
         worst = max((abs(mine_at[h] - theirs_at[h]) for h in shared), default=math.nan)
         yield f"{key}.KS", math.nan, math.nan, worst, "KS", KS_GAP
-        yield f"{key}.KS_observed", math.nan, math.nan, _observed_ks(simulated[key], real[key]), "KS", math.nan
+        yield f"{key}.KS_observed", math.nan, math.nan, _measure_observed_ks(simulated[key], real[key]), "KS", math.nan
     key = "hour_of_day_session_share_brt"
     if key in simulated and key in real:
         mine, theirs = (np.asarray(side[key], np.float64) / np.sum(side[key]) for side in (simulated, real))
@@ -71,7 +75,7 @@ def _distributions(simulated: Mapping[str, Any], real: Mapping[str, Any]) -> Ite
         yield f"{key}.KL", math.nan, math.nan, divergence, "KL", math.nan
 
 
-def ccdf_of(lengths: Mapping[str, Any]) -> Floats:
+def read_ccdf(lengths: Mapping[str, Any]) -> Floats:
     """``P(length ≥ n)`` for n = 2, 3, ...: as measured, or from tabulated hazards.
 
     Where no hazard is tabulated, that of the beta-geometric fit is taken.
@@ -79,13 +83,13 @@ def ccdf_of(lengths: Mapping[str, Any]) -> Floats:
     if "ccdf" in lengths:
         return np.asarray(lengths["ccdf"], np.float64)
     fit = lengths["beta_geometric"]
-    hazard = beta_geometric_hazard(fit["a"], fit["b"], np.arange(2, LONGEST_LENGTH + 1))
+    hazard = compute_beta_geometric_hazard(fit["a"], fit["b"], np.arange(2, LONGEST_LENGTH + 1))
     for n, value in lengths["hazard"].items():
         hazard[int(n) - 2] = value
-    return length_ccdf(hazard)
+    return compute_length_ccdf(hazard)
 
 
-def survival_points(gaps: Mapping[str, Any]) -> dict[float, float]:
+def read_survival_points(gaps: Mapping[str, Any]) -> dict[float, float]:
     """Survival of gaps by hour: as tabulated, and at the other end of each interval whose hazard is tabulated."""
     points = {float(h): float(s) for h, s in gaps["survival_h"].items()}
     for name, rate in gaps.get("hazard_per_h", {}).items():
@@ -97,12 +101,12 @@ def survival_points(gaps: Mapping[str, Any]) -> dict[float, float]:
     return points
 
 
-def _observed_ks(simulated: Mapping[str, Any], real: Mapping[str, Any]) -> float:
+def _measure_observed_ks(simulated: Mapping[str, Any], real: Mapping[str, Any]) -> float:
     """Largest difference, at the real quantiles, of the distributions of the gaps that the logs saw end."""
-    mine = simulated["observed_quantiles"]
-    if not mine:
+    quantiles = simulated["observed_quantiles"]
+    if not quantiles:
         return math.nan
-    levels, values = np.array([int(q) / 100 for q in mine]), np.array(list(mine.values()))
+    levels, values = np.array([int(q) / 100 for q in quantiles]), np.array(list(quantiles.values()))
     worst = 0.0
     for name, hours in real["observed_quantiles"].items():
         tied = levels[values == hours]  # many gaps may be of one length; the distribution function jumps there
@@ -112,55 +116,62 @@ def _observed_ks(simulated: Mapping[str, Any], real: Mapping[str, Any]) -> float
     return float(worst)
 
 
-def _numbers(simulated: Mapping[str, Any], real: Mapping[str, Any]) -> Iterator[Row]:
+def _compare_numbers(simulated: Mapping[str, Any], real: Mapping[str, Any]) -> Iterator[Row]:
     """All numbers that both sides have, under their paths."""
-    mine, theirs = _flat(_with_log_normal(simulated)), _flat(_with_log_normal(real))
-    for name, value in theirs.items():
-        if name not in mine:
+    simulated_values, real_values = _flatten(_add_log_normal(simulated)), _flatten(_add_log_normal(real))
+    for name, value in real_values.items():
+        if name not in simulated_values:
             continue
         group, field = name.split(".")[0], name.rsplit(".", 1)[-1]
         odds = group in ODDS_GROUPS and "_beta" not in field and "tau" not in field
         target = odds and "placebo" not in name and "no_count" not in name
         if odds:
-            yield name, mine[name], value, abs(mine[name] / value - 1.0), "relative", ODDS if target else math.nan
+            yield (
+                name,
+                simulated_values[name],
+                value,
+                abs(simulated_values[name] / value - 1.0),
+                "relative",
+                ODDS if target else math.nan,
+            )
         else:
-            yield name, mine[name], value, abs(mine[name] - value), "absolute", math.nan
+            yield name, simulated_values[name], value, abs(simulated_values[name] - value), "absolute", math.nan
 
 
-def _with_log_normal(side: Mapping[str, Any]) -> dict[str, Any]:
+def _add_log_normal(side: Mapping[str, Any]) -> dict[str, Any]:
     """A copy with the constants of the log-normal as numbers, which a reference has in the name of a fit."""
     out = {name: dict(value) if isinstance(value, Mapping) else value for name, value in side.items()}
     for name in out.get("return_time_h", {}).get("censored_fit_nll", {}):
-        found = re.fullmatch(r"lognormal\(mu ([\d.]+),sigma ([\d.]+)\)", name)
-        if found:
-            out["return_time_h"]["log_normal"] = {"mu": float(found[1]), "sigma": float(found[2])}
+        match = re.fullmatch(r"lognormal\(mu ([\d.]+),sigma ([\d.]+)\)", name)
+        if match:
+            out["return_time_h"]["log_normal"] = {"mu": float(match[1]), "sigma": float(match[2])}
     return out
 
 
-def _flat(value: Any, path: str = "") -> dict[str, float]:
+def _flatten(value: Any, path: str = "") -> dict[str, float]:
     """Numbers of a nested structure by their path, without those that are `NOT_COMPARED`."""
     if isinstance(value, Mapping):
         items = [(str(name), inner) for name, inner in value.items()]
     elif isinstance(value, list):
-        items = [(str(place), inner) for place, inner in enumerate(value)]
+        items = [(str(number), inner) for number, inner in enumerate(value)]
     else:
         return {path: float(value)} if isinstance(value, int | float) else {}
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for name, inner in items:
         if name not in NOT_COMPARED:
-            found |= _flat(inner, f"{path}.{name}" if path else name)
-    return found
+            numbers |= _flatten(inner, f"{path}.{name}" if path else name)
+    return numbers
 
 
-def _error(name: str, simulated: Mapping[str, Any]) -> str:
+def _describe_error(name: str, simulated: Mapping[str, Any]) -> str:
     """How far chance alone moves simulated odds."""
     group, field = name.split(".")[0], name.rsplit(".", 1)[-1]
     error = simulated[group].get("se_log_odds", {}).get(field) if group in ODDS_GROUPS else None
-    known = error is not None and math.isfinite(error) and "placebo" not in name and "no_count" not in name
-    return f"simulated odds have a standard error of {error:.1%}" if known else ""
+    applies = error is not None and math.isfinite(error) and "placebo" not in name and "no_count" not in name
+    return f"simulated odds have a standard error of {error:.1%}" if applies else ""
 
 
-def _note(name: str) -> str:
+def _describe_definition(name: str) -> str:
     special = {
         "session_length_ge2.KS": "real: tabulated hazards, between them those of the beta-geometric fit",
         "return_time_h.KS": "Kaplan–Meier survival, at the hours tabulated; definition assumed: "

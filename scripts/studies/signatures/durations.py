@@ -5,24 +5,24 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import betaln, log_ndtr
 
-from .clicks import Floats, Ints
+from longplay.scripts.studies.signatures.clicks import Floats, Ints
 
 LONGEST_LENGTH = 60  # session lengths that distributions are tabulated to
 
 
-def hazard_of_length(length: Ints) -> Floats:
+def compute_length_hazard(length: Ints) -> Floats:
     """``P(length = n | length ≥ n)`` for n = 0 to the longest; NaN where nobody is left."""
     ends = np.bincount(length)
     with np.errstate(invalid="ignore"):
         return np.asarray(ends / ends[::-1].cumsum()[::-1])
 
 
-def length_ccdf(hazard: Floats) -> Floats:
+def compute_length_ccdf(hazard: Floats) -> Floats:
     """``P(length ≥ n)`` for n = 2 to `LONGEST_LENGTH`, from hazards at lengths 2, 3, ..."""
     return np.asarray(np.r_[1.0, np.cumprod(1.0 - hazard[: LONGEST_LENGTH - 2])])
 
 
-def beta_geometric_hazard(a: float, b: float, length: NDArray[np.number]) -> Floats:
+def compute_beta_geometric_hazard(a: float, b: float, length: NDArray[np.number]) -> Floats:
     """``a / (a + b + n − 2)``: leaving with probability p per click from the second on, p ~ Beta(a, b)."""
     return np.asarray(a / (a + b + length - 2.0))
 
@@ -41,14 +41,14 @@ def fit_beta_geometric(length: Ints) -> tuple[float, float, float]:
     return float(a), float(b), float(best.fun)
 
 
-def geometric_loss(length: Ints) -> float:
+def fit_geometric_loss(length: Ints) -> float:
     """Negative log likelihood per session of the geometric distribution from length 2, at its best."""
     mean = length.mean() - 1.0
     p = 1.0 / mean
     return float(-(np.log(p) + (mean - 1.0) * np.log1p(-p))) if mean > 1.0 else 0.0
 
 
-def intraclass_correlation(values: Floats, group: Ints) -> float:
+def compute_intraclass_correlation(values: Floats, group: Ints) -> float:
     """One-way random-effects intraclass correlation ICC(1), unbalanced (Donner, 1986)."""
     _, code, size = np.unique(group, return_inverse=True, return_counts=True)
     mean = np.bincount(code, values) / size
@@ -61,7 +61,7 @@ def intraclass_correlation(values: Floats, group: Ints) -> float:
     return float((between - within) / (between + (usual - 1) * within))
 
 
-def kaplan_meier(duration: Floats, seen: NDArray[np.bool_], at: Floats) -> Floats:
+def estimate_survival(duration: Floats, seen: NDArray[np.bool_], at: Floats) -> Floats:
     """Survival (Kaplan and Meier, 1958) at the times `at`; `seen` is False for a censored duration."""
     order = np.argsort(duration)
     time, ends = duration[order], seen[order]
@@ -71,7 +71,7 @@ def kaplan_meier(duration: Floats, seen: NDArray[np.bool_], at: Floats) -> Float
     return np.asarray(survival[np.searchsorted(distinct, at, side="right")])
 
 
-def hazard_rates(duration: Floats, seen: NDArray[np.bool_], low: Floats, high: Floats) -> Floats:
+def estimate_hazard_rates(duration: Floats, seen: NDArray[np.bool_], low: Floats, high: Floats) -> Floats:
     """Ends per unit of time at risk between `low` and `high`."""
     rates = []
     for start, stop in zip(low, high, strict=True):
@@ -95,7 +95,7 @@ def fit_log_normal(duration: Floats, seen: NDArray[np.bool_]) -> tuple[float, fl
     return float(best.x[0]), float(np.exp(best.x[1])), float(best.fun)
 
 
-def exponential_loss(duration: Floats, seen: NDArray[np.bool_]) -> float:
+def fit_exponential_loss(duration: Floats, seen: NDArray[np.bool_]) -> float:
     """Negative log likelihood per duration of the censored exponential at its best."""
     rate = seen.sum() / duration.sum()
     return float(rate * duration.mean() - seen.mean() * np.log(rate)) if rate > 0 else 0.0

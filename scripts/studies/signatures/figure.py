@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from .choice_models import MOMENTUM, RECENCY, WITHIN
-from .distances import ODDS, survival_points
+from longplay.scripts.studies.signatures.choice_models import MOMENTUM, RECENCY, WITHIN
+from longplay.scripts.studies.signatures.distances import ODDS, read_survival_points
 
 REAL, SIMULATED, BAND = "#222222", "#1f6fd0", "#bbbbbb"
 REAL_STYLE: dict[str, Any] = {"color": REAL, "marker": "o", "markersize": 4, "linewidth": 1.2, "label": "real"}
@@ -20,7 +20,7 @@ OWN_POINTS: dict[str, Any] = {**OWN_STYLE, "marker": "s", "markersize": 4}
 Signatures = Mapping[str, Any]
 
 
-def signature_figure(
+def draw_signatures(
     simulated: Signatures, real: Signatures | None = None, distances: pd.DataFrame | None = None, title: str = ""
 ) -> Figure:
     """Twelve panels: what a log looks like, simulated in blue and real in black.
@@ -38,31 +38,31 @@ def signature_figure(
         draw(panel, simulated, real or {})
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
-    _verdicts(axes[-1], distances, simulated)
+    _draw_verdicts(axes[-1], distances, simulated)
     handles, labels = axes[0].get_legend_handles_labels()
     axes[0].legend(handles, labels, frameon=False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=14)
     return figure
 
 
-def _lengths(axes: Axes, mine: Signatures, real: Signatures) -> None:
+def _draw_lengths(axes: Axes, simulated: Signatures, real: Signatures) -> None:
     if real:
         hazard = real["session_length_ge2"]["hazard"]
         axes.plot([int(n) for n in hazard], list(hazard.values()), **REAL_STYLE)
-    own = np.array(mine["session_length_ge2"]["ccdf"])
-    at_risk = own[:-1] * mine["sessions"]
+    own = np.array(simulated["session_length_ge2"]["ccdf"])
+    at_risk = own[:-1] * simulated["sessions"]
     some = np.flatnonzero(at_risk >= 50)
     hazard_own = 1.0 - own[some + 1] / own[some]
     error = np.sqrt(hazard_own * (1 - hazard_own) / at_risk[some])
     axes.plot(some + 2, hazard_own, **OWN_STYLE)
     axes.fill_between(some + 2, hazard_own - 2 * error, hazard_own + 2 * error, color=SIMULATED, alpha=0.15, lw=0)
     axes.set(title="Leaving: hazard by clicks so far", xlabel="clicks in the session", ylim=(0, None), xscale="log")
-    _plain(axes, (2, 3, 5, 10, 20, 30))
+    _set_plain_ticks(axes, (2, 3, 5, 10, 20, 30))
 
 
-def _strata(axes: Axes, mine: Signatures, real: Signatures) -> None:
+def _draw_strata(axes: Axes, simulated: Signatures, real: Signatures) -> None:
     key = "hazard_by_other_session_mean"
-    own = mine["session_length_ge2"][key]
+    own = simulated["session_length_ge2"][key]
     shades = np.linspace(0.35, 1.0, len(own))
     for shade, (name, values) in zip(shades, own.items(), strict=True):
         if real:
@@ -77,19 +77,19 @@ def _strata(axes: Axes, mine: Signatures, real: Signatures) -> None:
     axes.set_xticks(range(2, 7))
 
 
-def _survival(axes: Axes, mine: Signatures, real: Signatures) -> None:
-    own = mine["return_time_h"]["survival_h"]
+def _draw_survival(axes: Axes, simulated: Signatures, real: Signatures) -> None:
+    own = simulated["return_time_h"]["survival_h"]
     if real:
-        points = sorted(survival_points(real["return_time_h"]).items())
+        points = sorted(read_survival_points(real["return_time_h"]).items())
         axes.plot([h for h, _ in points], [s for _, s in points], **REAL_STYLE)
     axes.plot([float(h) for h in own], list(own.values()), **OWN_STYLE)
     axes.set(title="Return: share of gaps still open", xlabel="hours since the last click", xscale="log", ylim=(0, 1))
     axes.set_xlim(1, 200)
-    _plain(axes, (1, 2, 4, 8, 24, 72, 168))
+    _set_plain_ticks(axes, (1, 2, 4, 8, 24, 72, 168))
 
 
-def _return_hazard(axes: Axes, mine: Signatures, real: Signatures) -> None:
-    own = mine["return_time_h"]["hourly_hazard_0_96"]
+def _draw_return_hazard(axes: Axes, simulated: Signatures, real: Signatures) -> None:
+    own = simulated["return_time_h"]["hourly_hazard_0_96"]
     axes.plot(np.arange(len(own)) + 0.5, own, **OWN_STYLE)
     for number, (name, rate) in enumerate(real.get("return_time_h", {}).get("hazard_per_h", {}).items()):
         low, high = map(float, name.split("-"))
@@ -98,22 +98,22 @@ def _return_hazard(axes: Axes, mine: Signatures, real: Signatures) -> None:
     axes.set_xticks(range(0, 97, 12))
 
 
-def _odds(
+def _make_odds_panel(
     names: Sequence[str], pick: Callable[[Signatures], Mapping[str, float]], key: str, title: str, label: str
 ) -> Callable[[Axes, Signatures, Signatures], None]:
     """A panel of odds ratios on a log scale, with the band of the target around the real ones."""
 
-    def draw(axes: Axes, mine: Signatures, real: Signatures) -> None:
+    def draw(axes: Axes, simulated: Signatures, real: Signatures) -> None:
         places = np.arange(len(names))
-        error = np.array([mine[key]["se_log_odds"].get(name, np.nan) for name in names])
-        own = np.array([pick(mine)[name] for name in names])
+        error = np.array([simulated[key]["se_log_odds"].get(name, np.nan) for name in names])
+        own = np.array([pick(simulated)[name] for name in names])
         if real:
             theirs = np.array([pick(real)[name] for name in names])
             low, high = theirs * (1 - ODDS), theirs * (1 + ODDS)
             axes.fill_between(places, low, high, color=BAND, alpha=0.6, lw=0, label=f"±{ODDS:.0%}")
             axes.plot(places, theirs, **REAL_STYLE)
-        shown = np.isfinite(own) & (error < 1)  # what is less certain says nothing
-        places, own, error = places[shown], own[shown], error[shown]
+        is_certain = np.isfinite(own) & (error < 1)  # what is less certain says nothing
+        places, own, error = places[is_certain], own[is_certain], error[is_certain]
         reach = [own * (1 - np.exp(-2 * error)), own * (np.exp(2 * error) - 1)]
         axes.errorbar(places, own, yerr=reach, capsize=2, **OWN_POINTS)
         axes.axhline(1.0, color=REAL, lw=0.8, ls=":")
@@ -128,25 +128,25 @@ def _odds(
     return draw
 
 
-def _churn(axes: Axes, mine: Signatures, real: Signatures) -> None:
+def _draw_churn(axes: Axes, simulated: Signatures, real: Signatures) -> None:
     key = "churn_no_session_next_8d_by_sessions_in_first_8d"
-    _categories(axes, mine[key], real.get(key))
+    _draw_categories(axes, simulated[key], real.get(key))
     axes.set(
         title="Churn: none in days 8–16, by sessions in 0–8", xlabel="sessions in the first 8 days", ylim=(0, None)
     )
 
 
-def _sessions(axes: Axes, mine: Signatures, real: Signatures) -> None:
+def _draw_sessions(axes: Axes, simulated: Signatures, real: Signatures) -> None:
     key = "sessions_per_user_ccdf"
-    for side, style in ((real, REAL_STYLE), (mine, OWN_POINTS)):
+    for side, style in ((real, REAL_STYLE), (simulated, OWN_POINTS)):
         if key in side:
             axes.plot([int(n) for n in side[key]], [v or np.nan for v in side[key].values()], **style)
     axes.set(title="Activity: share of users with at least n sessions", xlabel="n", xscale="log", yscale="log")
-    _plain(axes, (2, 3, 5, 8, 12, 24))
+    _set_plain_ticks(axes, (2, 3, 5, 8, 12, 24))
 
 
-def _popularity(axes: Axes, mine: Signatures, real: Signatures) -> None:
-    shares = mine["popularity"]["share_by_rank"]
+def _draw_popularity(axes: Axes, simulated: Signatures, real: Signatures) -> None:
+    shares = simulated["popularity"]["share_by_rank"]
     rank, share = np.array([int(n) for n in shares]), np.array(list(shares.values()))
     axes.plot(rank, share, **OWN_STYLE)
     if real:
@@ -156,41 +156,43 @@ def _popularity(axes: Axes, mine: Signatures, real: Signatures) -> None:
         axes.plot(line, start * (line / 10.0) ** slope, color=REAL, lw=1.2, label=f"real slope {slope:.2f}")
     text = [f"{'':10}{'sim.':>7}{'real':>7}" if real else f"{'':10}{'sim.':>7}"]
     for name, label in (("zipf_slope_rank10_3000", "slope"), ("top1pct_share", "top 1 %"), ("gini", "Gini")):
-        text.append(f"{label:10}{mine['popularity'][name]:7.2f}" + (f"{real['popularity'][name]:7.2f}" if real else ""))
+        text.append(
+            f"{label:10}{simulated['popularity'][name]:7.2f}" + (f"{real['popularity'][name]:7.2f}" if real else "")
+        )
     axes.text(0.04, 0.05, "\n".join(text), transform=axes.transAxes, family="monospace", fontsize=8, va="bottom")
     axes.set(title="Popularity: share of clicks by rank", xlabel="rank of the article", xscale="log", yscale="log")
 
 
-def _hours(axes: Axes, mine: Signatures, real: Signatures) -> None:
+def _draw_hours(axes: Axes, simulated: Signatures, real: Signatures) -> None:
     key = "hour_of_day_session_share_brt"
-    for side, style in ((real, REAL_STYLE), (mine, OWN_STYLE)):
+    for side, style in ((real, REAL_STYLE), (simulated, OWN_STYLE)):
         if key in side:
             axes.plot(np.arange(24) + 0.5, side[key], **style)
     axes.set(title="Hour of day: share of sessions", xlabel="hour", ylim=(0, None))
     axes.set_xticks(range(0, 25, 4))
 
 
-def _verdicts(axes: Axes, distances: pd.DataFrame | None, mine: Signatures) -> None:
+def _draw_verdicts(axes: Axes, distances: pd.DataFrame | None, simulated: Signatures) -> None:
     """Sizes of the log, and what is within its target."""
     axes.axis("off")
-    own = mine["category_entropy_nats"]
+    own = simulated["category_entropy_nats"]
     lines = [
-        ", ".join(f"{mine[key]:,} {key}" for key in ("clicks", "sessions", "users", "articles")),
+        ", ".join(f"{simulated[key]:,} {key}" for key in ("clicks", "sessions", "users", "articles")),
         f"category entropy [nats]: of a user {own['user_mean']:.2f}, of the log {own['global']:.2f}",
-        f"click lifetime of an article: {mine['article_click_lifetime_h_10_90']:.1f} h",
+        f"click lifetime of an article: {simulated['article_click_lifetime_h_10_90']:.1f} h",
         "",
     ]
     if distances is not None:
-        judged = distances[distances["within"].notna()]
-        lines.append(f"{int(judged['within'].astype(bool).sum())} of {len(judged)} targets met:")
-        cells = [_verdict(row) for row in judged.to_dict("records")]
+        verdicts = distances[distances["within"].notna()]
+        lines.append(f"{int(verdicts['within'].astype(bool).sum())} of {len(verdicts)} targets met:")
+        cells = [_format_verdict(row) for row in verdicts.to_dict("records")]
         half = (len(cells) + 1) // 2
         lines += [f"{left:32}{right}" for left, right in zip(cells[:half], [*cells[half:], ""], strict=False)]
     text = axes.text(-0.08, 1.0, "\n".join(lines), va="top", family="DejaVu Sans Mono", fontsize=7.5)
     text.set_in_layout(False)
 
 
-def _verdict(row: Mapping[Any, Any]) -> str:
+def _format_verdict(row: Mapping[Any, Any]) -> str:
     name = row["statistic"].replace("choice_logit_or.", "").replace("plackett_luce_within_session_or.", "order ")
     for long, short in (
         ("last_exposure_h.", "last read "),
@@ -205,7 +207,7 @@ def _verdict(row: Mapping[Any, Any]) -> str:
     return f"{'✓' if row['within'] else '✗'} {name:18}{value:>7}"
 
 
-def _categories(axes: Axes, own: Mapping[str, float], theirs: Mapping[str, float] | None) -> None:
+def _draw_categories(axes: Axes, own: Mapping[str, float], theirs: Mapping[str, float] | None) -> None:
     names = list(own)
     if theirs:
         axes.plot(range(len(names)), [theirs.get(name, np.nan) for name in names], **REAL_STYLE)
@@ -213,40 +215,40 @@ def _categories(axes: Axes, own: Mapping[str, float], theirs: Mapping[str, float
     axes.set_xticks(range(len(names)), names)
 
 
-def _plain(axes: Axes, ticks: Sequence[float]) -> None:
+def _set_plain_ticks(axes: Axes, ticks: Sequence[float]) -> None:
     """Whole numbers on a logarithmic x axis."""
     axes.set_xticks(ticks, [str(t) for t in ticks])
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 PANELS: tuple[Callable[[Axes, Signatures, Signatures], None], ...] = (
-    _lengths,
-    _strata,
-    _survival,
-    _return_hazard,
-    _odds(
+    _draw_lengths,
+    _draw_strata,
+    _draw_survival,
+    _draw_return_hazard,
+    _make_odds_panel(
         MOMENTUM,
         lambda s: s["choice_logit_or"],
         "choice_logit_or",
         "Choice: odds of a category",
         "last read in this session: run of, or clicks ago",
     ),
-    _odds(
+    _make_odds_panel(
         RECENCY,
         lambda s: s["choice_logit_or"]["last_exposure_h"],
         "choice_logit_or",
         "Choice: odds of a category",
         "last read in an earlier session: hours ago",
     ),
-    _odds(
+    _make_odds_panel(
         WITHIN,
         lambda s: s["plackett_luce_within_session_or"],
         "plackett_luce_within_session_or",
         "Order within the session (Plackett–Luce): odds",
         "run of, or clicks ago",
     ),
-    _churn,
-    _sessions,
-    _popularity,
-    _hours,
+    _draw_churn,
+    _draw_sessions,
+    _draw_popularity,
+    _draw_hours,
 )

@@ -2,15 +2,15 @@
 
     python -m longplay.scripts.studies.signatures.fit --name news-fit --reference signatures.json
 
-Method of simulated moments (McFadden, 1989): a log is simulated and measured as `signatures.py` does it, and lengths of
-sessions, gaps, odds of choice, churn and the like are to come near to the real ones, each difference divided by its
-tolerance and by the error that chance makes. The search is Gauss-Newton without derivatives (after Cartis and Roberts,
-2019): a linear model of all differences is regressed on the evaluations near the best one, its minimum within a box
-around it is evaluated next, and the box shrinks when that does not help. All evaluations share their luck, so what is
-found should be judged with another ``--luck``. A log does not identify everything: constants may be traded.
+Method of simulated moments (McFadden, 1989): a log is simulated and measured as the study of signatures does it, and
+lengths of sessions, gaps, odds of choice, churn and the like are to come near to the real ones, each difference divided
+by its tolerance and by the error that chance makes. The search is Gauss-Newton without derivatives (after Cartis and
+Roberts, 2019): a linear model of all differences is regressed on the evaluations near the best one, its minimum within
+a box around it is evaluated next, and the box shrinks when that does not help. All evaluations share their luck, so
+what is found should be judged with another ``--luck``. A log does not identify everything: constants may be traded.
 
 Writes runs/NAME: history.csv (a rerun with the same arguments goes on from it) and fitted.toml (the best constants yet,
-for ``signatures.py --scenario runs/NAME/fitted.toml`` with the policy's strengths as its first line tells).
+for the study's ``--scenario runs/NAME/fitted.toml`` with the policy's strengths as its first line tells).
 """
 
 import csv
@@ -26,10 +26,11 @@ from scipy.optimize import least_squares
 
 from longplay.envs.make import read_scenario
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.shared.console import command_line, console, run_name, set_threads
-from longplay.scripts.studies.signatures.distances import ccdf_of, survival_points
+from longplay.scripts.shared.console import console, run_command, set_threads
+from longplay.scripts.shared.folders import run_folder
+from longplay.scripts.studies.signatures.distances import read_ccdf, read_survival_points
 from longplay.scripts.studies.signatures.study import Arguments as Simulation
-from longplay.scripts.studies.signatures.study import base_scenario, read_reference, simulate
+from longplay.scripts.studies.signatures.study import name_base_scenario, read_reference, simulate
 
 # What is fitted, and between which bounds; what begins with "policy." is the logging policy's.
 CONSTANTS: dict[str, tuple[float, float]] = {
@@ -89,7 +90,7 @@ def main(args: Arguments) -> None:
         raise ValueError(f"only names {unknown[0]!r}, which is unknown; allowed: {', '.join(CONSTANTS)}")
     if args.reference is None:
         raise ValueError("reference is missing; name a JSON file of signatures to fit to")
-    folder = run_name(args.name)
+    folder = run_folder(args.name)
     search = Search(args, read_reference(args.reference, args.log), folder)
     set_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,9 +114,11 @@ class Search:
         """Find where to start."""
         self.names = tuple(name for name in CONSTANTS if name in (self.args.only or CONSTANTS))
         self.low, self.high = np.array([CONSTANTS[name] for name in self.names]).T
-        own = read_scenario(self.args.scenario or base_scenario(self.args.env)).values
+        own = as_scenario(self.args.scenario or name_base_scenario(self.args.env)).values
         own = {name.replace("_", ".", 1): value for name, value in own.items()}
-        self.start = np.array([getattr(self.args, n[7:]) if policy(n) else own[n] for n in self.names], np.float64)
+        self.start = np.array(
+            [getattr(self.args, n[7:]) if is_of_policy(n) else own[n] for n in self.names], np.float64
+        )
 
     def propose(self) -> np.ndarray:
         """Constants (Q,) to try next."""
@@ -123,7 +126,7 @@ class Search:
             return np.clip(self.start, self.low, self.high)
         rng = np.random.default_rng([self.args.luck, len(self.known)])
         places = (np.array(list(self.known)) - self.low) / (self.high - self.low)
-        found = np.array([list(differences.values()) for _, differences in self.known.values()])
+        differences = np.array([list(differences.values()) for _, differences in self.known.values()])
         losses = np.array([loss for loss, _ in self.known.values()])
         record = np.minimum.accumulate(losses)
         first = len(self.names) // 2  # only look around
@@ -132,7 +135,7 @@ class Search:
         best = places[losses.argmin()]
         step = np.zeros(len(best))
         if len(losses) > first:
-            step = linear_step(places - best, found, radius, (-best, 1.0 - best))
+            step = propose_linear_step(places - best, differences, radius, (-best, 1.0 - best))
         step += rng.uniform(-1.0, 1.0, len(step)) * radius * (0.3 if step.any() else 0.9)
         return np.asarray(self.low + np.clip(best + step, 0.0, 1.0) * (self.high - self.low))
 
@@ -140,14 +143,16 @@ class Search:
         """Simulate a log with these constants (Q,), and write what was found."""
         key, begun = tuple(np.round(values, 5).tolist()), time.perf_counter()
         constants = dict(zip(self.names, key, strict=True))
-        strengths: Any = {name[7:]: value for name, value in constants.items() if policy(name)}
-        overrides = {name: value for name, value in constants.items() if not policy(name)}
+        strengths: Any = {name[7:]: value for name, value in constants.items() if is_of_policy(name)}
+        overrides = {name: value for name, value in constants.items() if not is_of_policy(name)}
         measured = simulate(replace(self.args, **strengths), overrides, self.args.events, quiet=True)
-        found = moments(measured, self.real)
-        self.known[key] = (soft_loss(found), found)
+        differences = compute_moments(measured, self.real)
+        self.known[key] = (compute_soft_loss(differences), differences)
         self._write(key)
         took, least = time.perf_counter() - begun, min(loss for loss, _ in self.known.values())
-        console.print(f"evaluation {len(self.known)}: loss {soft_loss(found):.1f}, best {least:.1f}, {took:.0f} s")
+        console.print(
+            f"evaluation {len(self.known)}: loss {compute_soft_loss(differences):.1f}, best {least:.1f}, {took:.0f} s"
+        )
 
     def load(self) -> None:
         """Read what an earlier run with the same constants has evaluated."""
@@ -158,8 +163,8 @@ class Search:
                 if tuple(row)[1 : len(self.names) + 1] != self.names:
                     raise ValueError(f"{path} is of other constants; pass another --name, or those of that run")
                 key = tuple(float(row[name]) for name in self.names)
-                found = {name: float(value) for name, value in list(row.items())[len(self.names) + 1 :]}
-                self.known[key] = (float(row["loss"]), found)
+                differences = {name: float(value) for name, value in list(row.items())[len(self.names) + 1 :]}
+                self.known[key] = (float(row["loss"]), differences)
         console.print(f"{len(self.known)} evaluations read from {path}", soft_wrap=True)
 
     def _write(self, key: tuple[float, ...]) -> None:
@@ -171,16 +176,20 @@ class Search:
 
     def toml(self, constants: dict[str, float]) -> str:
         """A scenario file of fitted constants."""
-        flags = [f"--{name[7:].replace('_', '-')} {value:.4g}" for name, value in constants.items() if policy(name)]
-        base = self.args.scenario or base_scenario(self.args.env)
+        flags = [
+            f"--{name[7:].replace('_', '-')} {value:.4g}" for name, value in constants.items() if is_of_policy(name)
+        ]
+        base = self.args.scenario or name_base_scenario(self.args.env)
         base = str(Path(base).resolve()) if base.endswith(".toml") else base
         lines = [f"# logging policy: {' '.join(flags) or 'as given'}", "", f"base = {json.dumps(base)}"]
         source = 'source = "fitted: scripts/studies/signatures/fit.py"'
-        lines += [f"{name} = {{ value = {v:.5g}, {source} }}" for name, v in constants.items() if not policy(name)]
+        lines += [
+            f"{name} = {{ value = {v:.5g}, {source} }}" for name, v in constants.items() if not is_of_policy(name)
+        ]
         return "\n".join(lines) + "\n"
 
 
-def linear_step(
+def propose_linear_step(
     offsets: np.ndarray, differences: np.ndarray, radius: float, bounds: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
     """Step (Q,) within a box that makes a linear model of the differences (N, M) small.
@@ -196,53 +205,59 @@ def linear_step(
     def model(step: np.ndarray) -> np.ndarray:
         return np.asarray(slopes[0] + step @ slopes[1:])
 
-    found = least_squares(model, 0.0 * low, bounds=(low, high), loss="soft_l1")
-    return np.asarray(radius * found.x)
+    solution = least_squares(model, 0.0 * low, bounds=(low, high), loss="soft_l1")
+    return np.asarray(radius * solution.x)
 
 
-def policy(name: str) -> bool:
+def is_of_policy(name: str) -> bool:
     """Whether a constant is the logging policy's."""
     return name.startswith("policy.")
 
 
-def moments(mine: dict[str, Any], real: dict[str, Any]) -> Moments:
+def compute_moments(simulated: dict[str, Any], real: dict[str, Any]) -> Moments:
     """Differences of a simulated log from a real one, each in its tolerance; 0 where it is not known."""
     out: Moments = {}
 
     def add(name: str, difference: float, tolerance: float) -> None:
         out[name] = float(difference / tolerance) if math.isfinite(difference) else 0.0
 
-    longer, real_longer = (ccdf_of(side["session_length_ge2"]) for side in (mine, real))
+    longer, real_longer = (read_ccdf(side["session_length_ge2"]) for side in (simulated, real))
     for n in LENGTHS:
         add(f"length {n}", longer[n - 2] - real_longer[n - 2], 0.015)
-    here, there = (survival_points(side["return_time_h"]) for side in (mine, real))
-    for hours in sorted(set(here) & set(there)):
-        add(f"gap {hours:g}", here[hours] - there[hours], 0.03)
+    survival, real_survival = (read_survival_points(side["return_time_h"]) for side in (simulated, real))
+    for hours in sorted(set(survival) & set(real_survival)):
+        add(f"gap {hours:g}", survival[hours] - real_survival[hours], 0.03)
     for name, rate in real["return_time_h"]["hazard_per_h"].items():
-        add(f"hazard {name}", math.log(max(mine["return_time_h"]["hazard_per_h"][name], 1e-5) / rate), math.log(1.4))
+        add(
+            f"hazard {name}",
+            math.log(max(simulated["return_time_h"]["hazard_per_h"][name], 1e-5) / rate),
+            math.log(1.4),
+        )
     for group, names in ODDS.items():
         for name in names:
-            _add_odds(add, f"{group[:6]} {name}", mine[group], real[group], name, mine[group]["se_log_odds"][name])
-    bins, theirs = (side["choice_logit_or"]["last_exposure_h"] for side in (mine, real))
+            _add_odds(
+                add, f"{group[:6]} {name}", simulated[group], real[group], name, simulated[group]["se_log_odds"][name]
+            )
+    bins, real_bins = (side["choice_logit_or"]["last_exposure_h"] for side in (simulated, real))
     for name in bins:
-        _add_odds(add, f"last {name}", bins, theirs, name, mine["choice_logit_or"]["se_log_odds"][name])
+        _add_odds(add, f"last {name}", bins, real_bins, name, simulated["choice_logit_or"]["se_log_odds"][name])
     for label, (key, names, tolerance) in SHARES.items():
         for name in names:
-            add(f"{label} {name}", mine[key][name] - real[key][name], tolerance)
+            add(f"{label} {name}", simulated[key][name] - real[key][name], tolerance)
     key = "article_click_lifetime_h_10_90"
-    add("lifetime", math.log(mine[key] / real[key]), math.log(1.15))
+    add("lifetime", math.log(simulated[key] / real[key]), math.log(1.15))
     return out
 
 
-def _add_odds(add: Any, label: str, mine: Any, real: Any, name: str, error: float) -> None:
+def _add_odds(add: Any, label: str, simulated: Any, real: Any, name: str, error: float) -> None:
     error = error if math.isfinite(error) else 1.0
-    add(label, math.log(mine[name] / real[name]), math.hypot(math.log(1.15), 2.0 * error))
+    add(label, math.log(simulated[name] / real[name]), math.hypot(math.log(1.15), 2.0 * error))
 
 
-def soft_loss(found: Moments) -> float:
+def compute_soft_loss(differences: Moments) -> float:
     """What the search makes small: the sum of the soft-L1 losses of squared differences."""
-    return float(sum(2.0 * (math.sqrt(1.0 + value**2) - 1.0) for value in found.values()))
+    return float(sum(2.0 * (math.sqrt(1.0 + value**2) - 1.0) for value in differences.values()))
 
 
 if __name__ == "__main__":
-    command_line(main, Arguments)
+    run_command(main, Arguments)

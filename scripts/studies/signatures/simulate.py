@@ -9,21 +9,19 @@ from gymnasium.vector import AutoresetMode, VectorWrapper
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from longplay.envs.engine import ContextColumn
-
-from ....agents.base import Agent
-from ....agents.playing.steps import lives
-from ....envs.candidates.retriever import Retriever
-from ....envs.engine import Observation
-from ....envs.env import SlateVectorEnv
-from ....envs.users.world import World, factor_texts
+from longplay.agents.base import Agent
+from longplay.agents.playing.steps import lives
+from longplay.envs.candidates.retriever import Retriever
+from longplay.envs.engine import Observation
+from longplay.envs.env import SlateVectorEnv
+from longplay.envs.users.world import World, text_factors
 
 WINDOW_DAYS = 16.0  # of the Globo log: 1 to 16 October 2017
 INACTIVITY = 30.0  # [minutes] without a click after which a session is over
 CHUNK = 1000  # users at a time, to bound memory
 
 
-def text_vectors(world: World, width: int = 64) -> NDArray[np.float32]:
+def make_text_vectors(world: World, width: int = 64) -> NDArray[np.float32]:
     """(N, width) cheap item vectors, for candidates where no text encoder is wanted: TF-IDF and a truncated SVD."""
     tfidf = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(world.catalog.texts)
     return factor_texts(tfidf, width).astype(np.float32)
@@ -73,7 +71,7 @@ def simulate_log(
     Parameters
     ----------
     item_vectors
-        (N, E) for the candidates; `text_vectors` gives cheap ones.
+        (N, E) for the candidates; `make_text_vectors` gives cheap ones.
     policy
         Who chooses the slates: `FrontPage`, or any agent that reads nothing hidden.
     users
@@ -97,9 +95,9 @@ def simulate_log(
     main_topic = world.topics.argmax(axis=1)
     tables = []
     for start in range(0, len(ids), CHUNK):
-        some = ids[start : start + CHUNK]
-        bare = SlateVectorEnv(world, len(some), autoreset_mode=AutoresetMode.DISABLED)
-        tables.append(_play(Retriever(Arrivals(bare, arrival[some]), item_vectors), policy, some, luck))
+        chunk = ids[start : start + CHUNK]
+        bare = SlateVectorEnv(world, len(chunk), autoreset_mode=AutoresetMode.DISABLED)
+        tables.append(_play_clicks(Retriever(Arrivals(bare, arrival[chunk]), item_vectors), policy, chunk, luck))
         if progress is not None:
             progress(min(start + CHUNK, len(ids)) / len(ids))
     log = pd.concat(tables, ignore_index=True)
@@ -108,7 +106,7 @@ def simulate_log(
     return log[["user", "session", "clock", "item", "category", "minutes"]]
 
 
-def _play(env: Retriever, policy: Agent, ids: NDArray[np.int64], luck: int) -> pd.DataFrame:
+def _play_clicks(env: Retriever, policy: Agent, ids: NDArray[np.int64], luck: int) -> pd.DataFrame:
     parts = []
     for step in lives(env, policy, ids, luck):
         clicked = np.flatnonzero(step.active & (step.info["choice"] >= 0))
@@ -121,7 +119,7 @@ def _play(env: Retriever, policy: Agent, ids: NDArray[np.int64], luck: int) -> p
     return table.astype({"session": np.int64})
 
 
-def as_globo(log: pd.DataFrame, days: float = WINDOW_DAYS) -> pd.DataFrame:
+def filter_as_globo(log: pd.DataFrame, days: float = WINDOW_DAYS) -> pd.DataFrame:
     """The log as the Globo news log would have published it.
 
     Its last `days`; sessions cut by 30 minutes without a click; a repeated click on an article within a session
@@ -142,14 +140,14 @@ def as_globo(log: pd.DataFrame, days: float = WINDOW_DAYS) -> pd.DataFrame:
     last = np.ceil(log["clock"].max())
     if last < days:
         raise ValueError(f"the log has {last:g} days, fewer than a window of {days:g}; raise horizon.days")
-    kept: pd.DataFrame = log[(log["clock"] >= last - days) & (log["clock"] < last)].copy()
-    kept["clock"] -= last - days
-    kept = kept.sort_values(["user", "clock"], kind="stable")
-    pause = kept["clock"].diff().to_numpy() * 1440.0 >= INACTIVITY
-    other = kept["user"].ne(kept["user"].shift()).to_numpy()
-    kept["session"] = np.cumsum(pause | other)
-    kept = kept.drop_duplicates(["session", "item"])
-    kept = kept[kept.groupby("session")["item"].transform("size") >= 2]
-    number = kept["session"].ne(kept["session"].shift()).groupby(kept["user"]).cumsum() - 1
-    kept["session"] = number.astype(np.int64)
-    return kept.reset_index(drop=True)
+    window: pd.DataFrame = log[(log["clock"] >= last - days) & (log["clock"] < last)].copy()
+    window["clock"] -= last - days
+    window = window.sort_values(["user", "clock"], kind="stable")
+    pause = window["clock"].diff().to_numpy() * 1440.0 >= INACTIVITY
+    other = window["user"].ne(window["user"].shift()).to_numpy()
+    window["session"] = np.cumsum(pause | other)
+    window = window.drop_duplicates(["session", "item"])
+    window = window[window.groupby("session")["item"].transform("size") >= 2]
+    number = window["session"].ne(window["session"].shift()).groupby(window["user"]).cumsum() - 1
+    window["session"] = number.astype(np.int64)
+    return window.reset_index(drop=True)

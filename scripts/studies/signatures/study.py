@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich import box
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from longplay.agents.logs.front_page import FrontPage
@@ -23,11 +21,13 @@ from longplay.agents.playing.evaluate import held_out_users
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import make_world, read_scenario
 from longplay.envs.shared.files import replacing, write_whole
-from longplay.scripts.shared.console import console, run_name, set_threads
-from longplay.scripts.studies.signatures.distances import compare
-from longplay.scripts.studies.signatures.figure import signature_figure
+from longplay.scripts.shared.console import console, make_progress, set_threads
+from longplay.scripts.shared.folders import run_folder
+from longplay.scripts.shared.tables import TIGHT, make_table
+from longplay.scripts.studies.signatures.distances import compare_signatures
+from longplay.scripts.studies.signatures.figure import draw_signatures
 from longplay.scripts.studies.signatures.measures import measure
-from longplay.scripts.studies.signatures.simulate import WINDOW_DAYS, as_globo, simulate_log, text_vectors
+from longplay.scripts.studies.signatures.simulate import WINDOW_DAYS, filter_as_globo, make_text_vectors, simulate_log
 
 SHOWN = {  # of what has no target, what the table shows
     "session_length_ge2.mean": "mean session length in clicks",
@@ -61,13 +61,13 @@ class Arguments:
     reference: Path | None = None
     """Signatures of real logs (JSON); without it the simulated ones are shown alone."""
     log: str = "globo"
-    """Which log of the reference."""
+    """Name of the log in the reference."""
     scenario: str | None = None
     """A scenario TOML file; by default the environment's own."""
     catalog: str | None = None
     """A table of items; by default the environment's own."""
     world_seed: int = 0
-    """Fixes who and what exists."""
+    """Seed of who and what exists."""
     users: int = 8000
     """Training users who play."""
     days: float | None = None
@@ -88,26 +88,26 @@ class Arguments:
 
 def main(args: Arguments) -> None:
     """Simulate, measure, compare, write."""
-    folder = run_name(args.name)
+    folder = run_folder(args.name)
     real = None if args.reference is None else read_reference(args.reference, args.log)
     set_threads(1)
     simulated = simulate(args)
-    distances = None if real is None else compare(simulated, real)
+    distances = None if real is None else compare_signatures(simulated, real)
     write_whole(folder / "signatures.json", json.dumps(simulated, indent=1))
     if distances is not None:
         write_whole(folder / "distances.csv", distances.to_csv(index=False))
     title = f"{args.env}, {simulated['users']:,} simulated users" + (f", beside {args.log}" if real is not None else "")
     picture = folder / "signatures.png"
     with replacing(picture) as temporary:
-        signature_figure(simulated, real, distances, title).savefig(temporary, dpi=110, format="png")
+        draw_signatures(simulated, real, distances, title).savefig(temporary, dpi=110, format="png")
     counts = ("clicks", "sessions", "users", "articles")
     console.print("simulated log: " + ", ".join(f"{simulated[key]:,} {key}" for key in counts))
     if distances is None:
-        console.print(alone(simulated))
+        console.print(make_single_table(simulated))
     else:
-        for table in tables(distances):
+        for table in make_tables(distances):
             console.print(table)
-        console.print(verdict(distances, simulated))
+        console.print(describe_verdict(distances, simulated))
     console.print(f"figure: {picture}", soft_wrap=True)
 
 
@@ -125,7 +125,7 @@ def simulate(
     quiet
         Without a bar of progress.
     """
-    scenario = read_scenario(args.scenario or base_scenario(args.env))
+    scenario = as_scenario(args.scenario or name_base_scenario(args.env))
     if overrides:
         scenario = scenario.with_overrides(overrides)
     if args.days is not None:
@@ -136,22 +136,21 @@ def simulate(
         )
     world = make_world(scenario, args.catalog, args.world_seed)
     users = held_out_users(world, "train", args.users)
-    vectors = text_vectors(world)
+    vectors = make_text_vectors(world)
     strengths = {name: getattr(args, name) for name in ("popularity", "half_life", "interest", "related", "pool")}
     policy = FrontPage(Scorer(world, vectors), world, seed=args.luck, **strengths)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=quiet) as progress:
+    with make_progress(quiet=quiet) as progress:
         task = progress.add_task("playing", total=1.0)
         log = simulate_log(
             world, vectors, policy, users, args.luck, lambda share: progress.update(task, completed=share)
         )
         progress.update(task, description="measuring", total=None)
-        found = measure(as_globo(log), seed=args.luck, events=events)
+        signatures = measure(filter_as_globo(log), seed=args.luck, events=events)
         progress.update(task, description="measured", total=1.0, completed=1.0)
-    return found
+    return signatures
 
 
-def base_scenario(env: str) -> str:
+def name_base_scenario(env: str) -> str:
     """Name of the scenario of an environment id: "news" of "longplay/News-v0"."""
     return env.split("/")[-1].split("-")[0].lower()
 
@@ -172,69 +171,58 @@ def read_reference(path: Path, log: str) -> dict[str, Any]:
         raise ValueError(f"reference = {str(path)!r} is not JSON: {error}") from error
     if "session_length_ge2" in logs:  # what this script wrote
         return dict(logs)
-    known = [name for name, content in logs.items() if isinstance(content, dict) and "session_length_ge2" in content]
-    if log not in known:
-        raise ValueError(f"log = {log!r} is not in {path}; allowed: {', '.join(known) or 'none, the file has no log'}")
+    names = [name for name, content in logs.items() if isinstance(content, dict) and "session_length_ge2" in content]
+    if log not in names:
+        raise ValueError(f"log = {log!r} is not in {path}; allowed: {', '.join(names) or 'none, the file has no log'}")
     return dict(logs[log])
 
 
-def tables(distances: pd.DataFrame) -> list[Table]:
+def make_tables(distances: pd.DataFrame) -> list[Table]:
     """What has a target, with its verdict, and the main ones of the rest."""
-    judged = _table("Statistics with a target")
-    judged.add_column("target", justify="right")
-    judged.add_column("", no_wrap=True)
+    columns = ("statistic", "simulated", "real", "distance")
+    targets = make_table("Statistics with a target", (*columns, "target", ""), "LRRRrL", **TIGHT)
     for row in distances[distances["within"].notna()].to_dict("records"):
         mark = "[green]within[/green]" if row["within"] else "[red]not within[/red]"
         relative = row["kind"] == "relative"
         limit = f"{row['tolerance']:.0%}" if relative else f"{row['tolerance']:.2f}"
-        judged.add_row(_label(row["statistic"]), *_cells(row), limit, mark)
-    others = _table("Without a target")
+        targets.add_row(_make_label(row["statistic"]), *_format_cells(row), limit, mark)
+    rest = make_table("Without a target", columns, "LR", **TIGHT)
     rows = {row["statistic"]: row for row in distances.to_dict("records")}
     for name, label in SHOWN.items():
         if name in rows:
-            others.add_row(label, *_cells(rows[name]))
-    return [judged, others]
+            rest.add_row(label, *_format_cells(rows[name]))
+    return [targets, rest]
 
 
-def verdict(distances: pd.DataFrame, simulated: dict[str, Any]) -> str:
+def describe_verdict(distances: pd.DataFrame, simulated: dict[str, Any]) -> str:
     """In one sentence what is met, and what chance alone does."""
-    judged = distances[distances["within"].notna()]
-    met = int(judged["within"].astype(bool).sum())
+    targets = distances[distances["within"].notna()]
+    met = int(targets["within"].astype(bool).sum())
     floor = simulated["noise_floor"]
     return (
-        f"{met} of {len(judged)} statistics with a target are within it. Between halves of the simulated users the KS "
+        f"{met} of {len(targets)} statistics with a target are within it. Between halves of the simulated users the KS "
         f"distance is {floor['user_split_KS_session_len']:.3f} for session length and "
         f"{floor['user_split_KS_return']:.3f} for gaps. Definitions that had to be assumed are noted in distances.csv."
     )
 
 
-def alone(simulated: dict[str, Any]) -> Table:
+def make_single_table(simulated: dict[str, Any]) -> Table:
     """The main statistics of a log that there is no reference for."""
-    table = Table(title="Simulated log", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    table.add_column("statistic", no_wrap=True)
-    table.add_column("simulated", justify="right")
+    table = make_table("Simulated log", ("statistic", "simulated"), "Lr")
     for name, label in SHOWN.items():
         value: Any = simulated
-        for part in name.split("."):
-            value = value[part]
+        for key in name.split("."):
+            value = value[key]
         table.add_row(label, f"{value:.3f}")
     return table
 
 
-def _table(title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("statistic", no_wrap=True)
-    for column in ("simulated", "real", "distance"):
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
-
-
-def _cells(row: dict[Any, Any]) -> list[str]:
+def _format_cells(row: dict[Any, Any]) -> list[str]:
     values = ["" if pd.isna(row[side]) else f"{row[side]:.3f}" for side in ("simulated", "real")]
     return [*values, f"{row['distance']:.0%}" if row["kind"] == "relative" else f"{row['distance']:.3f}"]
 
 
-def _label(statistic: str) -> str:
+def _make_label(statistic: str) -> str:
     group, _, rest = statistic.partition(".")
     names = {
         "choice_logit_or": "choice: " + rest.replace("last_exposure_h.", "last read, h ").replace("session_", ""),

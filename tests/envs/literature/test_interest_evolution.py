@@ -18,11 +18,22 @@ from longplay.envs.literature.interest_evolution import (
     compute_choice_probabilities,
     nudge_interest,
 )
-from longplay.scripts.studies.interest_evolution.players import engagement, myopic, quality_first, random_slate, thrifty
-from longplay.tests.assertions import assert_same
+from longplay.scripts.studies.interest_evolution.players import (
+    choose_best_quality,
+    choose_most_interesting,
+    choose_random,
+    choose_thrifty,
+    play_sessions,
+)
+from longplay.tests.same import assert_same
 
 SESSIONS = 1500
-POLICIES = {"random": random_slate, "myopic": myopic, "quality": quality_first, "thrifty": thrifty}
+POLICIES = {
+    "random": choose_random,
+    "myopic": choose_most_interesting,
+    "quality": choose_best_quality,
+    "thrifty": choose_thrifty,
+}
 
 
 def started(num_envs, seed=0, **constants):
@@ -40,7 +51,7 @@ def play(env, steps, rng):
 
 @pytest.fixture(scope="module")
 def minutes():
-    return {name: engagement(policy, SESSIONS, seed=0) for name, policy in POLICIES.items()}
+    return {name: play_sessions(policy, SESSIONS, seed=0) for name, policy in POLICIES.items()}
 
 
 # --- equations -----------------------------------------------------------------------------------------------------
@@ -100,9 +111,11 @@ def test_budgets_by_hand():
 def test_satisfaction_may_be_of_interest():
     env, observation = started(300, quality_weight=0.25)
     before = env.budget.copy()
-    *_, info = env.step(myopic(observation))
+    *_, info = env.step(choose_most_interesting(observation))
     clicked = info["choice"] >= 0
-    column = np.take_along_axis(myopic(observation), np.maximum(info["choice"], 0)[:, None], axis=1)[:, 0]
+    column = np.take_along_axis(choose_most_interesting(observation), np.maximum(info["choice"], 0)[:, None], axis=1)[
+        :, 0
+    ]
     chosen = observation["candidates"][np.arange(300), column]
     interest = (chosen[:, :-1] * observation["interest"]).sum(axis=1)
     satisfaction = 0.75 * interest + 0.25 * chosen[:, -1]
@@ -114,7 +127,7 @@ def test_satisfaction_may_be_of_interest():
 def test_last_document_is_cut_where_the_budget_ends():
     env, observation = started(200)
     env.budget[:] = 1.0
-    _, minutes, terminated, truncated, info = env.step(myopic(observation))
+    _, minutes, terminated, truncated, info = env.step(choose_most_interesting(observation))
     clicked = info["choice"] >= 0
     np.testing.assert_array_equal(minutes, np.where(clicked, 1.0, 0.0))
     # A satisfying document gives some of its minute back, and a skip takes half of it.
@@ -126,7 +139,7 @@ def test_last_document_is_cut_where_the_budget_ends():
 def test_only_the_topic_consumed_moves():
     env, observation = started(500)
     before = env.interest.copy()
-    after, _, _, _, info = env.step(random_slate(observation))
+    after, _, _, _, info = env.step(choose_random(observation))
     clicked = info["choice"] >= 0
     np.testing.assert_array_equal(after["response"][~clicked], 0)
     np.testing.assert_array_equal(after["response"][:, :-1].sum(axis=1), clicked)
@@ -160,7 +173,7 @@ def test_choices_are_as_frequent_as_they_are_probable():
 def test_interests_rise_as_often_as_they_should():
     env, observation = started(20_000)
     env.interest[:] = 0.4
-    *_, info = env.step(random_slate(observation))
+    *_, info = env.step(choose_random(observation))
     clicked = info["choice"] >= 0
     rose = (env.interest > 0.4).any(axis=1)[clicked]
     assert chisquare([rose.sum(), (~rose).sum()], np.array([0.7, 0.3]) * clicked.sum()).pvalue > 1e-3
@@ -263,10 +276,10 @@ def test_gymnasium_counts_the_same_minutes():
     observation, _ = env.reset(seed=3)
     returns = np.full(20, np.nan)
     while np.isnan(returns).any():
-        observation, _, terminated, _, info = env.step(myopic(observation))
+        observation, _, terminated, _, info = env.step(choose_most_interesting(observation))
         fresh = terminated & np.isnan(returns)
         returns[fresh] = info["episode"]["r"][fresh] if fresh.any() else []
-    np.testing.assert_allclose(returns, engagement(myopic, 20, seed=3), rtol=1e-5)
+    np.testing.assert_allclose(returns, play_sessions(choose_most_interesting, 20, seed=3), rtol=1e-5)
 
 
 def test_inputs_of_slate_networks():
@@ -352,11 +365,15 @@ def test_myopic_slates_are_clicked_most_of_all():
     _, observation = started(20)
     topics = observation["candidates"][..., :-1].argmax(axis=2)
     interest = np.take_along_axis(observation["interest"].astype(float), topics, axis=1)
-    clicks = [1 - compute_choice_probabilities(interest[:, list(c)], 1.0)[:, -1] for c in combinations(range(10), 3)]
-    mine = 1 - compute_choice_probabilities(np.take_along_axis(interest, myopic(observation), axis=1), 1.0)[:, -1]
+    clicks = [1 - choice_probabilities(interest[:, list(c)], 1.0)[:, -1] for c in combinations(range(10), 3)]
+    mine = (
+        1 - choice_probabilities(np.take_along_axis(interest, choose_most_interesting(observation), axis=1), 1.0)[:, -1]
+    )
     np.testing.assert_allclose(mine, np.max(clicks, axis=0))
     # Time that costs nothing is what the myopic rule believes in.
-    np.testing.assert_array_equal(np.sort(thrifty(observation, price=0.0)), np.sort(myopic(observation)))
+    np.testing.assert_array_equal(
+        np.sort(choose_thrifty(observation, price=0.0)), np.sort(choose_most_interesting(observation))
+    )
 
 
 def test_random_and_myopic_returns_are_the_published_ones(minutes):

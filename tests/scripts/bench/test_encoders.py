@@ -35,7 +35,7 @@ def test_ratios_and_cosines_are_to_the_first():
         return encode
 
     work = {"theirs": encoder(0.10, 0.0), "ours": encoder(0.02, 1.0)}
-    theirs, ours = bench.encoding(work, ["text"] * 100, rounds=2)
+    theirs, ours = bench.measure_encoding(work, ["text"] * 100, rounds=2)
     assert (theirs["ratio"], theirs["ratio_wall"], theirs["cosine"]) == (1.0, 1.0, pytest.approx(1.0))
     assert 3.0 < ours["ratio"] < 6.0
     assert ours["cosine"] == pytest.approx(0.5**0.5)
@@ -43,19 +43,19 @@ def test_ratios_and_cosines_are_to_the_first():
 
 
 def test_what_is_compared_encodes_alike():
-    work = bench.text_encoders(None)
+    work = bench.make_text_encoders(None)
     assert [name for name in work if name.startswith("ours")] == ["ours, float32", "ours, bfloat16"]
     texts = ["A cooking show.", "Space, and nothing else in it.", "A farm."]
     vectors = {name: encode(texts) for name, encode in work.items()}
     first = next(iter(vectors))
     assert first == "theirs, float32, 32"  # its default
-    assert min(bench.least_cosine(other, vectors[first]) for other in vectors.values()) > 0.999
-    assert bench.least_cosine(vectors["ours, float32"], vectors[first]) > 1 - 1e-5
+    assert min(bench.find_least_cosine(other, vectors[first]) for other in vectors.values()) > 0.999
+    assert bench.find_least_cosine(vectors["ours, float32"], vectors[first]) > 1 - 1e-5
 
 
 def test_reload_meets_the_cache_only(monkeypatch):
-    monkeypatch.setattr(TextEncoder, "_encode_missing", lambda *_: pytest.fail("a text was encoded"))
-    processor, wall = bench.reload(["One.", "Two."], None, 1)
+    monkeypatch.setattr(TextEncoder, "_run", lambda *_: pytest.fail("a text was encoded"))
+    processor, wall = bench.measure_reload(["One.", "Two."], None, 1)
     assert processor > 0
     assert 0 < wall < 30
 
@@ -70,7 +70,7 @@ def test_the_share_of_a_slow_state_is_seen(setting):
             busy(0.02)
             return encoder(observation)
 
-    quick, slow = (bench.state_share(states, setting, users=64, rollouts=1) for states in (encoder, Slow()))
+    quick, slow = (bench.measure_state_share(states, setting, users=64, rollouts=1) for states in (encoder, Slow()))
     for row in (quick, slow):
         assert row["share"] == pytest.approx(row["state"] / row["step"])
     assert quick["share"] < 0.5 < slow["share"] < 1.0

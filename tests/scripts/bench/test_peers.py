@@ -13,7 +13,16 @@ from longplay.envs.make import make_world
 from longplay.scripts.bench import environment as bench
 from longplay.scripts.bench import peer_worker, peers
 from longplay.scripts.bench import tables as speed_tables
-from longplay.scripts.bench.peers import PEERS, STAMP, Peer, SkippedError, measure, parse, prepare, run
+from longplay.scripts.bench.peers import (
+    PEERS,
+    STAMP,
+    Peer,
+    SkippedError,
+    measure_peer,
+    parse_rows,
+    prepare_environment,
+    run_process,
+)
 
 PEER = Peer("Some Sim", ("one==1.0", "two==2.0"), ("old==0.1",))
 ROW = {
@@ -49,7 +58,7 @@ class FakeInstall:
 @pytest.fixture
 def install(monkeypatch):
     fake = FakeInstall()
-    monkeypatch.setattr(peers, "run", fake)
+    monkeypatch.setattr(peers, "run_process", fake)
     return fake
 
 
@@ -61,7 +70,7 @@ def worker(monkeypatch, tmp_path):
         program = tmp_path / "worker.py"
         program.write_text(source)
         monkeypatch.setattr(peers, "WORKER", program)
-        monkeypatch.setattr(peers, "prepare", lambda peer, folder: Path(sys.executable))
+        monkeypatch.setattr(peers, "prepare_environment", lambda peer, folder: Path(sys.executable))
 
     return make
 
@@ -74,41 +83,41 @@ def world(place):
 class TestRun:
     def test_gives_what_the_command_prints_and_not_its_warnings(self):
         code = "import sys; print('rate'); print('beware', file=sys.stderr)"
-        assert run([sys.executable, "-c", code], 60) == "rate\n"
+        assert run_process([sys.executable, "-c", code], 60) == "rate\n"
 
     def test_on_one_thread(self):
         code = "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['OPENBLAS_NUM_THREADS'])"
-        assert run([sys.executable, "-c", code], 60) == "1 1\n"
+        assert run_process([sys.executable, "-c", code], 60) == "1 1\n"
 
     def test_a_failure_is_told_by_its_error_line(self):
         code = "import sys; print('ERROR: no such package\\n\\nnotice: a newer pip\\n', file=sys.stderr); sys.exit(3)"
         with pytest.raises(SkippedError, match=r"^exit code 3: ERROR: no such package$"):
-            run([sys.executable, "-c", code], 60)
+            run_process([sys.executable, "-c", code], 60)
 
     def test_else_by_its_last_line(self):
         with pytest.raises(SkippedError, match=r"^exit code 1: ValueError: odd$"):
-            run([sys.executable, "-c", "raise ValueError('odd')"], 60)
+            run_process([sys.executable, "-c", "raise ValueError('odd')"], 60)
 
     def test_a_silent_failure_is_told(self):
         with pytest.raises(SkippedError, match=r"^exit code 4: no message$"):
-            run([sys.executable, "-c", "raise SystemExit(4)"], 60)
+            run_process([sys.executable, "-c", "raise SystemExit(4)"], 60)
 
     def test_what_takes_too_long_is_ended_with_all_that_it_started(self):
         # The child holds the pipe: were it left alive, reading would wait for it.
         child = f"import subprocess; subprocess.run([{sys.executable!r}, '-c', 'import time; time.sleep(60)'])"
         start = time.monotonic()
         with pytest.raises(SkippedError, match=r"took more than 0\.5 s"):
-            run([sys.executable, "-c", child], 0.5)
+            run_process([sys.executable, "-c", child], 0.5)
         assert time.monotonic() - start < 30
 
     def test_what_is_not_there_cannot_start(self, tmp_path):
         with pytest.raises(SkippedError, match="cannot start"):
-            run([tmp_path / "nothing"], 60)
+            run_process([tmp_path / "nothing"], 60)
 
 
 class TestPrepare:
     def test_installs_what_is_pinned_and_then_what_goes_alone(self, install, tmp_path):
-        python = prepare(PEER, tmp_path)
+        python = prepare_environment(PEER, tmp_path)
         assert python == tmp_path / "some-sim" / "bin" / "python"
         venv, pinned, alone = install.commands
         assert venv == [sys.executable, "-m", "venv", "--clear", str(tmp_path / "some-sim")]
@@ -117,40 +126,40 @@ class TestPrepare:
         assert alone[-2:] == ["--no-deps", "old==0.1"]
 
     def test_nothing_alone_is_not_asked_for(self, install, tmp_path):
-        prepare(Peer("Plain", ("one==1.0",)), tmp_path)
+        prepare_environment(Peer("Plain", ("one==1.0",)), tmp_path)
         assert [command[-1] for command in install.commands] == [str(tmp_path / "plain"), "one==1.0"]
 
     def test_the_second_time_nothing_is_installed(self, install, tmp_path):
-        first = prepare(PEER, tmp_path)
+        first = prepare_environment(PEER, tmp_path)
         count = len(install.commands)
-        assert prepare(PEER, tmp_path) == first
+        assert prepare_environment(PEER, tmp_path) == first
         assert len(install.commands) == count
 
     @pytest.mark.parametrize(
         "change", [Peer(PEER.name, ("one==1.1", "two==2.0"), PEER.alone), Peer(PEER.name, PEER.packages)]
     )
     def test_other_versions_are_installed_anew(self, install, tmp_path, change):
-        prepare(PEER, tmp_path)
+        prepare_environment(PEER, tmp_path)
         count = len(install.commands)
-        prepare(change, tmp_path)
+        prepare_environment(change, tmp_path)
         assert len(install.commands) > count
 
     def test_another_python_installs_anew(self, install, tmp_path, monkeypatch):
-        prepare(PEER, tmp_path)
+        prepare_environment(PEER, tmp_path)
         count = len(install.commands)
         monkeypatch.setattr(sys, "version", "9.9")
-        prepare(PEER, tmp_path)
+        prepare_environment(PEER, tmp_path)
         assert len(install.commands) == 2 * count
 
     def test_a_python_that_has_gone_installs_anew(self, install, tmp_path):
-        prepare(PEER, tmp_path).unlink()
-        assert prepare(PEER, tmp_path).exists()
+        prepare_environment(PEER, tmp_path).unlink()
+        assert prepare_environment(PEER, tmp_path).exists()
 
     @pytest.mark.parametrize("step", ["venv", "two==2.0", "--no-deps"])
     def test_a_failure_leaves_nothing_behind(self, monkeypatch, tmp_path, step):
-        monkeypatch.setattr(peers, "run", FakeInstall(step))
+        monkeypatch.setattr(peers, "run_process", FakeInstall(step))
         with pytest.raises(SkippedError, match="No matching distribution"):
-            prepare(PEER, tmp_path)
+            prepare_environment(PEER, tmp_path)
         assert not list(tmp_path.iterdir())
 
     def test_an_interruption_leaves_nothing_behind(self, monkeypatch, tmp_path, install):
@@ -159,13 +168,13 @@ class TestPrepare:
                 raise KeyboardInterrupt
             return install(command, limit)
 
-        monkeypatch.setattr(peers, "run", interrupted)
+        monkeypatch.setattr(peers, "run_process", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            prepare(PEER, tmp_path)
+            prepare_environment(PEER, tmp_path)
         assert not list(tmp_path.iterdir())
 
     def test_the_stamp_says_what_is_installed(self, install, tmp_path):
-        prepare(PEER, tmp_path)
+        prepare_environment(PEER, tmp_path)
         said = (tmp_path / "some-sim" / STAMP).read_text()
         assert said.endswith("one==1.0\ntwo==2.0\nold==0.1")
         assert not list((tmp_path / "some-sim").glob("*.new"))
@@ -174,72 +183,75 @@ class TestPrepare:
 class TestParse:
     def test_reads_every_row_and_leaves_out_other_lines(self):
         output = f"a library says hello\n{LINE}\n\n{LINE}\n"
-        assert parse(output, "Some Sim") == [ROW, ROW]
+        assert parse_rows(output, "Some Sim") == [ROW, ROW]
 
     @pytest.mark.parametrize(("output", "said"), [("", "no result"), ("done\n", "no result"), ("{oops", "no JSON")])
     def test_garbage_is_refused(self, output, said):
         with pytest.raises(SkippedError, match=said):
-            parse(output, "Some Sim")
+            parse_rows(output, "Some Sim")
 
     @pytest.mark.parametrize("name", list(peers.FIELDS))
     def test_every_field_is_needed(self, name):
         short = {key: value for key, value in ROW.items() if key != name}
         with pytest.raises(SkippedError, match=f"printed {name} = None"):
-            parse(json.dumps(short), "Some Sim")
+            parse_rows(json.dumps(short), "Some Sim")
 
     @pytest.mark.parametrize("change", [{"users": "64"}, {"note": 3}, {"steps_per_second": "fast"}])
     def test_types_are_checked(self, change):
         with pytest.raises(SkippedError, match=f"printed {next(iter(change))} = "):
-            parse(json.dumps(ROW | change), "Some Sim")
+            parse_rows(json.dumps(ROW | change), "Some Sim")
 
     @pytest.mark.parametrize("speed", [0.0, -1.0, float("nan"), float("inf")])
     def test_a_speed_is_a_positive_number(self, speed):
         with pytest.raises(SkippedError, match="steps_per_second"):
-            parse(json.dumps(ROW | {"steps_per_second": speed}), "Some Sim")
+            parse_rows(json.dumps(ROW | {"steps_per_second": speed}), "Some Sim")
 
     def test_rows_are_the_peers_own(self):
         with pytest.raises(SkippedError, match="a row of Some Sim"):
-            parse(LINE, "Other")
+            parse_rows(LINE, "Other")
 
 
 class TestMeasure:
     def test_gives_the_rows(self, worker):
         worker(f"import sys; print({LINE!r}); print(sys.argv[1:])")
-        assert measure(PEER, 0.1, 2) == ([ROW], "")
+        assert measure_peer(PEER, 0.1, 2) == ([ROW], "")
 
     def test_the_worker_is_told_peer_seconds_and_rounds(self, worker):
         worker(f"import json, sys; print(json.dumps({ROW!r} | {{'note': '|'.join(sys.argv[1:])}}))")
-        (row,), _ = measure(PEER, 0.1, 2)
+        (row,), _ = measure_peer(PEER, 0.1, 2)
         assert row["note"] == "Some Sim|0.1|2"
 
     def test_the_worker_does_not_find_the_modules_beside_it(self, worker, tmp_path):
         (tmp_path / "common.py").touch()
         worker("import common")
-        assert measure(PEER, 0.1, 2) == ([], "does not run: exit code 1: ModuleNotFoundError: No module named 'common'")
+        assert measure_peer(PEER, 0.1, 2) == (
+            [],
+            "does not run: exit code 1: ModuleNotFoundError: No module named 'common'",
+        )
 
     def test_garbage_is_a_reason_to_skip(self, worker):
         worker("print('ready')")
-        assert measure(PEER, 0.1, 2) == ([], "does not run: printed no result")
+        assert measure_peer(PEER, 0.1, 2) == ([], "does not run: printed no result")
 
     def test_so_is_too_long_a_time(self, worker):
         worker("import time; time.sleep(60)")
-        assert measure(PEER, 0.1, 2, limit=0.5) == ([], "does not run: took more than 0.5 s")
+        assert measure_peer(PEER, 0.1, 2, limit=0.5) == ([], "does not run: took more than 0.5 s")
 
     def test_and_a_failed_installation(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(peers, "run", FakeInstall("one==1.0"))
-        rows, why = measure(PEER, 0.1, 2, tmp_path)
+        monkeypatch.setattr(peers, "run_process", FakeInstall("one==1.0"))
+        rows, why = measure_peer(PEER, 0.1, 2, tmp_path)
         assert not rows
         assert why == "not installed: exit code 1: ERROR: No matching distribution"
 
     def test_and_a_folder_that_cannot_be_written(self, install, tmp_path):
         (tmp_path / "file").touch()
-        rows, why = measure(PEER, 0.1, 2, tmp_path / "file")
+        rows, why = measure_peer(PEER, 0.1, 2, tmp_path / "file")
         assert not rows
         assert why.startswith("not installed: ")
 
     def test_one_that_fails_does_not_hide_the_others(self, monkeypatch):
         found = {"SARDINE": ([ROW], ""), "T-RECS": ([], "not installed: why")}
-        monkeypatch.setattr(peers, "measure", lambda peer, seconds, rounds: found.get(peer.name, ([], "")))
+        monkeypatch.setattr(peers, "measure_peer", lambda peer, seconds, rounds: found.get(peer.name, ([], "")))
         assert peers.measure_all(0.1, 2) == ([ROW], {"T-RECS": "not installed: why"})
 
 
@@ -264,7 +276,7 @@ class TestWorker:
 
     @pytest.mark.parametrize(("users", "items"), [(1, 10), (3, 100), (64, 1000)])
     def test_slates_have_ten_different_items(self, users, items):
-        stream = peer_worker.slates(users, items)
+        stream = peer_worker.make_slates(users, items)
         for _ in range(peer_worker.STREAM + 1):
             slate = next(stream)
             assert slate.shape == (users, 10)
@@ -275,12 +287,12 @@ class TestWorker:
     def test_a_rate_counts_users_and_steps(self):
         calls = []
         case = peer_worker.Case("", 50, 100, lambda: calls.append(time.process_time()), "", steps=4)
-        speed = peer_worker.rate(case, 0.02, 1)
+        speed = peer_worker.measure_rate(case, 0.02, 1)
         assert speed == pytest.approx(200 * (len(calls) - 1) / 0.02, rel=0.2)
 
     def test_an_episode_that_ended_is_followed_by_the_next(self):
         ends, resets = iter([False, True, False]), []
-        step = peer_worker.episodic(lambda action: (action, next(ends)), lambda: resets.append(1), 1, iter("abc"))
+        step = peer_worker.make_episodic(lambda action: (action, next(ends)), lambda: resets.append(1), 1, iter("abc"))
         counts = []
         for _ in range(3):
             step()
@@ -291,9 +303,11 @@ class TestWorker:
         speeds = {("a", 1, 10): 5.0, ("a", 8, 10): 7.0, ("a", 64, 10): 6.0, ("a", 1, 20): 3.0, ("b", 1, 10): 4.0}
         cases = [peer_worker.Case(way, users, items, lambda: None, "n") for way, users, items in speeds]
         monkeypatch.setattr(peer_worker, "PEERS", {"Some Sim": ("numpy", lambda: iter(cases))})
-        monkeypatch.setattr(peer_worker, "rate", lambda case, seconds, rounds: speeds[case.way, case.users, case.items])
+        monkeypatch.setattr(
+            peer_worker, "measure_rate", lambda case, seconds, rounds: speeds[case.way, case.users, case.items]
+        )
         peer_worker.main("Some Sim", 0.1, 2)
-        rows = parse(capsys.readouterr().out, "Some Sim")
+        rows = parse_rows(capsys.readouterr().out, "Some Sim")
         found = [(row["way"], row["users"], row["items"], row["steps_per_second"]) for row in rows]
         assert found == [("a", 8, 10, 7.0), ("a", 1, 20, 3.0), ("b", 1, 10, 4.0)]
         assert {row["version"] for row in rows} == {np.__version__}
@@ -303,7 +317,9 @@ class TestTables:
     def test_peers_are_set_beside_the_best_of_ours(self, capsys, monkeypatch):
         monkeypatch.setenv("COLUMNS", "200")
         own = [{"engine": 1e4, "step": 5e3}, {"engine": 3e4, "step": 1e3}]
-        speed_tables.peers([ROW, ROW | {"way": "whole", "steps_per_second": 8e4}], {"X": "not installed: [why]"}, own)
+        speed_tables.print_peers(
+            [ROW, ROW | {"way": "whole", "steps_per_second": 8e4}], {"X": "not installed: [why]"}, own
+        )
         said = " ".join(capsys.readouterr().out.replace("│", " ").split())
         assert "Some Sim: users alone 64 100 2.0 15 2.50" in said
         assert "Some Sim: whole 64 100 80.0 0.38 0.06" in said
@@ -311,13 +327,13 @@ class TestTables:
         assert said.endswith("X skipped; not installed: [why]")
 
     def test_no_peers_no_table(self, capsys):
-        speed_tables.peers([], {"X": "why"}, [{"engine": 1.0, "step": 1.0}])
+        speed_tables.print_peers([], {"X": "why"}, [{"engine": 1.0, "step": 1.0}])
         assert capsys.readouterr().out == "X skipped; why\n"
 
 
 class TestBench:
     def test_a_larger_world_has_the_catalogues_records(self, world):
-        larger = bench.enlarge(world, 1000)
+        larger = bench.enlarge_world(world, 1000)
         assert len(larger.items) == 1001
         assert larger.items[0].tobytes() == world.items[0].tobytes()
         known = {item.tobytes() for item in world.items[1:]}
@@ -326,15 +342,15 @@ class TestBench:
         assert larger.people is world.people
 
     def test_the_larger_world_is_measured_without_env_step(self, world):
-        assert list(bench.jobs(world, 2)[0]) == ["kernel", "engine", "observation", "step"]
-        work, size = bench.jobs(bench.enlarge(world, 1000), 2)
+        assert list(bench.make_work(world, 2)[0]) == ["kernel", "engine", "observation", "step"]
+        work, size = bench.make_work(bench.enlarge_world(world, 1000), 2)
         assert list(work) == ["kernel", "engine", "observation"]
         for job in work.values():
             job()
         assert size > 0
 
     def test_busy_processes_end_with_the_measurement(self):
-        with bench.busy(2) as started:
+        with bench.start_busy_processes(2) as started:
             assert [process.poll() for process in started] == [None, None]
         assert None not in [process.poll() for process in started]
 
@@ -359,7 +375,9 @@ class TestBench:
     def test_no_peers_asks_for_none(self, call, world, monkeypatch, tmp_path):
         monkeypatch.setattr(bench, "make_world", lambda: world)
         monkeypatch.setattr(peers, "measure_all", lambda *_: pytest.fail("asked for"))
-        monkeypatch.setattr(bench, "crowded", lambda *_: {"users": 1, "processes": 1, "quiet": [1, 1], "busy": [1, 1]})
+        monkeypatch.setattr(
+            bench, "measure_crowded", lambda *_: {"users": 1, "processes": 1, "quiet": [1, 1], "busy": [1, 1]}
+        )
         options = "--no-peers --batches 1 --items 0 --seconds 0.005 --rounds 1"
         code, output = call(bench, *options.split())
         assert code == 0

@@ -34,7 +34,10 @@ def learner(seconds, steps):
 
 
 def test_rates_and_ratios_are_to_the_first_and_leave_the_first_iteration_out():
-    rows = {"slow": bench.Row(lambda: learner(0.04, 10), 1), "quick": bench.Row(lambda: learner(0.02, 20), 5)}
+    rows = {
+        "slow": bench.Contender(lambda: learner(0.04, 10), 1),
+        "quick": bench.Contender(lambda: learner(0.02, 20), 5),
+    }
     slow, quick = bench.measure(rows, rounds=2)
     assert (slow["ratio"], slow["ratio_wall"]) == (1.0, 1.0)
     assert 3.0 < quick["ratio"] < 5.0
@@ -46,7 +49,7 @@ def test_rates_and_ratios_are_to_the_first_and_leave_the_first_iteration_out():
 def test_the_stock_stack_lives_the_same_lives(setting):
     """Same action, same states, same rewards: only the way they are run differs."""
     config = bench.RunConfig(setting=setting, num_envs=3)
-    envs = bench.stock_env(setting, 3), SlateVecEnv(make_training_env(config), make_states(config, setting))
+    envs = bench.make_stock_env(setting, 3), SlateVecEnv(training_env(config), states_of(config, setting))
     for env in envs:
         env.seed(4)
     np.testing.assert_array_equal(*(env.reset() for env in envs))
@@ -81,7 +84,7 @@ def test_the_command_prints_and_writes_what_is_asked_for(call, setting, tmp_path
 
 
 def test_every_learner_of_the_table_counts_its_steps(setting):
-    rows = bench.rows_of(bench.Arguments(setting=setting, users=64, own_users=4))
+    rows = bench.make_rows(bench.Arguments(setting=setting, users=64, own_users=4))
     assert next(iter(rows)) == bench.STOCK
     for name in ("PL-PPO catalogue", "SlateQ"):
         iterate = rows[name].make()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from longplay.agents.runs.config import RunConfig
-from longplay.scripts.shared import trainings as jobs
-from longplay.scripts.shared.trainings import Job, add_cost, finished
+from longplay.scripts.shared import trainings
+from longplay.scripts.shared.trainings import Training, add_cost, is_finished
 
 CONFIG = RunConfig(steps=100)
 
@@ -26,22 +26,22 @@ def folder(tmp_path, monkeypatch):
 
 class TestFinished:
     def test_one_that_has_come_to_its_end(self, folder):
-        assert finished(Job("x", CONFIG))
+        assert is_finished(Training("x", CONFIG))
 
     def test_no_other(self, folder):
-        assert not finished(Job("y", CONFIG))
-        assert not finished(Job("x", RunConfig(steps=100, gamma=0.5)))
+        assert not is_finished(Training("y", CONFIG))
+        assert not is_finished(Training("x", RunConfig(steps=100, gamma=0.5)))
         (folder / "finished.json").write_text('{"step": 96}')
-        assert not finished(Job("x", CONFIG))
+        assert not is_finished(Training("x", CONFIG))
         (folder / "finished.json").unlink()
-        assert not finished(Job("x", CONFIG))
+        assert not is_finished(Training("x", CONFIG))
 
     def test_one_that_begins_anew_is_not_taken_for_the_last(self, folder, monkeypatch):
-        monkeypatch.setattr(jobs.subprocess, "Popen", lambda command, **more: None)
+        monkeypatch.setattr(trainings.subprocess, "Popen", lambda command, **more: None)
         add_cost(folder, 1.0, 1.0)
-        jobs.start(Job("x", CONFIG), "off")
-        assert not finished(Job("x", CONFIG))
-        assert not (folder / jobs.COST).exists()
+        trainings.start_training(Training("x", CONFIG), "off")
+        assert not is_finished(Training("x", CONFIG))
+        assert not (folder / trainings.COST).exists()
 
 
 class TestCost:
@@ -51,15 +51,15 @@ class TestCost:
         assert json.loads((folder / "cost.json").read_text()) == {"cpu": 2.5, "wall": 6.0}
 
     def started(self, monkeypatch, code):
-        whole = jobs.subprocess.Popen
+        whole = trainings.subprocess.Popen
         begin = "import sys; sys.stdout.write('best: 1 minute; kept'); sys.stdout.flush(); "
         monkeypatch.setattr(
-            jobs.subprocess, "Popen", lambda command, **more: whole([sys.executable, "-c", begin + code], **more)
+            trainings.subprocess, "Popen", lambda command, **more: whole([sys.executable, "-c", begin + code], **more)
         )
 
     def test_a_training_is_charged_with_its_own_seconds(self, folder, monkeypatch):
         self.started(monkeypatch, "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass")
-        jobs.train_all([Job("x", CONFIG), Job("y", CONFIG)], 2, "off")
+        trainings.train_all([Training("x", CONFIG), Training("y", CONFIG)], 2, "off")
         for name in ("x", "y"):
             cost = json.loads(Path(f"runs/{name}/cost.json").read_text())
             assert 0.3 <= cost["cpu"] < 0.6
@@ -68,6 +68,6 @@ class TestCost:
     def test_one_that_fails_ends_the_others_and_all_are_charged(self, folder, monkeypatch):
         self.started(monkeypatch, "raise SystemExit(3)")
         with pytest.raises(ValueError, match=r"training x failed; its output is in runs/x/log\.txt"):
-            jobs.train_all([Job("x", CONFIG), Job("y", CONFIG)], 2, "off")
+            trainings.train_all([Training("x", CONFIG), Training("y", CONFIG)], 2, "off")
         assert Path("runs/x/cost.json").exists()
         assert Path("runs/y/cost.json").exists()

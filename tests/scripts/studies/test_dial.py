@@ -5,11 +5,10 @@ import pytest
 import tyro
 
 from longplay.agents.comparison import contestants as comparison
-from longplay.agents.runs.config import RunConfig
-from longplay.agents.runs.training import train
-from longplay.agents.setting import Setting
-from longplay.scripts.shared import trainings as jobs
-from longplay.scripts.shared.console import run_name
+from longplay.agents.runs.config import RunConfig, Setting
+from longplay.agents.sb3.training import train
+from longplay.scripts.shared import trainings
+from longplay.scripts.shared.folders import run_folder
 from longplay.scripts.studies import dial
 from longplay.scripts.train import Arguments as TrainArguments
 
@@ -28,7 +27,7 @@ def here(place, environment, monkeypatch):
         assert workers == 2
         for job in listed:
             started.append(job.name)
-            train(job.config, run_name(job.name), False, lambda row: None)
+            train(job.config, run_folder(job.name), False, lambda row: None)
 
     monkeypatch.setattr(dial, "train_all", run)
     return place, started
@@ -120,7 +119,7 @@ def test_summary_pairs_users_and_names_the_best_rule():
             for user in range(5):
                 minutes = 10.0 * user + place + (100.0 * strength if policy == "static cap" else 0.0)
                 rows.append({"strength": strength, "policy": policy, "seed": 0, "user": user, "minutes": minutes})
-    frame = dial.summary(pd.DataFrame(rows))
+    frame = dial.summarise(pd.DataFrame(rows))
     assert frame["best rule"].tolist() == ["greedy minutes", "static cap"]
     assert [i.mean for i in frame["− twin"]] == pytest.approx([-1.0, -1.0])
     assert [(i.low, i.high) for i in frame["− oracle"]] == [pytest.approx((1.0, 1.0))] * 2  # users are paired
@@ -135,7 +134,7 @@ def test_summary_pairs_twins_by_seed():
             for user in range(5):
                 minutes = 10.0 * user + place + luck
                 rows.append({"strength": 1.0, "policy": policy, "seed": seed, "user": user, "minutes": minutes})
-    (row,) = dial.summary(pd.DataFrame(rows)).to_dict("records")
+    (row,) = dial.summarise(pd.DataFrame(rows)).to_dict("records")
     assert (row["− twin"].low, row["− twin"].high) == pytest.approx((-1.0, -1.0))
     assert row["− best rule"].high - row["− best rule"].low > 20.0
 
@@ -143,10 +142,10 @@ def test_summary_pairs_twins_by_seed():
 def test_a_job_is_told_everything_that_its_configuration_says(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     asked = []
-    monkeypatch.setattr(jobs.subprocess, "Popen", lambda command, **options: asked.append(command))
+    monkeypatch.setattr(trainings.subprocess, "Popen", lambda command, **options: asked.append(command))
     setting = Setting("longplay/Control-v0", catalog="a b.csv", world_seed=3, strength=0.5)
     config = RunConfig(setting, gamma=0.0, seed=2, steps=128, learning_rate=3e-4, eval_users=7)
-    jobs.start(jobs.Job("x/y", config), "off")
+    trainings.start_training(trainings.Training("x/y", config), "off")
     (command,) = asked
     given = tyro.cli(TrainArguments, args=command[2:])
     assert given.run == config
@@ -156,4 +155,4 @@ def test_a_job_is_told_everything_that_its_configuration_says(monkeypatch, tmp_p
 def test_the_command_of_the_docstring_is_one():
     (line,) = [line.strip() for line in dial.__doc__.splitlines() if line.strip().startswith("python ")]
     assert line.startswith("python -m longplay.scripts.studies.dial ")
-    assert tyro.cli(dial.Arguments, args=line.split()[2:]) == dial.Arguments()
+    assert tyro.cli(dial.Arguments, args=line.split()[3:]) == dial.Arguments()

@@ -7,7 +7,7 @@ import pytest
 
 from longplay.envs.users.world import build_world
 from longplay.scripts.studies import scenarios
-from longplay.scripts.studies.scenarios import substance_and_reward
+from longplay.scripts.studies.scenarios import correlate_substance_and_reward
 from longplay.tests.envs.worlds import make_catalog, small
 
 
@@ -41,8 +41,8 @@ class TestScenarios:
 
 def test_correlation_is_that_of_worlds_with_and_without_a_link(world_of_links):
     alike, apart = world_of_links
-    assert substance_and_reward(alike, users=20) > 0.2
-    assert substance_and_reward(apart, users=20) < -0.2
+    assert correlate_substance_and_reward(alike, users=20) > 0.2
+    assert correlate_substance_and_reward(apart, users=20) < -0.2
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def setting():
 def here(setting, monkeypatch):
     """Items whose vectors need no BERT."""
     monkeypatch.setattr(slateq_bias, "Setting", lambda env: setting)
-    monkeypatch.setattr(slateq_bias, "prepare", lambda setting: None)
+    monkeypatch.setattr(slateq_bias, "load_world", lambda setting: None)
 
 
 def test_without_tiring_of_what_is_seen_the_error_is_exactly_0(here, call):
@@ -38,23 +38,23 @@ def test_without_tiring_of_what_is_seen_the_error_is_exactly_0(here, call):
 def test_lives_differ_only_where_what_is_seen_tires(setting):
     args = slateq_bias.Arguments(users=60)
     for seen in (0.0, 0.5):
-        whole, other = slateq_bias.differences(setting, args, seen, False, 2)
+        whole, other = slateq_bias.measure_differences(setting, args, seen, False, 2)
         assert np.array_equal(whole, other) == (seen == 0)
         assert whole.shape == other.shape
 
 
 def test_each_moment_is_of_other_lives(setting, monkeypatch):
-    firsts, seen = [], slateq_bias.slates_of
+    firsts, seen = [], slateq_bias.choose_slates
 
     def noted(scorer, observation):
         firsts[-1].append(observation["history_ids"].copy())
         return seen(scorer, observation)
 
-    monkeypatch.setattr(slateq_bias, "slates_of", noted)
+    monkeypatch.setattr(slateq_bias, "choose_slates", noted)
     args = slateq_bias.Arguments(users=60)
     for moment in (0, 0, 1):
         firsts.append([])
-        slateq_bias.differences(setting, args, 0.0, False, moment)
+        slateq_bias.measure_differences(setting, args, 0.0, False, moment)
     assert np.array_equal(firsts[0][0], firsts[1][0])
     assert not np.array_equal(firsts[0][0], firsts[2][0])
 
@@ -64,7 +64,7 @@ def test_a_replaced_slate_keeps_what_was_taken_at_its_place(setting):
     candidates = np.tile(np.arange(1.0, 61.0, dtype=np.float32), (3, 1))
     slates = np.tile(np.arange(1, 11), (3, 1))
     choice = np.array([4, -1, 0])
-    out = slateq_bias.replaced(scorer, {"candidates": candidates}, slates, choice, True, np.random.default_rng(0))
+    out = slateq_bias.replace_others(scorer, {"candidates": candidates}, slates, choice, True, np.random.default_rng(0))
     np.testing.assert_array_equal(out[1], slates[1])  # nothing was taken
     for b in (0, 2):
         others = np.delete(out[b], choice[b])

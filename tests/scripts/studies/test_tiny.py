@@ -42,4 +42,4 @@ def test_wrong_numbers_are_named(call):
 def test_the_command_of_the_docstring_is_one():
     (line,) = [line.strip() for line in tiny.__doc__.splitlines() if line.strip().startswith("python ")]
     assert line.startswith("python -m longplay.scripts.studies.tiny ")
-    assert tyro.cli(tiny.Arguments, args=line.split()[2:]) == tiny.Arguments()
+    assert tyro.cli(tiny.Arguments, args=line.split()[3:]) == tiny.Arguments()

@@ -8,7 +8,8 @@ import pytest
 from longplay.encoders.data.splits import split
 from longplay.encoders.measures.evaluation import PopularityScorer
 from longplay.encoders.registry import ENCODERS
-from longplay.scripts.studies.encoders.measures import Source, fit_for_use, measure, stamp
+from longplay.scripts.shared.logs import Source
+from longplay.scripts.studies.encoders.measures import compute_stamp, fit_for_use, measure_encoder
 from longplay.tests.encoders.small import make_items, make_log
 
 CASES = {"warm", "cold users", "no history", "cold items"}
@@ -24,7 +25,7 @@ def source():
 
 @pytest.fixture(scope="module")
 def tables(source):
-    return {name: measure(source, name, 1) for name in ("random", "popularity", "pooled", "als")}
+    return {name: measure_encoder(source, name, 1) for name in ("random", "popularity", "pooled", "als")}
 
 
 def mean(tables, name, case, encoder=None, measure="recall"):
@@ -58,7 +59,7 @@ def test_texts_stand_in_for_what_is_new(tables):
 
 def test_repeated_it_finds_the_same(source, tables):
     own = tables["als"].drop(columns=["fit_seconds", "encode_ms"])
-    assert measure(source, "als", 1).drop(columns=["fit_seconds", "encode_ms"]).equals(own)
+    assert measure_encoder(source, "als", 1).drop(columns=["fit_seconds", "encode_ms"]).equals(own)
 
 
 @pytest.mark.parametrize("name", ["popularity", "als", "svd", "item-knn"])
@@ -90,10 +91,10 @@ def test_what_is_used_knows_every_item(source, tmp_path):
 def test_a_stamp_follows_what_a_measurement_depends_on(source):
     other = replace(source, log=source.log.take(np.arange(len(source.log) - 1)))
     stamps = [
-        stamp(source, "als"),
-        stamp(source, "svd"),
-        stamp(other, "als"),
-        stamp(replace(source, profiles=None), "als"),
+        compute_stamp(source, "als"),
+        compute_stamp(source, "svd"),
+        compute_stamp(other, "als"),
+        compute_stamp(replace(source, profiles=None), "als"),
     ]
     assert len(set(stamps)) == 4
-    assert stamp(replace(source), "als") == stamps[0]
+    assert compute_stamp(replace(source), "als") == stamps[0]

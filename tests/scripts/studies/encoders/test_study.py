@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from longplay.scripts import collect
-from longplay.scripts.studies.encoders import cells as encoder_jobs
+from longplay.scripts.studies.encoders import fits as encoder_fits
 from longplay.scripts.studies.encoders import study as compare_encoders
 from longplay.scripts.studies.encoders import tables as encoder_tables
 
@@ -70,7 +70,7 @@ def test_a_study_is_measured_played_and_told(call, logged):
         *SMALL.split(),
         folder=logged,
     )
-    encoder_jobs.load.cache_clear()  # as in another process
+    encoder_fits.load_source.cache_clear()  # as in another process
     code, output = call(compare_encoders, *STUDY.split(), "--states", folder=logged)
     assert code == 0, output
     assert not results.equals(pd.read_parquet(folder / "results.parquet"))
@@ -102,5 +102,5 @@ def test_differences_are_paired_by_seed_and_user():
             "recall": [0.3, 0.6, 0.1, 0.4, 0.5, 0.7, 0.3, 0.5],
         }
     )
-    assert encoder_tables.against(table, "a", "b", "recall") == "+0.2000 [+0.2000, +0.2000]"
-    assert encoder_tables.against(table, "b", "b", "recall") == ""
+    assert encoder_tables.format_difference(table, "a", "b", "recall") == "+0.2000 [+0.2000, +0.2000]"
+    assert encoder_tables.format_difference(table, "b", "b", "recall") == ""

@@ -7,7 +7,12 @@ import pytest
 
 from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions
 from longplay.envs.literature.interest_evolution import InterestEvolutionVectorEnv
-from longplay.scripts.studies.interest_evolution.players import EvolutionPlayers, engagement, myopic, random_slate
+from longplay.scripts.studies.interest_evolution.players import (
+    EvolutionPlayers,
+    choose_most_interesting,
+    choose_random,
+    play_sessions,
+)
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ def test_inputs_are_what_is_seen(players):
 def test_sessions_end_and_are_counted(players):
     total, ends = np.zeros(64), 0
     for _ in range(160):
-        outcome = players.step(random_slate({"interest": players.now.state}))
+        outcome = players.step(choose_random({"interest": players.now.state}))
         total += outcome.reward / 0.1
         ends += len(outcome.ended)
         assert not outcome.truncated.any()
@@ -57,8 +62,8 @@ def test_random_then_myopic_then_slateq_as_published():
     learner = SlateQ(players, options, 0.95, 0, vectors=players.env.vectors, slots=3, name="SlateQ")
     while learner.steps < 25_000:
         learner.iterate()
-    learned = engagement(lambda observation: learner.agent.choose(players.inputs(observation)), 400)
-    lived = [engagement(random_slate, 400), engagement(myopic, 400), learned]
+    learned = play_sessions(lambda observation: learner.agent.choose(players.inputs(observation)), 400)
+    lived = [play_sessions(choose_random, 400), play_sessions(choose_most_interesting, 400), learned]
     for less, more in pairwise(lived):
         gain = more - less
         assert gain.mean() > 2 * gain.std() / np.sqrt(len(gain))

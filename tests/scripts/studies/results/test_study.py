@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import tyro
 
-from longplay.agents.comparison import contestants as comparison
+from longplay.agents.comparison import summary as comparison
 from longplay.agents.comparison.contestants import Contestant
 from longplay.agents.learners.slateq.agent import SlateQOptions
 from longplay.agents.playing.cross_entropy import Search
@@ -16,16 +16,14 @@ from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.shared import trainings as jobs
-from longplay.scripts.shared.console import run_name
-from longplay.scripts.shared.pool import work_side_by_side
+from longplay.scripts.shared import trainings
+from longplay.scripts.shared.folders import run_folder
 from longplay.scripts.studies.results import agents as results_agents
-from longplay.scripts.studies.results import check as results_check
 from longplay.scripts.studies.results import play as results_play
 from longplay.scripts.studies.results import prepare as results_prepare
 from longplay.scripts.studies.results import study as results
 from longplay.scripts.studies.results import tables as results_tables
-from longplay.scripts.studies.results.tables import World, gap_closed
+from longplay.scripts.studies.results.tables import ScenarioResults, measure_gap_closed
 
 TINY = {"ppo": {"gamma": 0.9, "num_envs": 8, "evals": 1, "options": {"n_steps": 4, "batch_size": 32, "n_epochs": 1}}}
 TINY["variant"] = {**TINY["ppo"], "agent": "ppo"}
@@ -42,12 +40,12 @@ def here(place, environment, monkeypatch):
     (place / "away.toml").write_text(AWAY)
 
     @functools.cache
-    def setting_of(env):
+    def get_setting(env):
         file = "away.toml" if env.endswith("Shifted") else "small.toml"
         return Setting(f"longplay/{env}-v0", catalog="items.csv", scenario=file)
 
-    for module in (results, results_agents, results_check, results_play, results_prepare):
-        monkeypatch.setattr(module, "setting_of", setting_of)
+    for module in (results, results_agents, results_play, results_prepare):
+        monkeypatch.setattr(module, "get_setting", get_setting)
     monkeypatch.setattr(results_prepare, "LOGGED_STEPS", 2)
     monkeypatch.setattr(results_prepare, "LOG_USERS", 60)
     monkeypatch.setattr(results_prepare, "SEARCH", Search(4, population=3, elites=2, iterations=2, validation_users=4))
@@ -55,18 +53,18 @@ def here(place, environment, monkeypatch):
         monkeypatch.setattr(module, "bootstrap_difference", functools.partial(bootstrap_difference, resamples=50))
     monkeypatch.setattr(results, "QUICK", ("random", "similarity", "minutes"))
     monkeypatch.setattr(results_agents, "AGENTS", TINY)
-    results_play.arena_of.cache_clear()
+    results_play.open_arena.cache_clear()
     started = []
 
     def run(listed, workers, track):
         for job in listed:
             started.append(job.name)
-            train(job.config, run_name(job.name), False, lambda row: None)
-            jobs.add_cost(run_name(job.name), 2.0, 3.0)
+            train(job.config, run_folder(job.name), False, lambda row: None)
+            trainings.add_cost(run_folder(job.name), 2.0, 3.0)
 
     monkeypatch.setattr(results, "train_all", run)
     yield place, started
-    results_play.arena_of.cache_clear()
+    results_play.open_arena.cache_clear()
 
 
 def written(folder):
@@ -133,7 +131,7 @@ class TestStudy:
         again = written(folder)
         write_whole(folder / "Video/trained/ppo-0/config.json", "{}")
         with pytest.raises(ValueError, match="not a run's configuration"):
-            jobs.finished(jobs.Job("r/Video/trained/ppo-0", config))
+            trainings.is_finished(trainings.Training("r/Video/trained/ppo-0", config))
         (folder / "Video/trained/ppo-0/config.json").unlink()
         started.clear()
         code, output = call(results, *SMALL.split(), "--agents", "ppo", "slateq", folder=place)
@@ -172,7 +170,7 @@ class TestStudy:
         assert code == 0
         (line,) = [line.strip() for line in results.__doc__.splitlines() if line.strip().startswith("python ")]
         assert line in output
-        assert tyro.cli(results.Arguments, args=line.split()[2:]).agents == ("ppo", "slateq")
+        assert tyro.cli(results.Arguments, args=line.split()[3:]).agents == ("ppo", "slateq")
         for name in (
             "envs",
             "agents",
@@ -220,7 +218,7 @@ class TestStudy:
     def test_a_shifted_world_of_other_items_is_refused(self, here, monkeypatch):
         place, _ = here
         monkeypatch.chdir(place)
-        home = results_prepare.setting_of("Video")
+        home = results_prepare.get_setting("Video")
         other = Setting("longplay/VideoShifted-v0", catalog="items.csv", scenario="away.toml")
         results_prepare.check_same_items(home, other)
         lines = (place / "items.csv").read_text().splitlines(keepends=True)
@@ -233,7 +231,7 @@ class TestPlan:
     def test_all_first_seeds_come_first_and_twins_differ_in_gamma_alone(self, monkeypatch):
         monkeypatch.setattr(results_agents, "AGENTS", {**TINY, "now": {"agent": "ppo", "gamma": 0.0}})
         plan = results_agents.Plan("x", ("Video", "News"), ("ppo", "now"), 2, 64, 7, ())
-        found = plan.jobs()
+        found = plan.list_trainings()
         seeds = [seed for _, _, seed in found]
         assert seeds == sorted(seeds)
         assert {env for env, _, seed in found if seed == 0} == {"Video", "News", "Control"}
@@ -247,42 +245,30 @@ class TestPlan:
             7,
             "longplay/News-v0",
         )
-        assert results_agents.title_of(found["News", "now", 0].config, "now") == "PPO weights γ=0 (now)"
+        assert results_agents.make_title(found["News", "now", 0].config, "now") == "PPO weights γ=0 (now)"
 
     def test_some_agents_may_have_other_numbers_of_seeds(self):
         plan = results_agents.Plan("x", ("Video",), ("ppo", "slateq"), 2, None, 7, (), {"ppo": 1})
-        seeds = {agent: [seed for _, label, seed in plan.jobs() if label == agent] for agent in ("ppo", "slateq")}
+        seeds = {
+            agent: [seed for _, label, seed in plan.list_trainings() if label == agent] for agent in ("ppo", "slateq")
+        }
         assert seeds == {"ppo": [0, 0], "slateq": [0, 0, 1]}  # the control has seed 0 alone
 
     def test_a_search_begins_after_the_steps_of_the_run(self):
-        ahead = results_agents.Plan("x", ("Video",), ("slateq",), 1, None, 7, ()).config("Video", "slateq", 0)
+        ahead = results_agents.Plan("x", ("Video",), ("slateq",), 1, None, 7, ()).make_config("Video", "slateq", 0)
         assert SlateQOptions(**ahead.options).search_after == ahead.steps
-        less = results_agents.Plan("x", ("Video",), ("slateq",), 1, 64, 7, ()).config("Video", "slateq", 0)
+        less = results_agents.Plan("x", ("Video",), ("slateq",), 1, 64, 7, ()).make_config("Video", "slateq", 0)
         assert SlateQOptions(**less.options).search_after == less.steps == 64
 
     def test_agents_that_see_no_features_are_given_no_scores(self, monkeypatch):
         monkeypatch.setattr("longplay.agents.runs.config.check_scores", lambda folders: None)
         plan = results_agents.Plan("x", ("Video",), ("ppo", "ppo-stock"), 1, None, 7, ("minutes",))
-        assert plan.config("Video", "ppo", 0).scores == ("runs/x/Video/scores/minutes",)
-        assert plan.config("Video", "ppo-stock", 0).scores == ()
+        assert plan.make_config("Video", "ppo", 0).scores == ("runs/x/Video/scores/minutes",)
+        assert plan.make_config("Video", "ppo-stock", 0).scores == ()
 
     def test_every_agent_of_the_table_can_be_trained(self):
         plan = results_agents.Plan("x", ("Video",), tuple(results_agents.AGENTS), 1, None, 7, ())
-        assert {label.removesuffix("-myopic") for _, label, _ in plan.jobs()} == set(results_agents.AGENTS)
-
-
-class TestSideBySide:
-    def test_one_after_the_other(self):
-        assert list(work_side_by_side(int, ["5", "7"], 1)) == [("5", 5), ("7", 7)]
-        assert list(work_side_by_side(int, [], 2)) == []
-        with pytest.raises(ValueError, match="invalid literal"):
-            list(work_side_by_side(int, ["five", "5"], 1))
-
-    def test_in_other_processes_work_is_done_and_what_fails_is_told(self):
-        done = []
-        with pytest.raises(ValueError, match="invalid literal"):
-            done.extend(work_side_by_side(int, ["5", "7", "five"], 2))
-        assert set(done) <= {("5", 5), ("7", 7)}
+        assert {label.removesuffix("-myopic") for _, label, _ in plan.list_trainings()} == set(results_agents.AGENTS)
 
 
 class TestTables:
@@ -298,28 +284,30 @@ class TestTables:
 
     def test_gap_by_hand(self):
         table = self.lives(greedy_similarity=[[10, 20]], top=[[30, 60]], mine=[[20, 40], [25, 35]])
-        found = gap_closed(table, "mine", "top")  # (30 − 15) / (45 − 15)
+        found = measure_gap_closed(table, "mine", "top")  # (30 − 15) / (45 − 15)
         assert found.mean == pytest.approx(0.5)
-        assert gap_closed(table, "top", "top") is None
-        assert gap_closed(table, "greedy similarity", "top") is None
-        assert gap_closed(table, "mine", "greedy similarity") is None
+        assert measure_gap_closed(table, "top", "top") is None
+        assert measure_gap_closed(table, "greedy similarity", "top") is None
+        assert measure_gap_closed(table, "mine", "greedy similarity") is None
 
     def test_gains_seed_by_seed_by_hand(self):
         table = self.lives(mine=[[20, 40], [25, 35]], twin=[[10, 10], [30, 36]], one=[[5, 5]], still=[[4, 5]])
         named = (("mine", "twin"), ("twin", ""), ("one", "still"), ("still", ""))
-        world = World([Contestant(name, "learned", (), "", twin) for name, twin in named], {"a": "mine", "b": "one"})
-        found = results_tables.seed_by_seed({"Video": table}, {"Video": world})
+        world = ScenarioResults(
+            [Contestant(name, "learned", (), "", twin) for name, twin in named], {"a": "mine", "b": "one"}
+        )
+        found = results_tables.make_seed_table({"Video": table}, {"Video": world})
         assert found.to_dict("records") == [{"agent": "a", "Video": "+20.0, -3.0"}]
 
     def test_loss_and_control_by_hand(self):
         home = self.lives(greedy_similarity=[[10, 10]], mine=[[40, 40]], taste_oracle=[[50, 50]])
         away = self.lives(greedy_similarity=[[12, 12]], mine=[[30, 30]])
         kinds = (("greedy similarity", "rule"), ("mine", "learned"), ("taste oracle", "reference"))
-        world = World([Contestant(name, kind, ()) for name, kind in kinds])
-        table = results_tables.shifted_table("Video", home, away, world)
+        world = ScenarioResults([Contestant(name, kind, ()) for name, kind in kinds])
+        table = results_tables.make_shifted_table("Video", home, away, world)
         assert table["policy"].tolist() == ["mine", "greedy similarity"]
         assert table["loss"].tolist() == ["25% [25%, 25%]", "-20% [-20%, -20%]"]
         assert table["shifted − greedy similarity"].tolist() == ["+18.0 [+18.0, +18.0]", ""]
-        control = results_tables.control_table("Control", home, world)
+        control = results_tables.make_control_table("Control", home, world)
         assert control["policy"].tolist() == ["taste oracle", "mine", "greedy similarity"]
         assert control["− taste oracle"].tolist() == ["", "-10.0 [-10.0, -10.0]", "-40.0 [-40.0, -40.0]"]

@@ -6,12 +6,12 @@ import pytest
 
 from longplay.envs.users.params import Scenario
 from longplay.scripts.studies.sensitivity.analysis import (
+    check_plain_sense,
+    correlate_constants,
+    count_wins,
     draw_constants,
-    figure,
-    movers,
-    plain_sense,
-    rank_agreement,
-    shares,
+    draw_figure,
+    measure_rank_agreement,
 )
 
 NAMES = ["random", "popularity", "greedy similarity", "MMR", "static cap", "greedy minutes", "myopic oracle"]
@@ -74,7 +74,7 @@ def drawn():
 
 class TestReadings:
     def test_share_of_the_drawn_worlds_that_rank_a_pair_so(self, minutes):
-        share = shares(minutes)
+        share = count_wins(minutes)
         assert share.loc["MMR", "greedy similarity"] == 6 / 8
         assert share.loc["greedy similarity", "MMR"] == 2 / 8
         assert share.loc["myopic oracle", "random"] == 1.0
@@ -82,20 +82,20 @@ class TestReadings:
     def test_the_constant_that_moves_a_difference_has_the_largest_correlation(self, minutes, drawn):
         others = ["static cap", "greedy minutes", "myopic oracle", "random"]
         minutes[others] += np.random.default_rng(1).normal(size=(9, 4))
-        moved = movers(minutes, drawn)
+        moved = correlate_constants(minutes, drawn)
         assert list(moved.index) == ["repeat.penalty", "dwell.base"]
         assert moved.loc["repeat.penalty", "MMR − greedy similarity"] == pytest.approx(1.0)
         assert abs(moved.loc["dwell.base", "MMR − greedy similarity"]) < 1.0
 
     def test_agreement_of_rankings(self, minutes):
-        tau = rank_agreement(minutes)
+        tau = measure_rank_agreement(minutes)
         assert tau[0] == pytest.approx(1.0)
         assert tau[8] == pytest.approx(1.0)
         assert tau[1] == pytest.approx(1 - 2 / 21)  # one pair of 21 the other way round
 
     def test_picture_shows_all_policies_and_constants(self, minutes, drawn):
         minutes += np.random.default_rng(1).normal(size=minutes.shape)
-        left, right = figure(shares(minutes), movers(minutes, drawn)).axes
+        left, right = draw_figure(count_wins(minutes), correlate_constants(minutes, drawn)).axes
         assert [label.get_text() for label in left.get_yticklabels()] == NAMES
         assert [label.get_text() for label in right.get_yticklabels()] == ["repeat.penalty", "dwell.base"]
 
@@ -125,7 +125,7 @@ def test_plain_sense_finds_each_flaw():
         {"myopic_oracle": {"minutes": 50.0}},
     ]
     results = pd.DataFrame([row for world, flaw in enumerate(flaws) for row in lives(world, **flaw)])
-    found = plain_sense(results)
+    found = check_plain_sense(results)
     assert found.shape == (6, 5)
     assert found.loc[0].all()
     for world in range(1, 6):

@@ -10,6 +10,7 @@ import tyro
 from longplay.agents.comparison import contestants as comparison
 from longplay.agents.rules.table import QUICK
 from longplay.envs.users.params import Scenario
+from longplay.scripts.shared import pool
 from longplay.scripts.studies.sensitivity import study as sensitivity
 
 ARGUMENTS = ["--worlds", "2", "--users", "6", "--validation-users", "4"]
@@ -19,7 +20,7 @@ ARGUMENTS += ["--catalog", "items.csv", "--scenario", "small.toml"]
 class Inline:
     """A pool that works in this process, on what another process would get."""
 
-    def __init__(self, workers, context, initializer):
+    def __init__(self, workers, context, initializer, arguments):
         assert (workers, context.get_start_method()) == (2, "spawn")
 
     def submit(self, job, *arguments):
@@ -36,7 +37,7 @@ class Inline:
 def here(place, environment, monkeypatch):
     monkeypatch.setenv("LONGPLAY_CACHE", environment["LONGPLAY_CACHE"])
     monkeypatch.setattr(comparison, "LOGGED_STEPS", 2)
-    monkeypatch.setattr(sensitivity, "ProcessPoolExecutor", Inline)
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", Inline)
     return place
 
 
@@ -78,7 +79,7 @@ def test_a_study_is_kept_and_goes_on(here, call, monkeypatch):
     assert worlds.loc[0, "repeat_penalty"] == base.number("repeat_penalty")
     assert worlds["τ"][0] == pytest.approx(1.0)
 
-    monkeypatch.setattr(sensitivity, "play_world", None)  # nothing is left to play
+    monkeypatch.setattr(sensitivity, "play_world", lambda args, file: pytest.fail("nothing is left to play"))
     assert call(sensitivity, "--name", "s", *ARGUMENTS, folder=here)[1].split("Does")[1] == output.split("Does")[1]
     code, output = call(sensitivity, "--name", "s", *ARGUMENTS, "--seed", "1", folder=here)
     assert code == 2
@@ -107,4 +108,4 @@ def test_a_wrong_argument_is_named(here, call, arguments, said):
 def test_the_command_of_the_docstring_is_one():
     (line,) = [line.strip() for line in sensitivity.__doc__.splitlines() if line.strip().startswith("python ")]
     assert line.startswith("python -m longplay.scripts.studies.sensitivity ")
-    assert tyro.cli(sensitivity.Arguments, args=line.split()[2:]) == sensitivity.Arguments()
+    assert tyro.cli(sensitivity.Arguments, args=line.split()[3:]) == sensitivity.Arguments()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import longplay
-from longplay.scripts.studies.signatures.distances import COLUMNS, ccdf_of, compare, survival_points
-from longplay.scripts.studies.signatures.figure import signature_figure
+from longplay.scripts.studies.signatures.distances import COLUMNS, compare_signatures, read_ccdf, read_survival_points
+from longplay.scripts.studies.signatures.figure import draw_signatures
 from longplay.scripts.studies.signatures.measures import measure
 from longplay.tests.scripts.studies.signatures.test_measures import DAYS, grow, table
 
@@ -21,7 +21,7 @@ def measured():
 
 class TestCompare:
     def test_a_log_is_as_far_from_itself_as_nothing(self, measured):
-        found = compare(measured, json.loads(json.dumps(measured)))
+        found = compare_signatures(measured, json.loads(json.dumps(measured)))
         assert tuple(found.columns) == COLUMNS
         assert (found["distance"].dropna() == 0).all()
         assert found.loc[found["kind"] == "KS", "within"].tolist() == [True, True, None]
@@ -33,7 +33,7 @@ class TestCompare:
         del other["session_length_ge2"]["ccdf"]
         other["session_length_ge2"]["hazard"] = {"2": 0.04}
         other["session_length_ge2"]["beta_geometric"] = {"a": 1e-9, "b": 1.0}
-        found = compare(measured, other).set_index("statistic")
+        found = compare_signatures(measured, other).set_index("statistic")
         assert found.loc["choice_logit_or.run2", "distance"] == pytest.approx(0.1)
         assert found.loc["choice_logit_or.run2", "within"] is True
         assert found.loc["choice_logit_or.session_run1", "within"] is False
@@ -43,11 +43,11 @@ class TestCompare:
         assert "assumed" in found.loc["leave_logit.run3", "note"]
 
     def test_a_statistic_that_one_side_lacks_is_left_out(self, measured):
-        found = compare(measured, {"churn_overall": 0.4, "unheard_of": 1.0})
+        found = compare_signatures(measured, {"churn_overall": 0.4, "unheard_of": 1.0})
         assert found["statistic"].tolist() == ["churn_overall"]
 
     def test_hazards_extend_the_survival(self):
-        points = survival_points(
+        points = read_survival_points(
             {"survival_h": {"2": 0.9, "24": 0.6}, "hazard_per_h": {"2-3": 0.1, "22-24": 0.05, "5-6": 1}}
         )
         expected = {2.0: 0.9, 24.0: 0.6, 3.0: 0.9 * np.exp(-0.1), 22.0: 0.6 * np.exp(0.1)}
@@ -63,8 +63,8 @@ class TestCompare:
 
     def test_the_picture_draws_both_and_one(self, measured, tmp_path):
         for real in (None, measured):
-            distances = None if real is None else compare(measured, real)
-            figure = signature_figure(measured, real, distances, "a title")
+            distances = None if real is None else compare_signatures(measured, real)
+            figure = draw_signatures(measured, real, distances, "a title")
             figure.savefig(tmp_path / "figure.png", dpi=30)
             assert (tmp_path / "figure.png").stat().st_size > 10_000
             legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
@@ -82,9 +82,9 @@ def reference():
 
 class TestReference:
     def test_rebuilt_lengths_have_the_published_mean(self, reference):
-        assert 1 + ccdf_of(reference["session_length_ge2"]).sum() == pytest.approx(2.85, abs=0.05)
+        assert 1 + read_ccdf(reference["session_length_ge2"]).sum() == pytest.approx(2.85, abs=0.05)
 
     def test_every_group_of_the_reference_is_compared(self, measured, reference):
-        found = set(compare(measured, reference)["statistic"].str.split(".").str[0])
+        found = set(compare_signatures(measured, reference)["statistic"].str.split(".").str[0])
         sizes = {"clicks", "users", "sessions", "articles", "noise_floor"}
         assert found == set(reference) - sizes

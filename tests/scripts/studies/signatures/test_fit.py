@@ -50,10 +50,10 @@ def history(folder, name):
 class TestMoments:
     def test_a_log_is_at_no_distance_from_itself(self, folder):
         measured = json.loads((folder / "real.json").read_text())["mine"]
-        found = script.moments(measured, measured)
+        found = script.compute_moments(measured, measured)
         assert len(found) > 50
         assert set(found.values()) == {0.0}
-        assert script.soft_loss(found) == 0.0
+        assert script.compute_soft_loss(found) == 0.0
 
     def test_differences_count_in_tolerances(self, folder):
         measured = json.loads((folder / "real.json").read_text())["mine"]
@@ -62,10 +62,10 @@ class TestMoments:
         measured["category_entropy_nats"]["user_mean"] = 2.3
         other["churn_no_session_next_8d_by_sessions_in_first_8d"]["1"] = float("nan")
         other["session_length_ge2"]["ccdf"][3] += 0.03
-        found = script.moments(measured, other)
+        found = script.compute_moments(measured, other)
         differ = {name: value for name, value in found.items() if value}
         assert differ == pytest.approx({"entropy user_mean": 2.0, "length 5": -2.0})
-        assert script.soft_loss(found) == pytest.approx(4 * (5**0.5 - 1))
+        assert script.compute_soft_loss(found) == pytest.approx(4 * (5**0.5 - 1))
 
     def test_odds_that_chance_moves_count_less(self, folder):
         measured = json.loads((folder / "real.json").read_text())["mine"]
@@ -74,7 +74,7 @@ class TestMoments:
             mine, real = (json.loads(json.dumps(measured)) for _ in range(2))
             mine["choice_logit_or"]["session_run1"], real["choice_logit_or"]["session_run1"] = 1.15, 1.0
             mine["choice_logit_or"]["se_log_odds"]["session_run1"] = error
-            counted.append(script.moments(mine, real)["choice session_run1"])
+            counted.append(script.compute_moments(mine, real)["choice session_run1"])
         assert counted[0] == pytest.approx(1.0)
         assert 0 < counted[1] < 0.2
 
@@ -123,8 +123,10 @@ def test_the_linear_step_finds_the_minimum_within_its_box():
     offsets = np.random.default_rng(0).uniform(-0.1, 0.1, (40, 2))
     goal = np.array([0.05, 0.3])
     differences = 10.0 * (offsets - goal) @ np.array([[1.0, 0.5], [0.0, 1.0]])
-    step = script.linear_step(offsets, differences, 0.1, (np.full(2, -0.5), np.full(2, 0.5)))
+    step = script.propose_linear_step(offsets, differences, 0.1, (np.full(2, -0.5), np.full(2, 0.5)))
     assert step[1] == pytest.approx(0.1, abs=1e-3)  # as far as the box goes
-    assert step == pytest.approx(script.linear_step(offsets, differences, 0.1, (np.full(2, -0.5), np.r_[0.5, 0.1])))
-    near = script.linear_step(offsets, 10.0 * (offsets - 0.04), 0.1, (np.full(2, -0.5), np.full(2, 0.5)))
+    assert step == pytest.approx(
+        script.propose_linear_step(offsets, differences, 0.1, (np.full(2, -0.5), np.r_[0.5, 0.1]))
+    )
+    near = script.propose_linear_step(offsets, 10.0 * (offsets - 0.04), 0.1, (np.full(2, -0.5), np.full(2, 0.5)))
     assert near == pytest.approx([0.04, 0.04], abs=0.005)

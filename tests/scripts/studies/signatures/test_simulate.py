@@ -1,11 +1,10 @@
-"""The logging policy, the simulated log, and the filters of the published one."""
+"""The simulated log, and the filters of the published one."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.base import Agent, rows
 from longplay.agents.logs.front_page import FrontPage
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.candidates.scoring import Scorer
@@ -13,16 +12,38 @@ from longplay.envs.engine import ContextColumn
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import build_world
 from longplay.scripts.studies.signatures import simulate as logs
-from longplay.scripts.studies.signatures.simulate import Arrivals, _play, as_globo, simulate_log, text_vectors
-from longplay.tests.envs.worlds import small
+from longplay.scripts.studies.signatures.simulate import (
+    Arrivals,
+    _play_clicks,
+    filter_as_globo,
+    make_text_vectors,
+    simulate_log,
+)
+from longplay.tests.agents.small import unit_vectors
+from longplay.tests.envs.worlds import make_catalog, small
 
 USERS = range(40)
 
 
 @pytest.fixture(scope="module")
-def visible(states):
-    observation, _ = states
-    return {key: value for key, value in observation.items() if key != "latent"}
+def catalog():
+    return make_catalog()
+
+
+@pytest.fixture(scope="module")
+def item_vectors(catalog):
+    return unit_vectors(catalog)
+
+
+@pytest.fixture(scope="module")
+def world(catalog):
+    """A life of six days, so that episodes end often."""
+    return build_world(catalog, small(horizon__days=6))
+
+
+@pytest.fixture(scope="module")
+def scorer(world, item_vectors):
+    return Scorer(world, item_vectors)
 
 
 @pytest.fixture(scope="module")
@@ -36,94 +57,6 @@ def table(user, minute, item=None):
     clock = np.asarray(minute, float) / 1440.0
     columns = {"user": user, "session": 0, "clock": clock, "item": items, "category": 0, "minutes": 1.0}
     return pd.DataFrame(columns)
-
-
-class TestFrontPage:
-    def test_is_an_agent_that_reads_nothing_hidden(self, scorer, world, visible):
-        policy = FrontPage(scorer, world)
-        assert isinstance(policy, Agent)
-        assert not policy.privileged
-        assert policy.act(visible).shape == (len(visible["context"]), world.scenario.shape.slate)
-
-    def test_slates_hold_each_item_once_and_none_read_lately(self, scorer, world, visible):
-        for slate, history in zip(FrontPage(scorer, world).act(visible), visible["history_ids"], strict=True):
-            assert len(set(slate)) == len(slate)
-            assert slate.min() >= 1
-            assert not set(slate) & set(history.astype(int))
-
-    def test_a_slate_depends_on_its_own_row_alone(self, scorer, world, visible):
-        policy = FrontPage(scorer, world)
-        some = np.arange(len(visible["context"])) % 3 == 1
-        assert np.array_equal(policy.act(rows(visible, some)), policy.act(visible)[some])
-
-    def test_the_seed_moves_the_slates(self, scorer, world, visible):
-        slates = [FrontPage(scorer, world, seed=seed).act(visible) for seed in (0, 0, 1)]
-        assert np.array_equal(slates[0], slates[1])
-        assert not np.array_equal(slates[0], slates[2])
-
-    def test_popularity_fills_slates_from_the_top(self, scorer, world, visible):
-        ranks = world.catalog.popularity
-        means = [
-            ranks[FrontPage(scorer, world, popularity=p, interest=0.0, related=0.0).act(visible) - 1].mean()
-            for p in (0.0, 0.7, 5.0)
-        ]
-        assert means[0] < means[1] < means[2]
-        assert means[2] > 0.9
-
-    def test_interest_shows_topics_that_were_read(self, scorer, world, visible):
-        def familiar(policy):
-            read = scorer.main_topic[visible["history_ids"].astype(int)]
-            valid = visible["history_ids"] > 0
-            shown = scorer.main_topic[policy.act(visible)]
-            return np.mean((shown[:, :, None] == read[:, None, :])[np.broadcast_to(valid[:, None], (*shown.shape, 20))])
-
-        shares = [familiar(FrontPage(scorer, world, interest=strength)) for strength in (-8.0, 0.0, 8.0)]
-        assert shares[0] < shares[1] < shares[2]
-
-    def test_related_shows_more_of_what_was_read_last_in_this_session(self, scorer, world, visible):
-        age, minutes = visible["history_age"][:, 0] * 1440, visible["context"][:, ContextColumn.SESSION_MINUTES]
-        here = (age < minutes) & (visible["history_ids"][:, 0] > 0)
-        assert 5 < here.sum() < len(here) - 5
-        last = scorer.main_topic[visible["history_ids"][:, :1].astype(int)]
-        plain, strong = (FrontPage(scorer, world, related=strength).act(visible) for strength in (0.0, 9.0))
-        assert np.array_equal(plain[~here], strong[~here])
-        same = [(scorer.main_topic[slates] == last)[here].mean() for slates in (plain, strong)]
-        assert same[0] < 0.4 < 0.7 < same[1]
-
-    def test_stories_are_drawn_by_their_weights(self, scorer, world, visible):
-        """First slots over many seeds, of one user without interest: the share of each story is its weight's."""
-        one = rows(visible, np.arange(len(visible["context"])) == 0)
-        one = {key: np.repeat(value, 4000, axis=0) for key, value in one.items()}
-        one["context"] = one["context"].copy()
-        one["context"][:, ContextColumn.SESSION_MINUTES] = np.arange(4000)  # visible, so that the noise differs
-        first = FrontPage(scorer, world, popularity=1.0, interest=0.0, related=0.0, pool=50).act(one)[:, 0]
-        rank = np.empty(len(world.catalog))
-        rank[np.argsort(-world.catalog.popularity, kind="stable")] = np.arange(1, len(rank) + 1)
-        page = 1 + np.flatnonzero(rank <= 50)
-        offered = np.union1d(page, one["candidates"][0].astype(int))
-        offered = np.setdiff1d(offered, np.r_[0, one["history_ids"][0].astype(int)])
-        weight = 1.0 / rank[offered - 1]
-        expected = weight / weight.sum()
-        share = np.array([(first == item).mean() for item in offered])
-        assert share.sum() == pytest.approx(1.0)
-        assert np.all(np.abs(share - expected) < 4.5 * np.sqrt(expected / 4000) + 1e-3)
-
-    def test_news_appears_ages_and_goes(self, catalog, item_vectors, visible):
-        world = build_world(catalog, small(horizon__days=6, items__life=0.5))
-        policy = FrontPage(Scorer(world, item_vectors), world, half_life=0.3)
-        later = {key: value.copy() for key, value in visible.items()}
-        for day in (1.0, 3.0, 5.0):
-            later["context"][:, ContextColumn.DAY] = day
-            born = world.born[policy.act(later)]
-            assert born.max() <= day
-            assert day - np.median(born) < 1.0
-
-    @pytest.mark.parametrize(
-        ("field", "value"), [("popularity", -1), ("half_life", 0), ("interest", 99), ("pool", 999)]
-    )
-    def test_refusals_name_field_and_range(self, scorer, world, field, value):
-        with pytest.raises(ValueError, match=f"{field} = {value}"):
-            FrontPage(scorer, world, **{field: value})
 
 
 class TestSimulateLog:
@@ -169,7 +102,7 @@ class TestSimulateLog:
         for day in (0, 2):
             bare = SlateVectorEnv(world, 40, autoreset_mode=AutoresetMode.DISABLED)
             env = Retriever(Arrivals(bare, np.full(40, day)), item_vectors)
-            life = _play(env, Same(), np.arange(40), luck=5).sort_values(["user", "clock"], ignore_index=True)
+            life = _play_clicks(env, Same(), np.arange(40), luck=5).sort_values(["user", "clock"], ignore_index=True)
             life["clock"] -= day
             lives.append(life[life["clock"] < 3.5].reset_index(drop=True))
         assert len(lives[0]) > 50
@@ -182,40 +115,40 @@ class TestSimulateLog:
 
 class TestAsGlobo:
     def test_sessions_are_cut_by_half_an_hour_without_a_click(self):
-        found = as_globo(table([0] * 6, [0, 20, 49, 79, 80, 1439]), days=1.0)
+        found = filter_as_globo(table([0] * 6, [0, 20, 49, 79, 80, 1439]), days=1.0)
         assert found["session"].tolist() == [0, 0, 0, 1, 1]
         assert found["item"].tolist() == [1, 2, 3, 4, 5]  # the last stood alone
 
     def test_repeats_go_before_single_clicks_do(self):
-        found = as_globo(table([0, 0, 1, 1, 1], [0, 1, 0, 1, 1439], item=[7, 7, 7, 8, 9]), days=1.0)
+        found = filter_as_globo(table([0, 0, 1, 1, 1], [0, 1, 0, 1, 1439], item=[7, 7, 7, 8, 9]), days=1.0)
         assert found["user"].tolist() == [1, 1]
 
     def test_the_window_is_the_last_days_and_its_clock_starts_at_0(self):
         log = table([0, 0, 0, 0], [100, 101, 1440 * 3 + 60, 1440 * 3 + 61])
-        found = as_globo(log, days=2.0)
+        found = filter_as_globo(log, days=2.0)
         assert found["clock"].to_numpy() * 1440 == pytest.approx([1440 + 60, 1440 + 61])
         assert found["session"].tolist() == [0, 0]
 
     def test_users_are_kept_apart(self):
-        found = as_globo(table([0, 0, 1, 1], [0, 10, 11, 12], item=[1, 2, 2, 1]), days=1.0)
+        found = filter_as_globo(table([0, 0, 1, 1], [0, 10, 11, 12], item=[1, 2, 2, 1]), days=1.0)
         assert found["user"].tolist() == [0, 0, 1, 1]
         assert found["session"].tolist() == [0, 0, 0, 0]
 
     def test_of_a_simulated_log(self, log):
-        found = as_globo(log, days=4.0)
+        found = filter_as_globo(log, days=4.0)
         assert found["clock"].between(0, 4).all()
         assert (found.groupby(["user", "session"]).size() >= 2).all()
         assert not found.duplicated(["user", "session", "item"]).any()
 
     def test_too_short_a_log_is_refused(self):
         with pytest.raises(ValueError, match=r"raise horizon\.days"):
-            as_globo(table([0, 0], [0, 1]), days=16.0)
+            filter_as_globo(table([0, 0], [0, 1]), days=16.0)
         with pytest.raises(ValueError, match="no clicks"):
-            as_globo(table([], []))
+            filter_as_globo(table([], []))
 
 
 def test_cheap_vectors_have_like_items_near(world):
-    vectors = text_vectors(world, width=16)
+    vectors = make_text_vectors(world, width=16)
     assert vectors.shape == (len(world.catalog), 16)
     cosine = vectors @ vectors.T
     np.fill_diagonal(cosine, -1.0)

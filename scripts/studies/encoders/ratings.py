@@ -11,14 +11,23 @@ from pathlib import Path
 
 import numpy as np
 
-from ...envs.catalogs.catalog import attribute_to_text
-from ...envs.catalogs.table import read_table
-from .interactions import Interactions, from_table
-from .table_parsing import LogError
+from longplay.encoders.base import Items
+from longplay.encoders.data.interactions import Interactions, LogError, from_table
+from longplay.encoders.text.encoder import TextEncoder
+from longplay.envs.catalogs.catalog import attribute_to_text
+from longplay.envs.catalogs.table import read_table
+from longplay.scripts.shared.logs import Source
 
 RATINGS = "movietweetings_100k_ratings.csv.gz"  # u: user, m: film, r: rating, t: Unix time [s]
 FILMS = "movietweetings_items.jsonl.gz"  # imdb: film, title, year, genres; extract where there is a plot
 BEST = 10.0
+
+
+def read_ratings_log(folder: Path, text_encoder: TextEncoder | None = None) -> Source:
+    """MovieTweetings, the films with a plot."""
+    texts, _, log = load_ratings(folder)
+    vectors = (text_encoder or TextEncoder()).encode(texts)
+    return Source("ratings", Items(texts, vectors, np.ones(len(texts), np.float32)), log)
 
 
 def load_ratings(folder: str | Path, plots_only: bool = True) -> tuple[tuple[str, ...], tuple[str, ...], Interactions]:

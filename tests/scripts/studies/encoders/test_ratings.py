@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import longplay
-from longplay.encoders.data.ratings import FILMS, RATINGS, load_ratings
+from longplay.encoders.data.interactions import LogError
 from longplay.encoders.data.splits import split
 from longplay.encoders.data.table_parsing import LogError
 from longplay.encoders.measures.evaluation import PopularityScorer, evaluate
 from longplay.envs.catalogs.table import CatalogError
+from longplay.scripts.studies.encoders.ratings import FILMS, RATINGS, load_ratings
 
 FILM_ROWS = [
     {"imdb": "0012", "title": "The Bank", "year": 1915, "genres": ["Comedy", "Short"], "n_ratings": 2},

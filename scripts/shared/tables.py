@@ -1,0 +1,86 @@
+"""Tables for the terminal and as Markdown, and how an interval is written in one."""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.table import Table
+
+from longplay.agents.stats import Interval
+from longplay.envs.shared.files import write_whole
+
+FRAMED: dict[str, Any] = {"box": box.HEAVY_HEAD, "show_edge": True}  # a style with lines around all cells
+TIGHT: dict[str, Any] = {"padding": (0, 1, 0, 0)}  # a style with a single space between columns
+
+
+def format_interval(interval: Interval | None, mean: str = ".4f", bound: str = "") -> str:
+    """``mean [low, high]``; empty where there is no interval.
+
+    Parameters
+    ----------
+    interval
+        An estimate.
+    mean, bound
+        Format specifications of the mean and of the two bounds; those of the bounds are the mean's if left out.
+    """
+    if interval is None:
+        return ""
+    low, high = (format(value, bound or mean) for value in (interval.low, interval.high))
+    return f"{interval.mean:{mean}} [{low}, {high}]"
+
+
+def make_table(
+    title: str | None,
+    columns: Iterable[str],
+    align: str = "lr",
+    rows: Iterable[Iterable[str]] = (),
+    **style: Any,
+) -> Table:
+    """A table for the terminal.
+
+    Parameters
+    ----------
+    title
+        Text above the table, if any.
+    columns
+        Heads of the columns.
+    align
+        A letter for each column, the last one for all that follow: ``l`` to the left, ``r`` to the right; capital where
+        cells are never broken into lines.
+    rows
+        Cells of the first rows; more may be added.
+    style
+        Arguments of `rich.table.Table` in place of the usual ones, such as `FRAMED`.
+    """
+    table = Table(title=title, **{"title_justify": "left", "box": box.SIMPLE_HEAD, "show_edge": False, **style})
+    for column, letter in zip(columns, chain(align, repeat(align[-1])), strict=False):
+        table.add_column(column, justify="left" if letter in "lL" else "right", no_wrap=letter.isupper())
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def make_frame(rows: Sequence[dict[str, str]], title: str) -> pd.DataFrame:
+    """A frame of texts that knows its title: what `render_frame` and `write_markdown` take."""
+    frame = pd.DataFrame(rows).fillna("")
+    frame.attrs["title"] = title
+    return frame
+
+
+def render_frame(frame: pd.DataFrame) -> Table:
+    """A frame of texts for the terminal."""
+    return make_table(frame.attrs["title"], map(str, frame), "lr", (map(str, row) for row in frame.to_numpy()))
+
+
+def write_markdown(frames: Iterable[pd.DataFrame], path: Path, head: str = "") -> None:
+    """Write frames of texts as Markdown tables, below a head if there is one."""
+    parts = [head] if head else []
+    for frame in frames:
+        titles = "| " + " | ".join(map(str, frame.columns)) + " |"
+        rule = "|" + "|".join(["---", *["---:"] * (len(frame.columns) - 1)]) + "|"
+        body = ["| " + " | ".join(map(str, row)) + " |" for row in frame.to_numpy()]
+        parts.append("\n".join([f"**{frame.attrs['title']}**", "", titles, rule, *body]))
+    write_whole(path, "\n\n".join(parts) + "\n")

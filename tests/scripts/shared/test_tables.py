@@ -1,0 +1,46 @@
+"""Tables: intervals, alignment, Markdown."""
+
+from rich.console import Console
+
+from longplay.agents.stats import Interval
+from longplay.scripts.shared.tables import FRAMED, TIGHT, format_interval, make_frame, make_table, write_markdown
+
+
+def render(table):
+    console = Console(width=60)
+    with console.capture() as capture:
+        console.print(table)
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def test_an_interval_is_its_mean_and_its_bounds():
+    interval = Interval(1.25, -0.5, 3.0)
+    assert format_interval(interval) == "1.2500 [-0.5000, 3.0000]"
+    assert format_interval(interval, "+.1f") == "+1.2 [-0.5, +3.0]"
+    assert format_interval(interval, "+.0f", ".1f") == "+1 [-0.5, 3.0]"
+    assert format_interval(None, ".0%") == ""
+
+
+def test_letters_align_columns_and_the_last_goes_on():
+    table = make_table("title", ("name", "a", "b"), "Lr", [("x", "1.0", "2"), ("long name", "10.0", "30")])
+    assert [column.justify for column in table.columns] == ["left", "right", "right"]
+    assert [column.no_wrap for column in table.columns] == [True, False, False]
+    lines = render(table)
+    assert lines[0] == "title"
+    assert lines[1].split() == ["name", "a", "b"]
+    assert lines[-2:] == [" x            1.0    2", " long name   10.0   30"]
+
+
+def test_styles():
+    columns, rows = ("a", "b"), [("1", "2")]
+    assert render(make_table(None, columns, "l", rows, **TIGHT))[-1] == "1  2"
+    assert render(make_table(None, columns, "l", rows, **FRAMED))[0].startswith("┏")
+
+
+def test_markdown_has_a_head_and_titles(tmp_path):
+    frame = make_frame([{"policy": "a", "minutes": "1"}, {"policy": "b"}], "first")
+    write_markdown([frame, make_frame([{"x": "y"}], "second")], tmp_path / "tables.md", "head")
+    assert (tmp_path / "tables.md").read_text() == (
+        "head\n\n**first**\n\n| policy | minutes |\n|---|---:|\n| a | 1 |\n| b |  |\n\n"
+        "**second**\n\n| x |\n|---|\n| y |\n"
+    )
