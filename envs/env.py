@@ -43,7 +43,7 @@ def make_observation_space(world: World) -> gym.spaces.Dict:
             "history_age": box(0, days, shape.history),
             "slate_ids": box(0, n, shape.slate),
             "slate_response": box(0, 1, shape.slate),
-            "context": gym.spaces.Box(*(np.array(bound, np.float32) for bound in zip(*limits, strict=True))),
+            "context": gym.spaces.Box(*np.array(limits, np.float32).T.copy()),
             "profile": box(0, 1, shape.topics),
         }
     )

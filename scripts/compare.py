@@ -24,7 +24,7 @@ from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.rules.table import QUICK, RULES
 from longplay.agents.rules.tuning import TRIALS
-from longplay.agents.runs.config import Setting
+from longplay.agents.setting import Setting
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command

@@ -167,9 +167,12 @@ def make_measures_table(measures: Mapping[str, Mapping[str, float]]) -> Table:
 def make_encoders_table() -> Table:
     """The encoders by name, with the settings of each."""
     table = make_table(None, ("encoder", "what it is", "settings"), "l", **FRAMED)
-    for name, recipe in ENCODERS.items():
-        settings = vars(recipe.encoder.settings_type(**recipe.settings))
-        table.add_row(name, recipe.about, "  ".join(f"{key}={value}" for key, value in settings.items()))
+    for name, card in ENCODERS.cards.items():
+        if card.missing:
+            table.add_row(name, card.words["about"], f"needs {card.missing}, which is not installed")
+            continue
+        options = vars(ENCODERS[name].kind.options_type(**ENCODERS[name].preset))
+        table.add_row(name, card.words["about"], "  ".join(f"{key}={value}" for key, value in options.items()))
     return table
 
 

@@ -72,13 +72,13 @@ def main(args: Arguments) -> None:
     encoder = _make_encoder(args.encoder, items, log)
     histories = _read_history(log, user) if log is not None else _play_history(setting, args, user)
     recommended = recommend(encoder, histories, args.items)
-    titles, topics = [title_of(text) for text in items.texts], setting.world.catalog.topics
+    titles, topics = [extract_title(text) for text in items.texts], setting.world.catalog.topics
     rows = {name: np.repeat(array, len(recommended), axis=0) for name, array in histories.items()}
     effects = TextEffects(encoder, rows, topics, setting.encoder.encode) if _check_reads_text(args, encoder) else None
     labels = None if args.attributes == "none" or not any(topics) else topics
     explanations = explain(encoder, rows, recommended, titles, labels, effects)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_figure(explanation_figure(explanations), path.with_name(path.name + ".png"))
+    write_figure(draw_explanations(explanations), path.with_name(path.name + ".png"))
     content = {"arguments": asdict(args), "explanations": [explanation.to_dict() for explanation in explanations]}
     write_whole(path.with_name(path.name + ".json"), json.dumps(content, indent=1))
     write_whole(path.with_name(path.name + ".csv"), to_table(explanations).to_csv(index=False))

@@ -219,7 +219,7 @@ def learn_policy(job: Learn, folder: Path) -> None:
     people = held_out_users(setting.world, "validation", job.eval_users, field="eval_users")
     log = read_log(run_folder(job.log))
     load_world(setting)
-    inputs = SlateInputs(Scorer(setting.world, setting.item_vectors), setting.state_encoder(job.state))
+    inputs = SlateInputs(Scorer(setting.world, setting.item_vectors), Reading(setting, job.state).state_encoder)
     curve: list[dict[str, float]] = []
 
     def report(number: int, losses: dict[str, float]) -> None:

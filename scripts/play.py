@@ -170,7 +170,7 @@ def load_run(args: Arguments) -> tuple[Agent, str]:
 def load_from_log(folder: Path, job: Mapping[str, Any], setting: Setting) -> tuple[Agent, str]:
     """A policy that a job of scripts/offline.py learned."""
     check_same_setting(folder, logged_setting(run_folder(job["log"]))[0], setting)
-    return offline.load_agent(folder, setting.inputs(job["state"], ())), f"learned from the log {job['log']}"
+    return offline.load_agent(folder, Reading(setting, job["state"]).inputs), f"learned from the log {job['log']}"
 
 
 def check_same_setting(folder: Path, run_setting: Setting, setting: Setting) -> None:

@@ -131,15 +131,15 @@ def _check_arguments(args: Arguments) -> None:
         raise ValueError(f"log = {args.log!r}: {RUNS}/{args.log} holds no log; make one with scripts/collect.py")
 
 
-def _read_parts(args: Arguments) -> tuple[Source, Parts]:
+def _read_parts(args: Arguments) -> tuple[Source, LogParts]:
     log_folder = run_folder(args.log)
     source = read_collected_log(log_folder)
     begin = float(pd.read_parquet(log_folder / "log.parquet", columns=["time"])["time"].min())
     sessions = align_sessions(pd.read_parquet(log_folder / "sessions.parquet"), source.log, begin)
-    return source, Parts(source.log, sessions, args.cut, args.rows, args.seed)
+    return source, LogParts(source.log, sessions, args.cut, args.rows, args.seed)
 
 
-def _make_encoder(name: str, items: Items, parts: Parts, seed: int) -> tuple[Encoder, bool]:
+def _make_encoder(name: str, items: Items, parts: LogParts, seed: int) -> tuple[Encoder, bool]:
     """The encoder, and whether it may have learnt from more than the training part."""
     if name in ENCODERS:
         return ENCODERS[name].make(items).fit(parts.train, seed=seed), False
@@ -147,16 +147,16 @@ def _make_encoder(name: str, items: Items, parts: Parts, seed: int) -> tuple[Enc
     return encoder, encoder.needs_fit and read_header(run_folder(name))["logs"] != [parts.train.digest]
 
 
-def _measure_interest(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[PredictorResult]:
+def _measure_interest(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path) -> list[PredictorResult]:
     results = []
     for name in ("interest", "interest with match", "interest with features"):
-        train, valid, test = (parts.shown(part, encoder, "features" in name) for part in PARTS)
-        model = tune(InterestPredictor.fit, train, valid, match="match" in name)
+        train, valid, test = (parts.collect_shown(part, encoder, "features" in name) for part in PARTS)
+        model = fit_best_penalty(InterestPredictor.fit, train, valid, match="match" in name)
         results += _measure_classifier(name, model, valid, test, args, folder)
     return [_measure_share("opened by chance", train, test, args), *results]
 
 
-def _measure_rating(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[PredictorResult]:
+def _measure_rating(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path) -> list[PredictorResult]:
     scores = {"RMSE": root_mean_squared_error, "R²": lambda p, y: float(r2_score(y, p))}
     results = []
     for name in ("rating", "rating with features"):
@@ -171,7 +171,7 @@ def _measure_rating(parts: Parts, encoder: Encoder, args: Arguments, folder: Pat
     return [PredictorResult("mean completion", mean), *results]
 
 
-def _measure_retention(parts: Parts, encoder: Encoder, args: Arguments, folder: Path) -> list[PredictorResult]:
+def _measure_retention(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path) -> list[PredictorResult]:
     train, valid, test = (
         part.take(np.isfinite(part.outcome)) for part in _read_sessions(parts, encoder, args, folder, PARTS)
     )
@@ -183,16 +183,18 @@ def _measure_retention(parts: Parts, encoder: Encoder, args: Arguments, folder: 
 
 
 def _read_sessions(
-    parts: Parts, encoder: Encoder, args: Arguments, folder: Path, names: Sequence[str]
+    parts: LogParts, encoder: Encoder, args: Arguments, folder: Path, names: Sequence[str]
 ) -> list[Outcomes]:
     """Sessions of some parts, the first being that for training, with few components in place of the user vectors."""
-    outcomes = [parts.sessions_of(name, encoder, args.days) for name in names]
+    outcomes = [parts.collect_sessions(name, encoder, args.days) for name in names]
     components = Components.fit(outcomes[0].vectors, args.components)
     components.save(folder / "components.safetensors")
     return [replace(part, vectors=components(part.vectors).astype(np.float32)) for part in outcomes]
 
 
-def _measure_return_time(parts: Parts, encoder: Encoder, args: Arguments, folder: Path, whom: str) -> PredictorResult:
+def _measure_return_time(
+    parts: LogParts, encoder: Encoder, args: Arguments, folder: Path, whom: str
+) -> PredictorResult:
     train, test = _read_sessions(parts, encoder, args, folder, ("train", "test"))
     columns = [np.concatenate([part.vectors, part.other], axis=1) for part in (train, test)]
     model = ReturnTime.fit(columns[0], train.days, train.returned)
@@ -211,7 +213,7 @@ def _measure_return_time(parts: Parts, encoder: Encoder, args: Arguments, folder
         name: kaplan_meier_interval(test.days[group == g], test.returned[group == g], grid)
         for g, name in enumerate(GROUPS)
     }
-    write_figure(survival_figure(grid, means, seen, f"Return of {whom}, by what is told"), folder / "survival.png")
+    write_figure(draw_survival(grid, means, seen, f"Return of {whom}, by what is told"), folder / "survival.png")
     return PredictorResult("return time", metrics)
 
 
@@ -247,8 +249,9 @@ def _measure_classifier(
     ):
         metrics = _compute_metrics(scores, test.user, args, predicted, test.outcome)
         error = expected_calibration_error(predicted, test.outcome)
-        metrics.append(("calibration error (range if perfect)", error, *perfect_error(predicted, seed=args.seed)))
-        results.append(PredictorResult(title, metrics, reliability(predicted, test.outcome), how))
+        perfect = simulate_perfect_error(predicted, seed=args.seed)
+        metrics.append(("calibration error (range if perfect)", error, *perfect))
+        results.append(PredictorResult(title, metrics, measure_reliability(predicted, test.outcome), how))
     return results
 
 

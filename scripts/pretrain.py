@@ -48,9 +48,9 @@ class Arguments:
     """A text file, one text a line, in place of a catalogue."""
     from_scratch: bool = False
     """Train a small BERT and its word pieces from nothing."""
-    further: PretrainSettings = field(default_factory=PretrainSettings)
+    further: PretrainOptions = field(default_factory=PretrainOptions)
     """Settings of training on from a checkpoint."""
-    scratch: ScratchSettings = field(default_factory=ScratchSettings)
+    scratch: ScratchOptions = field(default_factory=ScratchOptions)
     """Settings of training from nothing."""
     seed: int = 0
     """Seed of the texts held out, of the masks and of what is drawn anew."""
@@ -66,7 +66,7 @@ def main(args: Arguments) -> None:
     record_study(folder, study | {"texts": args.texts and str(args.texts)})
     if (folder / RESULT).exists():
         console.print(f"{folder} is done; give another --name to train again")
-        print_knowledge(Knowledge(**json.loads((folder / RESULT).read_text(encoding="utf-8"))), folder)
+        print_knowledge(PretrainingResult(**json.loads((folder / RESULT).read_text(encoding="utf-8"))), folder)
         return
     set_threads(args.threads)
     knowledge = train_model(args, folder)
@@ -76,7 +76,7 @@ def main(args: Arguments) -> None:
         compare_neighbours(args.setting, folder)
 
 
-def train_model(args: Arguments, folder: Path) -> Knowledge:
+def train_model(args: Arguments, folder: Path) -> PretrainingResult:
     """Train with a progress bar."""
     texts, base = read_texts(args), args.setting.bert or "minilm"
     console.print(f"{folder}: {len(texts):,} texts, {'from nothing' if args.from_scratch else base}")
@@ -117,7 +117,7 @@ def read_texts(args: Arguments) -> list[str]:
         raise ValueError(f"texts = {str(args.texts)!r} is not UTF-8 ({error}); save it as UTF-8") from None
 
 
-def print_knowledge(knowledge: Knowledge, folder: Path) -> None:
+def print_knowledge(knowledge: PretrainingResult, folder: Path) -> None:
     """Say what was learnt."""
     perplexity = f"perplexity {knowledge.perplexity_before:,.1f} → {knowledge.perplexity_after:,.1f}"
     loss = f"(loss {knowledge.loss_before:.3f} → {knowledge.loss_after:.3f})"
@@ -137,7 +137,7 @@ def compare_neighbours(setting: Setting, folder: Path) -> None:
     if sum(map(bool, labels)) <= NEAREST:
         return
     vectors = (TextEncoder(model, cache=None).encode(texts) for model in (setting.bert, folder / "model"))
-    before, after = (neighbour_agreement(table, labels, NEAREST) for table in vectors)
+    before, after = (measure_neighbour_agreement(table, labels, NEAREST) for table in vectors)
     console.print(
         f"of the {NEAREST} nearest of {len(compared):,} items, share with a topic in common: "
         f"{before:.1%} → {after:.1%}",

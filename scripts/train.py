@@ -25,6 +25,7 @@ from longplay.agents.runs.progress import CHECKPOINT, CURVE
 from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting
 from longplay.envs.shared.names import one_of
+from longplay.envs.shared.options import find_changes
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import run_folder
 from longplay.scripts.shared.tracking import MODES, Tracker
@@ -56,15 +57,15 @@ class Arguments:
         for name, value in (("agent", RunConfig.agent), ("action", ""), ("env", Setting.env), ("preset", DEFAULT)):
             parser.add_argument(f"--{name}", nargs="?", default=value, const=value)  # that a word is missing, tyro says
         named = parser.parse_known_args(words)[0]
-        run = configured(named.agent, named.action, named.env, named.preset)
-        return cls(tyro.MISSING, run, agent_options(run))
+        run = configure_run(named.agent, named.action, named.env, named.preset)
+        return cls(tyro.MISSING, run, run.agent_options)
 
 
 def main(args: Arguments) -> None:
     """Train, or go on."""
     one_of("track", args.track, MODES)
     folder = run_folder(args.name)
-    config = replace(args.run, options=changes(args.options))
+    config = replace(args.run, options=find_changes(args.options))
     if args.resume:
         config = RunConfig.from_json(folder / "config.json")
     if not args.resume and not args.overwrite and (folder / "config.json").exists():

@@ -14,6 +14,7 @@ preset.toml. Interrupted, the same command goes on, with the trials that had beg
 
 import shlex
 import sys
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -86,7 +87,7 @@ def main(args: Arguments) -> None:
     about = {name: value for name, value in asdict(args).items() if name not in ("name", "trials", "workers")}
     record_study(folder, about | {"action": config.action, "scores": list(config.scores)})
     load_world(config.setting)
-    search = Search(folder, config, space_of(config, args.gamma is None), args.seed)
+    search = SettingsSearch(folder, config, make_run_space(config, args.gamma is None), args.seed)
     console.print(f"{folder}: {config.agent} {config.action}, searched are {', '.join(search.space)}", soft_wrap=True)
     try:
         run_trials(search, args)
@@ -95,7 +96,7 @@ def main(args: Arguments) -> None:
     report_trials(search, folder, ENVIRONMENTS[config.setting.env].scenario)
 
 
-def run_trials(search: Search, args: Arguments) -> None:
+def run_trials(search: SettingsSearch, args: Arguments) -> None:
     """Train the trials that are missing, some side by side; interrupted, the workers stop at their next slates."""
     stop = make_stop()
     pool = open_pool(args.workers, stop)
@@ -105,7 +106,7 @@ def run_trials(search: Search, args: Arguments) -> None:
             task = progress.add_task("trials", total=args.trials * args.evals, note="")
             while True:
                 while len(running) < args.workers and (number := search.next(args.trials)) is not None:
-                    config = asdict(search.proposed(number))
+                    config = asdict(search.propose(number))
                     running[pool.submit(run_worker_trial, search.folder, number, config, args.prune)] = number
                 if not running:
                     break
@@ -118,7 +119,7 @@ def run_trials(search: Search, args: Arguments) -> None:
         pool.shutdown(cancel_futures=True)
 
 
-def record_outcome(search: Search, number: int, future: "Future[float | None]") -> str:
+def record_outcome(search: SettingsSearch, number: int, future: "Future[float | None]") -> str:
     """Tell the study what came of a trial; returns it in words."""
     try:
         minutes = future.result()
@@ -133,14 +134,14 @@ def record_outcome(search: Search, number: int, future: "Future[float | None]") 
     return f"trial {number}: " + ("pruned" if minutes is None else f"{minutes:.1f} validation minutes")
 
 
-def count_evaluations(search: Search, evals: int) -> int:
+def count_evaluations(search: SettingsSearch, evals: int) -> int:
     """How many have been done or need not be."""
     return sum(
         len(trial.intermediate_values) if trial.state == TrialState.RUNNING else evals for trial in search.trials()
     )
 
 
-def describe_progress(search: Search, trials: int) -> str:
+def describe_progress(search: SettingsSearch, trials: int) -> str:
     """How far the search is."""
     ended = search.trials(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     values = [trial.value for trial in search.trials(TrialState.COMPLETE) if trial.value is not None]
@@ -157,14 +158,14 @@ def run_worker_trial(folder: Path, number: int, config: dict[str, Any], prune: b
     """One trial in a worker's process."""
     setting = keep_setting(Setting(**config["setting"]))
 
-    def check_stop(row: dict[str, float]) -> None:
+    def check_stop(row: Mapping[str, float]) -> None:
         if is_stopped():
             raise KeyboardInterrupt
 
     return run_trial(folder, number, RunConfig(**{**config, "setting": setting}), prune, check_stop)
 
 
-def report_trials(search: Search, folder: Path, scenario: str) -> None:
+def report_trials(search: SettingsSearch, folder: Path, scenario: str) -> None:
     """Show the trials, the best first, and write the preset."""
     columns = ("trial", "minutes", "", "settings that differ from the defaults")
     table = make_table(None, columns, "l", show_edge=True)

@@ -105,8 +105,10 @@ class Scorer:
 
     def _see(self, observation: Observation) -> VisibleUsers:
         candidates = observation["candidates"]
+        similarity = np.empty(candidates.shape, np.float32)
         names = ("history_ids", "history_completion", "history_age", "context", "profile")
-        return VisibleUsers(*[observation[name] for name in names], candidates, np.empty(candidates.shape, np.float32))
+        history_ids, completion, age, context, profile = (observation[name] for name in names)
+        return VisibleUsers(history_ids, completion, age, context, profile, candidates, similarity)
 
     def recommend(self, observation: Observation, weights: NDArray[np.floating]) -> NDArray[np.int64]:
         """Slates (B, K) of the best candidates by ``Σ_f w_f·z_f``, features standardised over the user's candidates.

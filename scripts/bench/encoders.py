@@ -170,8 +170,9 @@ def measure_state_share(encoder: StateEncoder, setting: Setting, users: int, rol
         users; ``share`` of the first in the second.
     """
     config, timed = RunConfig(setting=setting, num_envs=users), TimedEncoder(encoder)
-    env = SlateVecEnv(training_env(config), timed)  # type: ignore[arg-type]
-    model = PPO("MlpPolicy", env, device="cpu", **config.settings)
+    entry: Any = config.entry
+    env = entry.make_env(config, read_run(config), timed)
+    model = PPO("MlpPolicy", env, device="cpu", **config.algorithm_arguments)
     steps = int(model.n_steps)
     model.learn(steps * users)
     timed.seconds, start = 0.0, time.process_time()

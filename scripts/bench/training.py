@@ -97,7 +97,7 @@ def make_stock_env(setting: Setting, users: int) -> DummyVecEnv:
 
     def single() -> gym.Env[Any, Any]:
         env = gym.make(setting.env, action="weights", item_vectors=setting.item_vectors, reward="minutes", **options)
-        return EncodedEnv(env, setting.state_encoder("pooled"))
+        return EncodedEnv(env, Reading(setting).state_encoder)
 
     return DummyVecEnv([single] * users)
 
@@ -119,21 +119,21 @@ def make_stock(setting: Setting, users: int) -> Iterate:
 
 
 def make_weights(setting: Setting, users: int, **options: Any) -> Iterate:
-    """PPO on weights as `longplay.agents.sb3.training.train` has it."""
+    """PPO on weights as a run trains it."""
     config = RunConfig(setting=setting, num_envs=users, options=options)
-    env = SlateVecEnv(training_env(config), states_of(config, setting))
-    return make_iterate(PPO("MlpPolicy", env, device="cpu", **config.settings), users)
+    trainer: Any = config.entry.make_trainer(config, read_run(config))
+    return make_iterate(trainer.model, users)
 
 
 def make_own(setting: Setting, users: int, agent: str) -> Iterate:
-    """One of our own learners as `longplay.agents.learners.training.train_own` has it."""
+    """One of our own learners as a run trains it."""
     config = RunConfig(setting=setting, agent=agent, num_envs=users)
     learner: Any = config.entry.make_trainer(config, read_run(config))
 
     def iterate() -> int:
-        before = learner.steps
+        before: int = learner.steps
         learner.iterate()
-        return learner.steps - before
+        return int(learner.steps) - before
 
     return iterate
 

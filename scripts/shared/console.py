@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from threadpoolctl import threadpool_limits
 
-from longplay.agents.runs.config import Setting
+from longplay.agents.setting import Setting
 
 console = Console(highlight=False)
 

@@ -29,7 +29,9 @@ from longplay.agents.comparison.summary import minutes_of
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.oracles import MyopicOracle
-from longplay.agents.runs.config import RunConfig, Setting, load_agent
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.reading import load_agent
+from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from longplay.encoders.base import Encoder, Histories, Report, quiet
+from longplay.encoders.base import Encoder, Histories
 from longplay.encoders.data.splits import Cases, Split, hold_back, split
-from longplay.encoders.histories.cold_start import ColdStart, ColdStartSettings
-from longplay.encoders.measures.evaluation import PopularityScorer, RandomScorer, Scorer, evaluate
+from longplay.encoders.histories.cold_start import ColdStart, ColdStartOptions
+from longplay.encoders.measures.evaluation import ItemScorer, PopularityScorer, RandomScorer, evaluate
 from longplay.encoders.registry import ENCODERS
+from longplay.envs.shared.progress import ProgressCallback, ignore_progress
 from longplay.scripts.shared.logs import Source
 
 FLOORS = ("random", "popularity")  # what reads no history; every encoder must beat them
@@ -33,11 +34,11 @@ def compute_stamp(source: Source, name: str) -> str:
     parts.append(None if source.profiles is None else hashlib.sha256(source.profiles.tobytes()).hexdigest())
     if name in ENCODERS:
         encoder = ENCODERS[name].make(source.items)
-        parts += [encoder.version, dataclasses.asdict(encoder.settings)]
+        parts += [encoder.version, dataclasses.asdict(encoder.options)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def measure_encoder(source: Source, name: str, seed: int, report: Report = quiet) -> pd.DataFrame:
+def measure_encoder(source: Source, name: str, seed: int, report: ProgressCallback = ignore_progress) -> pd.DataFrame:
     """Fit one encoder on one split, and measure it.
 
     Parameters
@@ -83,7 +84,9 @@ def _split_log(source: Source, seed: int) -> Split:
     return split(source.log, seed=seed)
 
 
-def _fit_scorer(source: Source, parts: Split, name: str, seed: int, report: Report) -> tuple[Scorer, float, float]:
+def _fit_scorer(
+    source: Source, parts: Split, name: str, seed: int, report: ProgressCallback
+) -> tuple[ItemScorer, float, float]:
     """The scorer, the seconds of processor time that fitting took, and the milliseconds that encoding takes."""
     if name == "random":
         return RandomScorer(len(source.items), seed), 0.0, 0.0
@@ -111,7 +114,7 @@ def _take_rows(histories: Histories, count: int) -> Histories:
     return {name: array[:count] for name, array in histories.items()}
 
 
-def _evaluate_cases(scorer: Scorer, cases: Cases, name: str, case: str) -> pd.DataFrame:
+def _evaluate_cases(scorer: ItemScorer, cases: Cases, name: str, case: str) -> pd.DataFrame:
     table = evaluate(scorer, cases)
     coverage = table.attrs["coverage"]
     table.attrs = {}  # pandas compares attrs when it concatenates

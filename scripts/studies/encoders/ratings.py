@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from longplay.encoders.base import Items
-from longplay.encoders.data.interactions import Interactions, LogError, from_table
+from longplay.encoders.data.interactions import Interactions, from_table
+from longplay.encoders.data.table_parsing import LogError
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.catalogs.catalog import attribute_to_text
 from longplay.envs.catalogs.table import read_table

@@ -193,7 +193,9 @@ def measure_engagement(args: Arguments, folder: Path, setting: Setting, location
     contestants = [Contestant("greedy similarity", "rule", [GreedySimilarity(scorer)])]
     for (name, tuned), trainings in runs.items():
         if not tuned:
-            scores = [encoder_score(setting.state_encoder(training.config.state).encoder) for training in trainings]
+            scores = [
+                encoder_score(Reading(setting, training.config.state).state_encoder.encoder) for training in trainings
+            ]
             contestants.append(Contestant(name, "greedy", [StaticCap(scorer, score, 0, name) for score in scores]))
         learned = [load_agent(run_folder(training.name), training.config, setting) for training in trainings]
         contestants.append(Contestant(f"{name}, fine-tuned" if tuned else name, "PPO", learned))

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from rich.progress import track
 from rich.table import Table
 
-from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions
+from longplay.agents.learners.slateq.agent import SlateQOptions
+from longplay.agents.learners.slateq.learner import SlateQ
 from longplay.agents.stats import bootstrap_difference
 from longplay.scripts.shared.console import console, set_threads
 from longplay.scripts.shared.tables import make_table

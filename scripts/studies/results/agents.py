@@ -83,7 +83,7 @@ class Plan:
         """One training of an agent."""
         changes = {"agent": agent, "action": ""} | AGENTS[agent]
         setting = get_setting(env)
-        preset = configured(changes["agent"], changes["action"], setting.env, DEFAULT)
+        preset = configure_run(changes["agent"], changes["action"], setting.env, DEFAULT)
         options = {**preset.options, **changes.pop("options", {})}
         if self.steps is not None:
             changes["steps"] = self.steps

@@ -17,7 +17,9 @@ from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.references.rollouts import RolloutPlanner, Rollouts
 from longplay.agents.rules.tuning import identity
-from longplay.agents.runs.config import RunConfig, Setting, load_agent
+from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.reading import load_agent
+from longplay.agents.setting import Setting
 from longplay.scripts.shared.folders import write_table
 from longplay.scripts.studies.results.prepare import LINEAR, Say, get_setting
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau, qmc, spearmanr
 
-from longplay.envs.users.constants import dotted
+from longplay.envs.users.constants import format_key
 from longplay.envs.users.params import Scenario
 
 SWEPT = ("assumed", "chosen", "fitted")  # the first word of the source of a constant that could be another
@@ -59,7 +59,7 @@ def correlate_constants(minutes: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFr
     for a, b in DIFFERENCES:
         difference = rest[a].to_numpy() - rest[b].to_numpy()
         correlations[f"{a} − {b}"] = {
-            dotted(str(key)): float(spearmanr(drawn[key], difference).statistic) for key in drawn
+            format_key(str(key)): float(spearmanr(drawn[key], difference).statistic) for key in drawn
         }
     return pd.DataFrame(correlations)
 

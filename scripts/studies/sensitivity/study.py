@@ -29,7 +29,7 @@ from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.setting import Setting
 from longplay.envs.named.registry import ENVIRONMENTS
 from longplay.envs.shared.files import write_whole
-from longplay.envs.users.constants import dotted
+from longplay.envs.users.constants import format_key
 from longplay.scripts.shared.console import console, load_world, make_progress
 from longplay.scripts.shared.folders import record_study, run_folder, write_figure, write_table
 from longplay.scripts.shared.pool import work_side_by_side
@@ -89,7 +89,7 @@ def main(args: Arguments) -> None:
     minutes = minutes.iloc[:, np.argsort(-minutes.loc[0].to_numpy(), kind="stable")]
     share, moved, checks = count_wins(minutes), correlate_constants(minutes, drawn), check_plain_sense(results)
     tau = measure_rank_agreement(minutes)
-    defaults = pd.DataFrame({key: [setting.world.scenario.number(str(key))] for key in drawn})
+    defaults = pd.DataFrame({key: [setting.world.scenario.read_number(str(key))] for key in drawn})
     constants = pd.concat([defaults, drawn], ignore_index=True)
     write_table(pd.concat([constants, minutes, tau, checks], axis=1), folder / "worlds.parquet")
     write_figure(draw_figure(share, moved), folder / "sensitivity.png")

@@ -114,7 +114,7 @@ class Search:
         """Find where to start."""
         self.names = tuple(name for name in CONSTANTS if name in (self.args.only or CONSTANTS))
         self.low, self.high = np.array([CONSTANTS[name] for name in self.names]).T
-        own = as_scenario(self.args.scenario or name_base_scenario(self.args.env)).values
+        own = read_scenario(self.args.scenario or name_base_scenario(self.args.env)).values
         own = {name.replace("_", ".", 1): value for name, value in own.items()}
         self.start = np.array(
             [getattr(self.args, n[7:]) if is_of_policy(n) else own[n] for n in self.names], np.float64

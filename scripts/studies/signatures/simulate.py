@@ -12,9 +12,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from longplay.agents.base import Agent
 from longplay.agents.playing.steps import lives
 from longplay.envs.candidates.retriever import Retriever
-from longplay.envs.engine import Observation
+from longplay.envs.engine import ContextColumn, Observation
 from longplay.envs.env import SlateVectorEnv
-from longplay.envs.users.world import World, text_factors
+from longplay.envs.users.world import World, factor_texts
 
 WINDOW_DAYS = 16.0  # of the Globo log: 1 to 16 October 2017
 INACTIVITY = 30.0  # [minutes] without a click after which a session is over

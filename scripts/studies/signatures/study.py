@@ -125,7 +125,7 @@ def simulate(
     quiet
         Without a bar of progress.
     """
-    scenario = as_scenario(args.scenario or name_base_scenario(args.env))
+    scenario = read_scenario(args.scenario or name_base_scenario(args.env))
     if overrides:
         scenario = scenario.with_overrides(overrides)
     if args.days is not None:

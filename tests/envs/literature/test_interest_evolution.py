@@ -25,7 +25,7 @@ from longplay.scripts.studies.interest_evolution.players import (
     choose_thrifty,
     play_sessions,
 )
-from longplay.tests.same import assert_same
+from longplay.tests.assertions import assert_same
 
 SESSIONS = 1500
 POLICIES = {
@@ -365,9 +365,12 @@ def test_myopic_slates_are_clicked_most_of_all():
     _, observation = started(20)
     topics = observation["candidates"][..., :-1].argmax(axis=2)
     interest = np.take_along_axis(observation["interest"].astype(float), topics, axis=1)
-    clicks = [1 - choice_probabilities(interest[:, list(c)], 1.0)[:, -1] for c in combinations(range(10), 3)]
+    clicks = [1 - compute_choice_probabilities(interest[:, list(c)], 1.0)[:, -1] for c in combinations(range(10), 3)]
     mine = (
-        1 - choice_probabilities(np.take_along_axis(interest, choose_most_interesting(observation), axis=1), 1.0)[:, -1]
+        1
+        - compute_choice_probabilities(np.take_along_axis(interest, choose_most_interesting(observation), axis=1), 1.0)[
+            :, -1
+        ]
     )
     np.testing.assert_allclose(mine, np.max(clicks, axis=0))
     # Time that costs nothing is what the myopic rule believes in.

@@ -49,7 +49,7 @@ def test_rates_and_ratios_are_to_the_first_and_leave_the_first_iteration_out():
 def test_the_stock_stack_lives_the_same_lives(setting):
     """Same action, same states, same rewards: only the way they are run differs."""
     config = bench.RunConfig(setting=setting, num_envs=3)
-    envs = bench.make_stock_env(setting, 3), SlateVecEnv(training_env(config), states_of(config, setting))
+    envs = bench.make_stock_env(setting, 3), SlateVecEnv(make_training_env(config), make_states(config, setting))
     for env in envs:
         env.seed(4)
     np.testing.assert_array_equal(*(env.reset() for env in envs))

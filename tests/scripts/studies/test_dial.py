@@ -5,8 +5,9 @@ import pytest
 import tyro
 
 from longplay.agents.comparison import contestants as comparison
-from longplay.agents.runs.config import RunConfig, Setting
+from longplay.agents.runs.config import RunConfig
 from longplay.agents.sb3.training import train
+from longplay.agents.setting import Setting
 from longplay.scripts.shared import trainings
 from longplay.scripts.shared.folders import run_folder
 from longplay.scripts.studies import dial

@@ -7,7 +7,8 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions, make_agent
+from longplay.agents.learners.slateq.agent import SlateQOptions
+from longplay.agents.learners.slateq.learner import SlateQ, make_agent
 from longplay.agents.playing.players import Players
 from longplay.agents.references.tiny import TinyPlanner
 from longplay.agents.runs.reading import Reading

@@ -7,7 +7,8 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions
+from longplay.agents.learners.slateq.agent import SlateQOptions
+from longplay.agents.learners.slateq.learner import SlateQ
 from longplay.agents.learners.slateq.lookahead_search import LookaheadSearch
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.players import Players

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import longplay
-from longplay.encoders.data.interactions import LogError
 from longplay.encoders.data.splits import split
 from longplay.encoders.data.table_parsing import LogError
 from longplay.encoders.measures.evaluation import PopularityScorer, evaluate

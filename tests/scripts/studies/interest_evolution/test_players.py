@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions
+from longplay.agents.learners.slateq.agent import SlateQOptions
+from longplay.agents.learners.slateq.learner import SlateQ
 from longplay.envs.literature.interest_evolution import InterestEvolutionVectorEnv
 from longplay.scripts.studies.interest_evolution.players import (
     EvolutionPlayers,

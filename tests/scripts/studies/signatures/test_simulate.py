@@ -8,7 +8,6 @@ from gymnasium.vector import AutoresetMode
 from longplay.agents.logs.front_page import FrontPage
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.candidates.scoring import Scorer
-from longplay.envs.engine import ContextColumn
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import build_world
 from longplay.scripts.studies.signatures import simulate as logs
