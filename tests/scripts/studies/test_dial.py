@@ -6,7 +6,7 @@ import tyro
 
 from longplay.agents.comparison import contestants as comparison
 from longplay.agents.runs.config import RunConfig
-from longplay.agents.sb3.training import train
+from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting
 from longplay.scripts.shared import trainings
 from longplay.scripts.shared.folders import run_folder
@@ -21,7 +21,7 @@ def here(place, environment, monkeypatch):
     """The folder with items; trainings run in this process and are listed."""
     monkeypatch.setenv("LONGPLAY_CACHE", environment["LONGPLAY_CACHE"])
     monkeypatch.setattr(comparison, "LOGGED_STEPS", 2)
-    monkeypatch.setattr(RunConfig, "settings", {"n_steps": 4, "batch_size": 256, "n_epochs": 1})
+    monkeypatch.setattr(RunConfig, "algorithm_arguments", {"n_steps": 4, "batch_size": 256, "n_epochs": 1})
     started = []
 
     def run(listed, workers, track):
