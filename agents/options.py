@@ -5,7 +5,10 @@ import types
 from collections.abc import Mapping
 from typing import Any, get_args, get_origin, get_type_hints
 
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
 from ..envs.shared.names import one_of
+from ..envs.shared.options import KEY, Allowed, Options, read_hints
 
 
 def make_options(agent: str, kind: type[Any], values: Mapping[str, Any]) -> Any:
@@ -59,3 +62,28 @@ def _is(value: Any, hint: Any) -> bool:
     if hint in (int, float):
         return isinstance(value, (int, hint)) and not isinstance(value, bool)
     return isinstance(value, hint)
+
+
+def make_space(kind: type[Options]) -> dict[str, BaseDistribution]:
+    """Where options are searched, as their fields declare it: numbers in the order of the fields, then words."""
+    numbers: dict[str, BaseDistribution] = {}
+    words: dict[str, BaseDistribution] = {}
+    for field in dataclasses.fields(kind):
+        allowed = field.metadata.get(KEY)
+        if allowed is not None and allowed.search is not None:
+            into = words if allowed.words else numbers
+            into[field.name] = _make_distribution(allowed, read_hints(kind)[field.name] is int)
+    return numbers | words
+
+
+def _make_distribution(allowed: Allowed, whole: bool) -> BaseDistribution:
+    """The distribution over the range or the choices that a field declares; `whole` of whole numbers."""
+    search = allowed.search
+    assert search is not None
+    if search.choices:
+        return CategoricalDistribution(search.choices)
+    low = allowed.low if search.low is None else search.low
+    high = allowed.high if search.high is None else search.high
+    if whole:
+        return IntDistribution(int(low), int(high), log=search.logarithmic)
+    return FloatDistribution(low, high, log=search.logarithmic)

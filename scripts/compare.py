@@ -24,8 +24,8 @@ from longplay.agents.comparison.report import retention_picture, write_report
 from longplay.agents.comparison.summary import flat, summary
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.references.linear import LinearOracle
-from longplay.agents.rules.table import QUICK, RULES
-from longplay.agents.rules.tuning import TRIALS
+from longplay.agents.registry import RULES
+from longplay.agents.rules.tuning import QUICK, TRIALS
 from longplay.agents.runs.config import Setting
 from longplay.agents.stats import Interval
 from longplay.envs.shared.files import write_whole

@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 from rich.table import Table
 
-from longplay.agents.base import Following
+from longplay.agents.base import AgentSession
 from longplay.agents.logs.collect import make_env
 from longplay.agents.offline.logging_policies import check_policy, make_policy
 from longplay.agents.runs.config import Setting
@@ -154,7 +154,7 @@ def _from_log(log: Interactions, user: int) -> Histories:
 def _play(setting: Setting, args: Arguments, user: int) -> Histories:
     """What a user has consumed after some slates."""
     env = make_env(setting.world, 1, setting.item_vectors)
-    following = Following(make_policy(policy_name(args.policy), setting), 1)
+    following = AgentSession(make_policy(policy_name(args.policy), setting), 1)
     observation: Any = env.reset(seed=args.luck, options={"users": [user]})[0]
     for _ in range(args.slates):
         observation, _, terminated, truncated, _ = env.step(following.act(observation, np.ones(1, bool)))

@@ -19,9 +19,10 @@ from gymnasium.vector import AutoresetMode
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from longplay.agents.base import Agent, Following
+from longplay.agents.base import Agent, AgentSession
 from longplay.agents.playing.luck import TEST_LUCK
-from longplay.agents.rules.table import REFERENCES, RULES, Context
+from longplay.agents.registry import REFERENCES, RULES
+from longplay.agents.rules.context import RuleModels
 from longplay.agents.runs.config import RunConfig, Setting, load_agent
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.drawing.pictures import SIZE, draw_life
@@ -118,7 +119,7 @@ def play(
     observation, info = env.reset(seed=luck, options={"users": [user]})
     life.begin(users[0])
     moments = [Moment(users[0].copy(), copy.deepcopy(life))]
-    over, following = False, Following(agent, 1)
+    over, following = False, AgentSession(agent, 1)
     while not over:
         visible = {**observation, "latent": info["latent"]} if agent.privileged else observation
         slates = following.act(visible, np.ones(1, bool))
@@ -144,11 +145,10 @@ def _within(name: str, value: float, low: float, high: float) -> None:
 def _untrained(policy: str, setting: Setting) -> Agent:
     """A rule, or a reference."""
     if policy in REFERENCES:
-        reference: Agent = REFERENCES[policy](setting)
-        return reference
+        return REFERENCES[policy].build(setting.world)
     rule = RULES[policy]
     with console.status(f"preparing {rule.title}") as status:
-        return rule.build(Context(setting, status.update), rule.options())
+        return rule.build(RuleModels(setting, status.update), rule.options())
 
 
 def _run(args: Arguments) -> RunConfig | None:

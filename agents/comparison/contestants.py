@@ -13,9 +13,9 @@ from ..playing.evaluate import Evaluator, held_out_users
 from ..playing.luck import TEST_LUCK, VALIDATION_LUCK
 from ..references.linear import LinearOracle
 from ..references.oracles import MyopicOracle, TasteOracle
-from ..rules.minutes import LOGGED_STEPS as LOGGED_STEPS  # part of this module's interface
-from ..rules.table import QUICK, RULES, Context
-from ..rules.tuning import TRIALS, tuned_rule
+from ..registry import RULES
+from ..rules.context import LOGGED_STEPS, RuleModels
+from ..rules.tuning import QUICK, TRIALS, tune_or_load
 from ..runs.config import RunConfig, Setting, load_agent
 
 SIMILARITY = "greedy similarity"
@@ -58,12 +58,12 @@ def rules(
     """
     for name in names:
         one_of("names", name, RULES)
-    context = Context(setting, progress, LOGGED_STEPS)
+    models = RuleModels(setting, progress, LOGGED_STEPS)
     people = held_out_users(setting.world, "validation", users)
     evaluator = Evaluator(setting.world, setting.item_vectors, people, VALIDATION_LUCK)
     found = []
     for name in names:
-        tuned, agent = tuned_rule(name, context, evaluator, trials, folder)
+        tuned, agent = tune_or_load(name, models, evaluator, trials, folder)
         found.append(Contestant(RULES[name].title, "rule", [agent], tuned.note))
     return found
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..playing.players import Outcome
+from ..playing.training_users import SlateOutcome
 from ..slates.inputs import Inputs
 from .learner import Learner
 
@@ -52,7 +52,7 @@ class ItemValueLearner(Learner):
         columns[:, : order.shape[1]] = np.where(real, order, -1)
         return columns
 
-    def _discounts(self, outcome: Outcome) -> NDArray[np.float32]:
+    def _discounts(self, outcome: SlateOutcome) -> NDArray[np.float32]:
         kept = outcome.discounts(self.gamma, self.options.by_time)
         return np.where(outcome.truncated, np.float32(0.0), kept) if self.options.horizon_ends else kept
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from ...envs.engine import Observation
 from ...envs.shared.files import replacing, write_whole
-from ..playing.players import Players
+from ..playing.training_users import TrainingUsers
 from ..slates.inputs import Inputs, SlateInputs
 
 WEIGHTS_FILE, ABOUT_FILE = "policy.safetensors", "policy.json"
@@ -120,7 +120,7 @@ class Learner(ABC):
     optimisers: Mapping[str, torch.optim.Optimizer]
     tensors: ClassVar[tuple[str, ...]] = ()  # names of further attributes that move: tensors, or dictionaries of them
 
-    def __init__(self, players: Players, options: Any, gamma: float, seed: int) -> None:
+    def __init__(self, players: TrainingUsers, options: Any, gamma: float, seed: int) -> None:
         self.players, self.options, self.gamma = players, options, gamma
         self.steps = 0  # slates learnt from
         self.chance = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from ...envs.shared.files import write_whole
 from ..options import make_options
 from ..playing.evaluate import Evaluator, held_out_users
-from ..playing.players import REWARD_SCALE, Players
+from ..playing.training_users import REWARD_SCALE, TrainingUsers
 from ..runs.progress import Course, Report
 from .learner import Learner, SlateAgent
 
@@ -118,7 +118,7 @@ def load_own(folder: Path, config: "RunConfig", setting: "Setting") -> SlateAgen
 def make_learner(config: "RunConfig", env: Any) -> Learner:
     """The learner of a run, before training users."""
     setting, recipe = config.setting, OWN[config.agent]
-    players = Players(env, own_inputs(config, setting), REWARD_SCALE, config.seed)
+    players = TrainingUsers(env, own_inputs(config, setting), REWARD_SCALE, config.seed)
     made: Learner = recipe.named(recipe.learner)(
         players,
         options_of(config.agent, config.options),

@@ -23,8 +23,8 @@ from ...envs.candidates.retriever import Retriever
 from ...envs.catalogs.catalog import DEFAULTS, Catalog, midrank_percentile
 from ...envs.env import SlateVectorEnv
 from ...envs.users.world import World
-from ..base import Agent, rows
-from ..playing.steps import Step, lives
+from ..base import Agent, select_users
+from ..playing.steps import Step, follow_users
 
 TABLES = ("log", "sessions", "users")
 TELLING = 3  # words that stand for a topic without a label
@@ -141,7 +141,7 @@ def collect(
     """
     ids = np.asarray(users, np.int64)
     recorder = Recorder(env.unwrapped.world, ids, episodes)
-    for step in lives(env, policy, ids, luck):
+    for step in follow_users(env, policy, ids, luck):
         recorder.add(step)
         if progress is not None:
             progress(1.0 - float((step.active & ~step.churned & ~step.horizon).mean()))
@@ -206,8 +206,8 @@ class Recorder:
         active = step.active & (np.arange(len(step.active)) < self._kept)
         over = active & (step.churned | step.horizon)
         self._seen += [
-            (np.flatnonzero(active), rows(step.before, active)),
-            (np.flatnonzero(over), rows(step.after, over)),
+            (np.flatnonzero(active), select_users(step.before, active)),
+            (np.flatnonzero(over), select_users(step.after, over)),
         ]
         columns: dict[str, NDArray[Any]] = {"actions": step.slates, "rewards": step.reward}
         columns |= {"terminations": step.churned, "truncations": step.horizon}

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from ...envs.engine import Observation
 from ...envs.users.world import World
-from ..base import Agent, Memory, Remembering, rows
+from ..base import Agent, Memory, Remembering, select_users
 
 
 @dataclass
-class Exploring:
+class ExploringAgent:
     """A policy some of whose slates are drawn at random from the whole catalogue; without one, all are.
 
     Which slates, and what is in them, is a function of the seed and of what is visible, so a user's slates do not
@@ -66,7 +66,7 @@ class Exploring:
             chosen, memory = agent.follow(observation, memory)
             slates[~random] = chosen[~random]
         elif self.agent is not None and not random.all():
-            slates[~random] = self.agent.act(rows(observation, ~random))
+            slates[~random] = self.agent.act(select_users(observation, ~random))
         return slates, memory
 
     def _draw(self, rng: np.random.Generator, day: float) -> NDArray[np.int64]:

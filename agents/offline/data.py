@@ -25,7 +25,7 @@ from ..base import Agent
 from ..logs.collect import Recorder, make_env
 from ..logs.minari import read_minari, write_minari
 from ..logs.propensities import PlackettLuce, columns_of, draw_columns
-from ..playing.steps import lives
+from ..playing.steps import follow_users
 from ..runs.config import Setting
 from ..sb3.agents import REWARD_SCALE
 from ..slates.inputs import Inputs, SlateInputs
@@ -155,7 +155,7 @@ def log_lives(
     for start in range(0, len(users), CHUNK):
         ids = np.asarray(users[start : start + CHUNK], np.int64)
         recorder = Recorder(world, ids, len(ids))
-        for number, step in enumerate(lives(make_env(world, len(ids), item_vectors), policy, ids, luck), 1):
+        for number, step in enumerate(follow_users(make_env(world, len(ids), item_vectors), policy, ids, luck), 1):
             last = number == slates
             recorder.add(replace(step, horizon=step.active & ~step.churned) if last else step)
             if last:
@@ -300,7 +300,7 @@ def first_minutes(
     for start in range(0, len(users), CHUNK):
         ids = np.asarray(users[start : start + CHUNK], np.int64)
         sums = np.zeros((len(ids), max(horizons)))
-        for number, step in enumerate(lives(make_env(world, len(ids), item_vectors), policy, ids, luck)):
+        for number, step in enumerate(follow_users(make_env(world, len(ids), item_vectors), policy, ids, luck)):
             sums[step.active, number] = step.reward[step.active]
             if number + 1 == max(horizons):
                 break

@@ -10,7 +10,7 @@ from ..options import check_ranges
 
 
 @dataclass(frozen=True)
-class Search:
+class CrossEntropyOptions:
     """How the weights are searched."""
 
     users: int = 100
@@ -86,8 +86,10 @@ class CrossEntropy:
         self.spread = np.sqrt(best.var(axis=0) + (0.3 * self.first * max(1 - self.done / self.rounds, 0.0)) ** 2)
 
 
-def cross_entropy(
-    score: Callable[[int, NDArray[np.float64]], NDArray[np.float64]], start: NDArray[np.float64], search: Search
+def search_by_cross_entropy(
+    score: Callable[[int, NDArray[np.float64]], NDArray[np.float64]],
+    start: NDArray[np.float64],
+    search: CrossEntropyOptions,
 ) -> list[NDArray[np.float64]]:
     """Means of all iterations of the cross-entropy method, the start first.
 

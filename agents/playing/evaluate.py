@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...envs.candidates.retriever import Retriever
 from ...envs.env import SlateVectorEnv
 from ...envs.users.world import World
-from ..base import Agent, Following, rows
+from ..base import Agent, AgentSession, select_users
 
 COLUMNS = (
     "minutes",  # dwell in the month
@@ -66,12 +66,12 @@ class Evaluator:
         sums |= {name: np.zeros(count) for name in ("diversity", "satiation")}
         shown = np.zeros(len(self.world.catalog) + 1, bool)
         active = np.ones(count, bool)
-        following = Following(agent, count)
+        following = AgentSession(agent, count)
         slates = np.zeros((count, self.world.scenario.shape.slate), np.int64)
         churned = np.zeros(count, bool)
         while active.any():
-            visible = rows(observation, active)
-            latent = rows(info["latent"], active)
+            visible = select_users(observation, active)
+            latent = select_users(info["latent"], active)
             slates[active] = following.act({**visible, "latent": latent} if agent.privileged else visible, active)
             first = observation["context"][:, 6] == 0
             sums["diversity"][active] += self._diversity(slates[active])

@@ -9,6 +9,7 @@ from scipy.special import expit
 
 from ...envs.users.constants import LINEAR
 from ...envs.users.world import World
+from ..registry import REFERENCES, Reference
 from .best_slates import BEST
 
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)  # for the mean over the noise in completion
@@ -109,3 +110,25 @@ class TasteOracle:
         best = np.argpartition(-scores, slots, axis=1)[:, :slots]
         order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
         return np.take_along_axis(best, order, axis=1).astype(np.int64)
+
+
+REFERENCES.register(
+    "myopic",
+    Reference(
+        kind=MyopicOracle,
+        title=MyopicOracle.name,
+        about="the slate that pays most now, from the true state",
+        build=MyopicOracle,
+        note="true state, candidates, looks at one slate",
+    ),
+)
+REFERENCES.register(
+    "taste",
+    Reference(
+        kind=TasteOracle,
+        title=TasteOracle.name,
+        about="the items of the largest true taste",
+        build=TasteOracle,
+        note="true taste, whole catalogue",
+    ),
+)

@@ -17,12 +17,13 @@ from ...envs.env import LATENT
 from ...envs.users.chance import stream_key
 from ...envs.users.records import ACTIVE, HORIZON, NOTHING, user_type
 from ...envs.users.world import World
-from ..base import Agent, Remembering, rows
+from ..base import Agent, Remembering, select_users
 from ..options import check_ranges
 from ..playing.evaluate import held_out_users
 from ..playing.luck import REFERENCE_LUCK
-from ..playing.trials import lived_minutes, lives_env
-from .linear import FEATURES, LinearOracle
+from ..playing.trials import make_life_env, sum_life_minutes
+from .features import FEATURES
+from .linear import LinearOracle
 
 DREAMS = 2**62  # seeds of rollouts are from here on, where no world's are
 
@@ -87,7 +88,7 @@ class Continuation:
     ) -> "Continuation":
         """Learn from the lives of training users, at most so many, from every session that they begin."""
         users = min(users, len(world.split("train")))
-        env, horizon = lives_env(world, item_vectors, users), float(world.scenario.params.horizon_days)
+        env, horizon = make_life_env(world, item_vectors, users), float(world.scenario.params.horizon_days)
         records = env.unwrapped.engine.users  # type: ignore[attr-defined]
         terms: list[NDArray[np.float64]] = []
         earned: list[NDArray[np.float64]] = []  # before each session that began
@@ -102,7 +103,7 @@ class Continuation:
             who.append(np.flatnonzero(fresh))
             return base.act(observation)
 
-        total = lived_minutes(env, held_out_users(world, "train", users), luck, act)
+        total = sum_life_minutes(env, held_out_users(world, "train", users), luck, act)
         to_go = total[np.concatenate(who)] - np.concatenate(earned)
         weights = np.linalg.lstsq(np.concatenate(terms), to_go, rcond=None)[0]
         return cls(weights.astype(np.float64), horizon)
@@ -149,7 +150,7 @@ class RolloutPlanner:
                 raise ValueError(f"agent {agent.name!r} has a memory of its users; rollouts need one without")
         tries = (1 + len(self.proposals)) * self.options.count
         self._users = max(self.options.batch // tries, 1)  # at a time
-        self._env: Retriever = lives_env(self.world, self.item_vectors, self._users * tries)
+        self._env: Retriever = make_life_env(self.world, self.item_vectors, self._users * tries)
         people = self.world.people
         traits = zip(people["sensitivity"].tolist(), people["recovery"].tolist(), strict=True)
         self._people: dict[tuple[float, float], int] = {}
@@ -262,7 +263,7 @@ class RolloutPlanner:
             active &= ~cut
             if active.any():
                 visible = {**observation, "latent": info["latent"]} if self.base.privileged else observation
-                shown[active] = self.base.act(rows(visible, active))
+                shown[active] = self.base.act(select_users(visible, active))
         return minutes[:count]
 
 

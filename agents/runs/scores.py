@@ -14,8 +14,8 @@ from ...encoders.registry import load_encoder
 from ...envs.candidates.scoring import WEIGHTS, Score
 from ...envs.engine import Observation
 from ..learners.learner import WEIGHTS_FILE, SlateAgent
-from ..rules.minutes import Trees, predicted_minutes
-from ..rules.ranking import encoder_score
+from ..rules.encoded import score_by_encoder
+from ..rules.minutes import Trees, predict_minutes
 
 if TYPE_CHECKING:
     from .config import Setting
@@ -46,13 +46,13 @@ class Fitted:
 
 
 def _by_encoder(encoder: Encoder) -> Score:
-    score = encoder_score(encoder)
+    score = score_by_encoder(encoder)
     return lambda observation, features: score(observation)
 
 
 def minutes_score(trees: Trees) -> Score:
     """Predicted minutes of each candidate in the first slot."""
-    return lambda observation, features: predicted_minutes(trees, features)
+    return lambda observation, features: predict_minutes(trees, features)
 
 
 def agent_score(agent: SlateAgent) -> Score:
@@ -118,7 +118,7 @@ def _check_rule(folder: Path, setting: "Setting") -> None:
     from ..rules import tuning  # which imports this module
 
     if (folder / tuning.FILE).is_file():
-        tuning.read(folder, setting)
+        tuning.read_rule(folder, setting)
 
 
 def _trained(folder: Path, setting: "Setting") -> SlateAgent:

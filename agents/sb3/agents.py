@@ -20,7 +20,7 @@ from ...envs.engine import Observation
 from ...envs.shared.files import replacing, write_whole
 from ...envs.shared.names import one_of
 from ..base import Memory
-from ..playing.players import REWARD_SCALE
+from ..playing.training_users import REWARD_SCALE
 from .ars import ConstantPolicy, LivesARS
 from .slate_policy import SlatePolicy, SlateStates
 from .vec_env import SlateVecEnv, States, state_space

@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from ...encoders.state import StateEncoder
 from ...envs.engine import Observation
-from ..playing.players import REWARD_SCALE
+from ..playing.training_users import REWARD_SCALE
 from .extractor import OpenState
 from .slate_policy import SlateStates
 

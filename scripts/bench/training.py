@@ -27,7 +27,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from longplay.agents.learners.training import make_learner
-from longplay.agents.playing.players import REWARD_SCALE
+from longplay.agents.playing.training_users import REWARD_SCALE
 from longplay.agents.runs.config import RunConfig, Setting, states_of, training_env
 from longplay.agents.sb3.vec_env import SlateVecEnv, state_space
 from longplay.encoders.state import StateEncoder

@@ -47,7 +47,7 @@ from longplay.scripts.shared.console import (
 from longplay.scripts.shared.tracking import MODES
 from longplay.scripts.shared.trainings import Job, train_all
 
-NAMES = ("similarity", "static-cap", "minutes")  # of the rules, as `RULES` of `longplay.agents.rules.table` has them
+NAMES = ("similarity", "static-cap", "minutes")  # of the rules, as `RULES` of `longplay.agents.registry` has them
 RULES = ("greedy similarity", "static cap", "greedy minutes")
 ORACLE, AHEAD, TWIN = "myopic oracle", "PPO", "PPO γ=0"
 POLICIES = (*RULES, ORACLE, AHEAD, TWIN)

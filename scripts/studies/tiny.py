@@ -15,7 +15,7 @@ from rich import box
 from rich.progress import track
 from rich.table import Table
 
-from longplay.agents.base import rows
+from longplay.agents.base import select_users
 from longplay.agents.references.tiny import Slate, State, TinyPlanner
 from longplay.agents.stats import Interval
 from longplay.envs.env import SlateVectorEnv
@@ -89,7 +89,7 @@ def simulated(world: World, planner: TinyPlanner, policy: Policy, users: int, se
     active = np.ones(users, bool)
     slates = np.zeros((users, world.scenario.shape.slate), np.int64)
     while active.any():
-        slates[active] = [policy[state] for state in planner.states(rows(observation, active))]
+        slates[active] = [policy[state] for state in planner.states(select_users(observation, active))]
         observation, reward, terminated, truncated, _ = env.step(slates)
         minutes += reward
         active = ~(terminated | truncated)

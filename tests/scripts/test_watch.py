@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from longplay.agents.rules import table as rules
+from longplay.agents.rules.context import RuleModels
 from longplay.scripts import train, watch
 from longplay.scripts.shared import animation
 from longplay.tests.agents.small import Counts, short_setting
@@ -18,7 +18,7 @@ SMALL = ("--catalog", "items.csv", "--scenario", "small.toml")
 def film(place, environment, monkeypatch, call):
     """Run watch.py in the folder, the minutes model fitted on little; gives exit code, words and the file."""
     monkeypatch.setenv("LONGPLAY_CACHE", environment["LONGPLAY_CACHE"])
-    monkeypatch.setattr(rules.Context.__init__, "__defaults__", (lambda what: None, 2, 20, 1, 0))
+    monkeypatch.setattr(RuleModels.__init__, "__defaults__", (lambda what: None, 2, 20, 1, 0))
 
     def run(*arguments, name="film", ending="gif"):
         path = place / "runs" / f"{name}.{ending}"

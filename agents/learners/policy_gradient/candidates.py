@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...options import check_ranges
-from ...playing.players import Players
+from ...playing.training_users import TrainingUsers
 from ...slates.inputs import Inputs, SlateInputs
 from ...slates.networks import SlateNetwork
 from ..learner import SlateAgent
@@ -178,7 +178,7 @@ class PolicyAgent(SlateAgent):
         return nn.functional.pad(torch.where(real, columns, -1), missing, value=-1).numpy()
 
 
-def wander(players: Players, slots: int, chance: np.random.Generator) -> Inputs:
+def wander(players: TrainingUsers, slots: int, chance: np.random.Generator) -> Inputs:
     """What users see who are shown some random slates: a sample to take the scale of the inputs from."""
     seen = [players.now]
     for _ in range(WARM_STEPS):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ....envs.shared.names import one_of
 from ...options import check_ranges
-from ...playing.players import Players
+from ...playing.training_users import TrainingUsers
 from ...slates.choice_losses import choice_log_probabilities, choice_loss
 from ...slates.inputs import SlateInputs
 from ...slates.plackett_luce import slot_log_probabilities
@@ -94,7 +94,7 @@ class PLPPO(Learner):
 
     def __init__(
         self,
-        players: Players,
+        players: TrainingUsers,
         options: PPOOptions,
         gamma: float,
         seed: int,

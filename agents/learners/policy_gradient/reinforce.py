@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...options import check_ranges
-from ...playing.players import Players
+from ...playing.training_users import TrainingUsers
 from ...slates.inputs import SlateInputs
 from ...slates.networks import SlateNetwork
 from ...slates.plackett_luce import NEVER
@@ -82,7 +82,7 @@ class TopKReinforce(Learner):
 
     def __init__(
         self,
-        players: Players,
+        players: TrainingUsers,
         options: ReinforceOptions,
         gamma: float,
         seed: int,

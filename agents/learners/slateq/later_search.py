@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...playing.cross_entropy import CrossEntropy
-from ...playing.trials import Trials
+from ...playing.trials import LifeTrials
 
 if TYPE_CHECKING:
     from .agent import SlateQAgent, SlateQOptions
@@ -39,7 +39,7 @@ class LaterSearch:
 
     def __init__(self, agent: SlateQAgent, env: Any, options: SlateQOptions, gamma: float, seed: int) -> None:
         self.agent, self.rounds = agent, options.search_rounds
-        self.trials = Trials(env, options.search_population, options.search_users, gamma, seed)
+        self.trials = LifeTrials(env, options.search_population, options.search_users, gamma, seed)
         elites = max(options.search_population // 3, 2)
         start = np.zeros(len(agent.network.later))
         self.search = CrossEntropy(start, options.search_spread, elites, options.search_rounds)

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...playing.players import Players
+from ...playing.training_users import TrainingUsers
 from ...slates.choice_losses import (
     choice_log_probabilities,
     choice_loss,
@@ -72,7 +72,7 @@ class SlateQ(ItemValueLearner):
 
     def __init__(
         self,
-        players: Players,
+        players: TrainingUsers,
         options: SlateQOptions,
         gamma: float,
         seed: int,

@@ -25,9 +25,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from longplay.agents.comparison.contestants import Contestant, play
 from longplay.agents.playing.evaluate import held_out_users
-from longplay.agents.rules.ranking import encoder_score
+from longplay.agents.rules.encoded import score_by_encoder
 from longplay.agents.rules.similarity import GreedySimilarity
-from longplay.agents.rules.simple import StaticCap
+from longplay.agents.rules.topics import StaticCap
 from longplay.agents.runs.config import RunConfig, Setting, load_agent
 from longplay.encoders.registry import ENCODERS
 from longplay.envs.candidates.scoring import Scorer
@@ -181,7 +181,7 @@ def engage(args: Arguments, folder: Path, setting: Setting, place: Place) -> pd.
     contestants = [Contestant("greedy similarity", "rule", [GreedySimilarity(scorer)])]
     for (name, tuned), jobs in runs.items():
         if not tuned:
-            scores = [encoder_score(setting.state_encoder(job.config.state).encoder) for job in jobs]
+            scores = [score_by_encoder(setting.state_encoder(job.config.state).encoder) for job in jobs]
             contestants.append(Contestant(name, "greedy", [StaticCap(scorer, score, 0, name) for score in scores]))
         learned = [load_agent(run_name(job.name), job.config, setting) for job in jobs]
         contestants.append(Contestant(f"{name}, fine-tuned" if tuned else name, "PPO", learned))

@@ -3,7 +3,8 @@
 from typing import Any
 
 from longplay.agents.playing.evaluate import held_out_users
-from longplay.agents.rules.table import QUICK, RULES
+from longplay.agents.registry import RULES
+from longplay.agents.rules.tuning import QUICK
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import run_name
 from longplay.scripts.shared.tracking import MODES

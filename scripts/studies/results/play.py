@@ -16,7 +16,7 @@ from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.references.rollouts import RolloutPlanner, Rollouts
-from longplay.agents.rules.tuning import identity
+from longplay.agents.rules.tuning import identify_setting
 from longplay.agents.runs.config import RunConfig, Setting, load_agent
 from longplay.scripts.shared.console import write_table
 from longplay.scripts.studies.results.prepare import LINEAR, Say, setting_of
@@ -67,7 +67,7 @@ class Arena:
     def stamp(self, *parts: object) -> str:
         """All that lives depend on: the world, its users, and these parts, of which files count by their content."""
         found = [part.read_bytes() if isinstance(part, Path) else repr(part).encode() for part in parts]
-        head = json.dumps([identity(self.setting), self.users, TEST_LUCK]).encode()
+        head = json.dumps([identify_setting(self.setting), self.users, TEST_LUCK]).encode()
         return hashlib.sha256(b"\0".join([head, *found])).hexdigest()
 
     def kept(self, cell: Cell, stamp: str) -> bool:

@@ -26,7 +26,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from longplay.agents.base import Agent
 from longplay.agents.comparison.contestants import Contestant, references
-from longplay.agents.rules.table import QUICK, RULES
+from longplay.agents.registry import RULES
+from longplay.agents.rules.tuning import QUICK
 from longplay.agents.runs.progress import CHECKPOINT
 from longplay.scripts.shared.console import begin_study, console, prepare, run_name, write_table
 from longplay.scripts.shared.pool import work_side_by_side

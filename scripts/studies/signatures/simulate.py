@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from ....agents.base import Agent
-from ....agents.playing.steps import lives
+from ....agents.playing.steps import follow_users
 from ....envs.candidates.retriever import Retriever
 from ....envs.engine import Observation
 from ....envs.env import SlateVectorEnv
@@ -108,7 +108,7 @@ def simulate_log(
 
 def _play(env: Retriever, policy: Agent, ids: NDArray[np.int64], luck: int) -> pd.DataFrame:
     parts = []
-    for step in lives(env, policy, ids, luck):
+    for step in follow_users(env, policy, ids, luck):
         clicked = np.flatnonzero(step.active & (step.info["choice"] >= 0))
         session = step.before["context"][clicked, 6]
         parts.append((ids[clicked], session, step.clock[clicked], step.info["item"][clicked], step.reward[clicked]))

@@ -14,7 +14,7 @@ from longplay.agents.comparison.contestants import Contestant, learned, play, re
 from longplay.agents.comparison.report import retention_band, retention_picture, write_report
 from longplay.agents.comparison.summary import flat, minutes_of, summary
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
-from longplay.agents.rules.table import Context
+from longplay.agents.rules.context import RuleModels
 from longplay.agents.rules.tuning import tune
 from longplay.agents.sb3.training import train
 from longplay.agents.stats import Interval, bootstrap_difference
@@ -165,7 +165,7 @@ class TestRules:
         users = held_out_users(setting.world, "validation", 6)
         evaluator = Evaluator(setting.world, setting.item_vectors, users, compare.VALIDATION_LUCK)
         (mmr,) = next(c.agents for c in contestants if c.name == "MMR")
-        tuned = tune("mmr", Context(setting), evaluator, trials=3)
+        tuned = tune("mmr", RuleModels(setting), evaluator, trials=3)
         values = {t: evaluator.mean_minutes(dataclasses.replace(mmr, trade_off=t)) for t in tuned.trials["trade_off"]}
         assert len(set(values.values())) > 1
         assert values[mmr.trade_off] == max(values.values())

@@ -19,7 +19,7 @@ from longplay.agents.logs.collect import (
     topic_labels,
     write_part,
 )
-from longplay.agents.logs.exploring import Exploring
+from longplay.agents.logs.exploring import ExploringAgent
 from longplay.agents.logs.minari import read_minari, write_minari
 from longplay.agents.playing.evaluate import Evaluator
 from longplay.agents.rules.simple import RandomSlate
@@ -36,7 +36,7 @@ KEPT = 7
 
 @pytest.fixture(scope="module")
 def part(world):
-    return collect(make_env(world, len(USERS)), Exploring(world), USERS, LUCK, episodes=KEPT)
+    return collect(make_env(world, len(USERS)), ExploringAgent(world), USERS, LUCK, episodes=KEPT)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ class TestLog:
         env = SlateVectorEnv(world, len(USERS), autoreset_mode=AutoresetMode.DISABLED)
         observation, info = env.reset(seed=LUCK, options={"users": USERS})
         active, expected = np.ones(len(USERS), bool), []
-        policy = Exploring(world)
+        policy = ExploringAgent(world)
         while active.any():
             slates = policy.act(observation)
             context, day = observation["context"], info["day"]
@@ -80,7 +80,7 @@ class TestLog:
         assert shown["consumed"].sum() > 100
 
     def test_totals_are_the_evaluators(self, part, world, item_vectors):
-        table = Evaluator(world, item_vectors, USERS, LUCK).play(Exploring(world))
+        table = Evaluator(world, item_vectors, USERS, LUCK).play(ExploringAgent(world))
         for name in ("user", "churned", "sessions", "slates", "clicks", "minutes", "days"):
             assert part.users[name].to_numpy() == pytest.approx(table[name].to_numpy()), name
 
@@ -148,14 +148,16 @@ class TestSessions:
 
 class TestCollect:
     def test_lives_do_not_depend_on_who_else_plays(self, part, world):
-        halves = [collect(make_env(world, 15), Exploring(world), USERS[s], LUCK) for s in (slice(15), slice(15, None))]
+        halves = [
+            collect(make_env(world, 15), ExploringAgent(world), USERS[s], LUCK) for s in (slice(15), slice(15, None))
+        ]
         for name in ("log", "sessions", "users"):
             joined = pd.concat([getattr(half, name) for half in halves], ignore_index=True)
             pd.testing.assert_frame_equal(joined, getattr(part, name))
         assert halves[0].episodes == {}
 
     def test_luck_and_seed_move_it(self, part, world):
-        for policy, luck in ((Exploring(world), LUCK + 1), (Exploring(world, seed=1), LUCK)):
+        for policy, luck in ((ExploringAgent(world), LUCK + 1), (ExploringAgent(world, seed=1), LUCK)):
             other = collect(make_env(world, len(USERS)), policy, USERS, luck)
             assert not other.users["minutes"].equals(part.users["minutes"])
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.base import rows
+from longplay.agents.base import select_users
 from longplay.agents.comparison.contestants import references
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
-from longplay.agents.playing.trials import lives_env
+from longplay.agents.playing.trials import make_life_env
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.references.rollouts import Continuation, RolloutPlanner, Rollouts, neighbours
@@ -78,13 +78,17 @@ class TestRecords:
 
 def lives(world, item_vectors, steps, users=16):
     """An observation after `steps` slates of the myopic oracle, records and candidates, of those who are there."""
-    env, base = lives_env(world, item_vectors, users), LinearOracle(world, shortlist=24)
+    env, base = make_life_env(world, item_vectors, users), LinearOracle(world, shortlist=24)
     observation, info = env.reset(seed=NOW, options={"users": held_out_users(world, "test", users)})
     for _ in range(steps):
         observation, _, _, _, info = env.step(base.act({**observation, "latent": info["latent"]}))
     records = env.unwrapped.engine.users
     here = records["status"] == ACTIVE
-    return rows({**observation, "latent": info["latent"]}, here), records[here].copy(), env.candidates[here].copy()
+    return (
+        select_users({**observation, "latent": info["latent"]}, here),
+        records[here].copy(),
+        env.candidates[here].copy(),
+    )
 
 
 class TestRollouts:
@@ -102,11 +106,13 @@ class TestRollouts:
     @pytest.mark.parametrize("steps", [0, 6])
     def test_estimates_are_those_of_lives_with_luck_of_their_own(self, world, item_vectors, steps):
         count = 100
-        observation, users, candidates = (rows({"x": x}, slice(0, 3))["x"] for x in lives(world, item_vectors, steps))
+        observation, users, candidates = (
+            select_users({"x": x}, slice(0, 3))["x"] for x in lives(world, item_vectors, steps)
+        )
         planner = planned(world, item_vectors, count=count, sessions=None)
         slates = planner.tried(observation)
         found = planner.values(observation, slates[:, 1:])[:, 0]
-        env = lives_env(world, item_vectors, 3 * count)
+        env = make_life_env(world, item_vectors, 3 * count)
         env.reset(seed=0)
         again = np.repeat(users, count)
         again["k0"], again["k1"] = np.random.default_rng(7).integers(0, 2**32, (2, len(again)), np.uint32)

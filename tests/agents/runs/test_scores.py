@@ -10,8 +10,8 @@ from gymnasium.vector import AutoresetMode
 
 from longplay.agents.learners.training import build
 from longplay.agents.rules import tuning
+from longplay.agents.rules.encoded import score_by_encoder
 from longplay.agents.rules.minutes import fit_minutes
-from longplay.agents.rules.ranking import encoder_score
 from longplay.agents.runs.config import RunConfig, load_agent
 from longplay.agents.runs.scores import TREES, check_scores, load_scores
 from longplay.agents.sb3.training import train
@@ -43,7 +43,7 @@ def folders(setting, tmp_path_factory):
 def test_an_encoders_score_is_its_own_for_the_candidates(setting, observation):
     for name in ("pooled", "mean"):
         encoder = ENCODERS[name].make(setting.items)
-        found = encoder_score(encoder)(observation)
+        found = score_by_encoder(encoder)(observation)
         ids = observation["candidates"].astype(int)
         expected = np.take_along_axis(encoder.score(observation), ids, axis=1)
         np.testing.assert_allclose(found[ids > 0], expected[ids > 0], rtol=1e-5, atol=1e-6)

@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from longplay.agents.learners.slateq.later_search import LaterSearch
 from longplay.agents.learners.slateq.learner import SlateQ, SlateQOptions
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
-from longplay.agents.playing.players import Players
+from longplay.agents.playing.training_users import TrainingUsers
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.references.test_linear import STRONG
@@ -48,7 +48,7 @@ def begin(strong):
         inputs = SlateInputs(strong.scorer, strong.state_encoder("pooled"))
         options = replace(OPTIONS, **changes)
         vectors = strong.scorer.vectors
-        players = Players(env, inputs, 0.1, seed)
+        players = TrainingUsers(env, inputs, 0.1, seed)
         return SlateQ(players, options, gamma, seed, vectors=vectors, slots=10, name="SlateQ")
 
     return make

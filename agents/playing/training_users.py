@@ -16,7 +16,7 @@ MOST_DAYS = 1e3
 
 
 @dataclass
-class Outcome:
+class SlateOutcome:
     """What came of one slate for each of B users.
 
     Attributes
@@ -60,8 +60,8 @@ class Outcome:
         return np.where(self.terminated, 0.0, kept).astype(np.float32)
 
 
-class Players:
-    """Users of a vector environment (SAME_STEP, action ``"items"``, with candidates), as `Inputs` and `Outcome`.
+class TrainingUsers:
+    """Users of a vector environment (SAME_STEP, action ``"items"``, with candidates), as `Inputs` and `SlateOutcome`.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Players:
         self.observation, _ = env.reset(seed=training_luck(seed))
         self.now: Inputs = inputs(self.observation)
 
-    def step(self, columns: NDArray[np.int64]) -> Outcome:
+    def step(self, columns: NDArray[np.int64]) -> SlateOutcome:
         """Show each user the candidates at `columns` (B, K), −1 for an empty slot; `now` moves on."""
         shown = np.take_along_axis(self.now.ids, np.maximum(columns, 0), axis=1)
         day = self.observation["context"][:, DAY].copy()
@@ -101,7 +101,7 @@ class Players:
         self.observation, self.now = observation, self.inputs(observation)
         days = np.clip(next_day - day, 0.0, MOST_DAYS).astype(np.float32)
         scaled = (self.scale * reward).astype(np.float32)
-        return Outcome(choice, scaled, terminated, truncated, left, days, ended, last)
+        return SlateOutcome(choice, scaled, terminated, truncated, left, days, ended, last)
 
     def save_state(self) -> dict[str, NDArray[Any]]:
         """Everything that moves."""
