@@ -23,11 +23,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from longplay.agents.logs.collect import (
     collect,
     draw_items,
-    items_table,
     join_tables,
     make_env,
     read_episodes,
-    write_part,
+    tabulate_items,
+    write_collected,
 )
 from longplay.agents.logs.minari import write_minari
 from longplay.agents.offline.logging_policies import check_policy, load_catalog, make_policy
@@ -110,7 +110,7 @@ def with_items(args: Arguments, folder: Path) -> Setting:
         return args.setting
     file = folder / "items.parquet"
     if not (folder / "study.json").exists():
-        write_table(items_table(draw_items(load_catalog(args.setting), args.items, args.seed)), file)
+        write_table(tabulate_items(draw_items(load_catalog(args.setting), args.items, args.seed)), file)
     return replace(args.setting, catalog=str(file))
 
 
@@ -125,7 +125,7 @@ def prepare_world(setting: Setting, policy: str) -> None:
 
 def write_catalog(catalog: Catalog, file: Path) -> None:
     """Write the catalogue, and say if it does not read back equal."""
-    write_table(items_table(catalog), file)
+    write_table(tabulate_items(catalog), file)
     if Catalog.from_table(file).digest != catalog.digest:
         console.print(
             f"note: {catalog.name} has items of unknown rank, which {file} ranks among the others; to build this very "
@@ -150,7 +150,7 @@ def play(args: Arguments, setting: Setting, policy: str, users: NDArray[np.int64
             env = make_env(setting.world, len(chunks[k]), vectors)
             kept = min(max(args.minari_users - k * CHUNK, 0), len(chunks[k]))
             part = collect(env, agent, chunks[k], args.seed, kept, advance(progress, task, done, len(chunks[k])))
-            write_part(part, folders[k])
+            write_collected(part, folders[k])
     return folders
 
 

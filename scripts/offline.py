@@ -23,8 +23,15 @@ from rich import box
 from rich.progress import track
 from rich.table import Table
 
-from longplay.agents.logs.propensities import PlackettLuce, weighted_scores
-from longplay.agents.offline.data import Evaluation, first_minutes, log_lives, logged_setting, read_log, write_log
+from longplay.agents.logs.propensities import PlackettLuce, make_weighted_score
+from longplay.agents.offline.data import (
+    Evaluation,
+    log_lives,
+    play_first_slates,
+    read_log,
+    read_logged_setting,
+    write_log,
+)
 from longplay.agents.offline.learning import OfflineConfig, learn, save_agent
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TRUTH_LUCK, VALIDATION_LUCK
@@ -123,7 +130,7 @@ def at_least(job: Any, **least: int) -> None:
 def policy_of(setting: Setting, weights: dict[str, float], temperature: float, seed: int, name: str) -> PlackettLuce:
     """A Plackett–Luce policy over scoring features."""
     scorer = Scorer(setting.world, setting.item_vectors)
-    return PlackettLuce(weighted_scores(scorer, weights), scorer.slots, temperature, seed, name)
+    return PlackettLuce(make_weighted_score(scorer, weights), scorer.slots, temperature, seed, name)
 
 
 def write(job: Log, folder: Path) -> None:
@@ -150,7 +157,7 @@ def estimate(job: Estimate, folder: Path) -> None:
     """Evaluate each target from the log and by playing it; print and keep."""
     at_least(job, horizons=1, truth_users=2, resamples=10)
     one_of("direction", job.direction, FEATURES)
-    setting, logged = logged_setting(run_name(job.log))
+    setting, logged = read_logged_setting(run_name(job.log))
     if "weights" not in logged:
         raise ValueError(f"log = {job.log!r} has no propensities; log a policy with the job `log`")
     known, most = dict(logged["weights"]), max(job.horizons)
@@ -164,7 +171,7 @@ def estimate(job: Estimate, folder: Path) -> None:
     for distance in track(job.distances, "targets", console=console, transient=True):
         weights = {**known, job.direction: known.get(job.direction, 0.0) + distance}
         target = policy_of(setting, weights, logged["temperature"], logged["seed"], f"{job.direction} {distance:+g}")
-        truth = first_minutes(setting.world, setting.item_vectors, target, people, TRUTH_LUCK, job.horizons)
+        truth = play_first_slates(setting.world, setting.item_vectors, target, people, TRUTH_LUCK, job.horizons)
         evaluation = Evaluation(log, logger, target, scorer, most)
         for slates, minutes in zip(job.horizons, truth.T, strict=True):
             found = pd.DataFrame(estimated(evaluation.estimates(slates), job.resamples))
@@ -216,7 +223,7 @@ def show(table: pd.DataFrame, title: str) -> None:
 def train(job: Learn, folder: Path) -> None:
     """Learn, keep, and play on validation users."""
     at_least(job, eval_users=1)
-    setting, _ = logged_setting(run_name(job.log))
+    setting, _ = read_logged_setting(run_name(job.log))
     people = held_out_users(setting.world, "validation", job.eval_users, field="eval_users")
     log = read_log(run_name(job.log))
     prepare(setting)

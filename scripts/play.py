@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from longplay.agents.base import Agent
 from longplay.agents.offline import learning as offline
-from longplay.agents.offline.data import logged_setting
+from longplay.agents.offline.data import read_logged_setting
 from longplay.agents.options import make_space
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK, VALIDATION_LUCK
@@ -171,7 +171,7 @@ def kept(args: Arguments) -> tuple[Agent, str]:
 
 def from_log(folder: Path, job: Mapping[str, Any], setting: Setting) -> tuple[Agent, str]:
     """A policy that a job of scripts/offline.py learned."""
-    check_same(folder, logged_setting(run_name(job["log"]))[0], setting)
+    check_same(folder, read_logged_setting(run_name(job["log"]))[0], setting)
     return offline.load_agent(folder, setting.inputs(job["state"], ())), f"learned from the log {job['log']}"
 
 

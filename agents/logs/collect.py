@@ -48,7 +48,7 @@ def draw_items(catalog: Catalog, count: int, seed: int) -> Catalog:
     )
 
 
-def items_table(catalog: Catalog) -> pd.DataFrame:
+def tabulate_items(catalog: Catalog) -> pd.DataFrame:
     """A catalogue as a table that `Catalog.from_table` reads.
 
     What it reads is equal (`Catalog.digest`) wherever popularity and rating are the mid-rank percentiles of their own
@@ -59,7 +59,7 @@ def items_table(catalog: Catalog) -> pd.DataFrame:
     return pd.DataFrame(columns | {name: getattr(catalog, name) for name in DEFAULTS})
 
 
-def topic_labels(world: World) -> tuple[str, ...]:
+def label_topics(world: World) -> tuple[str, ...]:
     """G names of topics: the catalogue's labels or, where topics were found in texts, their most telling words."""
     if any(world.catalog.topics):
         return world.topic_names
@@ -72,9 +72,9 @@ def topic_labels(world: World) -> tuple[str, ...]:
     return tuple(" ".join(known[row]) if name else "" for name, row in zip(world.topic_names, telling, strict=True))
 
 
-def profiles(world: World, users: NDArray[np.int64]) -> list[str]:
+def describe_profiles(world: World, users: NDArray[np.int64]) -> list[str]:
     """What users named at sign-up, as texts."""
-    labels = topic_labels(world)
+    labels = label_topics(world)
     flags = world.people["profile"][users]
     return [profile_to_text([labels[g] for g in np.flatnonzero(row) if labels[g]]) for row in flags]
 
@@ -282,7 +282,7 @@ class Recorder:
         last, sums = grouped[["after", "churned", "session"]].last(), grouped[["clicks", "minutes"]].sum()
         table = {
             "user": self._ids,
-            "profile": profiles(self._world, self._ids),
+            "profile": describe_profiles(self._world, self._ids),
             "days": np.minimum(last["after"], self._world.scenario.params.horizon_days).to_numpy(),
             "churned": last["churned"].to_numpy(),
             "sessions": last["session"].to_numpy(np.int32) + 1,
@@ -322,7 +322,7 @@ def _sorted(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]
     return {name: values[order] for name, values in columns.items()}
 
 
-def write_part(part: Part, folder: Path) -> None:
+def write_collected(part: Part, folder: Path) -> None:
     """Keep what was logged of some users, whole or not at all."""
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -9,7 +9,7 @@ from ...envs.candidates.scoring import Scorer
 from ...envs.engine import Observation
 from ...envs.users.world import World
 from ..options import check_ranges
-from .propensities import gumbel
+from .propensities import draw_gumbel
 
 
 @dataclass
@@ -81,7 +81,7 @@ class FrontPage:
         here = (history[:, 0] > 0) & (observation["history_age"][:, 0] * 1440.0 < observation["context"][:, 1])
         topic = self.scorer.main_topic
         score += self.related * (here[:, None] & (topic[offered] == topic[history[:, :1]]))
-        score += gumbel(observation, offered, self.seed)
+        score += draw_gumbel(observation, offered, self.seed)
         # A candidate that is on the front page, too, has the same noise and must not be shown twice.
         twice = np.zeros(offered.shape, bool)
         for b, row in enumerate(page):

@@ -24,23 +24,23 @@ from ...envs.users.world import World
 from ..base import Agent
 from ..logs.collect import Recorder, make_env
 from ..logs.minari import read_minari, write_minari
-from ..logs.propensities import PlackettLuce, columns_of, draw_columns
+from ..logs.propensities import PlackettLuce, draw_columns, find_columns
 from ..playing.steps import follow_users
 from ..runs.config import Setting
 from ..sb3.agents import REWARD_SCALE
 from ..slates.inputs import Inputs, SlateInputs
 from .estimators import (
     Estimate,
-    direct,
-    doubly_robust,
-    doubly_robust_steps,
-    effective_sample_size,
-    fitted_q,
-    independent_slots,
-    independent_slots_weight,
-    ips,
-    per_decision,
-    snips,
+    estimate_by_model,
+    estimate_by_slots,
+    estimate_by_weights,
+    estimate_doubly_robust,
+    estimate_doubly_robust_steps,
+    estimate_normalised,
+    estimate_per_decision,
+    fit_q,
+    measure_sample_size,
+    weigh_independent_slots,
 )
 
 Floats = NDArray[np.float64]
@@ -113,7 +113,7 @@ def join_logs(parts: Sequence[Log]) -> Log:
     )
 
 
-def as_log(episodes: Mapping[str, NDArray[Any]], log_propensities: Floats | None = None) -> Log:
+def make_log(episodes: Mapping[str, NDArray[Any]], log_propensities: Floats | None = None) -> Log:
     """A log of what `collect.Recorder.episodes` gives."""
     return Log(
         {name.removeprefix("observations/"): v for name, v in episodes.items() if name.startswith("observations/")},
@@ -160,7 +160,7 @@ def log_lives(
             recorder.add(replace(step, horizon=step.active & ~step.churned) if last else step)
             if last:
                 break
-        log = as_log(recorder.episodes())
+        log = make_log(recorder.episodes())
         if isinstance(policy, PlackettLuce):
             log = replace(log, log_propensities=policy.log_propensities(log.at(log.before), log.slates))
         parts.append(log)
@@ -181,7 +181,7 @@ def write_log(folder: Path, log: Log, setting: Setting, policy: str, luck: int) 
         write_whole(folder / PROPENSITIES, save({"log_propensities": np.ascontiguousarray(log.log_propensities)}))
 
 
-def logged_setting(folder: Path) -> tuple[Setting, dict[str, Any]]:
+def read_logged_setting(folder: Path) -> tuple[Setting, dict[str, Any]]:
     """What was logged where, and the rest of the configuration, by ``scripts/offline.py`` or ``scripts/collect.py``.
 
     Raises
@@ -265,7 +265,7 @@ class Transitions:
         self._tensors = tuple(torch.from_numpy(x) for x in _arrays(self.inputs))
         self._before = torch.from_numpy(log.before)
         pieces = np.array_split(np.arange(len(log.slates)), len(log.slates) // CHUNK + 1)
-        columns = [columns_of(self.inputs.ids[log.before[rows]], log.slates[rows]) for rows in pieces]
+        columns = [find_columns(self.inputs.ids[log.before[rows]], log.slates[rows]) for rows in pieces]
         self._columns = torch.from_numpy(np.concatenate(columns))
         self._choice = torch.from_numpy(log.choice)
         self._reward = torch.from_numpy((REWARD_SCALE * log.minutes).astype(np.float32))
@@ -287,7 +287,7 @@ def _arrays(inputs: Inputs) -> tuple[NDArray[Any], ...]:
     return inputs.state, inputs.items, inputs.ids
 
 
-def first_minutes(
+def play_first_slates(
     world: World,
     item_vectors: NDArray[np.float32],
     policy: Agent,
@@ -340,7 +340,7 @@ class Evaluation:
         self.marginal_ratio = target.marginals(first, slates_first) / logger.marginals(first, slates_first)
         chosen = np.arange(shown.shape[1]) == log.choice[start][:, None]
         self.slot_reward = np.where(chosen, self.reward[:, :1], 0.0)
-        features, expected = model_features(scorer, observation, shown, target)
+        features, expected = describe_slates(scorer, observation, shown, target)
         self.features, self.expected = features[place], expected[place]
 
     def estimates(self, slates: int) -> dict[str, tuple[Estimate, float]]:
@@ -349,32 +349,32 @@ class Evaluation:
         NaN where there are none. For a single slate also the estimators that look into it.
         """
         reward, ratio = self.reward[:, :slates], self.slot_ratio[:, :slates].prod(axis=2)
-        q, v = fitted_q(self.features[:, :slates], self.expected[:, :slates], reward, self.alive[:, :slates])
-        size = effective_sample_size(ratio.prod(axis=1))
+        q, v = fit_q(self.features[:, :slates], self.expected[:, :slates], reward, self.alive[:, :slates])
+        size = measure_sample_size(ratio.prod(axis=1))
         if slates > 1:
             return {
-                "per-decision IPS": (per_decision(reward, ratio), size),
-                "per-decision, normalised": (per_decision(reward, ratio, normalised=True), size),
-                "doubly robust": (doubly_robust_steps(reward, ratio, q, v), size),
-                "direct (fitted Q)": (direct(v[:, 0]), float("nan")),
+                "per-decision IPS": (estimate_per_decision(reward, ratio), size),
+                "per-decision, normalised": (estimate_per_decision(reward, ratio, normalised=True), size),
+                "doubly robust": (estimate_doubly_robust_steps(reward, ratio, q, v), size),
+                "direct (fitted Q)": (estimate_by_model(v[:, 0]), float("nan")),
             }
         r, w, slots = reward[:, 0], ratio[:, 0], self.slot_ratio[:, 0]
-        pseudo = independent_slots_weight(self.marginal_ratio)
-        few = effective_sample_size(pseudo)
-        each = float(np.mean([effective_sample_size(column) for column in self.marginal_ratio.T]))
+        pseudo = weigh_independent_slots(self.marginal_ratio)
+        few = measure_sample_size(pseudo)
+        each = float(np.mean([measure_sample_size(column) for column in self.marginal_ratio.T]))
         return {
-            "IPS": (ips(r, w), size),
-            "SNIPS": (snips(r, w), size),
-            "reward interaction": (per_decision(self.slot_reward, slots, normalised=True), size),
-            "independent slots": (independent_slots(self.slot_reward, self.marginal_ratio), each),
-            "pseudo-inverse": (ips(r, pseudo), few),
-            "doubly robust": (doubly_robust(r, w, q[:, 0], v[:, 0]), size),
-            "DR, pseudo-inverse": (doubly_robust(r, pseudo, q[:, 0], v[:, 0]), few),
-            "direct (ridge)": (direct(v[:, 0]), float("nan")),
+            "IPS": (estimate_by_weights(r, w), size),
+            "SNIPS": (estimate_normalised(r, w), size),
+            "reward interaction": (estimate_per_decision(self.slot_reward, slots, normalised=True), size),
+            "independent slots": (estimate_by_slots(self.slot_reward, self.marginal_ratio), each),
+            "pseudo-inverse": (estimate_by_weights(r, pseudo), few),
+            "doubly robust": (estimate_doubly_robust(r, w, q[:, 0], v[:, 0]), size),
+            "DR, pseudo-inverse": (estimate_doubly_robust(r, pseudo, q[:, 0], v[:, 0]), few),
+            "direct (ridge)": (estimate_by_model(v[:, 0]), float("nan")),
         }
 
 
-def model_features(
+def describe_slates(
     scorer: Scorer, observation: Observation, slates: NDArray[np.int64], target: PlackettLuce
 ) -> tuple[Floats, Floats]:
     """(n, P) features of what was shown, and their mean over slates drawn from the target policy."""
@@ -382,7 +382,7 @@ def model_features(
     for start in range(0, len(slates), CHUNK):
         part = {name: values[start : start + CHUNK] for name, values in observation.items()}
         features, logits = scorer.features(part).astype(np.float64), target.logits(part)
-        found.append(_slate_features(features, part, columns_of(part["candidates"], slates[start : start + CHUNK])))
+        found.append(_slate_features(features, part, find_columns(part["candidates"], slates[start : start + CHUNK])))
         rng = np.random.default_rng([target.seed, start])
         drawn = [draw_columns(logits, rng.gumbel(size=logits.shape), target.slots) for _ in range(DRAWS)]
         expected.append(np.mean([_slate_features(features, part, columns) for columns in drawn], axis=0))

@@ -239,7 +239,7 @@ REFERENCES.register(
     "linear",
     Reference(
         kind=LinearOracle,
-        title=LinearOracle.name,
+        title="linear oracle",
         about="the best slate for minutes and a weighted sum of features of the true state",
         build=LinearOracle,
         note="true state, candidates, looks ahead by weights",  # with weights of 0 it is the myopic oracle

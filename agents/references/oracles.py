@@ -116,7 +116,7 @@ REFERENCES.register(
     "myopic",
     Reference(
         kind=MyopicOracle,
-        title=MyopicOracle.name,
+        title="myopic oracle",
         about="the slate that pays most now, from the true state",
         build=MyopicOracle,
         note="true state, candidates, looks at one slate",
@@ -126,7 +126,7 @@ REFERENCES.register(
     "taste",
     Reference(
         kind=TasteOracle,
-        title=TasteOracle.name,
+        title="taste oracle",
         about="the items of the largest true taste",
         build=TasteOracle,
         note="true taste, whole catalogue",

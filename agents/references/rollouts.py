@@ -164,7 +164,7 @@ class RolloutPlanner:
         """Improve on a linear oracle by slates of its `neighbours`, and learn from its lives what comes after a cut."""
         options = options or Rollouts()
         after = None if options.sessions is None else Continuation.fit(oracle.world, item_vectors, oracle)
-        return cls(oracle.world, item_vectors, oracle, neighbours(oracle), options, after)
+        return cls(oracle.world, item_vectors, oracle, make_neighbours(oracle), options, after)
 
     def act(self, observation: Any) -> NDArray[np.int64]:
         """Try and choose."""
@@ -267,7 +267,7 @@ class RolloutPlanner:
         return minutes[:count]
 
 
-def neighbours(oracle: LinearOracle, step: float = 1.0) -> list[LinearOracle]:
+def make_neighbours(oracle: LinearOracle, step: float = 1.0) -> list[LinearOracle]:
     """Proposals around a linear oracle: none, less and more of its foresight, and a step up and down in what lasts.
 
     Parameters

@@ -230,6 +230,14 @@ class RunConfig:
         more = "".join(f" +{Path(score).name}" for score in self.scores)
         return f"{name} γ={self.gamma:g}{state}{' fine-tuned' if self.fine_tune else ''}{more}"
 
+    def twin(self) -> "RunConfig":
+        """The same run, which learns what pays now."""
+        return dataclasses.replace(self, gamma=0.0)
+
+    def is_twin_of(self, other: "RunConfig") -> bool:
+        """Whether it learns what pays now, and is otherwise the other run, whatever their seeds."""
+        return self.gamma == 0 and self == dataclasses.replace(other, gamma=0.0, seed=self.seed)
+
     def to_json(self) -> str:
         """As text, for `from_json`."""
         return json.dumps(dataclasses.asdict(self), indent=1)

@@ -15,7 +15,7 @@ interrupted study had trained or played is kept there and not done again; more s
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from longplay.agents.base import Agent
-from longplay.agents.comparison.contestants import rules
-from longplay.agents.comparison.summary import minutes_of
+from longplay.agents.comparison.contestants import tune_rules
+from longplay.agents.comparison.summary import read_minutes
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.oracles import MyopicOracle
@@ -131,7 +131,7 @@ def main(args: Arguments) -> None:
 def learners(args: Arguments, setting: Setting, seed: int) -> dict[str, RunConfig]:
     """PPO and its twin, of one seed."""
     ahead = RunConfig(setting, seed=seed, steps=args.steps, eval_users=args.validation_users)
-    return {AHEAD: ahead, TWIN: replace(ahead, gamma=0.0)}
+    return {AHEAD: ahead, TWIN: ahead.twin()}
 
 
 def place(args: Arguments, strength: float, policy: str, seed: int) -> str:
@@ -157,7 +157,7 @@ def play_missing(args: Arguments, strength: float, setting: Setting, show: Calla
         def say(what: str) -> None:
             show(f"strength {strength:g}: {what}", 0.0)
 
-        found = rules(setting, args.validation_users, say, NAMES)
+        found = tune_rules(setting, args.validation_users, say, NAMES)
         agents |= {contestant.name: contestant.agents[0] for contestant in found}
     evaluator = Evaluator(
         setting.world, setting.item_vectors, held_out_users(setting.world, "test", args.users), TEST_LUCK
@@ -184,7 +184,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     """One row a strength: `Interval` of each policy's minutes, and of the paired differences; the best rule's name."""
     found = []
     for strength, rows in results.groupby("strength"):
-        minutes = {policy: minutes_of(rows, policy) for policy in POLICIES}
+        minutes = {policy: read_minutes(rows, policy) for policy in POLICIES}
         best = max(RULES, key=lambda rule: minutes[rule].mean())
         row: dict[str, object] = {"strength": strength, "best rule": best}
         row |= {policy: bootstrap_difference(own) for policy, own in minutes.items()}

@@ -20,7 +20,7 @@ from gymnasium.vector import AutoresetMode
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from longplay.agents.comparison.contestants import play, references, rules
+from longplay.agents.comparison.contestants import make_references, play_contestants, tune_rules
 from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.runs.config import Setting
 from longplay.envs.env import SlateVectorEnv
@@ -77,7 +77,9 @@ def play_one(setting: Setting, args: Arguments) -> pd.DataFrame:
         def say(what: str, share: float = 0.0) -> None:
             progress.update(task, description=f"{setting.env}: {what}")
 
-        return play(setting, [*rules(setting, args.validation_users, say), *references(setting)], args.users, say)
+        return play_contestants(
+            setting, [*tune_rules(setting, args.validation_users, say), *make_references(setting)], args.users, say
+        )
 
 
 def report(results: pd.DataFrame, together: dict[str, float]) -> None:

@@ -6,7 +6,8 @@ from longplay.agents.base import select_users as rows
 from longplay.agents.logs.collect import collect, make_env
 from longplay.agents.logs.exploring import ExploringAgent as Exploring
 from longplay.agents.logs.minari import read_minari, write_minari
-from longplay.agents.logs.propensities import PlackettLuce, weighted_scores
+from longplay.agents.logs.propensities import PlackettLuce
+from longplay.agents.logs.propensities import make_weighted_score as weighted_scores
 from longplay.agents.offline.data import log_lives, read_log, write_log
 from longplay.agents.offline.learning import OfflineConfig, learn
 from longplay.agents.offline.learning import load_agent as load_offline

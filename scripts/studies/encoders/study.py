@@ -23,7 +23,7 @@ from typing import Any
 import pandas as pd
 from rich.progress import BarColumn, Progress, TextColumn
 
-from longplay.agents.comparison.contestants import Contestant, play
+from longplay.agents.comparison.contestants import Contestant, play_contestants
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.rules.encoded import score_by_encoder
 from longplay.agents.rules.similarity import GreedySimilarity
@@ -188,4 +188,4 @@ def engage(args: Arguments, folder: Path, setting: Setting, place: Place) -> pd.
     with Progress(TextColumn("playing {task.description}"), BarColumn(), console=console) as progress:
         task = progress.add_task("", total=1.0)
         say = lambda name, share: progress.update(task, description=name, completed=share)  # noqa: E731
-        return play(setting, contestants, args.users, say)
+        return play_contestants(setting, contestants, args.users, say)

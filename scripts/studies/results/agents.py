@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from longplay.agents.comparison.contestants import Contestant, counted
+from longplay.agents.comparison.contestants import Contestant, describe_seeds
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import DEFAULT, configured
 from longplay.agents.runs.progress import CURVE
@@ -103,7 +103,7 @@ class Plan:
                     config = self.config(env, agent, seed)
                     twins = {agent: config}
                     if config.gamma > 0 and env != CONTROL:
-                        twins[agent + TWIN] = replace(config, gamma=0.0)
+                        twins[agent + TWIN] = config.twin()
                     for label, one in twins.items():
                         found[env, label, seed] = Job(f"{self.name}/{env}/trained/{label}-{seed}", one)
         return found
@@ -129,7 +129,7 @@ def learned(
         title = title_of(config, label)
         second = title_of(jobs[env, twin, 0].config, twin) if twin in labels else ""
         steps = f"{config.steps:,} steps" + (" and a search" if config.options.get("later") == "search" else "")
-        contestants.append(Contestant(title, "learned", (), f"{steps}, {counted(len(runs))}", second))
+        contestants.append(Contestant(title, "learned", (), f"{steps}, {describe_seeds(len(runs))}", second))
         spent[title] = costs([run_name(run.name) for run in runs])
         if not label.endswith(TWIN):
             titles[label] = title

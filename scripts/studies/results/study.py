@@ -25,7 +25,7 @@ import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from longplay.agents.base import Agent
-from longplay.agents.comparison.contestants import Contestant, references
+from longplay.agents.comparison.contestants import Contestant, make_references
 from longplay.agents.registry import RULES
 from longplay.agents.rules.tuning import QUICK
 from longplay.agents.runs.progress import CHECKPOINT
@@ -195,7 +195,7 @@ def play_world(
     world.contestants += agents
     linear = ready.linear_of(need, say) if need.linear else None
     for where, (name, _) in places.items():
-        for one in references(setting_of(name), linear if where == HOME else None):
+        for one in make_references(setting_of(name), linear if where == HOME else None):
             stamped = (one.name, folder / LINEAR) if linear is one.agents[0] else (one.name,)
             play(Cell(one.name.replace(" ", "-"), one.name, "reference"), stamped, lambda one=one: one.agents[0], where)  # type: ignore[misc]
             if where == HOME:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from longplay.agents.comparison.contestants import ORACLE, SIMILARITY, Contestant
-from longplay.agents.comparison.summary import minutes_of, summary
+from longplay.agents.comparison.summary import read_minutes, summarise
 from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_ratio
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.studies.encoders import tables as encoder_tables
@@ -48,8 +48,8 @@ def gap_closed(results: pd.DataFrame, policy: str, ceiling: str) -> Interval | N
     """Share of the way from greedy similarity to a ceiling that a policy goes."""
     if policy in (SIMILARITY, ceiling):
         return None
-    floor = minutes_of(results, SIMILARITY)
-    return bootstrap_ratio(minutes_of(results, policy) - floor, minutes_of(results, ceiling) - floor)
+    floor = read_minutes(results, SIMILARITY)
+    return bootstrap_ratio(read_minutes(results, policy) - floor, read_minutes(results, ceiling) - floor)
 
 
 def gaps(results: pd.DataFrame, policies: "pd.Series[str]", ceiling: str) -> "pd.Series[Any]":
@@ -97,13 +97,13 @@ def summed(home: pd.DataFrame, world: World) -> pd.DataFrame:
     """`summary` with the gap closed, and with the planner compared on the users whom it played."""
     planner = world.planner.name if world.planner else ""
     whole = home[home["policy"] != planner]
-    frame = summary(whole, world.contestants)
+    frame = summarise(whole, world.contestants)
     best = frame.attrs["best rule"]
     frame["gap"] = gaps(whole, frame["policy"], world.ceiling)
     if world.planner is not None:
         met = home[home["user"].isin(home.loc[home["policy"] == planner, "user"])]
         compared = met[(met["kind"] != "rule") | met["policy"].isin([best, SIMILARITY])]
-        row = summary(compared, [world.planner])
+        row = summarise(compared, [world.planner])
         row["gap"] = gaps(met, row["policy"], world.ceiling)
         frame["gap to planner"] = gaps(met, frame["policy"], planner)
         frame = pd.concat([frame, row], ignore_index=True)
@@ -184,7 +184,7 @@ def seed_by_seed(homes: Mapping[str, pd.DataFrame], worlds: Mapping[str, World])
         twins = {one.name: one.twin for one in world.contestants if one.twin}
         for agent, name in world.titles.items():
             if name in twins:
-                gains = (minutes_of(homes[env], name) - minutes_of(homes[env], twins[name])).mean(axis=1)
+                gains = (read_minutes(homes[env], name) - read_minutes(homes[env], twins[name])).mean(axis=1)
                 if len(gains) > 1:
                     found.setdefault(agent, {"agent": agent})[env] = ", ".join(f"{gain:+.1f}" for gain in gains)
     return titled(list(found.values()), "Minutes of each agent − those of its γ=0 twin, seed by seed")
@@ -199,12 +199,12 @@ def shifted_table(env: str, home: pd.DataFrame, away: pd.DataFrame, world: World
     """What policies of a scenario earn from users of another kind, and what of their minutes that loses."""
     rows, there = [], set(away["policy"])
     for one in (one for one in world.contestants if one.name in there):
-        before, after = minutes_of(home, one.name), minutes_of(away, one.name)
+        before, after = read_minutes(home, one.name), read_minutes(away, one.name)
         row = {"policy": one.name, "kind": one.kind}
         row["minutes at home"] = told(bootstrap_difference(before), LEVEL)
         row["minutes shifted"] = told(bootstrap_difference(after), LEVEL)
         row["loss"] = cell(bootstrap_ratio(before - after, before), SHARE)
-        gap = None if one.name == SIMILARITY else bootstrap_difference(after, minutes_of(away, SIMILARITY))
+        gap = None if one.name == SIMILARITY else bootstrap_difference(after, read_minutes(away, SIMILARITY))
         row["shifted − greedy similarity"] = cell(gap, DIFFERENCE)
         rows.append((after.mean(), row))
     ordered = [row for _, row in sorted(rows, key=lambda pair: -pair[0])]
@@ -217,10 +217,10 @@ def control_table(env: str, home: pd.DataFrame, world: World) -> pd.DataFrame:
     """Where looking ahead cannot pay: nobody may beat the taste oracle."""
     rows = []
     for one in world.contestants:
-        own = minutes_of(home, one.name)
+        own = read_minutes(home, one.name)
         row = {"policy": one.name, "kind": one.kind, "minutes": told(bootstrap_difference(own), LEVEL)}
         for other in (ORACLE, SIMILARITY):
-            gap = None if one.name == other else bootstrap_difference(own, minutes_of(home, other))
+            gap = None if one.name == other else bootstrap_difference(own, read_minutes(home, other))
             row[f"− {other}"] = cell(gap, DIFFERENCE)
         rows.append((own.mean(), row))
     ordered = [row for _, row in sorted(rows, key=lambda pair: -pair[0])]

@@ -10,14 +10,14 @@ from gymnasium.vector import AutoresetMode
 
 from longplay.agents.logs.collect import (
     collect,
+    describe_profiles,
     draw_items,
-    items_table,
     join_tables,
+    label_topics,
     make_env,
-    profiles,
     read_episodes,
-    topic_labels,
-    write_part,
+    tabulate_items,
+    write_collected,
 )
 from longplay.agents.logs.exploring import ExploringAgent
 from longplay.agents.logs.minari import read_minari, write_minari
@@ -235,7 +235,7 @@ class TestEpisodes:
         (tmp_path / "0.tmp").mkdir()  # left by an interruption
         halves = [tmp_path / "0", tmp_path / "1"]
         for folder in halves:
-            write_part(part, folder)
+            write_collected(part, folder)
         join_tables(halves, tmp_path)
         for name in ("log", "sessions", "users"):
             table = getattr(part, name)
@@ -247,32 +247,32 @@ class TestEpisodes:
         again = read_episodes(tmp_path / "1")
         assert set(again) == set(part.episodes)
         assert all(np.array_equal(again[key], part.episodes[key]) for key in again)
-        write_part(dataclasses.replace(part, episodes={}), tmp_path / "2")
+        write_collected(dataclasses.replace(part, episodes={}), tmp_path / "2")
         assert read_episodes(tmp_path / "2") == {}
 
 
 class TestProfiles:
     def test_favourites_of_sign_up_are_told(self, world):
         users = np.array([5, 9])
-        for user, text in zip(users, profiles(world, users), strict=True):
+        for user, text in zip(users, describe_profiles(world, users), strict=True):
             named = [world.topic_names[g].lower() for g in np.flatnonzero(world.people["profile"][user])]
             assert text == f"Likes {named[0]}, {named[1]} and {named[2]}."
 
     def test_topics_without_names_are_not(self, world):
         nameless = dataclasses.replace(world, topic_names=("",) * len(world.topic_names))
-        assert profiles(nameless, np.array([1])) == [NO_PROFILE]
+        assert describe_profiles(nameless, np.array([1])) == [NO_PROFILE]
 
     def test_topics_found_in_texts_have_telling_words(self, catalog):
         bare = dataclasses.replace(catalog, topics=((),) * len(catalog))
         world = build_world(bare, small())
-        labels = topic_labels(world)
+        labels = label_topics(world)
         main = world.topics[1:].argmax(axis=1)
         for g in np.flatnonzero(np.bincount(main, minlength=len(labels)) >= 10):
             for word in labels[g].split():
                 has = np.array([word in text.lower() for text in bare.texts])
                 assert has[main == g].mean() > 2 * has[main != g].mean()
         assert all(len(label.split()) == 3 for label, name in zip(labels, world.topic_names, strict=True) if name)
-        assert "topic" not in " ".join(profiles(world, np.arange(20)))
+        assert "topic" not in " ".join(describe_profiles(world, np.arange(20)))
 
 
 class TestItems:
@@ -295,7 +295,7 @@ class TestItems:
         rating = np.where(np.arange(len(catalog)) % 3 == 0, 0.5, catalog.rating)
         topics = catalog.topics if labelled else ((),) * len(catalog)
         drawn = draw_items(dataclasses.replace(catalog, rating=rating, topics=topics), 80, seed=0)
-        items_table(drawn).to_parquet(tmp_path / "items.parquet")
+        tabulate_items(drawn).to_parquet(tmp_path / "items.parquet")
         again = Catalog.from_table(tmp_path / "items.parquet")
         assert again.digest == drawn.digest
         assert draw_items(again, 80, seed=5).digest == drawn.digest

@@ -6,7 +6,7 @@ import pytest
 from longplay.agents.base import Agent, select_users
 from longplay.agents.logs.collect import make_env
 from longplay.agents.logs.exploring import ExploringAgent
-from longplay.agents.playing.steps import lives
+from longplay.agents.playing.steps import follow_users
 from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import Counts
@@ -59,7 +59,7 @@ class TestExploring:
         for policy in (Counts(), ExploringAgent(world, Counts(), 0.5)):
             counted, expected = [], []
             met = np.zeros(len(USERS), int)
-            for step in lives(make_env(world, len(USERS)), policy, USERS, LUCK):
+            for step in follow_users(make_env(world, len(USERS)), policy, USERS, LUCK):
                 met += step.active
                 its = step.active & (step.slates[:, 1:] == np.arange(2, 11)).all(axis=1)
                 counted += step.slates[its, 0].tolist()

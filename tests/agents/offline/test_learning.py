@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from longplay.agents.logs.propensities import PlackettLuce, columns_of, weighted_scores
+from longplay.agents.logs.propensities import PlackettLuce, find_columns, make_weighted_score
 from longplay.agents.offline.data import Transitions, log_lives, read_log, write_log
 from longplay.agents.offline.learning import (
     Critic,
@@ -38,7 +38,7 @@ class Mixture:
     name, privileged = "mixture", False
 
     def __init__(self, scorer):
-        self.sides = [PlackettLuce(weighted_scores(scorer, {"length": w}), scorer.slots, 0.5) for w in (2.0, -2.0)]
+        self.sides = [PlackettLuce(make_weighted_score(scorer, {"length": w}), scorer.slots, 0.5) for w in (2.0, -2.0)]
 
     def act(self, observation):
         heads = np.array([zlib.crc32(context.tobytes()) % 2 == 0 for context in observation["context"]])
@@ -200,7 +200,7 @@ class TestTransitions:
         for b, row in enumerate(rows.tolist()):
             now = mixed.at(mixed.before[[row]])
             np.testing.assert_array_equal(batch.now[2][b], now["candidates"][0])
-            np.testing.assert_array_equal(batch.columns[b], columns_of(now["candidates"], mixed.slates[[row]])[0])
+            np.testing.assert_array_equal(batch.columns[b], find_columns(now["candidates"], mixed.slates[[row]])[0])
             np.testing.assert_array_equal(batch.then[2][b], mixed.observations["candidates"][mixed.before[row] + 1])
             assert batch.reward[b] == pytest.approx(0.1 * mixed.minutes[row])
             assert batch.discount[b] == pytest.approx(0.0 if mixed.churned[row] else 0.9)
@@ -229,7 +229,7 @@ class TestLog:
         assert len(mixed.observations["context"]) == len(mixed.slates) + len(mixed.steps)
 
     def test_pieces_make_no_difference(self, world, item_vectors, scorer, monkeypatch):
-        policy = PlackettLuce(weighted_scores(scorer, {"rating": 1.0}), scorer.slots)
+        policy = PlackettLuce(make_weighted_score(scorer, {"rating": 1.0}), scorer.slots)
         whole = log_lives(world, item_vectors, policy, np.arange(20), 2, 4)
         monkeypatch.setattr("longplay.agents.offline.data.CHUNK", 7)
         pieces = log_lives(world, item_vectors, policy, np.arange(20), 2, 4)
@@ -237,7 +237,7 @@ class TestLog:
         np.testing.assert_allclose(whole.log_propensities, pieces.log_propensities)
 
     def test_is_read_as_it_was_written(self, setting, world, item_vectors, scorer, tmp_path):
-        policy = PlackettLuce(weighted_scores(scorer, {"rating": 1.0}), scorer.slots)
+        policy = PlackettLuce(make_weighted_score(scorer, {"rating": 1.0}), scorer.slots)
         log = log_lives(world, item_vectors, policy, np.array([4, 2, 9]), 2)
         assert log.log_propensities.shape == log.slates.shape
         write_log(tmp_path / "x", log, setting, "soft", 2)

@@ -8,12 +8,12 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from longplay.agents.base import select_users
-from longplay.agents.comparison.contestants import references
+from longplay.agents.comparison.contestants import make_references
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.trials import make_life_env
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.references.oracles import MyopicOracle
-from longplay.agents.references.rollouts import Continuation, RolloutPlanner, Rollouts, neighbours
+from longplay.agents.references.rollouts import Continuation, RolloutPlanner, Rollouts, make_neighbours
 from longplay.agents.references.tiny import START, TinyPlanner
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world
@@ -296,16 +296,16 @@ class TestRefusals:
 
 def test_neighbours_of_a_linear_oracle(world):
     oracle = dataclasses.replace(LinearOracle(world), weights=np.arange(17.0))
-    near = neighbours(oracle, 2.0)
+    near = make_neighbours(oracle, 2.0)
     assert len(near) == len({tuple(other.weights) for other in near})
     assert all(other.world is world for other in near)
     assert not near[0].weights.any()  # the myopic oracle is among them
 
 
 def test_references_take_a_linear_oracle_in_when_given(setting, world):
-    assert [c.name for c in references(setting)] == ["myopic oracle", "taste oracle"]
+    assert [c.name for c in make_references(setting)] == ["myopic oracle", "taste oracle"]
     oracle = LinearOracle(world, shortlist=24)
-    found = references(setting, oracle)
+    found = make_references(setting, oracle)
     assert [c.name for c in found] == ["myopic oracle", "taste oracle", "linear oracle"]
     assert found[-1].agents[0] is oracle
 

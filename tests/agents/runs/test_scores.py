@@ -125,7 +125,7 @@ class TestRefusals:
 
     def test_a_rule_of_another_setting(self, setting, folders, tmp_path):
         shutil.copy(folders / "minutes" / TREES, tmp_path)
-        content = {"format": 2, "rule": "minutes", "options": {}, "setting": tuning.identity(setting)}
+        content = {"format": 2, "rule": "minutes", "options": {}, "setting": tuning.identify_setting(setting)}
         (tmp_path / tuning.FILE).write_text(json.dumps(content | {"search": {}, "trials": []}))
         assert list(load_scores([str(tmp_path)], setting)) == [tmp_path.name]
         other = dataclasses.replace(setting, world_seed=9)

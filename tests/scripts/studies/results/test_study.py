@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import tyro
 
-from longplay.agents.comparison import contestants as comparison
+from longplay.agents.comparison import summary as comparison
 from longplay.agents.comparison.contestants import Contestant
 from longplay.agents.learners.slateq.agent import SlateQOptions
 from longplay.agents.playing.cross_entropy import CrossEntropyOptions
