@@ -24,15 +24,10 @@ from rich.progress import track
 from rich.table import Table
 
 from longplay.agents.logs.propensities import PlackettLuce, make_weighted_score
-from longplay.agents.offline.data import (
-    Evaluation,
-    log_lives,
-    play_first_slates,
-    read_log,
-    read_logged_setting,
-    write_log,
-)
-from longplay.agents.offline.learning import OfflineConfig, learn, save_agent
+from longplay.agents.offline.agent import OfflineConfig, save_agent
+from longplay.agents.offline.data import log_lives, read_log, read_logged_setting, write_log
+from longplay.agents.offline.evaluation import Evaluation, play_first_slates
+from longplay.agents.offline.learning import learn
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TRUTH_LUCK, VALIDATION_LUCK
 from longplay.agents.runs.config import Setting

@@ -22,7 +22,7 @@ import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
 from longplay.agents.base import Agent
-from longplay.agents.offline import learning as offline
+from longplay.agents.offline import agent as offline
 from longplay.agents.offline.data import read_logged_setting
 from longplay.agents.options import make_space
 from longplay.agents.playing.evaluate import Evaluator, held_out_users

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ...envs.engine import Observation
 from ...envs.users.world import World
 from ..base import Agent, Memory, Remembering, select_users
+from ..slates.observations import read_context
 
 
 @dataclass
@@ -22,11 +23,13 @@ class ExploringAgent:
     Parameters
     ----------
     world
-        For its items.
+        World whose items are drawn.
     agent
-        Chooses the other slates; ``None`` only with ``share=1``.
+        Agent that chooses the other slates; ``None`` only with ``share=1``.
     share
-        Of the slates that are random, 0 to 1.
+        Share of the slates that are random, 0 to 1.
+    seed
+        Seed of the draws.
     """
 
     world: World
@@ -55,11 +58,12 @@ class ExploringAgent:
         """Slates, random or the agent's, and what the agent remembers from here on."""
         slates = np.zeros((len(observation["context"]), self.world.scenario.shape.slate), np.int64)
         random = np.zeros(len(slates), bool)
+        days = read_context(observation, "day")
         for b, (context, history) in enumerate(zip(observation["context"], observation["history_ids"], strict=True)):
             rng = np.random.default_rng(zlib.crc32(history.tobytes(), zlib.crc32(context.tobytes(), self.seed)))
             random[b] = self.share == 1 or rng.random() < self.share
             if random[b]:
-                drawn = self._draw(rng, float(context[5]))
+                drawn = self._draw(rng, float(days[b]))
                 slates[b, : len(drawn)] = drawn
         agent: object = self.agent
         if isinstance(agent, Remembering):

@@ -55,10 +55,10 @@ def follow_users(env: Any, policy: Agent, ids: NDArray[np.int64], luck: int) -> 
         Sees the users who are still there, and nothing hidden; it may remember them.
     """
     observation, info = env.reset(seed=luck, options={"users": ids})
-    active, following = np.ones(len(ids), bool), AgentSession(policy, len(ids))
+    active, session = np.ones(len(ids), bool), AgentSession(policy, len(ids))
     while active.any():
         slates = np.zeros(env.action_space.shape, np.int64)
-        slates[active] = following.act(select_users(observation, active), active)
+        slates[active] = session.act(select_users(observation, active), active)
         before, clock = observation, info["day"]
         observation, reward, terminated, truncated, info = env.step(slates)
         churned, horizon = active & terminated, active & truncated

@@ -13,6 +13,7 @@ from .luck import training_luck
 
 DAY = CONTEXT.index("day")
 MOST_DAYS = 1e3
+REWARD_SCALE = 0.1  # learners see tens of minutes, so that values are of order one; every report is in minutes
 
 
 @dataclass
@@ -52,12 +53,14 @@ class SlateOutcome:
         Parameters
         ----------
         gamma
-            For each slate; or, `by_time`, for each day away, and none within a session (a semi-Markov process:
-            Bradtke and Duff, 1994; Cai et al., 2023, RLUR, discount across sessions alone).
+            Discount for each slate, or for each day away.
+        by_time
+            Whether days away count, and slates within a session do not (a semi-Markov process: Bradtke and Duff, 1994;
+            Cai et al., 2023, RLUR, discount across sessions alone).
         """
         away = np.where(self.left, self.days, 0.0) if by_time else np.ones(len(self.reward))
-        kept = np.power(gamma, away) if gamma > 0 else np.zeros(len(self.reward))
-        return np.where(self.terminated, 0.0, kept).astype(np.float32)
+        discount = np.power(gamma, away) if gamma > 0 else np.zeros(len(self.reward))
+        return np.where(self.terminated, 0.0, discount).astype(np.float32)
 
 
 class TrainingUsers:
@@ -66,13 +69,13 @@ class TrainingUsers:
     Parameters
     ----------
     env
-        The environment.
+        Vector environment that is played.
     inputs
-        Observations to `Inputs`, such as `SlateInputs`.
+        Callable from observations to `Inputs`, such as `SlateInputs`.
     scale
-        Reward a minute.
+        Reward of a minute.
     seed
-        Slot i has luck ``training_luck(seed) + i``.
+        Training seed: slot i has luck ``training_luck(seed) + i``.
     """
 
     def __init__(self, env: Any, inputs: Callable[[Any], Inputs], scale: float, seed: int) -> None:
@@ -114,6 +117,3 @@ class TrainingUsers:
         self.now = self.inputs(self.observation)
         self.minutes[:] = state["running_minutes"]
         self.finished = state["finished_minutes"].tolist()
-
-
-REWARD_SCALE = 0.1  # learners see tens of minutes, so that values are of order one; every report is in minutes

@@ -84,7 +84,7 @@ class LifeTrials:
     gamma
         With 0 a trial is worth the minutes of a slate, in states that all trials share, otherwise those of a month.
     seed
-        Of who is played and of their luck.
+        Seed of who is played and of their luck.
     """
 
     def __init__(self, env: Any, count: int, users: int, gamma: float, seed: int) -> None:
@@ -100,9 +100,9 @@ class LifeTrials:
         Parameters
         ----------
         number
-            Of the round: other users, with other luck.
+            Number of the round: other rounds play other users, with other luck.
         act
-            As of `sum_life_minutes`; row ``p·U + u`` is trial p.
+            Callable as of `sum_life_minutes`; row ``p·U + u`` is trial p.
         """
         world = self._source.unwrapped.world
         if self._env is None:
@@ -111,14 +111,14 @@ class LifeTrials:
         met = rng.choice(np.arange(people.start, people.stop), self.users, replace=len(people) < self.users)
         shown = np.zeros(self.count * self.users, np.int64)
 
-        def counted(observation: Any, which: NDArray[np.bool_]) -> NDArray[np.int64]:
+        def count_and_act(observation: Any, which: NDArray[np.bool_]) -> NDArray[np.int64]:
             shown[which] += 1
             return act(observation, which)
 
         everybody, luck = np.tile(met, self.count), training_luck(self.seed) + TRIAL_LUCK + number
         if self.gamma > 0:
-            minutes, each = sum_life_minutes(self._env, everybody, luck, counted), float(self.users)
+            minutes, each = sum_life_minutes(self._env, everybody, luck, count_and_act), float(self.users)
         else:
-            minutes = sum_slate_minutes(self._env, everybody, self.count, luck, counted)
+            minutes = sum_slate_minutes(self._env, everybody, self.count, luck, count_and_act)
             each = float(shown[: self.users].sum())
         return minutes.reshape(self.count, -1).sum(axis=1) / each, int(shown.sum())

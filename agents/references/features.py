@@ -7,12 +7,12 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from ...envs.engine import CONTEXT
 from ...envs.shared.compiled import loop
 from ...envs.users.arithmetic import dot
 from ...envs.users.constants import LINEAR
 from ...envs.users.records import Record
 from ...envs.users.world import World
+from ..slates.observations import read_context
 from .oracles import NODE_WEIGHTS, NODES
 
 FEATURES = (
@@ -82,7 +82,7 @@ def read_users(observation: Any, memory: int) -> NDArray[Any]:
     users = np.zeros(len(history), np.dtype([*vectors, *numbers, ("history", np.int64, history.shape[1:])]))
     for name in ("momentum", "satiation", "sensitivity", "trust", "satisfaction"):
         users[name] = latent[name]
-    users["clock"], users["history"] = observation["context"][:, CONTEXT.index("day")], history
+    users["clock"], users["history"] = read_context(observation, "day"), history
     return users
 
 

@@ -10,6 +10,7 @@ from scipy.special import expit
 from ...envs.users.constants import LINEAR
 from ...envs.users.world import World
 from ..registry import REFERENCES, Reference
+from ..slates.observations import read_context
 from .best_slates import BEST
 
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)  # for the mean over the noise in completion
@@ -22,12 +23,12 @@ class MyopicOracle:
     Parameters
     ----------
     world
-        Whose user model.
+        World whose user model it knows.
     reward
-        What a click pays: ``"minutes"`` or ``"clicks"``.
+        Pay of a click: ``"minutes"`` or ``"clicks"``.
     whole
-        Choose from the whole catalogue, not from the candidates. Where the dial of the dynamics is at 0, this is
-        optimal: the slates then change nothing but their own reward.
+        Whether to choose from the whole catalogue, not from the candidates. Where the dial of the dynamics is at 0,
+        this is optimal: the slates then change nothing but their own reward.
     """
 
     world: World
@@ -77,7 +78,7 @@ class MyopicOracle:
             remembered |= ids == observation["history_ids"][:, h, None]
         utility -= p.repeat_penalty * remembered
         pull = utility + p.choice_appeal * items["appeal"][ids]
-        age = observation["context"][:, 5, None] - items["born"][ids]
+        age = read_context(observation, "day")[:, None] - items["born"][ids]
         if p.items_life > 0:
             pull = pull - age / p.items_life
         pull = np.where((ids > 0) & (age >= 0), np.exp(pull), 0.0)

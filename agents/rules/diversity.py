@@ -10,7 +10,7 @@ from ...envs.candidates.scoring import Scorer
 from ...envs.engine import Observation
 from ...envs.shared.options import Options, evenly, logarithmically, number, word
 from ..registry import RULES, Rule
-from ..slates.history import count_in_history
+from ..slates.observations import count_in_history
 from .minutes import SCORES, SIMILARITY, choose_score, need_scores
 from .ranking import LAST, Score, read_feature, standardise_scores
 

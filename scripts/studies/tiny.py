@@ -89,7 +89,7 @@ def simulated(world: World, planner: TinyPlanner, policy: Policy, users: int, se
     active = np.ones(users, bool)
     slates = np.zeros((users, world.scenario.shape.slate), np.int64)
     while active.any():
-        slates[active] = [policy[state] for state in planner.states(select_users(observation, active))]
+        slates[active] = [policy[state] for state in planner.read_states(select_users(observation, active))]
         observation, reward, terminated, truncated, _ = env.step(slates)
         minutes += reward
         active = ~(terminated | truncated)

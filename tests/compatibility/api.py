@@ -8,10 +8,11 @@ from longplay.agents.logs.exploring import ExploringAgent as Exploring
 from longplay.agents.logs.minari import read_minari, write_minari
 from longplay.agents.logs.propensities import PlackettLuce
 from longplay.agents.logs.propensities import make_weighted_score as weighted_scores
+from longplay.agents.offline.agent import OfflineConfig
+from longplay.agents.offline.agent import load_agent as load_offline
+from longplay.agents.offline.agent import save_agent as save_offline
 from longplay.agents.offline.data import log_lives, read_log, write_log
-from longplay.agents.offline.learning import OfflineConfig, learn
-from longplay.agents.offline.learning import load_agent as load_offline
-from longplay.agents.offline.learning import save_agent as save_offline
+from longplay.agents.offline.learning import learn
 from longplay.agents.playing.cross_entropy import CrossEntropyOptions as WeightSearch
 from longplay.agents.playing.evaluate import Evaluator
 from longplay.agents.references.linear import LinearOracle

@@ -61,7 +61,7 @@ class LaterSearch:
     def round(self) -> tuple[int, dict[str, float]]:
         """Play all trials, and move on; returns how many slates were shown, and mean and best value of the trials."""
         number = self.search.done
-        tried = self.search.trials(self.trials.count, np.random.default_rng((self.trials.seed, number, 1)))
+        tried = self.search.draw_trials(self.trials.count, np.random.default_rng((self.trials.seed, number, 1)))
         weights = self._unit * np.repeat(tried, self.trials.users, axis=0)
         values, shown = self.trials.play(number, lambda seen, which: self.agent.slates(seen, weights[which]))
         self.search.tell(tried, values)

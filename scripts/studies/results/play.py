@@ -15,7 +15,7 @@ from longplay.agents.comparison.contestants import Contestant
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.linear import LinearOracle
-from longplay.agents.references.rollouts import RolloutPlanner, Rollouts
+from longplay.agents.references.rollouts import RolloutOptions, RolloutPlanner
 from longplay.agents.rules.tuning import identify_setting
 from longplay.agents.runs.config import RunConfig, Setting, load_agent
 from longplay.scripts.shared.console import write_table
@@ -148,7 +148,7 @@ def planner_lives(
     setting: Setting, users: int, folder: Path, linear: LinearOracle, say: Say
 ) -> tuple[Contestant, pd.DataFrame]:
     """The planner around the linear oracle, and its lives of the first users."""
-    options, arena = Rollouts(), Arena(setting, users, folder / "planned")
+    options, arena = RolloutOptions(), Arena(setting, users, folder / "planned")
     cell = Cell("planner", RolloutPlanner.name, "reference")
     stamp = arena.stamp(options, folder / LINEAR)
     table = arena.lives(cell, stamp, lambda: RolloutPlanner.around(linear, setting.item_vectors, options), say)

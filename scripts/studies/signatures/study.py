@@ -18,7 +18,7 @@ from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from longplay.agents.logs.front_page import FrontPage
+from longplay.agents.logs.front_page import FrontPage, FrontPageOptions
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import as_scenario, make_world
@@ -138,7 +138,7 @@ def simulate(
     users = held_out_users(world, "train", args.users)
     vectors = text_vectors(world)
     strengths = {name: getattr(args, name) for name in ("popularity", "half_life", "interest", "related", "pool")}
-    policy = FrontPage(Scorer(world, vectors), world, seed=args.luck, **strengths)
+    policy = FrontPage(Scorer(world, vectors), world, FrontPageOptions(**strengths), args.luck)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=quiet) as progress:
         task = progress.add_task("playing", total=1.0)

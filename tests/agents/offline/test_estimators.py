@@ -15,7 +15,7 @@ from longplay.agents.logs.propensities import (
     integrate_marginals,
     make_weighted_score,
 )
-from longplay.agents.offline.data import Evaluation, log_lives, play_first_slates
+from longplay.agents.offline.data import log_lives
 from longplay.agents.offline.estimators import (
     Estimate,
     compute_slate_moments,
@@ -31,6 +31,7 @@ from longplay.agents.offline.estimators import (
     weigh_by_pseudo_inverse,
     weigh_independent_slots,
 )
+from longplay.agents.offline.evaluation import Evaluation, play_first_slates
 from longplay.agents.slates.plackett_luce import slot_log_probabilities
 from longplay.envs.candidates.scoring import FEATURES
 from longplay.tests.agents.contracts import AgentContract

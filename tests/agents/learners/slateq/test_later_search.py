@@ -135,7 +135,7 @@ def test_seeds_play_other_users_with_other_luck(begin, monkeypatch):
         met.append((self.seed, number))
         return np.zeros(self.count), 1
 
-    monkeypatch.setattr("longplay.agents.playing.trials.Trials.play", play)
+    monkeypatch.setattr("longplay.agents.playing.trials.LifeTrials.play", play)
     learner = begin()
     for seed in (0, 1):
         search = LaterSearch(learner.agent, learner.players.env, OPTIONS, 1.0, seed)

@@ -6,7 +6,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from longplay.agents.base import Agent, select_users
-from longplay.agents.logs.front_page import FrontPage
+from longplay.agents.logs.front_page import FrontPage, FrontPageOptions
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.env import SlateVectorEnv
@@ -63,7 +63,9 @@ class TestFrontPage:
     def test_popularity_fills_slates_from_the_top(self, scorer, world, visible):
         ranks = world.catalog.popularity
         means = [
-            ranks[FrontPage(scorer, world, popularity=p, interest=0.0, related=0.0).act(visible) - 1].mean()
+            ranks[
+                FrontPage(scorer, world, FrontPageOptions(popularity=p, interest=0.0, related=0.0)).act(visible) - 1
+            ].mean()
             for p in (0.0, 0.7, 5.0)
         ]
         assert means[0] < means[1] < means[2]
@@ -76,7 +78,9 @@ class TestFrontPage:
             shown = scorer.main_topic[policy.act(visible)]
             return np.mean((shown[:, :, None] == read[:, None, :])[np.broadcast_to(valid[:, None], (*shown.shape, 20))])
 
-        shares = [familiar(FrontPage(scorer, world, interest=strength)) for strength in (-8.0, 0.0, 8.0)]
+        shares = [
+            familiar(FrontPage(scorer, world, FrontPageOptions(interest=strength))) for strength in (-8.0, 0.0, 8.0)
+        ]
         assert shares[0] < shares[1] < shares[2]
 
     def test_related_shows_more_of_what_was_read_last_in_this_session(self, scorer, world, visible):
@@ -84,7 +88,9 @@ class TestFrontPage:
         here = (age < minutes) & (visible["history_ids"][:, 0] > 0)
         assert 5 < here.sum() < len(here) - 5
         last = scorer.main_topic[visible["history_ids"][:, :1].astype(int)]
-        plain, strong = (FrontPage(scorer, world, related=strength).act(visible) for strength in (0.0, 9.0))
+        plain, strong = (
+            FrontPage(scorer, world, FrontPageOptions(related=strength)).act(visible) for strength in (0.0, 9.0)
+        )
         assert np.array_equal(plain[~here], strong[~here])
         same = [(scorer.main_topic[slates] == last)[here].mean() for slates in (plain, strong)]
         assert same[0] < 0.4 < 0.7 < same[1]
@@ -95,7 +101,9 @@ class TestFrontPage:
         one = {key: np.repeat(value, 4000, axis=0) for key, value in one.items()}
         one["context"] = one["context"].copy()
         one["context"][:, 1] = np.arange(4000)  # visible, so that the noise differs
-        first = FrontPage(scorer, world, popularity=1.0, interest=0.0, related=0.0, pool=50).act(one)[:, 0]
+        first = FrontPage(scorer, world, FrontPageOptions(popularity=1.0, interest=0.0, related=0.0, pool=50)).act(one)[
+            :, 0
+        ]
         rank = np.empty(len(world.catalog))
         rank[np.argsort(-world.catalog.popularity, kind="stable")] = np.arange(1, len(rank) + 1)
         page = 1 + np.flatnonzero(rank <= 50)
@@ -109,7 +117,7 @@ class TestFrontPage:
 
     def test_news_appears_ages_and_goes(self, catalog, item_vectors, visible):
         world = build_world(catalog, small(horizon__days=6, items__life=0.5))
-        policy = FrontPage(Scorer(world, item_vectors), world, half_life=0.3)
+        policy = FrontPage(Scorer(world, item_vectors), world, FrontPageOptions(half_life=0.3))
         later = {key: value.copy() for key, value in visible.items()}
         for day in (1.0, 3.0, 5.0):
             later["context"][:, 5] = day
@@ -122,7 +130,7 @@ class TestFrontPage:
     )
     def test_refusals_name_field_and_range(self, scorer, world, field, value):
         with pytest.raises(ValueError, match=f"{field} = {value}"):
-            FrontPage(scorer, world, **{field: value})
+            FrontPage(scorer, world, FrontPageOptions(**{field: value}))
 
 
 class TestSimulateLog:

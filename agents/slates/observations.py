@@ -1,10 +1,16 @@
-"""Which candidates a user has consumed before: rules show those last, when nothing else is left."""
+"""What is looked up in observations: columns of the context by name, and which candidates the history holds."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...envs.engine import Observation
+from ...envs.engine import CONTEXT, Observation
 from ...envs.shared.compiled import loop
+
+
+def read_context(observation: Observation, name: str) -> NDArray[np.float32]:
+    """A column (B,) of the context, by its name in `longplay.envs.engine.CONTEXT`."""
+    column: NDArray[np.float32] = observation["context"][:, CONTEXT.index(name)]
+    return column
 
 
 def count_in_history(observation: Observation) -> NDArray[np.int64]:
