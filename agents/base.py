@@ -117,7 +117,7 @@ class Trainer(ABC):
         """Close the environment."""
 
 
-class Following:
+class AgentSession:
     """An agent on its way through the lives of B users, with or without a memory of them.
 
     Parameters
@@ -136,12 +136,15 @@ class Following:
         """Slates of the users of `which` (B,), for their rows of an observation."""
         if not isinstance(self.agent, Remembering):
             return self.agent.act(observation)
-        slates, memory = self.agent.follow(observation, rows(self.memory, which))
+        slates, memory = self.agent.follow(observation, select_users(self.memory, which))
         for key, value in memory.items():
             self.memory[key][which] = value
         return slates
 
 
-def rows(observation: Any, which: NDArray[np.bool_]) -> Any:
+def select_users(observation: Any, which: NDArray[np.bool_]) -> Any:
     """Some rows of an observation, nested or not."""
-    return {key: rows(value, which) if isinstance(value, dict) else value[which] for key, value in observation.items()}
+    return {
+        key: select_users(value, which) if isinstance(value, dict) else value[which]
+        for key, value in observation.items()
+    }

@@ -31,11 +31,3 @@ def make_distribution(search: SearchRange, allowed: Allowed, whole: bool) -> Bas
     if whole:
         return IntDistribution(int(low), int(high), log=search.logarithmic)
     return FloatDistribution(low, high, log=search.logarithmic)
-
-
-def check_ranges(options: object, *ranges: tuple[str, float, float]) -> None:
-    """Raise ValueError unless each field (name, lowest, highest) is in its range; or None, or not there."""
-    for name, low, high in ranges:
-        value = getattr(options, name, None)
-        if value is not None and not low <= value <= high:
-            raise ValueError(f"{name} = {value!r} is out of range; allowed: {low} to {high}")

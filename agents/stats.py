@@ -130,7 +130,7 @@ def bootstrap_incomplete(values: NDArray[np.float64], resamples: int = 2000, see
     return Interval(float(np.nanmean(values, axis=1).mean()), float(low), float(high))
 
 
-def retention(
+def estimate_retention(
     days: NDArray[np.float64], churned: NDArray[np.bool_], grid: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Kaplan–Meier share of users not yet churned on each day of `grid`, with its 95 % interval (log-log).

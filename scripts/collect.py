@@ -22,11 +22,11 @@ from rich.progress import Progress, TaskID
 from longplay.agents.logs.collect import (
     collect,
     draw_items,
-    items_table,
     join_tables,
     make_env,
     read_episodes,
-    write_part,
+    tabulate_items,
+    write_collected,
 )
 from longplay.agents.logs.minari import write_minari
 from longplay.agents.offline.logging_policies import check_policy, load_catalog, make_policy
@@ -101,7 +101,7 @@ def replace_catalog(args: Arguments, folder: Path) -> Setting:
         return args.setting
     file = folder / "items.parquet"
     if not (folder / "study.json").exists():
-        write_table(items_table(draw_items(load_catalog(args.setting), args.items, args.seed)), file)
+        write_table(tabulate_items(draw_items(load_catalog(args.setting), args.items, args.seed)), file)
     return replace(args.setting, catalog=str(file))
 
 
@@ -116,7 +116,7 @@ def load_for_policy(setting: Setting, policy: str) -> None:
 
 def write_catalog(catalog: Catalog, file: Path) -> None:
     """Write the catalogue, and say if it does not read back equal."""
-    write_table(items_table(catalog), file)
+    write_table(tabulate_items(catalog), file)
     if Catalog.from_table(file).digest != catalog.digest:
         console.print(
             f"note: {catalog.name} has items of unknown rank, which {file} ranks among the others; to build this very "
@@ -140,7 +140,7 @@ def play_missing(args: Arguments, setting: Setting, policy: str, users: NDArray[
             env = make_env(setting.world, len(chunks[k]), vectors)
             whole = min(max(args.minari_users - k * CHUNK, 0), len(chunks[k]))
             chunk = collect(env, agent, chunks[k], args.seed, whole, make_advance(progress, task, done, len(chunks[k])))
-            write_part(chunk, folders[k])
+            write_collected(chunk, folders[k])
     return folders
 
 

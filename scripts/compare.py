@@ -17,13 +17,19 @@ import tyro
 from rich.table import Table
 
 import longplay
-from longplay.agents.comparison.contestants import grouped, learned, play, references, rules
-from longplay.agents.comparison.report import retention_picture, write_report
-from longplay.agents.comparison.summary import flat, summary
+from longplay.agents.comparison.contestants import (
+    group_runs,
+    load_learned,
+    make_references,
+    play_contestants,
+    tune_rules,
+)
+from longplay.agents.comparison.report import write_report, write_retention
+from longplay.agents.comparison.summary import flatten_summary, summarise
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.references.linear import LinearOracle
-from longplay.agents.rules.table import QUICK, RULES
-from longplay.agents.rules.tuning import TRIALS
+from longplay.agents.registry import RULES
+from longplay.agents.rules.tuning import QUICK, TRIALS
 from longplay.agents.setting import Setting
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
@@ -67,27 +73,27 @@ def main(args: Arguments) -> None:
     folder, setting = run_folder(args.name), args.setting
     rules_folder = None if args.rules_folder is None else run_folder(args.rules_folder)
     trained = [run_folder(run) for run in args.runs]
-    grouped(setting, trained)  # refuses what cannot be compared before anything slow happens
+    group_runs(setting, trained)  # refuses what cannot be compared before anything slow happens
     held_out_users(setting.world, "test", args.users)
     held_out_users(setting.world, "validation", args.validation_users, field="validation_users")
     linear = None if args.linear is None else LinearOracle.load(args.linear, setting.world)
     load_world(setting)
-    policies = learned(setting, trained)
+    policies = load_learned(setting, trained)
     with make_progress() as progress:
         task = progress.add_task("rules", total=None)
 
         def say(what: str) -> None:
             progress.update(task, description=what)
 
-        tuned = rules(setting, args.validation_users, say, args.rules, args.rule_trials, rules_folder)
+        tuned = tune_rules(setting, args.validation_users, say, args.rules, args.rule_trials, rules_folder)
         progress.update(task, total=1.0)
-        contestants = [*tuned, *policies, *references(setting, linear)]
+        contestants = [*tuned, *policies, *make_references(setting, linear)]
 
         def show(name: str, share: float) -> None:
             progress.update(task, description=f"test users: {name}", completed=share)
 
-        results = play(setting, contestants, args.users, show)
-    frame = summary(results, contestants)
+        results = play_contestants(setting, contestants, args.users, show)
+    frame = summarise(results, contestants)
     write_table(results, folder / "results.parquet")
     config = {"longplay": longplay.__version__, **asdict(args), "runs": list(args.runs), "rules": list(args.rules)}
     config |= {} if args.linear is None else {"linear": str(args.linear)}
@@ -96,9 +102,9 @@ def main(args: Arguments) -> None:
     write_whole(folder / "config.toml", tomli_w.dumps(config))
     report = write_report(folder, frame, results, trained, config)
     with Tracker(args.track, folder, "compare", config) as tracker:
-        tracker.log(flat(frame))
+        tracker.log(flatten_summary(frame))
         tracker.table("comparison", frame.drop(columns="note").astype(str))
-        tracker.picture("retention", retention_picture(results, folder / "retention.png"))
+        tracker.picture("retention", write_retention(results, folder / "retention.png"))
         tracker.artifact(f"comparison-{args.name.replace('/', '-')}", "report", [report, folder / "results.parquet"])
     for table in make_tables(frame, args.users, setting.world.scenario.params.horizon_days):
         console.print(table)

@@ -21,9 +21,11 @@ import pandas as pd
 import tyro
 from rich.progress import track
 
-from longplay.agents.logs.propensities import PlackettLuce, weighted_scores
-from longplay.agents.offline.data import Evaluation, first_minutes, log_lives, logged_setting, read_log, write_log
-from longplay.agents.offline.learning import OfflineConfig, learn, save_agent
+from longplay.agents.logs.propensities import PlackettLuce, make_weighted_score
+from longplay.agents.offline.agent import OfflineConfig, save_agent
+from longplay.agents.offline.data import log_lives, read_log, read_logged_setting, write_log
+from longplay.agents.offline.evaluation import Evaluation, play_first_slates
+from longplay.agents.offline.learning import learn
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TRUTH_LUCK, VALIDATION_LUCK
 from longplay.agents.runs.reading import Reading
@@ -124,7 +126,7 @@ def check_at_least(job: Any, **least: int) -> None:
 def make_policy(setting: Setting, weights: dict[str, float], temperature: float, seed: int, name: str) -> PlackettLuce:
     """A Plackett–Luce policy over scoring features."""
     scorer = Scorer(setting.world, setting.item_vectors)
-    return PlackettLuce(weighted_scores(scorer, weights), scorer.slots, temperature, seed, name)
+    return PlackettLuce(make_weighted_score(scorer, weights), scorer.slots, temperature, seed, name)
 
 
 def log_policy(job: Log, folder: Path) -> None:
@@ -151,7 +153,7 @@ def estimate_targets(job: Estimate, folder: Path) -> None:
     """Evaluate each target from the log and by playing it; print and keep."""
     check_at_least(job, horizons=1, truth_users=2, resamples=10)
     one_of("direction", job.direction, FEATURES)
-    setting, logged = logged_setting(run_folder(job.log))
+    setting, logged = read_logged_setting(run_folder(job.log))
     if "weights" not in logged:
         raise ValueError(f"log = {job.log!r} has no propensities; log a policy with the job `log`")
     weights, most = dict(logged["weights"]), max(job.horizons)
@@ -165,7 +167,7 @@ def estimate_targets(job: Estimate, folder: Path) -> None:
     for distance in track(job.distances, "targets", console=console, transient=True):
         moved = {**weights, job.direction: weights.get(job.direction, 0.0) + distance}
         target = make_policy(setting, moved, logged["temperature"], logged["seed"], f"{job.direction} {distance:+g}")
-        truth = first_minutes(setting.world, setting.item_vectors, target, people, TRUTH_LUCK, job.horizons)
+        truth = play_first_slates(setting.world, setting.item_vectors, target, people, TRUTH_LUCK, job.horizons)
         evaluation = Evaluation(log, logger, target, scorer, most)
         for slates, minutes in zip(job.horizons, truth.T, strict=True):
             rows = pd.DataFrame(tabulate_estimates(evaluation.estimates(slates), job.resamples))
@@ -215,7 +217,7 @@ def print_estimates(table: pd.DataFrame, title: str) -> None:
 def learn_policy(job: Learn, folder: Path) -> None:
     """Learn, keep, and play on validation users."""
     check_at_least(job, eval_users=1)
-    setting, _ = logged_setting(run_folder(job.log))
+    setting, _ = read_logged_setting(run_folder(job.log))
     people = held_out_users(setting.world, "validation", job.eval_users, field="eval_users")
     log = read_log(run_folder(job.log))
     load_world(setting)

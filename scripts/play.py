@@ -21,19 +21,21 @@ import pandas as pd
 import tyro
 
 from longplay.agents.base import Agent
-from longplay.agents.offline import learning as offline
-from longplay.agents.offline.data import logged_setting
+from longplay.agents.offline import agent as offline
+from longplay.agents.offline.data import read_logged_setting
+from longplay.agents.options import make_space
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK, VALIDATION_LUCK
 from longplay.agents.references.linear import LinearOracle
-from longplay.agents.rules.options import Options
-from longplay.agents.rules.table import REFERENCES, RULES, Context
-from longplay.agents.rules.tuning import FILE, Tuned, load, save, tune
+from longplay.agents.registry import REFERENCES, RULES
+from longplay.agents.rules.context import RuleModels
+from longplay.agents.rules.tuning import FILE, TunedRule, load_rule, save_rule, tune
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.reading import Reading, load_agent
 from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.names import one_of
+from longplay.envs.shared.options import Options
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import run_folder
 
@@ -79,7 +81,7 @@ def make_arguments_type(words: Sequence[str]) -> type[Arguments]:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--agent", default=Arguments.agent, nargs="?", const="")
     name = one_of("agent", parser.parse_known_args(list(words))[0].agent, AGENTS)
-    if name not in RULES or not RULES[name].options.space():
+    if name not in RULES or not make_space(RULES[name].options):
         return Arguments
     kind = RULES[name].options
     options = (Annotated[kind, tyro.conf.OmitArgPrefixes], field(default_factory=kind))
@@ -132,22 +134,24 @@ def check_arguments(args: Arguments) -> None:
 def make_agent(args: Arguments) -> tuple[Agent, str]:
     """The agent, and what to say of it."""
     if args.agent in REFERENCES:
-        weights = () if args.linear is None else (args.linear,)
-        return REFERENCES[args.agent](args.setting, *weights), "reads hidden state"
+        reference, world = REFERENCES[args.agent], args.setting.world
+        if args.linear is not None and reference.load is not None:
+            return reference.load(args.linear, world), "reads hidden state"
+        return reference.build(world), "reads hidden state"
     if args.agent == RUN:
         return load_run(args)
-    context = Context(args.setting, console.print)
+    models = RuleModels(args.setting, console.print)
     if args.trials:
         people = held_out_users(args.setting.world, "validation", args.validation_users)
         evaluator = Evaluator(args.setting.world, args.setting.item_vectors, people, VALIDATION_LUCK)
-        tuned = tune(args.agent, context, evaluator, args.trials)
+        tuned = tune(args.agent, models, evaluator, args.trials)
         print_trials(tuned.trials)
     else:
         options: Options = getattr(args, "options", RULES[args.agent].options())
-        tuned = Tuned(args.agent, options)
-    agent = tuned.agent(context)
+        tuned = TunedRule(args.agent, options)
+    agent = tuned.build(models)
     if args.save is not None:
-        save(tuned, run_folder(args.save), context)
+        save_rule(tuned, run_folder(args.save), models)
         console.print(f"rule: {run_folder(args.save)}", soft_wrap=True)
     return agent, tuned.note
 
@@ -156,7 +160,7 @@ def load_run(args: Arguments) -> tuple[Agent, str]:
     """What a folder below runs/ holds: a saved rule, or a training run, which must be of this setting."""
     folder = run_folder(str(args.run))
     if (folder / FILE).is_file():
-        tuned, agent = load(folder, args.setting)
+        tuned, agent = load_rule(folder, args.setting)
         return agent, tuned.note
     file = folder / "config.json"
     job = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
@@ -169,7 +173,7 @@ def load_run(args: Arguments) -> tuple[Agent, str]:
 
 def load_from_log(folder: Path, job: Mapping[str, Any], setting: Setting) -> tuple[Agent, str]:
     """A policy that a job of scripts/offline.py learned."""
-    check_same_setting(folder, logged_setting(run_folder(job["log"]))[0], setting)
+    check_same_setting(folder, read_logged_setting(run_folder(job["log"]))[0], setting)
     return offline.load_agent(folder, Reading(setting, job["state"]).inputs), f"learned from the log {job['log']}"
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import r2_score, roc_auc_score, root_mean_squared_error
 
-from longplay.agents.stats import retention as kaplan_meier_interval
+from longplay.agents.stats import estimate_retention as kaplan_meier_interval
 from longplay.encoders import Encoder, Items
 from longplay.encoders.base import read_header
 from longplay.encoders.figures import draw_reliability, draw_survival

@@ -18,9 +18,10 @@ import tyro
 from gymnasium.vector import AutoresetMode
 from PIL import Image
 
-from longplay.agents.base import Agent, Following
+from longplay.agents.base import Agent, AgentSession
 from longplay.agents.playing.luck import TEST_LUCK
-from longplay.agents.rules.table import REFERENCES, RULES, Context
+from longplay.agents.registry import REFERENCES, RULES
+from longplay.agents.rules.context import RuleModels
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.reading import load_agent
 from longplay.agents.setting import Setting
@@ -121,7 +122,7 @@ def play_life(
     observation, info = env.reset(seed=luck, options={"users": [user]})
     life.begin(users[0])
     moments = [Moment(users[0].copy(), copy.deepcopy(life))]
-    over, following = False, Following(agent, 1)
+    over, following = False, AgentSession(agent, 1)
     while not over:
         visible = {**observation, "latent": info["latent"]} if agent.privileged else observation
         slates = following.act(visible, np.ones(1, bool))
@@ -147,11 +148,10 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
 def _make_untrained(policy: str, setting: Setting) -> Agent:
     """A rule, or a reference."""
     if policy in REFERENCES:
-        reference: Agent = REFERENCES[policy](setting)
-        return reference
+        return REFERENCES[policy].build(setting.world)
     rule = RULES[policy]
     with console.status(f"preparing {rule.title}") as status:
-        return rule.build(Context(setting, status.update), rule.options())
+        return rule.build(RuleModels(setting, status.update), rule.options())
 
 
 def _read_run(args: Arguments) -> RunConfig | None:

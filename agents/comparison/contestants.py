@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pandas as pd
@@ -12,17 +12,14 @@ from ..base import Agent
 from ..playing.evaluate import Evaluator, held_out_users
 from ..playing.luck import TEST_LUCK, VALIDATION_LUCK
 from ..references.linear import LinearOracle
-from ..references.oracles import MyopicOracle, TasteOracle
-from ..rules.minutes import LOGGED_STEPS as LOGGED_STEPS  # part of this module's interface
-from ..rules.table import QUICK, RULES, Context
-from ..rules.tuning import TRIALS, tuned_rule
+from ..registry import REFERENCES, RULES
+from ..rules.context import LOGGED_STEPS, RuleModels
+from ..rules.tuning import QUICK, TRIALS, tune_or_load
 from ..runs.config import RunConfig
 from ..runs.reading import load_agent
 from ..setting import Setting
 
-SIMILARITY = "greedy similarity"
-ORACLE = "taste oracle"
-MYOPIC = MyopicOracle.name
+SIMILARITY, ORACLE, MYOPIC = "greedy similarity", "taste oracle", "myopic oracle"
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Contestant:
     seeds: Sequence[int] = ()  # of the trainings, in the order of the agents; by default 0, 1, …
 
 
-def rules(
+def tune_rules(
     setting: Setting,
     users: int,
     progress: Callable[[str], None],
@@ -49,28 +46,32 @@ def rules(
 
     Parameters
     ----------
+    setting
+        What is recommended to whom.
+    users
+        Validation users that the options are chosen on.
     progress
-        Told what is being done.
+        Callable that gets what is being done.
     names
-        Of `RULES`; by default those that need no log.
+        Names of rules in `RULES`; by default those that are tuned in seconds.
     trials
         Options tried of each rule that has any.
     folder
-        Keeps the tuned rules; what is there already is not tuned again.
+        Folder that keeps the tuned rules; what is there already is not tuned again.
     """
     for name in names:
         one_of("names", name, RULES)
-    context = Context(setting, progress, LOGGED_STEPS)
+    models = RuleModels(setting, progress, LOGGED_STEPS)
     people = held_out_users(setting.world, "validation", users)
     evaluator = Evaluator(setting.world, setting.item_vectors, people, VALIDATION_LUCK)
-    found = []
+    contestants = []
     for name in names:
-        tuned, agent = tuned_rule(name, context, evaluator, trials, folder)
-        found.append(Contestant(RULES[name].title, "rule", [agent], tuned.note))
-    return found
+        tuned, agent = tune_or_load(name, models, evaluator, trials, folder)
+        contestants.append(Contestant(RULES[name].title, "rule", [agent], tuned.note))
+    return contestants
 
 
-def grouped(setting: Setting, folders: Sequence[Path]) -> dict[str, list[tuple[RunConfig, Path]]]:
+def group_runs(setting: Setting, folders: Sequence[Path]) -> dict[str, list[tuple[RunConfig, Path]]]:
     """Training runs by method; an error for runs that cannot be compared. Quick: nothing is loaded."""
     groups: dict[str, list[tuple[RunConfig, Path]]] = {}
     for folder in folders:
@@ -86,24 +87,21 @@ def grouped(setting: Setting, folders: Sequence[Path]) -> dict[str, list[tuple[R
     return groups
 
 
-def learned(setting: Setting, folders: Sequence[Path]) -> list[Contestant]:
+def load_learned(setting: Setting, folders: Sequence[Path]) -> list[Contestant]:
     """Trained policies of the folders, grouped by method; every run must share the comparison's setting."""
-    groups = grouped(setting, folders)
-    found = []
+    groups = group_runs(setting, folders)
+    contestants = []
     for label, members in groups.items():
-        members = sorted(members, key=lambda one: one[0].seed)
+        members = sorted(members, key=lambda member: member[0].seed)
         first, seeds = members[0][0], [config.seed for config, _ in members]
-        twin = label.replace(f"γ={first.gamma:g}", "γ=0")
-        if twin in groups and replace(groups[twin][0][0], seed=0) != replace(first, seed=0, gamma=0.0):
-            twin = label  # of another budget, so no twin
+        twins = (name for name, others in groups.items() if name != label and others[0][0].is_twin_of(first))
         agents = [load_agent(folder, config, setting) for config, folder in members]
-        note = f"{counted(len(agents))}, {first.steps:,} steps"
-        twin = twin if twin != label and twin in groups else ""
-        found.append(Contestant(label, "learned", agents, note, twin, seeds))
-    return found
+        note = f"{describe_seeds(len(agents))}, {first.steps:,} steps"
+        contestants.append(Contestant(label, "learned", agents, note, next(twins, ""), seeds))
+    return contestants
 
 
-def counted(seeds: int) -> str:
+def describe_seeds(seeds: int) -> str:
     """How many seeds, in words."""
     return f"{seeds} seed{'s' if seeds > 1 else ''}"
 
@@ -121,26 +119,27 @@ def _check_seeds(config: RunConfig, folder: Path, other: RunConfig, where: Path)
     )
 
 
-def references(setting: Setting, linear: LinearOracle | None = None) -> list[Contestant]:
+def make_references(setting: Setting, linear: LinearOracle | None = None) -> list[Contestant]:
     """What hidden state would make possible; in `Control` the taste oracle is exactly optimal.
 
     Parameters
     ----------
+    setting
+        What is recommended to whom.
     linear
         The best linear oracle, from `LinearOracle.fit` or `LinearOracle.load`; takes part if given.
     """
-    world = setting.world
-    found = [
-        Contestant(MYOPIC, "reference", [MyopicOracle(world)], "true state, candidates, looks at one slate"),
-        Contestant(ORACLE, "reference", [TasteOracle(world)], "true taste, whole catalogue"),
-    ]
-    if linear is not None:
-        note = "true state, candidates, looks ahead by weights"  # with weights of 0 it is the myopic oracle
-        found.append(Contestant(linear.name, "reference", [linear], note, MYOPIC))
-    return found
+    contestants = []
+    for name in ("myopic", "taste"):
+        reference = REFERENCES[name]
+        agent = reference.build(setting.world)
+        contestants.append(Contestant(reference.title, "reference", [agent], reference.note))
+    if linear is not None:  # with weights of 0 it is the myopic oracle
+        contestants.append(Contestant(linear.name, "reference", [linear], REFERENCES["linear"].note, MYOPIC))
+    return contestants
 
 
-def play(
+def play_contestants(
     setting: Setting, contestants: Sequence[Contestant], users: int, progress: Callable[[str, float], None]
 ) -> pd.DataFrame:
     """Every policy on the same test users with the same luck: one row a policy, seed and user."""

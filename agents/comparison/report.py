@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...envs.shared.files import write_whole
 from ..runs.config import RunConfig
 from ..runs.progress import CURVE
-from ..stats import Interval, retention
+from ..stats import Interval, estimate_retention
 
 COLOURS = mpl.colormaps["tab20"](range(20))
 STYLE = """
@@ -37,17 +37,17 @@ def write_report(
     Parameters
     ----------
     frame
-        Of `compare.summary`.
+        Table of `summarise`.
     results
-        Of `compare.play`.
+        Table of `play_contestants`.
     trained
         Folders of the training runs, for the learning curves.
     config
-        Shown as it is.
+        Configuration, which is shown as it is.
     """
-    pictures = [("Minutes until the horizon", difference_figure(frame)), ("Retention", retention_figure(results))]
+    pictures = [("Minutes until the horizon", draw_differences(frame)), ("Retention", draw_retention(results))]
     if trained:
-        pictures.append(("Learning curves on validation users", curve_figure(trained)))
+        pictures.append(("Learning curves on validation users", draw_curves(trained)))
     body = [
         "<h1>Comparison of slate policies</h1>",
         f"<p>{results['user'].nunique()} test users, the same luck for every policy. The metric is undiscounted "
@@ -94,7 +94,7 @@ def _cell(column: str, value: Any) -> str:
     return f"{value:.2f}" if column in ("diversity", "satiation") else f"{value:.1f}"
 
 
-def difference_figure(frame: pd.DataFrame) -> Figure:
+def draw_differences(frame: pd.DataFrame) -> Figure:
     """Minutes of every policy with intervals."""
     figure = Figure(figsize=(8, 0.35 * len(frame) + 1.2), layout="constrained")
     axes = figure.subplots()
@@ -116,17 +116,17 @@ def difference_figure(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def retention_figure(results: pd.DataFrame) -> Figure:
+def draw_retention(results: pd.DataFrame) -> Figure:
     """Kaplan–Meier curves of the users not yet churned, those of learned policies with a band."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     grid = np.linspace(0, float(results["days"].max()), 121)
     for place, (policy, rows) in enumerate(results.groupby("policy", sort=False)):
-        share, _, _ = retention(rows["days"].to_numpy(), rows["churned"].to_numpy(), grid)
+        share, _, _ = estimate_retention(rows["days"].to_numpy(), rows["churned"].to_numpy(), grid)
         colour = COLOURS[place % len(COLOURS)]
         axes.step(grid, share, where="post", label=str(policy), color=colour, lw=1.6)
         if rows["kind"].iloc[0] == "learned":
-            low, high = retention_band(rows, grid)
+            low, high = find_retention_band(rows, grid)
             axes.fill_between(grid, low, high, step="post", color=colour, alpha=0.15)
     axes.set(xlabel="day", ylabel="share of users not churned", ylim=(0, 1.02))
     axes.legend(fontsize=8, ncols=2, loc="lower left")
@@ -134,7 +134,7 @@ def retention_figure(results: pd.DataFrame) -> Figure:
     return figure
 
 
-def retention_band(rows: pd.DataFrame, grid: NDArray[np.float64], resamples: int = 1000) -> NDArray[np.float64]:
+def find_retention_band(rows: pd.DataFrame, grid: NDArray[np.float64], resamples: int = 1000) -> NDArray[np.float64]:
     """(2, T) 95 % band of a policy's share of users not churned on the days of `grid` (T,).
 
     A bootstrap resamples users, each with all its seeds: the seeds' curves are averaged, and a user played under S
@@ -147,7 +147,7 @@ def retention_band(rows: pd.DataFrame, grid: NDArray[np.float64], resamples: int
     return np.asarray(np.percentile(weights @ kept, (2.5, 97.5), axis=0))
 
 
-def curve_figure(trained: Sequence[Path]) -> Figure:
+def draw_curves(trained: Sequence[Path]) -> Figure:
     """Validation minutes against steps, one line a run, one colour a method."""
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
@@ -163,9 +163,9 @@ def curve_figure(trained: Sequence[Path]) -> Figure:
     return figure
 
 
-def retention_picture(results: pd.DataFrame, path: Path) -> Path:
+def write_retention(results: pd.DataFrame, path: Path) -> Path:
     """The retention curves as a PNG file."""
-    write_whole(path, base64.b64decode(_png(retention_figure(results))))
+    write_whole(path, base64.b64decode(_png(draw_retention(results))))
     return path
 
 

@@ -11,19 +11,19 @@ from ..stats import Interval, bootstrap_difference
 from .contestants import ORACLE, SIMILARITY, Contestant
 
 
-def minutes_of(results: pd.DataFrame, policy: str) -> NDArray[np.float64]:
+def read_minutes(results: pd.DataFrame, policy: str) -> NDArray[np.float64]:
     """(S, U) minutes of a policy: seeds by users."""
     rows = results[results["policy"] == policy]
     return rows.pivot(index="seed", columns="user", values="minutes").to_numpy()
 
 
-def summary(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.DataFrame:
+def summarise(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.DataFrame:
     """One row a policy, by kind and minutes: means, and paired differences with intervals as `Interval`."""
     best = results[results["kind"] == "rule"].groupby("policy")["minutes"].mean().idxmax()
     table = []
     for c in contestants:
         rows = results[results["policy"] == c.name]
-        own = minutes_of(results, c.name)
+        own = read_minutes(results, c.name)
         table.append(
             {
                 "policy": c.name,
@@ -56,7 +56,7 @@ def _against(results: pd.DataFrame, policy: str, other: str, alike: bool = False
     """Less another policy; `alike` if seed by seed: twins of one seed set out alike and meet the same users."""
     if policy == other:
         return None
-    own, theirs = minutes_of(results, policy), minutes_of(results, other)
+    own, theirs = read_minutes(results, policy), read_minutes(results, other)
     if alike and _seeds(results, policy) == _seeds(results, other):
         return bootstrap_difference(own - theirs)
     return bootstrap_difference(own, theirs)
@@ -66,7 +66,7 @@ def _seeds(results: pd.DataFrame, policy: str) -> list[int]:
     return sorted(results.loc[results["policy"] == policy, "seed"].unique().tolist())
 
 
-def flat(frame: pd.DataFrame) -> Mapping[str, Any]:
+def flatten_summary(frame: pd.DataFrame) -> Mapping[str, Any]:
     """The summary as plain numbers, ``{"policy/column": value}``, for trackers."""
     out: dict[str, Any] = {}
     for row in frame.to_dict("records"):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ..playing.players import Outcome
+from ..playing.training_users import SlateOutcome
 from ..slates.inputs import Inputs
 from .learner import Learner
 from .warm_up import join_inputs, show_random_slates
@@ -133,7 +133,7 @@ class ItemValueLearner(Learner):
         columns[:, : order.shape[1]] = np.where(real, order, -1)
         return columns
 
-    def _discount(self, outcome: Outcome) -> NDArray[np.float32]:
+    def _discount(self, outcome: SlateOutcome) -> NDArray[np.float32]:
         """Discounts (B,) of what follows each slate."""
         discounts = outcome.discounts(self.gamma, self.options.by_time)
         return np.where(outcome.truncated, np.float32(0.0), discounts) if self.options.horizon_ends else discounts

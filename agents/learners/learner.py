@@ -15,7 +15,7 @@ from torch import nn
 from ...envs.engine import Observation
 from ...envs.shared.files import replacing, write_whole
 from ..base import Trainer
-from ..playing.players import Players
+from ..playing.training_users import TrainingUsers
 from ..slates.inputs import Inputs, SlateInputs
 
 WEIGHTS_FILE, ABOUT_FILE = "policy.safetensors", "policy.json"
@@ -122,7 +122,7 @@ class Learner(Trainer):
 
     def __init__(
         self,
-        players: Players,
+        players: TrainingUsers,
         options: Any,
         gamma: float,
         seed: int,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...envs.shared.options import Options
-from ..playing.players import REWARD_SCALE, Players
+from ..playing.training_users import REWARD_SCALE, TrainingUsers
 from ..registry import AgentEntry
 from .learner import Learner, SlateAgent
 
@@ -82,7 +82,7 @@ class LearnerEntry(AgentEntry):
         """The learner, in front of its training users."""
         env = reading.make_training_env(config.num_envs)
         return self.kind(
-            Players(env, self.make_inputs(reading), REWARD_SCALE, config.seed),
+            TrainingUsers(env, self.make_inputs(reading), REWARD_SCALE, config.seed),
             config.agent_options,
             config.gamma,
             config.seed,

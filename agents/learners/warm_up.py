@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..playing.players import Outcome, Players
+from ..playing.training_users import SlateOutcome, TrainingUsers
 from ..slates.inputs import Inputs
 
 
 def show_random_slates(
-    players: Players, count: int, draw: Callable[[Inputs], NDArray[np.int64]]
-) -> tuple[list[Inputs], list[Outcome]]:
+    players: TrainingUsers, count: int, draw: Callable[[Inputs], NDArray[np.int64]]
+) -> tuple[list[Inputs], list[SlateOutcome]]:
     """Show each user some slates at random; returns what users saw before each, and what came of it.
 
     Parameters

@@ -24,8 +24,8 @@ from ...envs.catalogs.catalog import DEFAULTS, Catalog, compute_midrank_percenti
 from ...envs.engine import ContextColumn
 from ...envs.env import SlateVectorEnv
 from ...envs.users.world import World
-from ..base import Agent, rows
-from ..playing.steps import Step, lives
+from ..base import Agent, select_users
+from ..playing.steps import Step, follow_users
 
 TABLES = ("log", "sessions", "users")
 TELLING = 3  # words that stand for a topic without a label
@@ -49,7 +49,7 @@ def draw_items(catalog: Catalog, count: int, seed: int) -> Catalog:
     )
 
 
-def items_table(catalog: Catalog) -> pd.DataFrame:
+def tabulate_items(catalog: Catalog) -> pd.DataFrame:
     """A catalogue as a table that `Catalog.from_table` reads.
 
     What it reads is equal (`Catalog.digest`) wherever popularity and rating are the mid-rank percentiles of their own
@@ -60,7 +60,7 @@ def items_table(catalog: Catalog) -> pd.DataFrame:
     return pd.DataFrame(columns | {name: getattr(catalog, name) for name in DEFAULTS})
 
 
-def topic_labels(world: World) -> tuple[str, ...]:
+def label_topics(world: World) -> tuple[str, ...]:
     """G names of topics: the catalogue's labels or, where topics were found in texts, their most telling words."""
     if any(world.catalog.topics):
         return world.topic_names
@@ -69,19 +69,21 @@ def topic_labels(world: World) -> tuple[str, ...]:
     share = world.topics[1:].astype(np.float64)
     mean = (words.T @ share).T / np.maximum(share.sum(axis=0), 1e-12)[:, None]
     telling = np.argsort(-(mean - np.asarray(words.mean(axis=0))), axis=1, kind="stable")[:, :TELLING]
-    known = tfidf.get_feature_names_out()
-    return tuple(" ".join(known[row]) if name else "" for name, row in zip(world.topic_names, telling, strict=True))
+    vocabulary = tfidf.get_feature_names_out()
+    return tuple(
+        " ".join(vocabulary[row]) if name else "" for name, row in zip(world.topic_names, telling, strict=True)
+    )
 
 
-def profiles(world: World, users: NDArray[np.int64]) -> list[str]:
+def describe_profiles(world: World, users: NDArray[np.int64]) -> list[str]:
     """What users named at sign-up, as texts."""
-    labels = topic_labels(world)
+    labels = label_topics(world)
     flags = world.people["profile"][users]
     return [profile_to_text([labels[g] for g in np.flatnonzero(row) if labels[g]]) for row in flags]
 
 
 @dataclass(frozen=True)
-class Part:
+class CollectedLog:
     """What was logged of some users; every table is sorted by user, then by time.
 
     Attributes
@@ -122,32 +124,32 @@ def collect(
     luck: int = 0,
     episodes: int = 0,
     progress: Callable[[float], None] | None = None,
-) -> Part:
+) -> CollectedLog:
     """Play some users until the horizon and log every slate.
 
     Parameters
     ----------
     env
-        Of `make_env`, for as many users.
+        Environment that `make_env` made for as many users.
     policy
-        Who chooses the slates; it sees nothing hidden.
+        Agent that chooses the slates; it sees nothing hidden.
     users
         Ids of people of the world.
     luck
         Seed of the users' luck.
     episodes
-        Keep whole transitions of this many of the users, the first.
+        Number of users, the first, whose whole transitions are kept.
     progress
-        Called with the share of users who are done.
+        Callable that gets the share of users who are done.
     """
     ids = np.asarray(users, np.int64)
     recorder = Recorder(env.unwrapped.world, ids, episodes)
-    for step in lives(env, policy, ids, luck):
+    for step in follow_users(env, policy, ids, luck):
         recorder.add(step)
         if progress is not None:
             progress(1.0 - float((step.active & ~step.churned & ~step.horizon).mean()))
     slates = recorder.slates()
-    return Part(recorder.log(slates), recorder.sessions(slates), recorder.users(slates), recorder.episodes())
+    return CollectedLog(recorder.log(slates), recorder.sessions(slates), recorder.users(slates), recorder.episodes())
 
 
 class Recorder:
@@ -156,70 +158,72 @@ class Recorder:
     Parameters
     ----------
     world
-        Where.
+        World that is played.
     ids
-        (B,) the users who play.
+        Users (B,) who play.
     episodes
-        Keep whole transitions of this many of them, the first.
+        Number of them, the first, whose whole transitions are kept.
     """
 
     def __init__(self, world: World, ids: NDArray[np.int64], episodes: int) -> None:
-        self._world, self._ids, self._kept = world, ids, min(episodes, len(ids))
+        self._world, self._ids, self._episodes = world, ids, min(episodes, len(ids))
         self._steps: list[dict[str, NDArray[Any]]] = []
         self._past: dict[str, NDArray[Any]] = {}
-        self._seen: list[tuple[NDArray[np.int64], Any]] = []  # whose, and observations, also the last ones
-        self._done: list[dict[str, NDArray[Any]]] = []
+        self._observations: list[tuple[NDArray[np.int64], Any]] = []  # whose, and observations, also the last ones
+        self._transitions: list[dict[str, NDArray[Any]]] = []
 
     def add(self, step: Step) -> None:
         """Take note of a slate of each user who is still there."""
         if not self._steps:
-            self._past = self._before(step)
+            self._past = self._find_past(step)
         who = np.flatnonzero(step.active)
-        context, info = step.before["context"][who], step.info
+        before, after, info = step.before, step.after, step.info
         self._steps.append(
             {
                 "who": who,
-                "session": context[:, ContextColumn.SESSION].astype(np.int32),
-                "depth": context[:, ContextColumn.DEPTH].astype(np.int32),
-                "gap": context[:, ContextColumn.GAP_DAYS],
+                "session": before["context"][:, ContextColumn.SESSION][who].astype(np.int32),
+                "depth": before["context"][:, ContextColumn.DEPTH][who].astype(np.int32),
+                "gap": before["context"][:, ContextColumn.GAP_DAYS][who],
                 "time": step.clock[who],
                 "slate": step.slates[who].astype(np.int32),
                 "choice": info["choice"][who],
                 "completion": info["completion"][who],
                 "minutes": step.reward[who],
-                "session_minutes": step.after["context"][who, ContextColumn.SESSION_MINUTES],
+                "session_minutes": after["context"][:, ContextColumn.SESSION_MINUTES][who],
                 "after": info["day"][who],
                 "churned": step.churned[who],
                 "horizon": step.horizon[who],
             }
         )
-        self._transitions(step)
+        self._add_transitions(step)
 
-    def _before(self, step: Step) -> dict[str, NDArray[Any]]:
+    def _find_past(self, step: Step) -> dict[str, NDArray[Any]]:
         """What users consumed before they came, oldest first."""
         ids, age, completion = (step.before[f"history_{name}"][:, ::-1] for name in ("ids", "age", "completion"))
-        known = ids > 0
-        who = np.broadcast_to(np.arange(len(ids))[:, None], ids.shape)[known]
+        real = ids > 0
+        who = np.broadcast_to(np.arange(len(ids))[:, None], ids.shape)[real]
         time = step.clock[:, None] - age
-        return {"who": who, "item": ids[known], "time": time[known], "completion": completion[known]}
+        return {"who": who, "item": ids[real], "time": time[real], "completion": completion[real]}
 
-    def _transitions(self, step: Step) -> None:
-        active = step.active & (np.arange(len(step.active)) < self._kept)
+    def _add_transitions(self, step: Step) -> None:
+        active = step.active & (np.arange(len(step.active)) < self._episodes)
         over = active & (step.churned | step.horizon)
-        self._seen += [
-            (np.flatnonzero(active), rows(step.before, active)),
-            (np.flatnonzero(over), rows(step.after, over)),
+        self._observations += [
+            (np.flatnonzero(active), select_users(step.before, active)),
+            (np.flatnonzero(over), select_users(step.after, over)),
         ]
         columns: dict[str, NDArray[Any]] = {"actions": step.slates, "rewards": step.reward}
         columns |= {"terminations": step.churned, "truncations": step.horizon}
-        self._done.append({"who": np.flatnonzero(active)} | {name: value[active] for name, value in columns.items()})
+        self._transitions.append(
+            {"who": np.flatnonzero(active)} | {name: value[active] for name, value in columns.items()}
+        )
 
     def slates(self) -> dict[str, NDArray[Any]]:
         """Columns with one entry a slate, by user and time."""
-        return _sorted(self._steps)
+        return _sort_by_user(self._steps)
 
     def log(self, slates: dict[str, NDArray[Any]]) -> pd.DataFrame:
-        """One row an item shown, and the past; see `Part`."""
+        """One row an item shown, and the past; see `CollectedLog`."""
         count, slots = slates["slate"].shape
         slot = np.tile(np.arange(slots), count)
         opened = slot == np.repeat(slates["choice"], slots)
@@ -231,7 +235,7 @@ class Recorder:
         nothing = np.zeros(len(self._past["who"]))
         past = self._past | dict.fromkeys(("session", "depth", "position"), nothing + PAST)
         past |= {"consumed": nothing == 0, "minutes": nothing}
-        table = _sorted([past, columns])
+        table = _sort_by_user([past, columns])
         items = table["item"].astype(np.int32)
         return pd.DataFrame(
             {
@@ -250,7 +254,7 @@ class Recorder:
         )
 
     def sessions(self, slates: dict[str, NDArray[Any]]) -> pd.DataFrame:
-        """One row a session; see `Part`."""
+        """One row a session; see `CollectedLog`."""
         frame = pd.DataFrame({name: values for name, values in slates.items() if values.ndim == 1})
         frame["clicks"] = frame["choice"] >= 0
         grouped = frame.groupby(["who", "session"], sort=False)
@@ -276,14 +280,14 @@ class Recorder:
         return pd.DataFrame(table)
 
     def users(self, slates: dict[str, NDArray[Any]]) -> pd.DataFrame:
-        """One row a user; see `Part`."""
+        """One row a user; see `CollectedLog`."""
         frame = pd.DataFrame({name: values for name, values in slates.items() if values.ndim == 1})
         frame["clicks"] = frame["choice"] >= 0
         grouped = frame.groupby("who", sort=True)  # everybody sees a slate
         last, sums = grouped[["after", "churned", "session"]].last(), grouped[["clicks", "minutes"]].sum()
         table = {
             "user": self._ids,
-            "profile": profiles(self._world, self._ids),
+            "profile": describe_profiles(self._world, self._ids),
             "days": np.minimum(last["after"], self._world.scenario.params.horizon_days).to_numpy(),
             "churned": last["churned"].to_numpy(),
             "sessions": last["session"].to_numpy(np.int32) + 1,
@@ -303,35 +307,38 @@ class Recorder:
             ``truncations`` (n,) of all its slates; ``observations/KEY`` (n + E, ·), in each life one more than slates.
             Nothing if no life was kept.
         """
-        if self._kept == 0:
+        if self._episodes == 0:
             return {}
-        who = np.concatenate([whose for whose, _ in self._seen])
+        who = np.concatenate([whose for whose, _ in self._observations])
         order = np.argsort(who, kind="stable")
-        found = {
-            f"observations/{key}": np.concatenate([seen[key] for _, seen in self._seen])[order]
-            for key in self._seen[0][1]
+        episodes = {
+            f"observations/{key}": np.concatenate([seen[key] for _, seen in self._observations])[order]
+            for key in self._observations[0][1]
         }
-        steps = _sorted(self._done)
-        found |= {"user": self._ids[: self._kept], "steps": np.bincount(steps.pop("who"), minlength=self._kept)}
-        return found | steps
+        steps = _sort_by_user(self._transitions)
+        episodes |= {
+            "user": self._ids[: self._episodes],
+            "steps": np.bincount(steps.pop("who"), minlength=self._episodes),
+        }
+        return episodes | steps
 
 
-def _sorted(parts: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Columns of all parts, by ``who`` and then in the order given."""
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _sort_by_user(tables: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Columns of all tables, by ``who`` and then in the order given."""
+    columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     order = np.argsort(columns["who"], kind="stable")
     return {name: values[order] for name, values in columns.items()}
 
 
-def write_part(part: Part, folder: Path) -> None:
+def write_collected(collected: CollectedLog, folder: Path) -> None:
     """Keep what was logged of some users, whole or not at all."""
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     for name in TABLES:
-        getattr(part, name).to_parquet(temporary / f"{name}.parquet", index=False)
-    if part.episodes:
-        arrays = {name: np.ascontiguousarray(values) for name, values in part.episodes.items()}
+        getattr(collected, name).to_parquet(temporary / f"{name}.parquet", index=False)
+    if collected.episodes:
+        arrays = {name: np.ascontiguousarray(values) for name, values in collected.episodes.items()}
         save_file(arrays, temporary / "episodes.safetensors")
     temporary.replace(folder)
 

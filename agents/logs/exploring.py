@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ...envs.engine import Observation
+from ...envs.engine import ContextColumn, Observation
 from ...envs.users.world import World
-from ..base import Agent, Memory, Remembering, rows
+from ..base import Agent, Memory, Remembering, select_users
 
 
 @dataclass
-class Exploring:
+class ExploringAgent:
     """A policy some of whose slates are drawn at random from the whole catalogue; without one, all are.
 
     Which slates, and what is in them, is a function of the seed and of what is visible, so a user's slates do not
@@ -22,11 +22,13 @@ class Exploring:
     Parameters
     ----------
     world
-        For its items.
+        World whose items are drawn.
     agent
-        Chooses the other slates; ``None`` only with ``share=1``.
+        Agent that chooses the other slates; ``None`` only with ``share=1``.
     share
-        Of the slates that are random, 0 to 1.
+        Share of the slates that are random, 0 to 1.
+    seed
+        Seed of the draws.
     """
 
     world: World
@@ -55,18 +57,19 @@ class Exploring:
         """Slates, random or the agent's, and what the agent remembers from here on."""
         slates = np.zeros((len(observation["context"]), self.world.scenario.shape.slate), np.int64)
         random = np.zeros(len(slates), bool)
+        days = observation["context"][:, ContextColumn.DAY]
         for b, (context, history) in enumerate(zip(observation["context"], observation["history_ids"], strict=True)):
             rng = np.random.default_rng(zlib.crc32(history.tobytes(), zlib.crc32(context.tobytes(), self.seed)))
             random[b] = self.share == 1 or rng.random() < self.share
             if random[b]:
-                drawn = self._draw(rng, float(context[5]))
+                drawn = self._draw(rng, float(days[b]))
                 slates[b, : len(drawn)] = drawn
         agent: object = self.agent
         if isinstance(agent, Remembering):
             chosen, memory = agent.follow(observation, memory)
             slates[~random] = chosen[~random]
         elif self.agent is not None and not random.all():
-            slates[~random] = self.agent.act(rows(observation, ~random))
+            slates[~random] = self.agent.act(select_users(observation, ~random))
         return slates, memory
 
     def _draw(self, rng: np.random.Generator, day: float) -> NDArray[np.int64]:

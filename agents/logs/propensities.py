@@ -42,7 +42,7 @@ def draw_columns(scores: Floats, noise: Floats, slots: int) -> NDArray[np.int64]
     return np.pad(columns, ((0, 0), (0, slots - columns.shape[1])), constant_values=-1)
 
 
-def slot_marginals(scores: Floats, columns: NDArray[np.int64]) -> Floats:
+def integrate_marginals(scores: Floats, columns: NDArray[np.int64]) -> Floats:
     """(B, K) probability that each slot's item stands in that slot, whatever the other slots hold.
 
     Items arrive after exponential times with rates ``w ∝ exp(s)`` in the order of a Plackett–Luce slate, so item i is
@@ -96,7 +96,7 @@ def _one_more(counts: np.ndarray, chance: float) -> None:
     counts[0] *= 1.0 - chance
 
 
-def gumbel(observation: Observation, items: NDArray[Any], seed: int) -> Floats:
+def draw_gumbel(observation: Observation, items: NDArray[Any], seed: int) -> Floats:
     """Standard Gumbel noise for the items (B, ·) by number, a function of the seed, what is visible and the item."""
     visible = zip(observation["context"], observation["history_ids"], strict=True)
     keys = [zlib.crc32(history.tobytes(), zlib.crc32(context.tobytes(), seed)) for context, history in visible]
@@ -107,7 +107,7 @@ def gumbel(observation: Observation, items: NDArray[Any], seed: int) -> Floats:
     return np.asarray(-np.log(-np.log(unit / 2.0**52)))
 
 
-def weighted_scores(scorer: Scorer, weights: Mapping[str, float]) -> Scores:
+def make_weighted_score(scorer: Scorer, weights: Mapping[str, float]) -> Scores:
     """The scoring rule ``Σ_f w_f z_f`` over scoring features standardised over the user's candidates.
 
     Parameters
@@ -186,9 +186,9 @@ class PlackettLuce:
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Draw slates."""
         columns = draw_columns(
-            self.logits(observation), gumbel(observation, observation["candidates"], self.seed), self.slots
+            self.logits(observation), draw_gumbel(observation, observation["candidates"], self.seed), self.slots
         )
-        return shown(observation["candidates"], columns)
+        return show_columns(observation["candidates"], columns)
 
     def log_propensities(self, observation: Observation, slates: NDArray[np.int64]) -> Floats:
         """(B, K) log-probability of each slot's item given the slots above; their sum is that of the slate."""
@@ -196,7 +196,7 @@ class PlackettLuce:
         def some(rows: slice) -> Floats:
             part = {name: values[rows] for name, values in observation.items()}
             logits = torch.from_numpy(self.logits(part))
-            found = slot_log_probabilities(logits, torch.from_numpy(columns_of(part["candidates"], slates[rows])))
+            found = slot_log_probabilities(logits, torch.from_numpy(find_columns(part["candidates"], slates[rows])))
             return np.asarray(found.numpy())
 
         return _in_chunks(some, len(slates))
@@ -206,7 +206,7 @@ class PlackettLuce:
 
         def some(rows: slice) -> Floats:
             part = {name: values[rows] for name, values in observation.items()}
-            return slot_marginals(self.logits(part), columns_of(part["candidates"], slates[rows]))
+            return integrate_marginals(self.logits(part), find_columns(part["candidates"], slates[rows]))
 
         return _in_chunks(some, len(slates))
 
@@ -215,13 +215,13 @@ def _in_chunks(job: Callable[[slice], Floats], rows: int) -> Floats:
     return np.concatenate([job(slice(start, start + CHUNK)) for start in range(0, max(rows, 1), CHUNK)])
 
 
-def shown(candidates: NDArray[np.floating], columns: NDArray[np.int64]) -> NDArray[np.int64]:
+def show_columns(candidates: NDArray[np.floating], columns: NDArray[np.int64]) -> NDArray[np.int64]:
     """(B, K) item numbers of columns of the candidates (B, M), 0 for −1."""
     items = np.take_along_axis(candidates, np.maximum(columns, 0), axis=1)
     return np.where(columns >= 0, items, 0.0).astype(np.int64)
 
 
-def columns_of(candidates: NDArray[Any], slates: NDArray[np.int64]) -> NDArray[np.int64]:
+def find_columns(candidates: NDArray[Any], slates: NDArray[np.int64]) -> NDArray[np.int64]:
     """Columns (B, K) of item numbers among the candidates (B, M), −1 for an empty slot.
 
     Raises

@@ -62,25 +62,25 @@ def _mean(values: Floats) -> Estimate:
     return Estimate(values, np.ones_like(values))
 
 
-def effective_sample_size(ratio: Floats) -> float:
+def measure_sample_size(ratio: Floats) -> float:
     """``(Σρ)² / Σρ²`` (Kish, 1965): how many samples from π the weighted ones are worth; 0 if all weights are 0."""
     square = float((ratio**2).sum())
     return float(ratio.sum()) ** 2 / square if square > 0 else 0.0
 
 
-def ips(reward: Floats, ratio: Floats) -> Estimate:
+def estimate_by_weights(reward: Floats, ratio: Floats) -> Estimate:
     """``mean(ρ r)`` of (n,): inverse propensity scoring (Horvitz and Thompson, 1952). Unbiased."""
     _same_shape(reward, ratio)
     return _mean(ratio * reward)
 
 
-def snips(reward: Floats, ratio: Floats) -> Estimate:
+def estimate_normalised(reward: Floats, ratio: Floats) -> Estimate:
     """``Σρr / Σρ`` of (n,): self-normalised (Swaminathan and Joachims, 2015). Consistent, of less variance."""
     _same_shape(reward, ratio)
     return Estimate((ratio * reward)[:, None], ratio[:, None])
 
 
-def per_decision(reward: Floats, ratio: Floats, *, gamma: float = 1.0, normalised: bool = False) -> Estimate:
+def estimate_per_decision(reward: Floats, ratio: Floats, *, gamma: float = 1.0, normalised: bool = False) -> Estimate:
     """``Σ_t γ^t mean(ρ_1 ⋯ ρ_t r_t)`` of (U, T): per-decision importance sampling (Precup et al., 2000).
 
     Each reward is weighted by the draws before it alone. Normalised, each step is divided by its own mean weight. A
@@ -93,7 +93,7 @@ def per_decision(reward: Floats, ratio: Floats, *, gamma: float = 1.0, normalise
     return Estimate(np.asarray(numerator), np.asarray(weight if normalised else np.ones_like(weight)))
 
 
-def independent_slots(reward: Floats, ratio: Floats) -> Estimate:
+def estimate_by_slots(reward: Floats, ratio: Floats) -> Estimate:
     """``Σ_k mean(ρ_k r_k)`` of (n, K): the item-position click model (IIPS; Li et al., 2018).
 
     Parameters
@@ -107,7 +107,7 @@ def independent_slots(reward: Floats, ratio: Floats) -> Estimate:
     return _mean(ratio * reward)
 
 
-def independent_slots_weight(ratio: Floats) -> Floats:
+def weigh_independent_slots(ratio: Floats) -> Floats:
     """``1 − K + Σ_k ρ_k`` (n,) of (n, K) marginal ratios: the pseudo-inverse weight where μ fills slots independently.
 
     In closed form (Vlassis et al., 2021). Plackett–Luce slots are nearly independent where each item's probability is
@@ -116,7 +116,7 @@ def independent_slots_weight(ratio: Floats) -> Floats:
     return np.asarray(1.0 + (ratio - 1.0).sum(axis=1))
 
 
-def slate_moments(slates: NDArray[np.int64], probability: Floats, items: int) -> tuple[Floats, Floats]:
+def compute_slate_moments(slates: NDArray[np.int64], probability: Floats, items: int) -> tuple[Floats, Floats]:
     """``E[1_s]`` (K·M,) and ``E[1_s 1_sᵀ]`` (K·M, K·M) of the slots-by-items indicator of a slate.
 
     Parameters
@@ -130,7 +130,7 @@ def slate_moments(slates: NDArray[np.int64], probability: Floats, items: int) ->
     return np.asarray(probability @ indicator), np.asarray((indicator * probability[:, None]).T @ indicator)
 
 
-def pseudo_inverse_weight(target: Floats, gamma: Floats, slates: NDArray[np.int64]) -> Floats:
+def weigh_by_pseudo_inverse(target: Floats, gamma: Floats, slates: NDArray[np.int64]) -> Floats:
     """``q_πᵀ Γ_μ⁺ 1_s`` (n,): the weight of the pseudo-inverse estimator (Swaminathan et al., 2017), for `ips`.
 
     Unbiased if the expected reward of a slate is a sum over its slots, and whatever μ shows together spans what π does.
@@ -153,12 +153,12 @@ def _indicator(slates: NDArray[np.int64], items: int) -> Floats:
     return out.reshape(count, slots * items)
 
 
-def direct(value: Floats) -> Estimate:
+def estimate_by_model(value: Floats) -> Estimate:
     """``mean(V̂(x))`` of (n,): as good as the model, whatever the log."""
     return _mean(value)
 
 
-def doubly_robust(reward: Floats, ratio: Floats, q: Floats, value: Floats) -> Estimate:
+def estimate_doubly_robust(reward: Floats, ratio: Floats, q: Floats, value: Floats) -> Estimate:
     """``mean(V̂(x) + ρ (r − Q̂(x, s)))`` of (n,): unbiased if ρ or the model is right (Dudík et al., 2011).
 
     With the weights of the pseudo-inverse it is that of Su et al. (2020) and Vlassis et al. (2021).
@@ -167,7 +167,9 @@ def doubly_robust(reward: Floats, ratio: Floats, q: Floats, value: Floats) -> Es
     return _mean(value + ratio * (reward - q))
 
 
-def doubly_robust_steps(reward: Floats, ratio: Floats, q: Floats, value: Floats, *, gamma: float = 1.0) -> Estimate:
+def estimate_doubly_robust_steps(
+    reward: Floats, ratio: Floats, q: Floats, value: Floats, *, gamma: float = 1.0
+) -> Estimate:
     """``D_t = V̂_t + ρ_t (r_t + γ D_{t+1} − Q̂_t)``, ``mean(D_1)``, of (U, T) (Jiang and Li, 2016).
 
     A life that is over goes on with ρ = 1 and r = Q̂ = V̂ = 0.
@@ -179,7 +181,7 @@ def doubly_robust_steps(reward: Floats, ratio: Floats, q: Floats, value: Floats,
     return _mean(found)
 
 
-def fitted_q(
+def fit_q(
     features: Floats, expected: Floats, reward: Floats, alive: NDArray[np.bool_], penalty: float = 1.0
 ) -> tuple[Floats, Floats]:
     """Linear fitted Q evaluation of a finite horizon (Le et al., 2019): ``Q̂_t`` of what was shown, ``V̂_t``, (U, T).

@@ -9,9 +9,10 @@ from ...envs.make import read_scenario
 from ...envs.named.registry import ENVIRONMENTS
 from ...envs.shared.names import one_of
 from ..base import Agent
-from ..logs.exploring import Exploring
+from ..logs.exploring import ExploringAgent
 from ..logs.front_page import FrontPage
-from ..rules.table import RULES, Context
+from ..registry import RULES
+from ..rules.context import RuleModels
 from ..runs.config import RunConfig
 from ..runs.reading import load_agent
 from ..setting import Setting
@@ -28,7 +29,7 @@ def make_policy(name: str, setting: Setting, epsilon: float = 0.0, seed: int = 0
     name
         One of `POLICIES`, or a folder that ``scripts/train.py`` wrote.
     epsilon
-        Share of the slates that are replaced by random ones; see `Exploring`.
+        Share of the slates that are replaced by random ones; see `ExploringAgent`.
     seed
         Of what the policy draws at random.
 
@@ -40,9 +41,9 @@ def make_policy(name: str, setting: Setting, epsilon: float = 0.0, seed: int = 0
     check_policy(name, epsilon)
     world = setting.world
     if name == RANDOM:
-        return Exploring(world, seed=seed)
+        return ExploringAgent(world, seed=seed)
     agent = _rule(name, setting, seed) if name in POLICIES else _trained(Path(name), setting)
-    return Exploring(world, agent, epsilon, seed) if epsilon > 0 else agent
+    return ExploringAgent(world, agent, epsilon, seed) if epsilon > 0 else agent
 
 
 def check_policy(name: str, epsilon: float = 0.0) -> None:
@@ -60,10 +61,10 @@ def check_policy(name: str, epsilon: float = 0.0) -> None:
 
 def _rule(name: str, setting: Setting, seed: int) -> Agent:
     """A rule with its options as shipped."""
-    context = Context(setting)
+    models = RuleModels(setting)
     if name == FRONT_PAGE:
-        return FrontPage(context.scorer, setting.world, seed=seed)
-    return RULES[name].build(context, RULES[name].options())
+        return FrontPage(models.scorer, setting.world, seed=seed)
+    return RULES[name].build(models, RULES[name].options())
 
 
 def _trained(folder: Path, setting: Setting) -> Agent:

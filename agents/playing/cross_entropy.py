@@ -6,44 +6,37 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..options import check_ranges
+from ...envs.shared.options import Options, number
 
 
 @dataclass(frozen=True)
-class Search:
+class CrossEntropyOptions(Options):
     """How the weights are searched."""
 
-    users: int = 100
+    users: int = number(100, 1, 10**6)
     """Training users that each trial plays; other ones, with other luck, in each iteration."""
-    population: int = 32
+    population: int = number(32, 2, 10**4)
     """Trials in an iteration; the first is the mean itself."""
-    elites: int = 8
+    elites: int = number(8, 2, 10**4)
     """Trials that give the next mean and spread."""
-    iterations: int = 10
-    """Rounds."""
-    spread: float = 0.4
+    iterations: int = number(10, 1, 10**4)
+    """Rounds of trials."""
+    spread: float = number(0.4, 1e-6, 1e3)
     """First standard deviation of the weights [minutes per standard deviation of a feature]."""
-    validation_users: int = 200
+    validation_users: int = number(200, 1, 10**6)
     """Users on whom the means of all iterations are compared; the best is kept."""
-    seed: int = 0
-    """Of the draws and of the users' luck."""
+    seed: int = number(0, 0, 2**31 - 1)
+    """Seed of the draws and of the users' luck."""
 
     def __post_init__(self) -> None:
-        """Refuse what could not run."""
-        check_ranges(
-            self,
-            ("users", 1, 10**6),
-            ("population", 2, 10**4),
-            ("elites", 2, self.population),
-            ("iterations", 1, 10**4),
-            ("spread", 1e-6, 1e3),
-            ("validation_users", 1, 10**6),
-            ("seed", 0, 2**31 - 1),
-        )
+        """Refuse more elites than trials, too."""
+        super().__post_init__()
+        if self.elites > self.population:
+            raise ValueError(f"elites = {self.elites} is out of range; allowed: 2 to population = {self.population}")
 
 
 class CrossEntropy:
-    """A search that is asked for trials and told what they brought.
+    """A search that draws trials and learns from what they brought.
 
     Trials come from a normal distribution with independent components, which is fitted to the best of them, with some
     spread added that shrinks to 0 with the rounds, against settling too soon (Szita and Lőrincz, 2006).
@@ -51,20 +44,20 @@ class CrossEntropy:
     Parameters
     ----------
     start
-        (F,) the first mean.
+        First mean (F,).
     spread
         Standard deviation of the first trials.
     elites
         Trials that give the next mean and spread.
     rounds
-        After which no spread is added any more.
+        Rounds after which no spread is added any more.
 
     Attributes
     ----------
     mean, spread
-        (F,) of the next trials.
+        Mean and standard deviation (F,) of the next trials.
     done
-        Rounds that it was told of.
+        Rounds whose values are known.
     """
 
     def __init__(self, start: NDArray[np.float64], spread: float, elites: int, rounds: int) -> None:
@@ -72,11 +65,11 @@ class CrossEntropy:
         self.mean = np.asarray(start, np.float64)
         self.spread = np.full(len(start), spread)
 
-    def trials(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    def draw_trials(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """(P, F) what to try next; the first is the mean itself."""
-        found = self.mean + self.spread * rng.standard_normal((count, len(self.mean)))
-        found[0] = self.mean
-        return found
+        trials = self.mean + self.spread * rng.standard_normal((count, len(self.mean)))
+        trials[0] = self.mean
+        return trials
 
     def tell(self, trials: NDArray[np.float64], values: NDArray[np.float64]) -> None:
         """Move to the best of some trials (P, F) by their values (P,), more being better."""
@@ -86,23 +79,27 @@ class CrossEntropy:
         self.spread = np.sqrt(best.var(axis=0) + (0.3 * self.first * max(1 - self.done / self.rounds, 0.0)) ** 2)
 
 
-def cross_entropy(
-    score: Callable[[int, NDArray[np.float64]], NDArray[np.float64]], start: NDArray[np.float64], search: Search
+def search_by_cross_entropy(
+    score: Callable[[int, NDArray[np.float64]], NDArray[np.float64]],
+    start: NDArray[np.float64],
+    options: CrossEntropyOptions,
 ) -> list[NDArray[np.float64]]:
     """Means of all iterations of the cross-entropy method, the start first.
 
     Parameters
     ----------
     score
-        From the iteration and trials (P, F) to their values (P,), more is better.
+        Callable from the iteration and trials (P, F) to their values (P,), more being better.
     start
-        (F,) the first mean.
+        First mean (F,).
+    options
+        Options of the search.
     """
-    rng = np.random.default_rng(search.seed)
-    found = CrossEntropy(start, search.spread, search.elites, search.iterations)
-    means = [found.mean]
-    for iteration in range(search.iterations):
-        trials = found.trials(search.population, rng)
-        found.tell(trials, score(iteration, trials))
-        means.append(found.mean)
+    rng = np.random.default_rng(options.seed)
+    search = CrossEntropy(start, options.spread, options.elites, options.iterations)
+    means = [search.mean]
+    for iteration in range(options.iterations):
+        trials = search.draw_trials(options.population, rng)
+        search.tell(trials, score(iteration, trials))
+        means.append(search.mean)
     return means

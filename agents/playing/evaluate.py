@@ -12,7 +12,7 @@ from ...envs.candidates.retriever import Retriever
 from ...envs.engine import ContextColumn
 from ...envs.env import SlateVectorEnv
 from ...envs.users.world import World
-from ..base import Agent, Following, rows
+from ..base import Agent, AgentSession, select_users
 
 COLUMNS = (
     "minutes",  # dwell in the month
@@ -36,9 +36,9 @@ class Evaluator:
     world
         Items and people.
     item_vectors
-        (N, E) for candidates and for the diversity of slates.
+        Vectors (N, E) that candidates are found by, and the diversity of slates is measured by.
     users
-        (U,) ids of the users to play.
+        Ids (U,) of the users to play.
     luck
         Seed of the luck that all policies share.
     """
@@ -59,7 +59,7 @@ class Evaluator:
         Parameters
         ----------
         progress
-            Called with the share of users who have finished.
+            Callable that gets the share of users who have finished.
         """
         observation, info = self.env.reset(seed=self.luck, options={"users": self.users})
         count = len(self.users)
@@ -67,15 +67,15 @@ class Evaluator:
         sums |= {name: np.zeros(count) for name in ("diversity", "satiation")}
         shown = np.zeros(len(self.world.catalog) + 1, bool)
         active = np.ones(count, bool)
-        following = Following(agent, count)
+        session = AgentSession(agent, count)
         slates = np.zeros((count, self.world.scenario.shape.slate), np.int64)
         churned = np.zeros(count, bool)
         while active.any():
-            visible = rows(observation, active)
-            latent = rows(info["latent"], active)
-            slates[active] = following.act({**visible, "latent": latent} if agent.privileged else visible, active)
+            visible = select_users(observation, active)
+            latent = select_users(info["latent"], active)
+            slates[active] = session.act({**visible, "latent": latent} if agent.privileged else visible, active)
             first = observation["context"][:, ContextColumn.SESSION] == 0
-            sums["diversity"][active] += self._diversity(slates[active])
+            sums["diversity"][active] += self._measure_diversity(slates[active])
             sums["satiation"][active] += latent["satiation"].sum(axis=1)
             shown[slates[active].ravel()] = True
             observation, reward, terminated, truncated, info = self.env.step(slates)
@@ -102,7 +102,7 @@ class Evaluator:
         """Mean minutes of dwell in the month: the metric of the benchmark in every scenario."""
         return float(self.play(agent)["minutes"].mean())
 
-    def _diversity(self, slates: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _measure_diversity(self, slates: NDArray[np.int64]) -> NDArray[np.float64]:
         vectors = self.unit[slates].astype(np.float64)  # zeros where a slot is empty
         k = (slates > 0).sum(axis=1)
         together = (vectors.sum(axis=1) ** 2).sum(axis=1) - (vectors**2).sum(axis=(1, 2))

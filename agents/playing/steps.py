@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs.engine import Observation
-from ..base import Agent, Following, rows
+from ..base import Agent, AgentSession, select_users
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Step:
     info: dict[str, Any]
 
 
-def lives(env: Any, policy: Agent, ids: NDArray[np.int64], luck: int) -> Iterator[Step]:
+def follow_users(env: Any, policy: Agent, ids: NDArray[np.int64], luck: int) -> Iterator[Step]:
     """Play the users named until nobody is left, slate by slate.
 
     Parameters
@@ -55,10 +55,10 @@ def lives(env: Any, policy: Agent, ids: NDArray[np.int64], luck: int) -> Iterato
         Sees the users who are still there, and nothing hidden; it may remember them.
     """
     observation, info = env.reset(seed=luck, options={"users": ids})
-    active, following = np.ones(len(ids), bool), Following(policy, len(ids))
+    active, session = np.ones(len(ids), bool), AgentSession(policy, len(ids))
     while active.any():
         slates = np.zeros(env.action_space.shape, np.int64)
-        slates[active] = following.act(rows(observation, active), active)
+        slates[active] = session.act(select_users(observation, active), active)
         before, clock = observation, info["day"]
         observation, reward, terminated, truncated, info = env.step(slates)
         churned, horizon = active & terminated, active & truncated

@@ -1,6 +1,6 @@
 """Whole lives of named users under given luck: what a search scores its trials by, all on the same lives.
 
-Trials that play the same users with the same luck differ by what they show alone, so that their difference shows in
+LifeTrials that play the same users with the same luck differ by what they show alone, so that their difference shows in
 far fewer lives (common random numbers; policies searched so: Ng and Jordan, 2000, PEGASUS).
 """
 
@@ -14,18 +14,20 @@ from numpy.typing import NDArray
 from ...envs.candidates.retriever import Retriever
 from ...envs.env import SlateVectorEnv
 from ...envs.users.world import World
-from ..base import rows
+from ..base import select_users
 from .luck import TRIAL_LUCK, training_luck
 
 
-def lives_env(world: World, item_vectors: NDArray[np.float32], num_envs: int, *, privileged: bool = True) -> Retriever:
+def make_life_env(
+    world: World, item_vectors: NDArray[np.float32], num_envs: int, *, privileged: bool = True
+) -> Retriever:
     """Lives with candidates that pay minutes; `privileged` for references alone, which see the hidden state."""
     mode = AutoresetMode.DISABLED
     bare = SlateVectorEnv(world, num_envs, autoreset_mode=mode, privileged=privileged, reward="minutes")
     return Retriever(bare, item_vectors)
 
 
-def lived_minutes(
+def sum_life_minutes(
     env: Retriever, users: NDArray[np.int64], luck: int, act: Callable[[Any, NDArray[np.bool_]], NDArray[np.int64]]
 ) -> NDArray[np.float64]:
     """(B,) minutes of whole lives; `act` is given the rows of the observation of the users of a mask, and the mask.
@@ -37,14 +39,14 @@ def lived_minutes(
     slates = np.zeros((len(users), env.unwrapped.world.scenario.shape.slate), np.int64)  # type: ignore[attr-defined]
     while active.any():
         hidden = {"latent": info["latent"]} if "latent" in info else {}
-        slates[active] = act(rows({**observation, **hidden}, active), active)
+        slates[active] = act(select_users({**observation, **hidden}, active), active)
         observation, reward, terminated, truncated, info = env.step(slates)
         minutes += reward
         active = ~(terminated | truncated)
     return minutes
 
 
-def slate_minutes(
+def sum_slate_minutes(
     env: Retriever,
     users: NDArray[np.int64],
     count: int,
@@ -54,13 +56,13 @@ def slate_minutes(
     """(B,) minutes of the slates of `count` trials in the same states: those that the first trial comes to.
 
     Everybody lives as the first trial has it. At each of its slates time stands still while every trial shows its own
-    and is paid for it: nothing that follows counts. `users` and `act` as of `lived_minutes`, trial after trial.
+    and is paid for it: nothing that follows counts. `users` and `act` as of `sum_life_minutes`, trial after trial.
     """
     observation, _ = env.reset(seed=luck, options={"users": users})
     minutes, active = np.zeros(len(users)), np.ones(len(users), bool)
     slates = np.zeros((len(users), env.unwrapped.world.scenario.shape.slate), np.int64)  # type: ignore[attr-defined]
     while active.any():
-        slates[active] = act(rows(observation, active), active)
+        slates[active] = act(select_users(observation, active), active)
         before = env.save_state()
         minutes += env.step(slates)[1]
         env.load_state(before)
@@ -70,7 +72,7 @@ def slate_minutes(
     return minutes
 
 
-class Trials:
+class LifeTrials:
     """Trials of a search over whole lives: each plays the same training users with the same luck.
 
     Parameters
@@ -78,11 +80,11 @@ class Trials:
     env
         A `Retriever` of the training users, for its world and the items' vectors.
     count, users
-        Trials P, and users U whom each of them plays.
+        LifeTrials P, and users U whom each of them plays.
     gamma
         With 0 a trial is worth the minutes of a slate, in states that all trials share, otherwise those of a month.
     seed
-        Of who is played and of their luck.
+        Seed of who is played and of their luck.
     """
 
     def __init__(self, env: Any, count: int, users: int, gamma: float, seed: int) -> None:
@@ -98,25 +100,25 @@ class Trials:
         Parameters
         ----------
         number
-            Of the round: other users, with other luck.
+            Number of the round: other rounds play other users, with other luck.
         act
-            As of `lived_minutes`; row ``p·U + u`` is trial p.
+            Callable as of `sum_life_minutes`; row ``p·U + u`` is trial p.
         """
         world = self._source.unwrapped.world
         if self._env is None:
-            self._env = lives_env(world, self._source.vectors[1:], self.users * self.count, privileged=False)
+            self._env = make_life_env(world, self._source.vectors[1:], self.users * self.count, privileged=False)
         people, rng = world.split("train"), np.random.default_rng((self.seed, number))
         met = rng.choice(np.arange(people.start, people.stop), self.users, replace=len(people) < self.users)
         shown = np.zeros(self.count * self.users, np.int64)
 
-        def counted(observation: Any, which: NDArray[np.bool_]) -> NDArray[np.int64]:
+        def count_and_act(observation: Any, which: NDArray[np.bool_]) -> NDArray[np.int64]:
             shown[which] += 1
             return act(observation, which)
 
         everybody, luck = np.tile(met, self.count), training_luck(self.seed) + TRIAL_LUCK + number
         if self.gamma > 0:
-            minutes, each = lived_minutes(self._env, everybody, luck, counted), float(self.users)
+            minutes, each = sum_life_minutes(self._env, everybody, luck, count_and_act), float(self.users)
         else:
-            minutes = slate_minutes(self._env, everybody, self.count, luck, counted)
+            minutes = sum_slate_minutes(self._env, everybody, self.count, luck, count_and_act)
             each = float(shown[: self.users].sum())
         return minutes.reshape(self.count, -1).sum(axis=1) / each, int(shown.sum())

@@ -14,43 +14,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from ...envs.candidates.retriever import Retriever
-from ...envs.engine import ContextColumn
-from ...envs.shared.compiled import loop
 from ...envs.shared.files import write_whole
-from ...envs.users.arithmetic import dot
-from ...envs.users.constants import LINEAR
 from ...envs.users.world import World
-from ..base import rows
-from ..playing.cross_entropy import Search, cross_entropy
+from ..base import select_users
+from ..playing.cross_entropy import CrossEntropyOptions, search_by_cross_entropy
 from ..playing.evaluate import held_out_users
 from ..playing.luck import REFERENCE_LUCK
-from ..playing.trials import lived_minutes, lives_env
+from ..playing.trials import make_life_env, sum_life_minutes
+from ..registry import REFERENCES, Reference
 from .best_slates import BEST
-from .oracles import NODE_WEIGHTS, NODES
+from .features import FEATURES, Tastes, describe_items, lay_out_items, read_laws, read_users
 
-FEATURES = (
-    "click",  # 1: what any click is worth, against none
-    "minutes",  # expected of a click
-    "completion",  # expected of a click
-    "length",  # logarithm of the item's minutes
-    "taste",  # true taste's part of the utility
-    "momentum",  # inner product with the topic consumed last
-    "satiation",  # inner product with satiation
-    "tired",  # the user's sensitivity times that: the part of the utility that satiation takes away
-    "repeat",  # 1 for an item consumed before
-    "appeal",
-    "substance",
-    "verdict",  # what the item would do to satisfaction: substance against what the appeal promised
-    "crowding",  # items of the same main topic that are expected to pay more now: its weight is a penalty on sameness
-    "click × left",  # the share of the horizon that is left
-    "verdict × left",
-    "verdict × trust",
-    "verdict × satisfaction",
-)
-LOGITS = np.linspace(-30.0, 30.0, 6001)  # where the expected completion is tabulated: off by 1e-6 at most in between
 PRICES = {"logit": 0.75, "position": 0.75, "cascade": 0.0}  # of attention, as a share of about the best slate's value
 PIECE = 128  # rows at a time, so that the features stay small
 
@@ -65,16 +41,16 @@ class LinearOracle:
     Parameters
     ----------
     world
-        Whose user model.
+        World whose user model it knows.
     weights
-        (F,) minutes per standard deviation of a feature; 0 is the myopic oracle.
+        Minutes (F,) per standard deviation of a feature; 0 is the myopic oracle.
     centre, scale
-        (F,) mean and standard deviation of the features, from `fit`.
+        Mean and standard deviation (F,) of the features, from `fit`.
     shortlist
-        The slate is sought among this many candidates that would pay most if alone; None for all. In Video 64 are
-        enough to show the myopic oracle's slates.
+        Candidates that would pay most if alone, among which the slate is sought; None for all. In Video 64 are enough
+        to show the myopic oracle's slates.
     whole
-        Choose from the whole catalogue, not from the candidates.
+        Whether to choose from the whole catalogue, not from the candidates.
     """
 
     world: World
@@ -87,7 +63,7 @@ class LinearOracle:
     privileged: bool = True
 
     def __post_init__(self) -> None:
-        """Check the numbers, and lay the items out for the compiled loop."""
+        """Check the numbers, and lay out what the compiled loop reads."""
         for name in ("weights", "centre", "scale"):
             value = np.asarray(getattr(self, name), np.float64)
             if value.shape != (len(FEATURES),) or not np.isfinite(value).all():
@@ -98,20 +74,8 @@ class LinearOracle:
         slots = self.world.scenario.shape.slate
         if self.shortlist is not None and self.shortlist < slots:
             raise ValueError(f"shortlist = {self.shortlist} is out of range; allowed: {slots} (a slate) or more, None")
-        items, p = self.world.items, self.world.scenario.params
-        verdict = p.satisfaction_base + p.satisfaction_substance * items["substance"].astype(np.float64)
-        verdict = 1 / (1 + np.exp(p.satisfaction_appeal * items["appeal"] - verdict))
-        columns = [items[key].astype(np.float64) for key in ("minutes", "appeal", "substance", "born")]
-        self._items = (
-            *(np.ascontiguousarray(items[key]) for key in ("taste", "share", "topic")),
-            np.stack([*columns, verdict], axis=1),
-            self.world.topics.argmax(axis=1),
-        )
-        names = ("taste_weight", "momentum_weight", "repeat_penalty", "choice_appeal", "items_life", "dwell_base")
-        constants = [p[name] for name in (*names, "dwell_utility", "horizon_days")]
-        self._constants = np.array([*constants, float(p.satiation_kind == LINEAR)])
-        shares = NODE_WEIGHTS / NODE_WEIGHTS.sum()
-        self._completion = expit(LOGITS[:, None] + p.dwell_noise * NODES) @ shares
+        self._items, self._laws = lay_out_items(self.world), read_laws(self.world)
+        self._tastes = np.ascontiguousarray(self.world.items["taste"])
 
     def act(self, observation: Any) -> NDArray[np.int64]:
         """Solve for each user."""
@@ -121,9 +85,9 @@ class LinearOracle:
         """Slates (B, K) for weights (B, F) of each user's own."""
         piece = np.arange(len(weights)) // PIECE
         masks = [piece == number for number in range(piece[-1] + 1)]
-        return np.concatenate([self._piece(rows(observation, mask), weights[mask]) for mask in masks])
+        return np.concatenate([self._solve(select_users(observation, mask), weights[mask]) for mask in masks])
 
-    def _piece(self, observation: Any, weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _solve(self, observation: Any, weights: NDArray[np.float64]) -> NDArray[np.int64]:
         scenario = self.world.scenario
         ids = self.ids(observation)
         pull, x = self.features(ids, observation)
@@ -132,17 +96,16 @@ class LinearOracle:
         worth = np.maximum(worth, 0.0)
         model, nothing = str(scenario.values["choice_model"]), float(np.exp(scenario.params.choice_nothing))
         if self.shortlist is not None and self.shortlist < ids.shape[1]:
-            kept = self._promising(
-                pull if model == "logit" else nothing * pull / (nothing + pull), worth, model, self.shortlist
-            )
-            ids, pull, worth = (np.take_along_axis(a, kept, axis=1) for a in (ids, pull, worth))
+            weight = pull if model == "logit" else nothing * pull / (nothing + pull)
+            promising = self._find_promising(weight, worth, model, self.shortlist)
+            ids, pull, worth = (np.take_along_axis(a, promising, axis=1) for a in (ids, pull, worth))
         columns = BEST[model](pull, worth, scenario.params.position, nothing)
         slates = np.zeros((len(ids), scenario.shape.slate), np.int64)
         shown = np.where(columns >= 0, np.take_along_axis(ids, np.maximum(columns, 0), axis=1), 0)
         slates[:, : shown.shape[1]] = shown
         return slates
 
-    def _promising(
+    def _find_promising(
         self, weight: NDArray[np.float64], worth: NDArray[np.float64], model: str, count: int
     ) -> NDArray[np.int64]:
         """Columns (B, count), in their order, with the most worth beyond the price of the attention they take."""
@@ -162,24 +125,9 @@ class LinearOracle:
 
     def features(self, ids: NDArray[np.int64], observation: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Choice weight (B, M) of items before the slot counts, and their features (B, M, F), unscaled."""
-        latent = observation["latent"]
-        memory = int(self.world.scenario.params.repeat_memory)
-        day = observation["context"][:, ContextColumn.DAY]
-        state = [latent["sensitivity"], latent["trust"], latent["satisfaction"], day]
-        pull, x = np.zeros(ids.shape), np.zeros((*ids.shape, len(FEATURES)))
-        _features_all(
-            ids,
-            *self._items,
-            *(np.asarray(latent[name], np.float64) for name in ("taste", "momentum", "satiation")),
-            np.stack(state, axis=1).astype(np.float64),
-            np.asarray(observation["history_ids"][:, :memory], np.int64),
-            self._constants,
-            self._completion,
-            np.zeros(self.world.scenario.shape.topics, np.int64),
-            pull,
-            x,
-        )
-        return pull, x
+        users = read_users(observation, int(self.world.scenario.params.repeat_memory))
+        tastes = Tastes(np.asarray(observation["latent"]["taste"], np.float64), self._tastes)
+        return describe_items(ids, self._items, users, self._laws, tastes)
 
     def save(self, path: Path) -> None:
         """Write weights and scales as JSON, with the scenario that they are for."""
@@ -223,7 +171,7 @@ class LinearOracle:
         cls,
         world: World,
         item_vectors: NDArray[np.float32],
-        search: Search | None = None,
+        search: CrossEntropyOptions | None = None,
         progress: Callable[[str, float], None] | None = None,
         **options: Any,
     ) -> "LinearOracle":
@@ -234,109 +182,67 @@ class LinearOracle:
         world
             Items and people; training users are played in the search, validation users in the last choice.
         item_vectors
-            (N, E) for candidates.
+            Vectors (N, E) that candidates are found by.
         search
             Options of the search.
         progress
-            Called with what is done and the share of it that is.
+            Callable that gets what is being done and the share of it that is done.
         options
-            ``shortlist`` and ``whole``, as of the class.
+            Parameters ``shortlist`` and ``whole`` of the class.
         """
-        search = search or Search()
+        search = search or CrossEntropyOptions()
         people = held_out_users(world, "train", search.users * search.iterations).reshape(search.iterations, -1)
         final = held_out_users(world, "validation", search.validation_users, field="validation_users")
         say = progress or (lambda what, share: None)
         oracle = cls(world, **options)
-        oracle._standardise(lives_env(world, item_vectors, search.users), people[0], REFERENCE_LUCK + search.seed)
-        env = lives_env(world, item_vectors, search.users * search.population)
+        oracle._standardise(make_life_env(world, item_vectors, search.users), people[0], REFERENCE_LUCK + search.seed)
+        env = make_life_env(world, item_vectors, search.users * search.population)
 
         def score(iteration: int, trials: NDArray[np.float64]) -> NDArray[np.float64]:
             say("searching weights", iteration / search.iterations)
-            return trial_minutes(env, oracle, people[iteration], trials, REFERENCE_LUCK + search.seed + iteration)
+            return play_trials(env, oracle, people[iteration], trials, REFERENCE_LUCK + search.seed + iteration)
 
-        means = np.stack(cross_entropy(score, np.zeros(len(FEATURES)), search))
+        means = np.stack(search_by_cross_entropy(score, np.zeros(len(FEATURES)), search))
         say("choosing among the means of all iterations", 1.0)
-        env = lives_env(world, item_vectors, len(means) * len(final))
-        minutes = trial_minutes(env, oracle, final, means, REFERENCE_LUCK + search.seed)
+        env = make_life_env(world, item_vectors, len(means) * len(final))
+        minutes = play_trials(env, oracle, final, means, REFERENCE_LUCK + search.seed)
         oracle.weights = means[int(np.argmax(minutes))]
         return oracle
 
     def _standardise(self, env: Retriever, users: NDArray[np.int64], luck: int) -> None:
         """Set centre and scale from the states that these users, shown myopic slates, pass through."""
-        found: list[NDArray[np.float64]] = []
+        pieces: list[NDArray[np.float64]] = []
 
         def act(observation: Any, which: NDArray[np.bool_]) -> NDArray[np.int64]:
             ids = self.ids(observation)
-            found.append(self.features(ids[:, ::8], observation)[1][ids[:, ::8] > 0])
+            pieces.append(self.features(ids[:, ::8], observation)[1][ids[:, ::8] > 0])
             return self.act(observation)
 
-        lived_minutes(env, users, luck, act)
-        x = np.concatenate(found)
+        sum_life_minutes(env, users, luck, act)
+        x = np.concatenate(pieces)
         self.centre, spread = x.mean(axis=0), x.std(axis=0)
         self.scale = np.where(spread > 1e-9, spread, 1.0)
         self.centre[0] = 0.0  # a click is not the same as none
 
 
-def trial_minutes(
+def play_trials(
     env: Retriever, oracle: LinearOracle, users: NDArray[np.int64], trials: NDArray[np.float64], luck: int
 ) -> NDArray[np.float64]:
     """(P,) mean minutes of each trial's weights (P, F), all on the same users with the same luck."""
     weights = np.repeat(trials, len(users), axis=0)
-    lived = lived_minutes(env, np.tile(users, len(trials)), luck, lambda o, which: oracle.slates(o, weights[which]))
-    return np.asarray(lived.reshape(len(trials), -1).mean(axis=1))
+    everybody = np.tile(users, len(trials))
+    minutes = sum_life_minutes(env, everybody, luck, lambda o, which: oracle.slates(o, weights[which]))
+    return np.asarray(minutes.reshape(len(trials), -1).mean(axis=1))
 
 
-@loop
-def _features_all(
-    ids: np.ndarray,
-    taste: np.ndarray,
-    share: np.ndarray,
-    topic: np.ndarray,
-    static: np.ndarray,
-    main_topic: np.ndarray,
-    tastes: np.ndarray,
-    momentum: np.ndarray,
-    satiation: np.ndarray,
-    state: np.ndarray,
-    history: np.ndarray,
-    constants: np.ndarray,
-    completions: np.ndarray,
-    above: np.ndarray,
-    pull: np.ndarray,
-    x: np.ndarray,
-) -> None:
-    taste_weight, momentum_weight, penalty, appeal_weight, life, base, slope, horizon, linear = constants
-    for b in range(len(ids)):
-        sensitivity, trust, satisfaction, clock = state[b]
-        left = 1.0 - clock / horizon
-        for m in range(ids.shape[1]):
-            item = ids[b, m]
-            minutes, appeal, substance, born, verdict = static[item]
-            if item == 0 or born > clock:
-                continue
-            liking = dot(tastes[b], taste[item])
-            going_on = tired = 0.0
-            for j in range(share.shape[1]):
-                going_on += momentum[b, topic[item, j]] * share[item, j]
-                tired += satiation[b, topic[item, j]] * share[item, j]
-            burden = sensitivity * (tired if linear == 1.0 else np.log1p(tired))
-            repeat = 0.0
-            for h in range(history.shape[1]):
-                if history[b, h] == item:
-                    repeat = 1.0
-            utility = taste_weight * liking + momentum_weight * going_on - burden - penalty * repeat
-            age = (clock - born) / life if life > 0.0 else 0.0
-            pull[b, m] = np.exp(utility + appeal_weight * appeal - age)
-            place = min(max((base + slope * utility + 30.0) * 100.0, 0.0), 5999.0)
-            cell = int(place)
-            completion = completions[cell] + (place - cell) * (completions[cell + 1] - completions[cell])
-            row = x[b, m]
-            row[0], row[1], row[2], row[3] = 1.0, completion * minutes, completion, np.log(minutes)
-            row[4], row[5], row[6], row[7], row[8] = taste_weight * liking, going_on, tired, burden, repeat
-            row[9], row[10], row[11] = appeal, substance, verdict
-            row[13], row[14], row[15], row[16] = left, verdict * left, verdict * trust, verdict * satisfaction
-        above[:] = 0
-        for m in np.argsort(-pull[b] * x[b, :, 1]):
-            if pull[b, m] > 0.0:
-                x[b, m, 12] = above[main_topic[ids[b, m]]]
-                above[main_topic[ids[b, m]]] += 1
+REFERENCES.register(
+    "linear",
+    Reference(
+        kind=LinearOracle,
+        title="linear oracle",
+        about="the best slate for minutes and a weighted sum of features of the true state",
+        build=LinearOracle,
+        note="true state, candidates, looks ahead by weights",  # with weights of 0 it is the myopic oracle
+        load=LinearOracle.load,
+    ),
+)

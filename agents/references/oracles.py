@@ -10,6 +10,7 @@ from scipy.special import expit
 from ...envs.engine import ContextColumn
 from ...envs.users.constants import LINEAR
 from ...envs.users.world import World
+from ..registry import REFERENCES, Reference
 from .best_slates import BEST
 
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)  # for the mean over the noise in completion
@@ -22,12 +23,12 @@ class MyopicOracle:
     Parameters
     ----------
     world
-        Whose user model.
+        World whose user model it knows.
     reward
-        What a click pays: ``"minutes"`` or ``"clicks"``.
+        Pay of a click: ``"minutes"`` or ``"clicks"``.
     whole
-        Choose from the whole catalogue, not from the candidates. Where the dial of the dynamics is at 0, this is
-        optimal: the slates then change nothing but their own reward.
+        Whether to choose from the whole catalogue, not from the candidates. Where the dial of the dynamics is at 0,
+        this is optimal: the slates then change nothing but their own reward.
     """
 
     world: World
@@ -77,7 +78,7 @@ class MyopicOracle:
             remembered |= ids == observation["history_ids"][:, h, None]
         utility -= p.repeat_penalty * remembered
         pull = utility + p.choice_appeal * items["appeal"][ids]
-        age = observation["context"][:, ContextColumn.DAY, None] - items["born"][ids]
+        age = observation["context"][:, ContextColumn.DAY][:, None] - items["born"][ids]
         if p.items_life > 0:
             pull = pull - age / p.items_life
         pull = np.where((ids > 0) & (age >= 0), np.exp(pull), 0.0)
@@ -110,3 +111,25 @@ class TasteOracle:
         best = np.argpartition(-scores, slots, axis=1)[:, :slots]
         order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
         return np.take_along_axis(best, order, axis=1).astype(np.int64)
+
+
+REFERENCES.register(
+    "myopic",
+    Reference(
+        kind=MyopicOracle,
+        title="myopic oracle",
+        about="the slate that pays most now, from the true state",
+        build=MyopicOracle,
+        note="true state, candidates, looks at one slate",
+    ),
+)
+REFERENCES.register(
+    "taste",
+    Reference(
+        kind=TasteOracle,
+        title="taste oracle",
+        about="the items of the largest true taste",
+        build=TasteOracle,
+        note="true taste, whole catalogue",
+    ),
+)

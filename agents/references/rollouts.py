@@ -15,16 +15,18 @@ from numpy.typing import NDArray
 from ...envs.candidates.retriever import Retriever
 from ...envs.engine import ContextColumn
 from ...envs.env import LATENT
+from ...envs.shared.options import Options, number
 from ...envs.users.chance import stream_key
 from ...envs.users.records import ACTIVE, HORIZON, NOTHING, user_type
 from ...envs.users.world import World
-from ..base import Agent, Remembering, rows
-from ..options import check_ranges
+from ..base import Agent, Remembering, select_users
 from ..playing.evaluate import held_out_users
 from ..playing.luck import REFERENCE_LUCK
-from ..playing.trials import lived_minutes, lives_env
-from .linear import FEATURES, LinearOracle
+from ..playing.trials import make_life_env, sum_life_minutes
+from .features import FEATURES
+from .linear import LinearOracle
 
+COUNTS = ("depth", "session_minutes", "session", "skips")  # of the context, by the names that records have, too
 DREAMS = 2**62  # seeds of rollouts are from here on, where no world's are
 # Fields of a user that the context shows.
 COLUMNS = {
@@ -38,31 +40,20 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Rollouts:
+class RolloutOptions(Options):
     """How the planner tries slates."""
 
-    count: int = 16
+    count: int = number(16, 2, 10**6)
     """Rollouts of each proposal; those of all proposals share their luck."""
-    sessions: int | None = 1
+    sessions: int | None = number(1, 1, 10**6)
     """Sessions that a rollout lasts, this one included; None for the rest of the month. At a cut, what is still to come
     is estimated by a `Continuation`, where there is one, and else left out."""
-    caution: float = 1.0
+    caution: float = number(1.0, 0.0, 100.0)
     """Standard errors by which a proposal must beat the base policy's slate to be played instead."""
-    seed: int = 0
-    """Of the rollouts' luck."""
-    batch: int = 4096
+    seed: int = number(0, 0, 2**31 - 1)
+    """Seed of the rollouts' luck."""
+    batch: int = number(4096, 1, 10**7)
     """Lives rolled forward at a time."""
-
-    def __post_init__(self) -> None:
-        """Refuse what could not run."""
-        check_ranges(
-            self,
-            ("count", 2, 10**6),
-            ("sessions", 1, 10**6),
-            ("caution", 0.0, 100.0),
-            ("seed", 0, 2**31 - 1),
-            ("batch", 1, 10**7),
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +63,9 @@ class Continuation:
     Attributes
     ----------
     weights
-        Of `terms`, by least squares.
+        Weights of `terms`, by least squares.
+    horizon
+        Days of a life.
     """
 
     weights: NDArray[np.float64]
@@ -97,7 +90,7 @@ class Continuation:
     ) -> "Continuation":
         """Learn from the lives of training users, at most so many, from every session that they begin."""
         users = min(users, len(world.split("train")))
-        env, horizon = lives_env(world, item_vectors, users), float(world.scenario.params.horizon_days)
+        env, horizon = make_life_env(world, item_vectors, users), float(world.scenario.params.horizon_days)
         records = env.unwrapped.engine.users  # type: ignore[attr-defined]
         terms: list[NDArray[np.float64]] = []
         earned: list[NDArray[np.float64]] = []  # before each session that began
@@ -112,7 +105,7 @@ class Continuation:
             who.append(np.flatnonzero(fresh))
             return base.act(observation)
 
-        total = lived_minutes(env, held_out_users(world, "train", users), luck, act)
+        total = sum_life_minutes(env, held_out_users(world, "train", users), luck, act)
         to_go = total[np.concatenate(who)] - np.concatenate(earned)
         weights = np.linalg.lstsq(np.concatenate(terms), to_go, rcond=None)[0]
         return cls(weights.astype(np.float64), horizon)
@@ -130,24 +123,24 @@ class RolloutPlanner:
     Parameters
     ----------
     world
-        Whose user model.
+        World whose user model it knows.
     item_vectors
-        (N, E) for the candidates of later sessions.
+        Vectors (N, E) that candidates of later sessions are found by.
     base
-        Who plays on after the slate that is tried. An agent without a memory of its own.
+        Agent, without a memory of its own, that plays on after the slate that is tried.
     proposals
         Agents whose slates are tried beside the base policy's.
     options
-        How.
+        Options of the rollouts.
     continuation
-        What a rollout that is cut would still earn.
+        Estimate of what a rollout that is cut would still earn.
     """
 
     world: World
     item_vectors: NDArray[np.float32]
     base: Agent
     proposals: Sequence[Agent]
-    options: Rollouts = field(default_factory=Rollouts)
+    options: RolloutOptions = field(default_factory=RolloutOptions)
     continuation: Continuation | None = None
     name: str = "rollout planner"
     privileged: bool = True
@@ -159,32 +152,32 @@ class RolloutPlanner:
                 raise ValueError(f"agent {agent.name!r} has a memory of its users; rollouts need one without")
         tries = (1 + len(self.proposals)) * self.options.count
         self._users = max(self.options.batch // tries, 1)  # at a time
-        self._env: Retriever = lives_env(self.world, self.item_vectors, self._users * tries)
+        self._env: Retriever = make_life_env(self.world, self.item_vectors, self._users * tries)
         people = self.world.people
         traits = zip(people["sensitivity"].tolist(), people["recovery"].tolist(), strict=True)
         self._people: dict[tuple[float, float], int] = {}
-        for number, trait in enumerate(traits):
-            self._people.setdefault(trait, number)  # people of one type are alike in all that follows
+        for person, trait in enumerate(traits):
+            self._people.setdefault(trait, person)  # people of one type are alike in all that follows
 
     @classmethod
     def around(
-        cls, oracle: LinearOracle, item_vectors: NDArray[np.float32], options: Rollouts | None = None
+        cls, oracle: LinearOracle, item_vectors: NDArray[np.float32], options: RolloutOptions | None = None
     ) -> "RolloutPlanner":
         """Improve on a linear oracle by slates of its `neighbours`, and learn from its lives what comes after a cut."""
-        options = options or Rollouts()
+        options = options or RolloutOptions()
         after = None if options.sessions is None else Continuation.fit(oracle.world, item_vectors, oracle)
-        return cls(oracle.world, item_vectors, oracle, neighbours(oracle), options, after)
+        return cls(oracle.world, item_vectors, oracle, make_neighbours(oracle), options, after)
 
     def act(self, observation: Any) -> NDArray[np.int64]:
         """Try and choose."""
-        slates = self.tried(observation)
+        slates = self.propose(observation)
         gain = self.values(observation, slates)
         gain -= gain[:, :1].copy()
         error = gain.std(axis=2, ddof=1) / np.sqrt(gain.shape[2])
         best = np.argmax(gain.mean(axis=2) - self.options.caution * error, axis=1)
         return np.asarray(slates[np.arange(len(slates)), best])
 
-    def tried(self, observation: Any) -> NDArray[np.int64]:
+    def propose(self, observation: Any) -> NDArray[np.int64]:
         """(B, P, K) slates that are tried, the base policy's first."""
         visible = {key: value for key, value in observation.items() if key != "latent"}
         agents = (self.base, *self.proposals)
@@ -203,11 +196,13 @@ class RolloutPlanner:
         users = np.zeros(len(context), user_type(self.world.scenario.shape))
         for name in LATENT:
             users[name] = latent[name]
-        users["id"] = [self._person(*traits) for traits in zip(latent["sensitivity"], latent["recovery"], strict=True)]
+        users["id"] = [
+            self._find_person(*traits) for traits in zip(latent["sensitivity"], latent["recovery"], strict=True)
+        ]
         for name in ("leave_logit", "visit_rate", "chronotype"):
             users[name] = self.world.people[name][users["id"]]
-        for name, column in COLUMNS.items():
-            users[name] = context[:, column]
+        for name, column in (("gap", "gap_days"), ("clock", "day"), *((name, name) for name in COUNTS)):
+            users[name] = observation["context"][:, ContextColumn[column.upper()]]
         users["day"] = np.maximum(users["clock"] - users["session_minutes"] / 1440, 0.0)  # when the session began
         items = observation["history_ids"].astype(np.int64)
         users["history_items"], users["history_completion"] = items, observation["history_completion"]
@@ -217,7 +212,7 @@ class RolloutPlanner:
         users["choice"], users["status"] = NOTHING, ACTIVE
         return users
 
-    def _person(self, sensitivity: float, recovery: float) -> int:
+    def _find_person(self, sensitivity: float, recovery: float) -> int:
         key = float(sensitivity), float(recovery)
         if key not in self._people:
             raise ValueError(
@@ -225,7 +220,7 @@ class RolloutPlanner:
             )
         return self._people[key]
 
-    def luck(self, users: np.ndarray) -> NDArray[np.uint32]:
+    def draw_luck(self, users: np.ndarray) -> NDArray[np.uint32]:
         """(B, R, 2) stream keys of the rollouts from here."""
         seed, rollouts = DREAMS + self.options.seed, range(self.options.count)
         whens = [int(user["session"]) << 16 | int(user["depth"]) for user in users]
@@ -236,7 +231,7 @@ class RolloutPlanner:
         shape = (*slates.shape[:2], self.options.count)
         spread = np.broadcast_to(np.arange(len(users))[:, None, None], shape).reshape(-1)
         lives = users[spread]
-        keys = np.broadcast_to(self.luck(users)[:, None], (*shape, 2)).reshape(-1, 2)
+        keys = np.broadcast_to(self.draw_luck(users)[:, None], (*shape, 2)).reshape(-1, 2)
         lives["k0"], lives["k1"] = keys.T
         same = (slates[:, :, None] == slates[:, None]).all(axis=3).argmax(axis=2)  # first proposal of the same slate
         tried = np.broadcast_to((same == np.arange(shape[1]))[:, :, None], shape).reshape(-1)
@@ -271,11 +266,11 @@ class RolloutPlanner:
             active &= ~cut
             if active.any():
                 visible = {**observation, "latent": info["latent"]} if self.base.privileged else observation
-                shown[active] = self.base.act(rows(visible, active))
+                shown[active] = self.base.act(select_users(visible, active))
         return minutes[:count]
 
 
-def neighbours(oracle: LinearOracle, step: float = 1.0) -> list[LinearOracle]:
+def make_neighbours(oracle: LinearOracle, step: float = 1.0) -> list[LinearOracle]:
     """Proposals around a linear oracle: none, less and more of its foresight, and a step up and down in what lasts.
 
     Parameters

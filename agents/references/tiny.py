@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr
 
+from ...envs.engine import ContextColumn
 from ...envs.users.world import World
 
 MOST_SKIPS = 3  # more do not move the hazard of leaving
@@ -32,7 +33,7 @@ START = State(0, 0, False, 0)
 Slate = tuple[int, ...]
 
 
-class Outcome(NamedTuple):
+class Event(NamedTuple):
     """One thing that may happen: its probability, the minutes it pays, and where it leads (None: the end)."""
 
     chance: float
@@ -64,7 +65,7 @@ class TinyPlanner:
     name: str = "planner"
     privileged: bool = False
     slates: list[Slate] = field(init=False)
-    _found: dict[tuple[State, Slate], list[Outcome]] = field(init=False, repr=False, default_factory=dict)
+    _events: dict[tuple[State, Slate], list[Event]] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that the scenario is finite, and list the slates that differ."""
@@ -108,7 +109,7 @@ class TinyPlanner:
         p = self.world.scenario.params
         return int(np.ceil(p.horizon_days * 1440 / p.time_pace))
 
-    def chances(self, state: State, slate: Slate) -> NDArray[np.float64]:
+    def compute_chances(self, state: State, slate: Slate) -> NDArray[np.float64]:
         """(K + 1,) probability of each slot, and of nothing."""
         p, items, person = self.world.scenario.params, self.world.items, self.world.people[0]
         topics = self.world.topics.astype(np.float64)
@@ -123,16 +124,16 @@ class TinyPlanner:
         weights[-1] = np.exp(p.choice_nothing)
         return np.asarray(weights / weights.sum())
 
-    def outcomes(self, state: State, slate: Slate) -> list[Outcome]:
+    def list_events(self, state: State, slate: Slate) -> list[Event]:
         """Everything that may happen when a slate is shown; worked out once."""
-        if (state, slate) not in self._found:
-            self._found[state, slate] = self._outcomes(state, slate)
-        return self._found[state, slate]
+        if (state, slate) not in self._events:
+            self._events[state, slate] = self._list_events(state, slate)
+        return self._events[state, slate]
 
-    def _outcomes(self, state: State, slate: Slate) -> list[Outcome]:
+    def _list_events(self, state: State, slate: Slate) -> list[Event]:
         p, items, person = self.world.scenario.params, self.world.items, self.world.people[0]
         found = []
-        for k, chance in enumerate(self.chances(state, slate)):
+        for k, chance in enumerate(self.compute_chances(state, slate)):
             item = slate[k] if k < len(slate) else 0
             if chance == 0:
                 continue
@@ -145,21 +146,21 @@ class TinyPlanner:
                 verdict, minutes = -p.satisfaction_skip, 0.0
                 after = State(state.tick + 1, state.last, False, min(state.skips + 1, MOST_SKIPS))
             if after.tick >= self.ticks:
-                found.append(Outcome(chance, minutes, None))
+                found.append(Event(chance, minutes, None))
                 continue
             leaving = expit(
                 person["leave_logit"]
                 - p.leave_satisfaction * (verdict - p.leave_satisfaction_pivot)
                 + p.leave_skips * after.skips
             )
-            found.append(Outcome(chance * (1 - leaving), minutes, after))
+            found.append(Event(chance * (1 - leaving), minutes, after))
             found += [
-                Outcome(chance * leaving * share, minutes, where)
-                for share, where in self.departures(after.tick, verdict)
+                Event(chance * leaving * share, minutes, where)
+                for share, where in self.list_departures(after.tick, verdict)
             ]
         return found
 
-    def departures(self, tick: int, trust: float) -> list[tuple[float, State | None]]:
+    def list_departures(self, tick: int, trust: float) -> list[tuple[float, State | None]]:
         """Where a user who leaves with this trust is met again, and with what probability; None for never."""
         p, person = self.world.scenario.params, self.world.people[0]
         churn = expit(
@@ -178,7 +179,7 @@ class TinyPlanner:
                 left -= share
         return [*found, (churn + (1 - churn) * left, None)]
 
-    def backwards(self) -> Iterator[State]:
+    def walk_back(self) -> Iterator[State]:
         """Every state from which a life may go on, the latest first."""
         lasts = range(len(self.world.catalog) + 1)
         for tick in range(self.ticks - 1, -1, -1):
@@ -193,8 +194,8 @@ class TinyPlanner:
         """Value of each state, and the slate to show there."""
         values: dict[State, float] = {}
         solved: dict[State, tuple[float, Slate]] = {}
-        for state in self.backwards():
-            worth = [self._worth(values, state, slate) for slate in self.slates]
+        for state in self.walk_back():
+            worth = [self._value_slate(values, state, slate) for slate in self.slates]
             best = int(np.argmax([now if self.greedy else total for now, total in worth]))
             values[state] = worth[best][1]
             solved[state] = values[state], self.slates[best]
@@ -203,14 +204,14 @@ class TinyPlanner:
     def evaluate(self, policy: Callable[[State], Slate]) -> float:
         """Expected minutes of a whole life under any policy, exactly."""
         values: dict[State, float] = {}
-        for state in self.backwards():
-            values[state] = self._worth(values, state, policy(state))[1]
+        for state in self.walk_back():
+            values[state] = self._value_slate(values, state, policy(state))[1]
         return values[START]
 
-    def _worth(self, values: dict[State, float], state: State, slate: Slate) -> tuple[float, float]:
+    def _value_slate(self, values: dict[State, float], state: State, slate: Slate) -> tuple[float, float]:
         """Expected minutes of this slate, and with all that follow."""
         now = total = 0.0
-        for chance, minutes, after in self.outcomes(state, slate):
+        for chance, minutes, after in self.list_events(state, slate):
             now += chance * minutes
             total += chance * (minutes + (values[after] if after is not None else 0.0))
         return now, total
@@ -222,16 +223,18 @@ class TinyPlanner:
 
     def act(self, observation: Any) -> NDArray[np.int64]:
         """Slates (B, K) for the observed states."""
-        return np.array([self.solution[state][1] for state in self.states(observation)], np.int64)
+        return np.array([self.solution[state][1] for state in self.read_states(observation)], np.int64)
 
-    def states(self, observation: Any) -> list[State]:
+    def read_states(self, observation: Any) -> list[State]:
         """The state that each row of the observation shows."""
         p = self.world.scenario.params
         found = []
-        for history, age, context in zip(
-            observation["history_ids"], observation["history_age"], observation["context"], strict=True
+        wanted = (ContextColumn.DEPTH, ContextColumn.SESSION_MINUTES, ContextColumn.SKIPS, ContextColumn.DAY)
+        columns = (observation["context"][:, column] for column in wanted)
+        for history, age, depth, minutes, skipped, day in zip(
+            observation["history_ids"], observation["history_age"], *columns, strict=True
         ):
-            depth, minutes, skips, day = context[0], context[1], min(int(context[7]), MOST_SKIPS), context[5]
+            skips = min(int(skipped), MOST_SKIPS)
             consumed = depth > skips and age[0] * 1440 < minutes
             last = int(history[0]) if consumed else 0
             found.append(State(round(float(day) * 1440 / p.time_pace), last, bool(last) and skips == 0, skips))

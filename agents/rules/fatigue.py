@@ -8,7 +8,24 @@ from numpy.typing import NDArray
 
 from ...envs.candidates.scoring import Scorer
 from ...envs.engine import Observation
-from .ranking import Score, standardised
+from ...envs.shared.options import Options, evenly, logarithmically, number, word
+from ..registry import RULES, Rule
+from .minutes import MINUTES, SCORES, choose_score, need_scores
+from .ranking import Score, standardise_scores
+
+
+@dataclass(frozen=True)
+class FatigueOptions(Options):
+    """Options of the fatigue-aware rule."""
+
+    tau: float = number(0.25, 0.02, 5.0, search=logarithmically())
+    """Days in which estimated satiation falls to 37 %."""
+    alpha: float = number(0.5, 0.0, 5.0, search=evenly())
+    """Standard deviations of the score that an item just consumed takes off another of its topics."""
+    variety: float = number(0.3, 0.0, 3.0, search=evenly())
+    """Standard deviations that each item of the same main topic higher in the slate takes off."""
+    on: str = word(MINUTES, *SCORES, search=True)
+    """What scores the candidates: similarity, or predicted minutes ("minutes")."""
 
 
 @dataclass
@@ -22,11 +39,11 @@ class FatigueAware:
     Parameters
     ----------
     score
-        Of the candidates; z is it in standard deviations over the user's candidates.
+        Score of the candidates; z is it in standard deviations over the user's candidates.
     tau
-        τ̂ [days].
+        Days τ̂ in which satiation falls to 37 %.
     alpha
-        α̂, standard deviations of the score that one item just consumed takes off another of the same topics.
+        Standard deviations α̂ of the score that one item just consumed takes off another of the same topics.
     variety
         Standard deviations that each item of the same main topic higher in the slate takes off.
     """
@@ -48,7 +65,7 @@ class FatigueAware:
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Fill slot by slot."""
-        scores = standardised(self.score(observation), observation) - self.alpha * self.satiation(observation)
+        scores = standardise_scores(self.score(observation), observation) - self.alpha * self.satiation(observation)
         return self.scorer.fill(
             observation, scores.astype(np.float32), np.full(len(scores), self.variety), cap=self.scorer.slots
         )
@@ -71,3 +88,19 @@ def _satiation(
             if item > 0:
                 for g in range(len(tired)):
                     out[b, m] += tired[g] * topics[item, g]
+
+
+RULES.register(
+    "fatigue",
+    Rule(
+        kind=FatigueAware,
+        title="fatigue-aware",
+        about="greedy less estimated satiation",
+        build=lambda models, options: FatigueAware(
+            models.scorer, choose_score(models, options.on), options.tau, options.alpha, options.variety
+        ),
+        options=FatigueOptions,
+        note="τ = {tau:.2g} d, α = {alpha:.2g}, variety {variety:.2g} on {on}",
+        needs=need_scores,
+    ),
+)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
 from numba import njit
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
@@ -17,11 +18,15 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from ...envs.candidates.scoring import FEATURES, Scorer
 from ...envs.engine import Observation
 from ...envs.shared.files import write_whole
-from .ranking import ranked
+from ..registry import RULES, Rule
+from .context import LOGGERS, FittedModel, RuleModels
+from .ranking import Score, rank_candidates, score_by_similarity
 
+MINUTES, SIMILARITY = "minutes", "similarity"
+SCORES = (SIMILARITY, MINUTES)  # that other rules build on
 INPUTS = (*FEATURES, "slot")
 LEAVES = 15  # of a tree; its leaves are bits of 16
-LOGGED_STEPS = 60  # of 256 users: about 150 thousand shown items
+TREES = "minutes.safetensors"  # in the folder of a rule that needs them
 _LOWEST = np.array([16] + [(v & -v).bit_length() - 1 for v in range(1, 2**16)], np.uint8)  # place of the lowest bit
 _FORMAT = "longplay trees 2"  # 2: novelty in hours where items age
 
@@ -57,19 +62,19 @@ class Trees:
         nodes = [trees[0].nodes for trees in model._predictors]
         count = int(model.n_features_in_)
         split: Any = np.concatenate([tree[tree["is_leaf"] == 0] for tree in nodes])
-        found = [np.unique(split["num_threshold"][split["feature_idx"] == f]) for f in range(count)]
-        width = max(1, *(len(values) for values in found))
+        split_values = [np.unique(split["num_threshold"][split["feature_idx"] == f]) for f in range(count)]
+        width = max(1, *(len(values) for values in split_values))
         thresholds = np.full((count, width), np.inf)
-        for row, values in zip(thresholds, found, strict=True):
-            row[: len(values)] = values
+        for row, ascending in zip(thresholds, split_values, strict=True):
+            row[: len(ascending)] = ascending
         masks = np.full((count, width + 1, len(nodes)), 2**16 - 1, np.uint16)
         leaves = np.zeros((len(nodes), 16))
         for t, tree in enumerate(nodes):
             if (tree["is_leaf"] == 1).sum() > 16:
                 raise ValueError(f"tree {t} has {(tree['is_leaf'] == 1).sum()} leaves; allowed: up to 16")
-            told: list[float] = []
-            _walk(tree, 0, told, masks[:, :, t], found)
-            leaves[t, : len(told)] = told
+            values: list[float] = []
+            _walk(tree, 0, values, masks[:, :, t], split_values)
+            leaves[t, : len(values)] = values
         return cls(thresholds, masks, leaves, np.asarray(model._baseline_prediction, np.float64).reshape(1))
 
     def predict(self, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -105,16 +110,18 @@ class Trees:
         return cls(**arrays)
 
 
-def _walk(tree: Any, node: int, values: list[float], masks: NDArray[np.uint16], found: list[NDArray[Any]]) -> int:
+def _walk(
+    tree: Any, node: int, values: list[float], masks: NDArray[np.uint16], split_values: list[NDArray[Any]]
+) -> int:
     """Number the leaves from left to right; returns the bits of those below a node."""
     if tree["is_leaf"][node]:
         values.append(float(tree["value"][node]))
         return 1 << (len(values) - 1)
-    left = _walk(tree, int(tree["left"][node]), values, masks, found)
-    right = _walk(tree, int(tree["right"][node]), values, masks, found)
+    left = _walk(tree, int(tree["left"][node]), values, masks, split_values)
+    right = _walk(tree, int(tree["right"][node]), values, masks, split_values)
     feature = int(tree["feature_idx"][node])
-    place = int(np.searchsorted(found[feature], tree["num_threshold"][node]))
-    masks[feature, place + 1 :] &= np.uint16((2**16 - 1) ^ left)
+    threshold = int(np.searchsorted(split_values[feature], tree["num_threshold"][node]))
+    masks[feature, threshold + 1 :] &= np.uint16((2**16 - 1) ^ left)
     return left | right
 
 
@@ -149,7 +156,7 @@ def _predict(
         out[i] = total
 
 
-def predicted_minutes(model: Any, features: NDArray[np.float32]) -> NDArray[np.float32]:
+def predict_minutes(model: Any, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Minutes (B, M) of each candidate in the first slot, from its features (B, M, F); F as in `FEATURES`."""
     inputs = np.zeros((features[..., 0].size, len(INPUTS)))
     inputs[:, :-1] = features.reshape(-1, len(FEATURES))
@@ -168,11 +175,11 @@ class PredictedMinutes:
 
     def score(self, observation: Observation) -> NDArray[np.float32]:
         """Predicted minutes (B, M) of each candidate in the first slot."""
-        return predicted_minutes(self.model, self.scorer.features(observation))
+        return predict_minutes(self.model, self.scorer.features(observation))
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Score by predicted minutes."""
-        return ranked(self.scorer, observation, self.score(observation))
+        return rank_candidates(self.scorer, observation, self.score(observation))
 
 
 def fit_minutes(scorer: Scorer, env: Any, steps: int, seed: int = 0) -> PredictedMinutes:
@@ -187,13 +194,13 @@ def fit_minutes(scorer: Scorer, env: Any, steps: int, seed: int = 0) -> Predicte
     steps
         Steps of the vector environment to log.
     """
-    inputs, targets = logged_minutes(scorer, env, steps, seed)
+    inputs, targets = log_minutes(scorer, env, steps, seed)
     model = HistGradientBoostingRegressor(max_iter=100, max_leaf_nodes=LEAVES, min_samples_leaf=200, random_state=seed)
     model.fit(inputs, targets)
     return PredictedMinutes(scorer, Trees.of(model))
 
 
-def logged_minutes(scorer: Scorer, env: Any, steps: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def log_minutes(scorer: Scorer, env: Any, steps: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Inputs (n, 10), in the order of `INPUTS`, and minutes (n,) of the items that slates of random weights showed."""
     rng = np.random.default_rng(seed)
     observation, _ = env.reset(seed=seed)
@@ -214,3 +221,45 @@ def logged_minutes(scorer: Scorer, env: Any, steps: int, seed: int) -> tuple[NDA
         inputs.append(np.concatenate([shown, slot[:, :, None]], axis=2).reshape(-1, len(INPUTS)))
         targets.append(minutes.ravel())
     return np.concatenate(inputs), np.concatenate(targets)
+
+
+@dataclass(frozen=True)
+class MinutesModel(FittedModel[PredictedMinutes]):
+    """Predicted minutes, fitted on the logged steps of training users."""
+
+    def make(self, models: RuleModels) -> PredictedMinutes:
+        """Log, and fit."""
+        models.say("fitting predicted minutes on logged steps")
+        env = models.setting.vector_env(LOGGERS, "items", autoreset_mode=AutoresetMode.SAME_STEP)
+        return fit_minutes(models.scorer, env, models.logged_steps, models.seed)
+
+    def save(self, model: PredictedMinutes, folder: Path) -> None:
+        """Write the trees."""
+        model.model.save(folder / TREES)
+
+    def load(self, folder: Path, models: RuleModels) -> PredictedMinutes:
+        """Read the trees."""
+        return PredictedMinutes(models.scorer, Trees.load(folder / TREES))
+
+
+def choose_score(models: RuleModels, on: str) -> Score:
+    """The score of `SCORES` that a rule builds on."""
+    return models.get(MinutesModel()).score if on == MINUTES else score_by_similarity(models.scorer)
+
+
+def need_scores(options: Any) -> MinutesModel | None:
+    """The model that the score named ``on`` needs."""
+    return MinutesModel() if options.on == MINUTES else None
+
+
+RULES.register(
+    "minutes",
+    Rule(
+        kind=PredictedMinutes,
+        title="greedy minutes",
+        about="the most predicted minutes",
+        build=lambda models, options: models.get(MinutesModel()),
+        note="boosted trees on logged steps",
+        needs=lambda options: MinutesModel(),
+    ),
+)

@@ -7,47 +7,33 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...encoders.base import Encoder
 from ...envs.candidates.scoring import FEATURES, Scorer
 from ...envs.engine import Observation
 
 Score = Callable[[Observation], NDArray[np.float32]]  # (B, M), of the candidates
 
+LAST = 1e6  # taken off a score for each time that the item is in the history: it comes after all others
 
-def ranked(scorer: Scorer, observation: Observation, scores: NDArray[np.floating], cap: int = 0) -> NDArray[np.int64]:
+
+def rank_candidates(
+    scorer: Scorer, observation: Observation, scores: NDArray[np.floating], cap: int = 0
+) -> NDArray[np.int64]:
     """Slates of the best-scored candidates, at most `cap` per main topic (0: no cap); the history's items come last."""
     none = np.zeros(len(scores), np.float32)
     return scorer.fill(observation, scores.astype(np.float32), none, cap=cap or scorer.slots)
 
 
-def column(scorer: Scorer, observation: Observation, feature: str) -> NDArray[np.float32]:
+def read_feature(scorer: Scorer, observation: Observation, feature: str) -> NDArray[np.float32]:
     """One scoring feature (B, M) of the candidates."""
     return scorer.features(observation)[:, :, FEATURES.index(feature)]
 
 
-def similarity_score(scorer: Scorer) -> Score:
+def score_by_similarity(scorer: Scorer) -> Score:
     """The score of greedy similarity."""
-    return lambda observation: column(scorer, observation, "similarity")
+    return lambda observation: read_feature(scorer, observation, "similarity")
 
 
-def encoder_score(encoder: Encoder) -> Score:
-    """How well each candidate goes with the history by a fitted encoder."""
-    by_product = type(encoder).score is Encoder.score
-    vectors = encoder.item_vectors if by_product else np.zeros((0, 0), np.float32)
-
-    def score(observation: Observation) -> NDArray[np.float32]:
-        ids = observation["candidates"].astype(np.int64)
-        if by_product:
-            # User by user: a batched product would sum in another order for another batch.
-            users = encoder.encode(observation)
-            return np.stack([vectors[row] @ user for row, user in zip(ids, users, strict=True)])
-        scores = np.take_along_axis(encoder.score(observation), ids, axis=1)
-        return np.where(ids > 0, scores, 0.0).astype(np.float32)
-
-    return score
-
-
-def standardised(scores: NDArray[np.floating], observation: Observation) -> NDArray[np.float64]:
+def standardise_scores(scores: NDArray[np.floating], observation: Observation) -> NDArray[np.float64]:
     """Scores (B, M) less their mean over the user's candidates, in standard deviations; 0 where all are alike.
 
     So a weight on them means the same for every scoring rule and scenario.
@@ -71,7 +57,7 @@ def _standardise(scores: np.ndarray, candidates: np.ndarray, out: np.ndarray) ->
                         out[b, m] = (scores[b, m] - mean) / spread
 
 
-def generators(observation: Observation) -> Iterator[np.random.Generator]:
+def make_generators(observation: Observation) -> Iterator[np.random.Generator]:
     """One generator a user, seeded by what is visible, so that a random rule does not depend on the batch."""
     for row, context in zip(observation["candidates"], observation["context"], strict=True):
         yield np.random.default_rng(zlib.crc32(context.tobytes(), zlib.crc32(row.tobytes())))

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from ...envs.candidates.pooling import pad_item_vectors, pool_history
 from ...envs.candidates.scoring import Scorer
 from ...envs.engine import Observation
-from .ranking import column, generators, ranked
+from ...envs.shared.options import Options, logarithmically, number
+from ..registry import RULES, Rule
+from .ranking import make_generators, rank_candidates, read_feature
 
 
 @dataclass
@@ -22,7 +24,15 @@ class GreedySimilarity:
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Score by similarity."""
-        return ranked(self.scorer, observation, column(self.scorer, observation, "similarity"))
+        return rank_candidates(self.scorer, observation, read_feature(self.scorer, observation, "similarity"))
+
+
+@dataclass(frozen=True)
+class SoftmaxOptions(Options):
+    """Options of softmax."""
+
+    temperature: float = number(0.05, 0.001, 10.0, search=logarithmically())
+    """Temperature of the softmax; small is greedy."""
 
 
 @dataclass
@@ -35,9 +45,9 @@ class Softmax:
     Parameters
     ----------
     item_vectors
-        (N, E) of any length.
+        Vectors (N, E) of the items, of any length.
     temperature
-        Towards 0 it is greedy, towards ∞ uniform.
+        Temperature of the softmax: towards 0 it is greedy, towards ∞ uniform.
     """
 
     scorer: Scorer
@@ -60,8 +70,8 @@ class Softmax:
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Draw without repeats."""
         scores = self.products(observation) / self.temperature
-        noise = np.stack([rng.gumbel(size=scores.shape[1]) for rng in generators(observation)])
-        return ranked(self.scorer, observation, scores + noise)
+        noise = np.stack([rng.gumbel(size=scores.shape[1]) for rng in make_generators(observation)])
+        return rank_candidates(self.scorer, observation, scores + noise)
 
 
 @njit(nogil=True, fastmath=True)
@@ -73,3 +83,26 @@ def _products(pooled: np.ndarray, vectors: np.ndarray, candidates: np.ndarray, o
             for e in range(len(vector)):
                 total += pooled[b, e] * vector[e]
             out[b, m] = total
+
+
+RULES.register(
+    "similarity",
+    Rule(
+        kind=GreedySimilarity,
+        title="greedy similarity",
+        about="the largest cosines with the pooled history",
+        build=lambda models, options: GreedySimilarity(models.scorer),
+        note="BERT cosine to the pooled history",
+    ),
+)
+RULES.register(
+    "softmax",
+    Rule(
+        kind=Softmax,
+        title="softmax",
+        about="drawn by the softmax of inner products with the pooled history",
+        build=lambda models, options: Softmax(models.scorer, models.setting.item_vectors, options.temperature),
+        options=SoftmaxOptions,
+        note="temperature {temperature:.3g}",
+    ),
+)

@@ -1,7 +1,4 @@
-"""Rules that need no training by reinforcement: the baselines that a learned policy has to beat.
-
-Those that look at each item alone are here; `diversity`, `fatigue` and `predicted` hold the others.
-"""
+"""Rules that read nothing of the history: items or candidates at random, and what is talked about most."""
 
 from dataclasses import dataclass
 
@@ -11,12 +8,8 @@ from numpy.typing import NDArray
 from ...envs.candidates.scoring import Scorer
 from ...envs.engine import Observation
 from ...envs.users.world import World
-from .diversity import MMR as MMR  # part of this module's interface, like those below
-from .minutes import PredictedMinutes as PredictedMinutes
-from .minutes import fit_minutes as fit_minutes
-from .ranking import column, generators, ranked
-from .ranking import similarity_score as similarity_score
-from .topics import StaticCap as StaticCap
+from ..registry import RULES, Rule
+from .ranking import make_generators, rank_candidates, read_feature
 
 
 @dataclass
@@ -30,7 +23,7 @@ class RandomSlate:
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Draw without repeats."""
         items, slots = len(self.world.catalog), self.world.scenario.shape.slate
-        return np.stack([1 + rng.choice(items, slots, replace=False) for rng in generators(observation)])
+        return np.stack([1 + rng.choice(items, slots, replace=False) for rng in make_generators(observation)])
 
 
 @dataclass
@@ -44,8 +37,8 @@ class RandomCandidates:
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Random scores."""
         count = observation["candidates"].shape[1]
-        scores = np.stack([rng.random(count, dtype=np.float32) for rng in generators(observation)])
-        return ranked(self.scorer, observation, scores)
+        scores = np.stack([rng.random(count, dtype=np.float32) for rng in make_generators(observation)])
+        return rank_candidates(self.scorer, observation, scores)
 
 
 @dataclass
@@ -58,4 +51,34 @@ class Popularity:
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Score by popularity."""
-        return ranked(self.scorer, observation, column(self.scorer, observation, "popularity"))
+        return rank_candidates(self.scorer, observation, read_feature(self.scorer, observation, "popularity"))
+
+
+RULES.register(
+    "random",
+    Rule(
+        kind=RandomSlate,
+        title="random",
+        about="items of the whole catalogue at random",
+        build=lambda models, options: RandomSlate(models.setting.world),
+        note="whole catalogue",
+    ),
+)
+RULES.register(
+    "random-candidates",
+    Rule(
+        kind=RandomCandidates,
+        title="random candidates",
+        about="candidates at random",
+        build=lambda models, options: RandomCandidates(models.scorer),
+    ),
+)
+RULES.register(
+    "popularity",
+    Rule(
+        kind=Popularity,
+        title="popularity",
+        about="the candidates talked about most",
+        build=lambda models, options: Popularity(models.scorer),
+    ),
+)

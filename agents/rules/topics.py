@@ -8,8 +8,21 @@ from numpy.typing import NDArray
 
 from ...envs.candidates.scoring import Scorer
 from ...envs.engine import Observation
-from .diversity import LAST
-from .ranking import Score, ranked
+from ...envs.shared.options import Options, evenly, number, word
+from ..registry import RULES, Rule
+from ..slates.history import count_in_history
+from .minutes import MINUTES, SCORES, SIMILARITY, choose_score, need_scores
+from .ranking import LAST, Score, rank_candidates
+
+
+@dataclass(frozen=True)
+class CapOptions(Options):
+    """Options of the static cap."""
+
+    cap: int = number(2, 1, 10, search=evenly())
+    """Items per main topic in a slate, at most."""
+    on: str = word(MINUTES, *SCORES, search=True)
+    """What scores the candidates: similarity, or predicted minutes ("minutes")."""
 
 
 @dataclass
@@ -24,7 +37,17 @@ class StaticCap:
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Fill under the cap."""
-        return ranked(self.scorer, observation, self.score(observation), cap=self.cap)
+        return rank_candidates(self.scorer, observation, self.score(observation), cap=self.cap)
+
+
+@dataclass(frozen=True)
+class RoundRobinOptions(Options):
+    """Options of topics in turn."""
+
+    topics: int = number(5, 1, 20, search=evenly())
+    """Number of the user's topics that take turns."""
+    on: str = word(SIMILARITY, *SCORES, search=True)
+    """What scores the candidates: similarity, or predicted minutes ("minutes")."""
 
 
 @dataclass
@@ -44,22 +67,21 @@ class RoundRobin:
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Fill in turn."""
-        weights = topic_weights(self.scorer, observation)
+        weights = weigh_topics(self.scorer, observation)
+        scores = self.score(observation).astype(np.float64) - LAST * count_in_history(observation)
         out = np.zeros((len(weights), self.scorer.slots), np.int64)
         _take_turns(
             self.scorer.main_topic,
             observation["candidates"],
-            observation["history_ids"],
-            self.score(observation).astype(np.float64),
+            scores,
             weights,
             np.argsort(-weights, axis=1, kind="stable")[:, : self.topics],
-            LAST,
             out,
         )
         return out
 
 
-def topic_weights(scorer: Scorer, observation: Observation) -> NDArray[np.float64]:
+def weigh_topics(scorer: Scorer, observation: Observation) -> NDArray[np.float64]:
     """Weights (B, G) of the topics of each user's history, by completion, and of those named at sign-up."""
     out = observation["profile"].astype(np.float64)
     _add_topics(scorer.topics, observation["history_ids"], observation["history_completion"].astype(np.float64), out)
@@ -81,22 +103,16 @@ def _add_topics(topics: np.ndarray, history: np.ndarray, weights: np.ndarray, ou
 def _take_turns(
     main_topic: np.ndarray,
     candidates: np.ndarray,
-    history: np.ndarray,
     scores: np.ndarray,
     weights: np.ndarray,
     order: np.ndarray,
-    last: float,
     out: np.ndarray,
 ) -> None:
     count, turns = candidates.shape[1], order.shape[1]
     left = np.zeros(count)
     for b in range(len(candidates)):
         for m in range(count):
-            item = int(candidates[b, m])
-            left[m] = scores[b, m] if item > 0 else -np.inf
-            for h in range(history.shape[1]):
-                if item > 0 and history[b, h] == item:
-                    left[m] -= last
+            left[m] = scores[b, m] if candidates[b, m] > 0 else -np.inf
         k = 0
         turn = 0
         passed = 0  # topics in a row that had nothing left
@@ -108,7 +124,7 @@ def _take_turns(
                 continue
             best = -1
             for m in range(count):
-                fits = topic < 0 or (main_topic[int(candidates[b, m])] == topic and left[m] > -0.5 * last)
+                fits = topic < 0 or (main_topic[int(candidates[b, m])] == topic and left[m] > -0.5 * LAST)
                 if fits and left[m] > -np.inf and (best < 0 or left[m] > left[best]):
                     best = m
             if best < 0:
@@ -120,3 +136,29 @@ def _take_turns(
             out[b, k] = int(candidates[b, best])
             left[best] = -np.inf
             k += 1
+
+
+RULES.register(
+    "static-cap",
+    Rule(
+        kind=StaticCap,
+        title="static cap",
+        about="greedy with at most so many items per main topic",
+        build=lambda models, options: StaticCap(models.scorer, choose_score(models, options.on), options.cap),
+        options=CapOptions,
+        note="at most {cap} per topic on {on}",
+        needs=need_scores,
+    ),
+)
+RULES.register(
+    "round-robin",
+    Rule(
+        kind=RoundRobin,
+        title="round robin",
+        about="the best item of each of the user's topics in turn",
+        build=lambda models, options: RoundRobin(models.scorer, choose_score(models, options.on), options.topics),
+        options=RoundRobinOptions,
+        note="{topics} topics on {on}",
+        needs=need_scores,
+    ),
+)

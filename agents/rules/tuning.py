@@ -9,45 +9,45 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from ...encoders.base import read_header
-from ...encoders.registry import load_encoder
 from ...envs.candidates.scoring import Scorer
 from ...envs.shared.files import write_whole
-from ...envs.shared.names import one_of
+from ...envs.shared.options import Options, make_options
 from ..base import Agent
+from ..options import make_space
 from ..playing.evaluate import Evaluator
-from ..setting import Setting
-from .bandits.linear import LinearBandit
-from .minutes import PredictedMinutes, Trees
-from .options import MINUTES, BanditRuleOptions, Options
-from .table import FITTED, RULES, Context
+from ..registry import RULES
+from .context import LOGGED_STEPS, LOGGERS, RuleModels
 
-FILE, TREES, ENCODER, BANDIT = "rule.json", "minutes.safetensors", "encoder", "bandit"
+if TYPE_CHECKING:
+    from ..setting import Setting
+
+FILE = "rule.json"
+QUICK = tuple(name for name, card in RULES.cards.items() if card.words.get("quick", True))  # nothing learns for long
 TRIALS = 6  # of each rule, by default
 PROPOSALS = 20  # at most, for each trial: in a small space the estimator repeats itself
 _FORMAT = 2  # 2: novelty in hours where items age
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedRule:
     """A rule with options, and how they were found.
 
     Attributes
     ----------
     rule
-        Of `RULES`.
+        Name of the rule in `RULES`.
     options
-        Those in force.
+        Options in force.
     trials
         One row a trial: the options and the mean ``minutes`` of the validation users; empty if it was not tuned.
     search
-        What the search was given; `tune` says what.
+        All that the search depended on; see `describe_search`.
     """
 
     rule: str
@@ -55,24 +55,27 @@ class Tuned:
     trials: pd.DataFrame = field(default_factory=pd.DataFrame)
     search: Mapping[str, Any] = field(default_factory=dict)
 
-    def agent(self, context: Context) -> Agent:
-        """The rule with these options."""
-        return RULES[self.rule].build(context, self.options)
+    def build(self, models: RuleModels) -> Agent:
+        """Make the agent that follows the rule with these options."""
+        return RULES[self.rule].build(models, self.options)
 
     @property
     def note(self) -> str:
         """The options in words."""
-        budget = {name: self.search[name] for name in ("logged_steps",) if name in self.search}
-        return RULES[self.rule].describe(self.options, **budget)
+        words: dict[str, Any] = vars(self.options)
+        if words.get("on") == "minutes":
+            words = {**words, "on": "predicted minutes"}
+        slates = LOGGERS * int(self.search.get("logged_steps", LOGGED_STEPS))
+        return RULES[self.rule].note.format(**words, slates=f"{slates:,}")
 
 
-def searched(context: Context, evaluator: Evaluator, trials: int, seed: int) -> dict[str, Any]:
+def describe_search(models: RuleModels, evaluator: Evaluator, trials: int, seed: int) -> dict[str, Any]:
     """All that the outcome of a search depends on besides rule and setting."""
     users = {"users": [int(evaluator.users[0]), len(evaluator.users)], "luck": evaluator.luck}
-    return {"trials": trials, "seed": seed, **users, **context.budget}
+    return {"trials": trials, "seed": seed, **users, **models.budget}
 
 
-def tune(name: str, context: Context, evaluator: Evaluator, trials: int = TRIALS, seed: int = 0) -> Tuned:
+def tune(name: str, models: RuleModels, evaluator: Evaluator, trials: int = TRIALS, seed: int = 0) -> TunedRule:
     """Search for the options of most minutes.
 
     The first trial is of the defaults. Where there are no more combinations than trials, all are tried; otherwise the
@@ -81,42 +84,45 @@ def tune(name: str, context: Context, evaluator: Evaluator, trials: int = TRIALS
     Parameters
     ----------
     name
-        Of `RULES`.
+        Name of the rule in `RULES`.
+    models
+        What the rules of the setting share.
     evaluator
-        Of validation users; the same for all rules.
+        Evaluation on validation users; the same for all rules.
     trials
-        The budget; the same for all rules.
+        Options tried at most; the same for all rules.
     seed
-        Of the search.
+        Seed of the search.
     """
-    rule = RULES[one_of("rule", name, RULES)]
+    rule = RULES[name]
     if trials < 1:
         raise ValueError(f"trials = {trials!r} is out of range; allowed: from 1, which tries the defaults")
-    search = searched(context, evaluator, trials, seed)
-    space = rule.options.space()
+    search = describe_search(models, evaluator, trials, seed)
+    space = make_space(rule.options)
     if not space:
-        return Tuned(name, rule.options(), search=search)
-    rows: list[dict[str, Any]] = []
+        return TunedRule(name, rule.options(), search=search)
+    table: list[dict[str, Any]] = []
     best, most = rule.options(), -math.inf
-    for options, told in _proposals(rule.options, space, trials, seed):
-        context.say(f"{rule.title}: trial {len(rows) + 1} of at most {trials}")
-        told.append(evaluator.mean_minutes(rule.build(context, options)))
-        rows.append({**asdict(options), "minutes": told[0]})
-        if told[0] > most:
-            best, most = options, told[0]
-    return Tuned(name, best, pd.DataFrame(rows), search)
+    for options, values in propose_options(rule.options, space, trials, seed):
+        models.say(f"{rule.title}: trial {len(table) + 1} of at most {trials}")
+        minutes = evaluator.mean_minutes(rule.build(models, options))
+        values.append(minutes)
+        table.append({**asdict(options), "minutes": minutes})
+        if minutes > most:
+            best, most = options, minutes
+    return TunedRule(name, best, pd.DataFrame(table), search)
 
 
-def _proposals(
+def propose_options(
     kind: type[Options], space: Mapping[str, BaseDistribution], trials: int, seed: int
 ) -> Iterator[tuple[Options, list[float]]]:
     """Options to try, all different, the defaults first; each comes with a list that is to be given their value."""
     defaults = asdict(kind())
-    if math.prod(_count(distribution) for distribution in space.values()) <= trials:
-        grid = [dict(zip(space, row, strict=True)) for row in itertools.product(*map(_values, space.values()))]
-        yield from ((kind(**row), []) for row in sorted(grid, key=lambda row: row != defaults))
+    if math.prod(_count_values(distribution) for distribution in space.values()) <= trials:
+        grid = [dict(zip(space, point, strict=True)) for point in itertools.product(*map(_list_values, space.values()))]
+        yield from ((kind(**point), []) for point in sorted(grid, key=lambda point: point != defaults))
         return
-    known: dict[Options, list[float]] = {}
+    values: dict[Options, list[float]] = {}
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(2, trials // 3))
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -126,22 +132,22 @@ def _proposals(
         for _ in range(PROPOSALS * trials):
             trial = study.ask(dict(space))
             options = kind(**trial.params)
-            if options not in known:
-                known[options] = []
-                yield options, known[options]
-            study.tell(trial, known[options][0])
-            if len(known) == trials:
+            if options not in values:
+                values[options] = []
+                yield options, values[options]
+            study.tell(trial, values[options][0])
+            if len(values) == trials:
                 return
     finally:
         optuna.logging.set_verbosity(level)
 
 
-def _count(distribution: BaseDistribution) -> float:
+def _count_values(distribution: BaseDistribution) -> float:
     finite = isinstance(distribution, IntDistribution | CategoricalDistribution)
-    return len(_values(distribution)) if finite else math.inf
+    return len(_list_values(distribution)) if finite else math.inf
 
 
-def _values(distribution: BaseDistribution) -> list[Any]:
+def _list_values(distribution: BaseDistribution) -> list[Any]:
     """All that an option can be, where that is finite."""
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
@@ -149,14 +155,14 @@ def _values(distribution: BaseDistribution) -> list[Any]:
     return list(range(distribution.low, distribution.high + 1))
 
 
-def identity(setting: Setting) -> dict[str, Any]:
+def identify_setting(setting: Setting) -> dict[str, Any]:
     """What a tuned rule belongs to: items, user model and people, and the text encoder, whatever their files' names."""
     world = setting.world
     about = {"catalog": world.catalog.digest, "scenario": world.scenario.digest, "world_seed": setting.world_seed}
     return about | {"bert": setting.bert}
 
 
-def save(tuned: Tuned, folder: Path, context: Context) -> None:
+def save_rule(tuned: TunedRule, folder: Path, models: RuleModels) -> None:
     """Write a rule and what it was fitted with, whole or not at all.
 
     Raises
@@ -170,18 +176,14 @@ def save(tuned: Tuned, folder: Path, context: Context) -> None:
     for path in (temporary, old):
         shutil.rmtree(path, ignore_errors=True)
     temporary.mkdir(parents=True)
-    needs = RULES[tuned.rule].needs(tuned.options)
-    if needs == MINUTES:
-        context.minutes.model.save(temporary / TREES)
-    elif isinstance(tuned.options, BanditRuleOptions):
-        context.bandit(needs, tuned.options.alpha).save(temporary / BANDIT)
-    elif needs:
-        context.encoder(needs).save(temporary / ENCODER)
+    key = RULES[tuned.rule].needs(tuned.options)
+    if key is not None:
+        key.save(models.get(key), temporary)
     content = {
         "format": _FORMAT,
         "rule": tuned.rule,
         "options": asdict(tuned.options),
-        "setting": identity(context.setting),
+        "setting": identify_setting(models.setting),
         "search": dict(tuned.search),
         "trials": tuned.trials.to_dict("records"),
     }
@@ -192,72 +194,71 @@ def save(tuned: Tuned, folder: Path, context: Context) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def load(folder: Path, setting: Setting, scorer: Scorer | None = None) -> tuple[Tuned, Agent]:
-    """Read a rule that `save` wrote, and build it with what it was fitted with.
+def load_rule(folder: Path, setting: Setting, scorer: Scorer | None = None) -> tuple[TunedRule, Agent]:
+    """Read a rule that `save_rule` wrote, and build it with what it was fitted with.
 
     Parameters
     ----------
+    folder
+        Where it was saved.
+    setting
+        What it was tuned on.
     scorer
-        Of the setting, where there is one already.
+        Scoring features of the setting, where they are there already.
 
     Raises
     ------
     ValueError
         If the folder holds no rule, or one of another setting or version.
     """
-    tuned = read(folder, setting)
-    context = Context(setting)
+    tuned = read_rule(folder, setting)
+    models = RuleModels(setting)
     if scorer is not None:
-        context.scorer = scorer
-    needs = RULES[tuned.rule].needs(tuned.options)
-    if needs == MINUTES:
-        context.minutes = PredictedMinutes(context.scorer, Trees.load(folder / TREES))
-    elif isinstance(tuned.options, BanditRuleOptions):
-        learned = LinearBandit.load(folder / BANDIT, setting.world, context.scorer)
-        context.bandits[needs, tuned.options.alpha] = learned
-    elif needs:
-        context.encoders[needs] = load_encoder(folder / ENCODER, setting.items)
-    return tuned, tuned.agent(context)
+        models.scorer = scorer
+    key = RULES[tuned.rule].needs(tuned.options)
+    if key is not None:
+        models.put(key, key.load(folder, models))
+    return tuned, tuned.build(models)
 
 
-def read(folder: Path, setting: Setting) -> Tuned:
-    """What a folder says of its rule; refuses as `load` does, but loads nothing else."""
+def read_rule(folder: Path, setting: Setting) -> TunedRule:
+    """What a folder says of its rule; refuses as `load_rule` does, but loads nothing else."""
     file = folder / FILE
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT:
             raise ValueError(f"its format is {content['format']!r}, here it is {_FORMAT}")
-        name = one_of("rule", content["rule"], RULES)
-        options = RULES[name].options(**content["options"])
+        name = str(content["rule"])
+        options = make_options(name, RULES[name].options, content["options"])
         theirs, search, trials = content["setting"], dict(content["search"]), pd.DataFrame(content["trials"])
     except OSError as error:
         raise ValueError(f"{file} cannot be read ({error}); name a folder that holds a saved rule") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file} describes no rule of this version: {error}; tune it again") from error
-    ours = identity(setting)
+    ours = identify_setting(setting)
     differ = [key for key, value in ours.items() if theirs.get(key) != value]
     if differ:
         raise ValueError(f"{folder} was tuned on another {', '.join(differ)}; tune the rule again, in another folder")
-    return Tuned(name, options, trials, search)
+    return TunedRule(name, options, trials, search)
 
 
-def as_fitted_now(folder: Path, tuned: Tuned) -> bool:
-    """Whether the encoder kept with a rule, if any, has the settings that `FITTED` gives now."""
-    chosen = FITTED.get(RULES[tuned.rule].fitted, {})
-    return not chosen or chosen.items() <= read_header(folder / ENCODER)["settings"].items()
+def is_current(folder: Path, tuned: TunedRule) -> bool:
+    """Whether the model saved with a rule, if any, is as it would be fitted now."""
+    key = RULES[tuned.rule].needs(tuned.options)
+    return key is None or bool(key.is_current(folder))
 
 
-def tuned_rule(
-    name: str, context: Context, evaluator: Evaluator, trials: int = TRIALS, folder: Path | None = None, seed: int = 0
-) -> tuple[Tuned, Agent]:
-    """A rule tuned with this budget, from the folder's own ``name`` where it is kept there already."""
-    place = None if folder is None else folder / name
-    if place is not None and (place / FILE).is_file():
-        tuned = read(place, context.setting)
-        if tuned.search == searched(context, evaluator, trials, seed) and as_fitted_now(place, tuned):
-            return load(place, context.setting, context.scorer)
-    tuned = tune(name, context, evaluator, trials, seed)
-    agent = tuned.agent(context)
-    if place is not None:
-        save(tuned, place, context)
+def tune_or_load(
+    name: str, models: RuleModels, evaluator: Evaluator, trials: int = TRIALS, folder: Path | None = None, seed: int = 0
+) -> tuple[TunedRule, Agent]:
+    """A rule tuned with this budget, from the folder's own ``name`` where it was saved there already."""
+    own_folder = None if folder is None else folder / name
+    if own_folder is not None and (own_folder / FILE).is_file():
+        tuned = read_rule(own_folder, models.setting)
+        if tuned.search == describe_search(models, evaluator, trials, seed) and is_current(own_folder, tuned):
+            return load_rule(own_folder, models.setting, models.scorer)
+    tuned = tune(name, models, evaluator, trials, seed)
+    agent = tuned.build(models)
+    if own_folder is not None:
+        save_rule(tuned, own_folder, models)
     return tuned, agent

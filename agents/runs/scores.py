@@ -15,9 +15,8 @@ from ...envs.candidates.scoring import WEIGHTS, Score
 from ...envs.engine import Observation
 from ..base import RatesItems
 from ..registry import AGENTS
-from ..rules import tuning
-from ..rules.minutes import Trees, predicted_minutes
-from ..rules.ranking import encoder_score
+from ..rules import encoded, tuning
+from ..rules.minutes import Trees, predict_minutes
 from ..setting import Setting
 
 TREES = "minutes.safetensors"
@@ -47,13 +46,13 @@ class FittedScore:
 
 def score_by_encoder(encoder: Encoder) -> Score:
     """How well each candidate goes with the history, by an encoder."""
-    score = encoder_score(encoder)
+    score = encoded.score_by_encoder(encoder)
     return lambda observation, features: score(observation)
 
 
 def score_by_trees(trees: Trees) -> Score:
     """Predicted minutes of each candidate in the first slot."""
-    return lambda observation, features: predicted_minutes(trees, features)
+    return lambda observation, features: predict_minutes(trees, features)
 
 
 def score_by_agent(agent: RatesItems) -> Score:
@@ -112,7 +111,7 @@ def load_scores(
     scores = {}
     for folder in map(Path, folders):
         if (folder / tuning.FILE).is_file():
-            tuning.read(folder, setting)  # refuses another setting; trees alone do not say where they were fitted
+            tuning.read_rule(folder, setting)  # refuses another setting; trees alone do not say where they were fitted
         if (folder / TREES).is_file():
             scores[folder.name] = FittedScore(score_by_trees(Trees.load(folder / TREES)), _digest(folder / TREES))
         elif (folder / CONFIG_FILE).is_file():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from ..playing.luck import LUCK_SPREAD
-from ..playing.trials import Trials
+from ..playing.trials import LifeTrials
 from ..registry import AGENTS
 from .algorithms import FIRST_WEIGHT
 from .entry import SB3Entry
@@ -61,7 +61,7 @@ class LivesARS(ARS):
 
     def __init__(self, policy: Any, env: Any, *, gamma: float = 1.0, users: int = 64, **settings: Any) -> None:
         self.gamma, self.users = gamma, users
-        self._trials: Trials | None = None
+        self._trials: LifeTrials | None = None
         super().__init__(policy, env, **settings)
 
     def set_parameters(self, *given: Any, **how: Any) -> None:
@@ -79,7 +79,7 @@ class LivesARS(ARS):
         callback.on_rollout_start()
         mapped: Any = self.env.env  # type: ignore[union-attr]
         if self._trials is None:
-            self._trials = Trials(mapped.env, self.pop_size, self.users, self.gamma, int(self.seed or 0))
+            self._trials = LifeTrials(mapped.env, self.pop_size, self.users, self.gamma, int(self.seed or 0))
         actions = np.repeat(candidate_weights.numpy(), self.users, axis=0)
         number = self._n_updates
         values, shown = self._trials.play(number, lambda seen, which: mapped.map(seen, actions[which]))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from ...envs.engine import Observation
-from ..playing.players import REWARD_SCALE
+from ..playing.training_users import REWARD_SCALE
 from .states import States, state_space
 
 

@@ -1,4 +1,4 @@
-"""How much longer are first sessions with greedy similarity than with random slates?
+"""Compare the first sessions of greedy similarity and of random slates.
 
     python docs/examples/toy_study.py --users 200
 
@@ -13,6 +13,7 @@ import tyro
 from longplay.agents import RULES, Evaluator, Setting
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
+from longplay.agents.rules.context import RuleModels
 from longplay.agents.stats import bootstrap_difference
 from longplay.scripts.shared.console import console, load_world, run_command
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from longplay.agents.playing.players import REWARD_SCALE
+from longplay.agents.playing.training_users import REWARD_SCALE
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.reading import Reading, read_run
 from longplay.agents.sb3.states import state_space

@@ -15,7 +15,7 @@ interrupted study had trained or played is kept there and not done again; more s
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,8 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from longplay.agents.base import Agent
-from longplay.agents.comparison.contestants import rules
-from longplay.agents.comparison.summary import minutes_of
+from longplay.agents.comparison.contestants import tune_rules
+from longplay.agents.comparison.summary import read_minutes
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.oracles import MyopicOracle
@@ -41,7 +41,7 @@ from longplay.scripts.shared.tables import TIGHT, format_interval, make_table
 from longplay.scripts.shared.tracking import MODES
 from longplay.scripts.shared.trainings import Training, train_all
 
-NAMES = ("similarity", "static-cap", "minutes")  # of the rules, as `RULES` of `longplay.agents.rules.table` has them
+NAMES = ("similarity", "static-cap", "minutes")  # of the rules, as `RULES` of `longplay.agents.registry` has them
 RULES = ("greedy similarity", "static cap", "greedy minutes")
 ORACLE, AHEAD, TWIN = "myopic oracle", "PPO", "PPO γ=0"
 POLICIES = (*RULES, ORACLE, AHEAD, TWIN)
@@ -124,7 +124,7 @@ def main(args: Arguments) -> None:
 def make_configs(args: Arguments, setting: Setting, seed: int) -> dict[str, RunConfig]:
     """PPO and its twin, of one seed."""
     ahead = RunConfig(setting, seed=seed, steps=args.steps, eval_users=args.validation_users)
-    return {AHEAD: ahead, TWIN: replace(ahead, gamma=0.0)}
+    return {AHEAD: ahead, TWIN: ahead.twin()}
 
 
 def name_run(args: Arguments, strength: float, policy: str, seed: int) -> str:
@@ -150,7 +150,7 @@ def play_missing(args: Arguments, strength: float, setting: Setting, show: Calla
         def say(what: str) -> None:
             show(f"strength {strength:g}: {what}", 0.0)
 
-        contestants = rules(setting, args.validation_users, say, NAMES)
+        contestants = tune_rules(setting, args.validation_users, say, NAMES)
         agents |= {contestant.name: contestant.agents[0] for contestant in contestants}
     evaluator = Evaluator(
         setting.world, setting.item_vectors, held_out_users(setting.world, "test", args.users), TEST_LUCK
@@ -177,7 +177,7 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
     """One row a strength: `Interval` of each policy's minutes, and of the paired differences; the best rule's name."""
     summaries = []
     for strength, rows in results.groupby("strength"):
-        minutes = {policy: minutes_of(rows, policy) for policy in POLICIES}
+        minutes = {policy: read_minutes(rows, policy) for policy in POLICIES}
         best = max(RULES, key=lambda rule: minutes[rule].mean())
         row: dict[str, object] = {"strength": strength, "best rule": best}
         row |= {policy: bootstrap_difference(own) for policy, own in minutes.items()}

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.comparison.contestants import play, references, rules
+from longplay.agents.comparison.contestants import make_references, play_contestants, tune_rules
 from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.setting import Setting
 from longplay.envs.env import SlateVectorEnv
@@ -76,7 +76,9 @@ def play_scenario(setting: Setting, args: Arguments) -> pd.DataFrame:
         def say(what: str, share: float = 0.0) -> None:
             progress.update(task, description=f"{setting.env}: {what}")
 
-        return play(setting, [*rules(setting, args.validation_users, say), *references(setting)], args.users, say)
+        return play_contestants(
+            setting, [*tune_rules(setting, args.validation_users, say), *make_references(setting)], args.users, say
+        )
 
 
 def print_report(results: pd.DataFrame, correlations: dict[str, float]) -> None:

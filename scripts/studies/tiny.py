@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from rich.progress import track
 
-from longplay.agents.base import rows
+from longplay.agents.base import select_users
 from longplay.agents.references.tiny import Slate, State, TinyPlanner
 from longplay.agents.stats import Interval
 from longplay.envs.env import SlateVectorEnv
@@ -86,7 +86,7 @@ def simulate_policy(world: World, planner: TinyPlanner, policy: Policy, users: i
     active = np.ones(users, bool)
     slates = np.zeros((users, world.scenario.shape.slate), np.int64)
     while active.any():
-        slates[active] = [policy[state] for state in planner.states(rows(observation, active))]
+        slates[active] = [policy[state] for state in planner.read_states(select_users(observation, active))]
         observation, reward, terminated, truncated, _ = env.step(slates)
         minutes += reward
         active = ~(terminated | truncated)

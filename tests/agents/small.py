@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.base import rows
+from longplay.agents.base import select_users
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.reading import read_run
 from longplay.agents.setting import Setting
@@ -83,7 +83,7 @@ def phases(world, item_vectors, users=24, steps=9):
         latent = {key: value for key, value in info["latent"].items() if not key.startswith("_")}
         here = (np.arange(users) % steps == step) & (env.unwrapped.engine.users["status"] == 0)
         whole = {key: value.copy() for key, value in (observation | latent).items()}
-        part = rows(whole, here)
+        part = select_users(whole, here)
         state = {key: part[key] for key in observation} | {"latent": {key: part[key] for key in latent}}
         found.append((state, env.unwrapped.engine.users[here].copy()))
         slots = rng.permuted(np.tile(np.arange(env.count), (users, 1)), axis=1)[:, : world.scenario.shape.slate]

@@ -10,7 +10,7 @@ from longplay.agents.stats import (
     bootstrap_difference,
     bootstrap_incomplete,
     bootstrap_ratio,
-    retention,
+    estimate_retention,
     spread_seeds,
 )
 
@@ -122,7 +122,7 @@ class TestRetention:
     churned = np.array([True, True, True, False, False, True, False, False, False, False])
 
     def test_kaplan_meier_table_with_ties_and_censoring(self):
-        share, low, high = retention(self.days, self.churned, np.array([0, 1.9, 2, 2.5, 3, 4, 5, 29, 30.0]))
+        share, low, high = estimate_retention(self.days, self.churned, np.array([0, 1.9, 2, 2.5, 3, 4, 5, 29, 30.0]))
         # Who is censored on the day of a churn was still at risk on it.
         after = [1 - 1 / 10, (1 - 1 / 10) * (1 - 2 / 9), (1 - 1 / 10) * (1 - 2 / 9) * (1 - 1 / 5)]
         np.testing.assert_allclose(share, [1, 1, after[0], after[0], after[1], after[1], after[2], after[2], after[2]])
@@ -137,18 +137,20 @@ class TestRetention:
     def test_order_of_the_users_does_not_matter(self):
         order, grid = np.random.default_rng(0).permutation(10), np.linspace(0, 30, 50)
         for one, other in zip(
-            retention(self.days, self.churned, grid),
-            retention(self.days[order], self.churned[order], grid),
+            estimate_retention(self.days, self.churned, grid),
+            estimate_retention(self.days[order], self.churned[order], grid),
             strict=True,
         ):
             np.testing.assert_array_equal(one, other)
 
     def test_nobody_churned(self):
-        for curve in retention(np.array([30.0, 12.0]), np.array([False, False]), np.arange(5.0)):
+        for curve in estimate_retention(np.array([30.0, 12.0]), np.array([False, False]), np.arange(5.0)):
             np.testing.assert_array_equal(curve, 1.0)
 
     def test_everyone_churned(self):
-        share, low, high = retention(np.array([1.0, 2.0, 4.0]), np.ones(3, bool), np.array([0, 1, 2, 3, 4, 5.0]))
+        share, low, high = estimate_retention(
+            np.array([1.0, 2.0, 4.0]), np.ones(3, bool), np.array([0, 1, 2, 3, 4, 5.0])
+        )
         np.testing.assert_allclose(share, [1, 2 / 3, 1 / 3, 1 / 3, 0, 0], atol=1e-12)
         assert (low <= share).all()
         assert (share <= high).all()
@@ -156,13 +158,13 @@ class TestRetention:
         assert high[4] < 1.0
 
     def test_everyone_churned_on_one_day(self):
-        share, low, high = retention(np.full(4, 2.0), np.ones(4, bool), np.array([1.0, 2.0, 3.0]))
+        share, low, high = estimate_retention(np.full(4, 2.0), np.ones(4, bool), np.array([1.0, 2.0, 3.0]))
         np.testing.assert_array_equal(share, [1, 0, 0])
         np.testing.assert_array_equal(low, [1, 0, 0])
         assert (high >= share).all()
 
     def test_censored_before_the_first_churn(self):
-        share, low, high = retention(
+        share, low, high = estimate_retention(
             np.array([1.0, 2.0, 3.0, 9.0]), np.array([False, True, False, False]), np.array([0.5, 1, 1.5, 2, 9.0])
         )
         np.testing.assert_allclose(share, [1, 1, 1, 2 / 3, 2 / 3])
@@ -173,7 +175,7 @@ class TestRetention:
     def test_without_censoring_it_is_the_share_of_users(self):
         days = np.random.default_rng(1).integers(1, 20, 200).astype(float)
         grid = np.arange(21.0)
-        share, _, _ = retention(days, np.ones(200, bool), grid)
+        share, _, _ = estimate_retention(days, np.ones(200, bool), grid)
         np.testing.assert_allclose(share, [(days > day).mean() for day in grid], atol=1e-12)
 
 

@@ -1,6 +1,6 @@
 """Worlds that a learner must solve: a few items, users whose every rule is written here, and a known optimum.
 
-They have the interface of `Players` (``now``, ``step``, ``save_state``, ``load_state``, ``inputs``).
+They have the interface of `TrainingUsers` (``now``, ``step``, ``save_state``, ``load_state``, ``inputs``).
 """
 
 from collections import Counter, defaultdict
@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorWrapper
 
-from longplay.agents.base import rows
-from longplay.agents.playing.players import Outcome
+from longplay.agents.base import select_users
+from longplay.agents.playing.training_users import SlateOutcome
 from longplay.agents.slates.inputs import Inputs
 from longplay.envs.env import SlateVectorEnv
 
@@ -79,7 +79,7 @@ class SmallPlayers:
         last = self.look(self.state[ended]) if len(ended) else None
         self.state[ended], self.age[ended] = 0.0, 0
         days = np.zeros(users, np.float32)
-        return Outcome(choice, reward.astype(np.float32), terminated, truncated, days > 0, days, ended, last)
+        return SlateOutcome(choice, reward.astype(np.float32), terminated, truncated, days > 0, days, ended, last)
 
     def save_state(self):
         generator = self.rng.bit_generator.state["state"]
@@ -177,7 +177,7 @@ def tiny_minutes(planner, agent, users=300, luck=999):
     shown, active = defaultdict(Counter), np.ones(users, bool)
     slates = np.zeros((users, planner.world.scenario.shape.slate), np.int64)
     while active.any():
-        visible = rows(observation, active)
+        visible = select_users(observation, active)
         slates[active] = agent.act(visible)
         for state, slate in zip(planner.states(visible), slates[active].tolist(), strict=True):
             shown[state][tuple(slate)] += 1

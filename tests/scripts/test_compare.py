@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from longplay.agents.comparison import contestants as comparison
-from longplay.agents.references.linear import FEATURES, LinearOracle
+from longplay.agents.references.features import FEATURES
+from longplay.agents.references.linear import LinearOracle
 from longplay.agents.rules import tuning
 from longplay.agents.setting import Setting
 from longplay.scripts import compare

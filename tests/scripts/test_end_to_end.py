@@ -13,7 +13,7 @@ import wandb
 
 import longplay
 from longplay.agents.comparison import contestants as comparison
-from longplay.agents.rules.table import QUICK
+from longplay.agents.rules.tuning import QUICK
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.setting import Setting
 from longplay.envs.make import make_world

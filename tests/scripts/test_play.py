@@ -6,10 +6,13 @@ import sys
 import pandas as pd
 import pytest
 
+from longplay.agents.options import make_space
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
-from longplay.agents.rules.table import REFERENCES, RULES, CapOptions, Context
-from longplay.agents.rules.tuning import load
+from longplay.agents.registry import REFERENCES, RULES
+from longplay.agents.rules.context import RuleModels
+from longplay.agents.rules.table import CapOptions
+from longplay.agents.rules.tuning import load_rule
 from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
@@ -23,8 +26,8 @@ SMALL = ("--scenario", "small.toml", "--catalog", "items.csv", "--users", "6")
 def quick(monkeypatch, place):
     """Vectors without BERT, and a short log."""
     monkeypatch.setattr(Setting, "item_vectors", property(lambda self: unit_vectors(self.world.catalog)))
-    init = Context.__init__
-    monkeypatch.setattr(Context, "__init__", lambda self, setting, *rest: init(self, setting, *rest, logged_steps=2))
+    init = RuleModels.__init__
+    monkeypatch.setattr(RuleModels, "__init__", lambda self, setting, *rest: init(self, setting, *rest, logged_steps=2))
     return Setting(scenario=str(place / "small.toml"), catalog=str(place / "items.csv"))
 
 
@@ -58,8 +61,8 @@ class TestHelp:
         code, words = say("--agent", name, "--help")
         assert code == 0
         for rule in RULES.values():
-            for option in rule.options.space():
-                here = option in RULES[name].options.space()
+            for option in make_space(rule.options):
+                here = option in make_space(RULES[name].options)
                 assert bool(re.search(rf"--{option.replace('_', '-')} (INT|FLOAT|STR)", words)) == here
         for option in ("--agent", "--users", "--split", "--trials", "--save", "--env"):
             assert option in words
@@ -77,7 +80,7 @@ class TestPlay:
     def test_a_rule_is_played_with_its_defaults(self, say, quick, name):
         code, words = say("--agent", name, *SMALL)
         assert code == 0, words
-        table = played(quick, RULES[name].build(Context(quick), RULES[name].options()))
+        table = played(quick, RULES[name].build(RuleModels(quick), RULES[name].options()))
         minutes = bootstrap_difference(table["minutes"].to_numpy())
         assert f"{minutes.mean:.1f} minutes [{minutes.low:.1f}, {minutes.high:.1f}]" in words
         assert f"{table['sessions'].mean():.1f} sessions, {table['churned'].mean():.0%} left for good" in words
@@ -87,7 +90,7 @@ class TestPlay:
     def test_options_are_heard(self, say, quick):
         code, words = say("--agent", "static-cap", "--cap", "9", "--on", "similarity", "--split", "validation", *SMALL)
         assert code == 0, words
-        agent = RULES["static-cap"].build(Context(quick), CapOptions(cap=9, on="similarity"))
+        agent = RULES["static-cap"].build(RuleModels(quick), CapOptions(cap=9, on="similarity"))
         table = played(quick, agent, "validation", play.VALIDATION_LUCK)
         assert "static cap (at most 9 per topic on similarity), 6 validation users" in words
         assert f"{table['minutes'].mean():.1f} minutes" in words
@@ -96,7 +99,7 @@ class TestPlay:
     def test_references_are_played(self, say, quick, name):
         code, words = say("--agent", name, *SMALL)
         assert code == 0, words
-        table = played(quick, REFERENCES[name](quick))
+        table = played(quick, REFERENCES[name].build(quick.world))
         assert f"{table['minutes'].mean():.1f} minutes" in words
         assert "(reads hidden state)" in words
 
@@ -104,7 +107,7 @@ class TestPlay:
         code, words = say("--agent", "mmr", "--trials", 3, "--validation-users", 4, "--save", "mine", *SMALL)
         assert code == 0, words
         monthly = re.search(r"[\d.]+ minutes \[.*? left for good", words).group()
-        tuned, agent = load(place / "runs" / "mine", quick)
+        tuned, agent = load_rule(place / "runs" / "mine", quick)
         assert len(tuned.trials) == 3
         assert "trade_off minutes" in words
         assert isinstance(tuned.trials, pd.DataFrame)
@@ -132,7 +135,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            (["--agent", "mnr"], "agent = 'mnr' is unknown (did you mean 'mmr'?); allowed: 'random'"),
+            (["--agent", "mnr"], "agent = 'mnr' is unknown (did you mean 'mmr'?); allowed: "),
             (["--agent"], "agent = '' is unknown"),
             (["--agent", "mmr", "--trade-off", "3"], "trade_off = 3.0 is out of range; allowed: 0 to 1"),
             (["--agent", "run"], "run = None with agent = 'run': --agent run --run NAME plays runs/NAME"),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ....envs.shared.options import Options, among, evenly, number
 from ...options import ENTROPY, RATE
-from ...playing.players import Players
+from ...playing.training_users import TrainingUsers
 from ...slates.inputs import Inputs, SlateInputs
 from ...slates.networks import HISTORY_LAST, SlateNetwork
 from ..learner import SlateAgent
@@ -164,7 +164,7 @@ class PolicyAgent(SlateAgent):
         return nn.functional.pad(torch.where(real, columns, -1), missing, value=-1).numpy()
 
 
-def sample_inputs(players: Players, slots: int, rng: np.random.Generator) -> Inputs:
+def sample_inputs(players: TrainingUsers, slots: int, rng: np.random.Generator) -> Inputs:
     """What users see who are shown some random slates: a sample to take the scale of the inputs from."""
 
     def draw(inputs: Inputs) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ....envs.shared.options import among, evenly, number, word
 from ...options import RATE
-from ...playing.players import Players
+from ...playing.training_users import TrainingUsers
 from ...registry import AGENTS
 from ...slates.choice_losses import choice_log_probabilities, choice_loss
 from ...slates.inputs import SlateInputs
@@ -74,7 +74,7 @@ class PLPPO(Learner):
 
     def __init__(
         self,
-        players: Players,
+        players: TrainingUsers,
         options: PlackettLucePPOOptions,
         gamma: float,
         seed: int,

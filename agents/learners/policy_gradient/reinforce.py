@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ....envs.shared.options import evenly, logarithmically, number
-from ...playing.players import Players
+from ...playing.training_users import TrainingUsers
 from ...registry import AGENTS
 from ...slates.inputs import SlateInputs
 from ...slates.networks import SlateNetwork
@@ -70,7 +70,7 @@ class TopKReinforce(Learner):
 
     def __init__(
         self,
-        players: Players,
+        players: TrainingUsers,
         options: ReinforceOptions,
         gamma: float,
         seed: int,

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ...playing.players import Players
+from ...playing.training_users import TrainingUsers
 from ...slates.inputs import Inputs
 from ...slates.plackett_luce import draw, draw_one_by_one
 from .gae import gae
@@ -89,7 +89,7 @@ def sample(scores: Tensor, slots: int, torch_rng: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def collect(
-    players: Players,
+    players: TrainingUsers,
     network: Judge,
     log_probabilities: Callable[[Tensor, Tensor], Tensor],
     *,

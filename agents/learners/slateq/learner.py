@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...playing.players import Players
+from ...playing.training_users import TrainingUsers
 from ...registry import AGENTS
 from ...slates.choice_losses import (
     choice_log_probabilities,
@@ -64,7 +64,7 @@ class SlateQ(ItemValueLearner):
 
     def __init__(
         self,
-        players: Players,
+        players: TrainingUsers,
         options: SlateQOptions,
         gamma: float,
         seed: int,

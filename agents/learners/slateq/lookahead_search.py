@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...playing.cross_entropy import CrossEntropy
-from ...playing.trials import Trials
+from ...playing.trials import LifeTrials
 
 if TYPE_CHECKING:
     from .agent import SlateQAgent, SlateQOptions
@@ -39,7 +39,7 @@ class LookaheadSearch:
 
     def __init__(self, agent: SlateQAgent, env: Any, options: SlateQOptions, gamma: float, seed: int) -> None:
         self.agent, self.rounds = agent, options.search_rounds
-        self.trials = Trials(env, options.search_population, options.search_users, gamma, seed)
+        self.trials = LifeTrials(env, options.search_population, options.search_users, gamma, seed)
         elites = max(options.search_population // 3, 2)
         start = np.zeros(len(agent.network.later))
         self.search = CrossEntropy(start, options.search_spread, elites, options.search_rounds)
@@ -61,7 +61,7 @@ class LookaheadSearch:
     def play_round(self) -> tuple[int, dict[str, float]]:
         """Play all trials, and move on; returns how many slates were shown, and mean and best value of the trials."""
         number = self.search.done
-        candidates = self.search.trials(self.trials.count, np.random.default_rng((self.trials.seed, number, 1)))
+        candidates = self.search.draw_trials(self.trials.count, np.random.default_rng((self.trials.seed, number, 1)))
         weights = self._unit * np.repeat(candidates, self.trials.users, axis=0)
         values, shown = self.trials.play(number, lambda seen, which: self.agent.choose_weighted(seen, weights[which]))
         self.search.tell(candidates, values)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...playing.players import Players
+from ...playing.training_users import TrainingUsers
 from ...registry import AGENTS
 from ...slates.choice_losses import choice_log_probabilities, choice_loss, chosen, slate_value, squared_error
 from ...slates.inputs import Inputs
@@ -47,7 +47,7 @@ class Wolpertinger(ItemValueLearner):
 
     def __init__(
         self,
-        players: Players,
+        players: TrainingUsers,
         options: WolpertingerOptions,
         gamma: float,
         seed: int,

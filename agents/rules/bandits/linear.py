@@ -24,12 +24,15 @@ from safetensors.numpy import load, save
 from ....envs.candidates.scoring import FEATURES, Scorer
 from ....envs.engine import Observation
 from ....envs.shared.files import write_whole
-from ....envs.shared.names import one_of
+from ....envs.shared.options import Options, among, evenly, number, word
 from ....envs.users.world import World
+from ...registry import RULES, Rule
+from ..context import LOGGERS, FittedModel, RuleModels
 from ..simple import RandomCandidates
-from .posterior import Design, Floats, Posterior, attention, seen
+from .posterior import Design, Floats, Posterior, discount_slots, weigh_slots
 
 BANDIT_FILE = "bandit.json"
+BANDIT = "bandit"  # in the folder of a rule that needs one
 MOST_COMPONENTS = 14  # with the features and the intercept 24 inputs, and 5 kB a user
 WARM_UP = 8  # steps of random slates: features of what was consumed have no spread before anything was
 _FORMAT = 2  # 2: novelty in hours where items age
@@ -37,53 +40,46 @@ _ARRAYS = ("precision", "moment", "centre", "spread", "projection")
 
 
 @dataclass(frozen=True)
-class BanditOptions:
+class BanditOptions(Options):
     """How a linear bandit learns and plays."""
 
-    method: str = "ucb"
-    """ucb (optimism: the mean and `alpha` standard deviations) or thompson (a draw from the posterior)."""
-    feedback: str = "semi"
-    """semi (every slot shown counts as seen) or cascade (only those down to the one chosen)."""
-    reward: str = "minutes"
-    """minutes (dwell on the item) or clicks (1 if chosen)."""
-    alpha: float = 1.0
+    method: str = word("ucb", "ucb", "thompson")
+    """Way to explore: ucb (optimism: the mean and `alpha` standard deviations) or thompson (a draw from the
+    posterior)."""
+    feedback: str = word("semi", "semi", "cascade")
+    """Slots that count as seen: semi (every one) or cascade (only those down to the one chosen)."""
+    reward: str = word("minutes", "minutes", "clicks")
+    """What a choice pays: minutes (dwell on the item) or clicks (1)."""
+    alpha: float = number(1.0, 0.0, 1e6)
     """Exploration while learning: standard deviations of the posterior, for noise of one minute (or click)."""
-    play_alpha: float = 0.0
+    play_alpha: float = number(0.0, 0.0, 1e6)
     """Exploration when played; 0 plays by the posterior's mean."""
-    ridge: float = 1.0
+    ridge: float = number(1.0, 1e-6, 1e9)
     """Prior precision of each weight."""
-    components: int = 4
+    components: int = number(4, 0, MOST_COMPONENTS)
     """Principal components of the item vectors beside the scoring features."""
-    position: float = 0.5
-    """Of semi feedback: slot k is taken to be looked at k^−position as far as the top one; 0 takes all alike."""
-    prior_slots: float = 1000.0
-    """Of personal bandits: how many slots of a user's own weigh as much as all that was learned from others."""
-
-    def __post_init__(self) -> None:
-        """Refuse what could not run."""
-        one_of("method", self.method, ("ucb", "thompson"))
-        one_of("feedback", self.feedback, ("semi", "cascade"))
-        one_of("reward", self.reward, ("minutes", "clicks"))
-        for name, low, high in (
-            ("alpha", 0.0, 1e6),
-            ("play_alpha", 0.0, 1e6),
-            ("ridge", 1e-6, 1e9),
-            ("position", 0.0, 4.0),
-            ("prior_slots", 1.0, 1e12),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} = {value!r} is out of range; allowed: {low:g} to {high:g}")
-        if not isinstance(self.components, int) or not 0 <= self.components <= MOST_COMPONENTS:
-            raise ValueError(
-                f"components = {self.components!r} is out of range; allowed: whole numbers, 0 to {MOST_COMPONENTS}"
-            )
+    position: float = number(0.5, 0.0, 4.0)
+    """How attention falls along the slots under semi feedback: slot k is taken to be looked at k^−position as far as
+    the top one; 0 takes all alike."""
+    prior_slots: float = number(1000.0, 1.0, 1e12)
+    """Slots of a user's own that weigh as much as all that was learned from others, for personal bandits."""
 
     @property
     def label(self) -> str:
         """Name of the method in tables."""
         method = {"ucb": "LinUCB", "thompson": "LinTS"}[self.method]
         return f"Cascade{method}" if self.feedback == "cascade" else method
+
+
+@dataclass(frozen=True)
+class BanditRuleOptions(Options):
+    """Options of a linear bandit that has learned from others and shows everybody its best slates."""
+
+    # Each of its values is learned anew, so that only a few are tried.
+    alpha: float = number(1.0, 0.0, 100.0, search=among(0.3, 1.0, 3.0))
+    """Exploration while it learns, in standard deviations of the posterior."""
+    play_alpha: float = number(0.0, 0.0, 5.0, search=evenly())
+    """Exploration when it is played; 0 plays by the posterior's mean."""
 
 
 class LinearBandit:
@@ -116,8 +112,8 @@ class LinearBandit:
         self.design: Design | None = None
         self.slots_learned, self.seed = 0.0, 0
         cascade = self.options.feedback == "cascade"  # which says by itself who looked where
-        self._attention = attention(scorer.slots, 0.0 if cascade else self.options.position)
-        self._places: Floats = np.zeros((0, 0))
+        self._attention = discount_slots(scorer.slots, 0.0 if cascade else self.options.position)
+        self._components: Floats = np.zeros((0, 0))
 
     def learn(
         self, env: Any, steps: int, seed: int = 0, progress: Callable[[float], None] | None = None
@@ -146,12 +142,12 @@ class LinearBandit:
         _check_env(env, self.world, self.scorer.slots, steps)
         self.seed = seed
         observation, _ = env.reset(seed=seed)
-        observation = self._begin(env, observation)
+        observation = self._warm_up(env, observation)
         curve = np.zeros(steps - WARM_UP)
         for step in range(len(curve)):
-            inputs, posterior = self._inputs(observation), self._known
+            inputs, posterior = self._inputs(observation), self._learned
             slates = self._choose(observation, inputs, posterior, self.options.alpha)
-            shown = _of_slates(inputs, observation, slates)
+            shown = select_shown(inputs, observation, slates)
             observation, minutes, _, _, info = env.step(slates)
             # Where an episode ended the chosen slot is in the final info; the reward is the ended episode's anyway.
             choice = info["choice"]
@@ -162,12 +158,12 @@ class LinearBandit:
                 progress((WARM_UP + step + 1) / steps)
         return curve
 
-    def taught(self, other: "LinearBandit") -> Self:
-        """Itself, with what another one has learned by the same inputs: to play with other options."""
+    def take_over(self, other: "LinearBandit") -> Self:
+        """Take what another one has learned by the same inputs, to play with other options; returns itself."""
         if other.options.components != self.options.components:
             theirs, ours = other.options.components, self.options.components
             raise ValueError(f"components = {theirs!r} of the other bandit, here {ours!r}; give both the same")
-        posterior = other._known
+        posterior = other._learned
         assert other.design is not None
         self._adopt(other.design, posterior)
         self.slots_learned, self.seed = other.slots_learned, other.seed
@@ -175,11 +171,11 @@ class LinearBandit:
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Slates of the best candidates by the posterior as it stands, with the exploration of `play_alpha`."""
-        return self._choose(observation, self._inputs(observation), self._known, self.options.play_alpha)
+        return self._choose(observation, self._inputs(observation), self._learned, self.options.play_alpha)
 
     def save(self, folder: str | Path) -> None:
         """Write options (JSON) and posterior (safetensors), whole or not at all."""
-        folder, posterior, design = Path(folder), self._known, self.design
+        folder, posterior, design = Path(folder), self._learned, self.design
         assert design is not None
         values = (posterior.precision, posterior.moment, design.centre, design.spread, design.projection)
         # Rows one after the other: safetensors writes memory as it lies.
@@ -219,46 +215,46 @@ class LinearBandit:
         if about["slots"] != scorer.slots:
             raise ValueError(f"{path}: slots = {about['slots']!r}, slates here have {scorer.slots}; {fix}")
         try:
-            agent = cls(world, scorer, BanditOptions(**about["options"]))
-            agent.slots_learned, agent.seed = float(about["slots_learned"]), int(about["seed"])
+            bandit = cls(world, scorer, BanditOptions(**about["options"]))
+            bandit.slots_learned, bandit.seed = float(about["slots_learned"]), int(about["seed"])
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} does not describe a bandit: {error}; {fix}") from error
-        components = agent.options.components
+        components = bandit.options.components
         width = 1 + len(FEATURES) + components
         shapes = ((width, width), (width,), (len(FEATURES),), (len(FEATURES),), (scorer.vectors.shape[1], components))
         for name, shape in zip(_ARRAYS, shapes, strict=True):
             if name not in arrays or arrays[name].shape != shape or arrays[name].dtype != np.float64:
                 found = f"{arrays[name].shape} {arrays[name].dtype}" if name in arrays else "missing"
                 raise ValueError(f"{path}: {name} is {found}, here it must be {shape} float64; {fix}")
-        agent._adopt(
+        bandit._adopt(
             Design(arrays["centre"], arrays["spread"], arrays["projection"]),
             Posterior(arrays["precision"], arrays["moment"]),
         )
-        return agent
+        return bandit
 
     @property
-    def _known(self) -> Posterior:
+    def _learned(self) -> Posterior:
         if self.posterior is None:
             raise ValueError(f"{self.name} has learned nothing yet; call learn() or load() first")
         return self.posterior
 
-    def _begin(self, env: Any, observation: Observation) -> Observation:
-        random, met = RandomCandidates(self.scorer), [observation]
+    def _warm_up(self, env: Any, observation: Observation) -> Observation:
+        random, observations = RandomCandidates(self.scorer), [observation]
         for _ in range(WARM_UP):
-            met.append(env.step(random.act(met[-1]))[0])
-        design = Design.fit(self.scorer, met, self.options.components)
+            observations.append(env.step(random.act(observations[-1]))[0])
+        design = Design.fit(self.scorer, observations, self.options.components)
         self._adopt(design, Posterior.prior(design.width, self.options.ridge))
         self.slots_learned = 0.0
-        return met[-1]
+        return observations[-1]
 
     def _adopt(self, design: Design, posterior: Posterior) -> None:
-        self.design, self.posterior, self._places = design, posterior, design.places(self.scorer)
+        self.design, self.posterior, self._components = design, posterior, design.project_items(self.scorer)
 
     def _inputs(self, observation: Observation) -> Floats:
         if self.design is None:
-            self._known  # noqa: B018  # which refuses
+            self._learned  # noqa: B018  # which refuses
         assert self.design is not None
-        return self.design.inputs(self.scorer, self._places, observation)
+        return self.design.make_inputs(self.scorer, self._components, observation)
 
     def _choose(
         self, observation: Observation, inputs: Floats, posterior: Posterior, alpha: float
@@ -266,41 +262,41 @@ class LinearBandit:
         """Slates (B, K) of the candidates of largest mean, each moved by the exploration."""
         mean = posterior.mean
         if alpha > 0 and self.options.method == "thompson":
-            mean = mean + alpha * posterior.deviate(_normals(observation, inputs.shape[2], self.seed))
+            mean = mean + alpha * posterior.transform_normals(draw_normals(observation, inputs.shape[2], self.seed))
         scores = (inputs @ mean[..., None])[..., 0]
         if alpha > 0 and self.options.method == "ucb":
-            scores = scores + alpha * posterior.deviation(inputs)
+            scores = scores + alpha * posterior.measure_deviations(inputs)
         none = np.zeros(len(scores), np.float32)
         return self.scorer.fill(observation, scores.astype(np.float32), none, cap=self.scorer.slots)
 
-    def _lesson(
+    def _read_lesson(
         self, shown: Floats, slates: NDArray[np.int64], choice: NDArray[np.int64], minutes: NDArray[np.floating]
     ) -> tuple[Floats, Floats, Floats]:
         """Inputs (B, K, d), rewards (B, K) and weights (B, K) that slates and responses teach."""
         slots = self.scorer.slots
         paid = np.asarray(minutes, np.float64) if self.options.reward == "minutes" else np.ones(len(choice))
         rewards = np.where(np.arange(slots) == choice[:, None], paid[:, None], 0.0)
-        weights = seen(choice, slots, self.options.feedback) * (slates > 0)
+        weights = weigh_slots(choice, slots, self.options.feedback) * (slates > 0)
         return shown * self._attention[:, None], rewards, weights
 
     def _learn_from(
         self, shown: Floats, slates: NDArray[np.int64], choice: NDArray[np.int64], minutes: NDArray[np.floating]
     ) -> float:
-        inputs, rewards, weights = self._lesson(shown, slates, choice, minutes)
+        inputs, rewards, weights = self._read_lesson(shown, slates, choice, minutes)
         flat = inputs.reshape(-1, inputs.shape[2])
-        self.posterior = self._known.learned(flat, rewards.ravel(), weights.ravel())
+        self.posterior = self._learned.learn(flat, rewards.ravel(), weights.ravel())
         self.slots_learned += float(weights.sum())
         return float(rewards.sum(axis=1).mean())
 
 
-def _of_slates(inputs: Floats, observation: Observation, slates: NDArray[np.int64]) -> Floats:
+def select_shown(inputs: Floats, observation: Observation, slates: NDArray[np.int64]) -> Floats:
     """(B, K, d) inputs of the items of slates, 0 where a slot is empty."""
     place = (observation["candidates"][:, None, :] == slates[:, :, None]).argmax(axis=2)
     shown = np.take_along_axis(inputs, place[:, :, None], axis=1)
     return np.where(slates[:, :, None] > 0, shown, 0.0)
 
 
-def _normals(observation: Observation, width: int, seed: int) -> Floats:
+def draw_normals(observation: Observation, width: int, seed: int) -> Floats:
     """(B, d) standard normal numbers, each row seeded by what is visible of that user, whatever the batch."""
     rows = zip(observation["candidates"], observation["context"], strict=True)
     digests = (zlib.crc32(context.tobytes(), zlib.crc32(row.tobytes(), seed)) for row, context in rows)
@@ -340,3 +336,60 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         return about, load(content)
     except SafetensorError as error:
         raise ValueError(f"{path}: {about['file']} is damaged ({error}); learn again") from error
+
+
+@dataclass(frozen=True)
+class BanditModel(FittedModel[LinearBandit]):
+    """A linear bandit that has learned from training users, by a method and an exploration."""
+
+    method: str
+    alpha: float
+
+    def make(self, models: RuleModels) -> LinearBandit:
+        """Let it learn."""
+        bandit = LinearBandit(models.setting.world, models.scorer, BanditOptions(self.method, alpha=self.alpha))
+        models.say(f"{bandit.name} learns with α = {self.alpha:g}")
+        env = models.setting.vector_env(LOGGERS, "items", autoreset_mode=AutoresetMode.SAME_STEP)
+        bandit.learn(env, WARM_UP + models.logged_steps, models.seed)
+        return bandit
+
+    def save(self, model: LinearBandit, folder: Path) -> None:
+        """Write options and posterior."""
+        model.save(folder / BANDIT)
+
+    def load(self, folder: Path, models: RuleModels) -> LinearBandit:
+        """Read options and posterior."""
+        return LinearBandit.load(folder / BANDIT, models.setting.world, models.scorer)
+
+
+def make_bandit_rule(
+    method: str,
+    title: str,
+    about: str,
+    kind: type[LinearBandit] = LinearBandit,
+    options: type[BanditRuleOptions] = BanditRuleOptions,
+    note: str = "",
+) -> Rule:
+    """The rule that plays a bandit of a class, taught by a method of `BanditOptions`; `note` is of further options."""
+
+    def need(chosen: BanditRuleOptions) -> BanditModel:
+        return BanditModel(method, chosen.alpha)
+
+    def build(models: RuleModels, chosen: BanditRuleOptions) -> LinearBandit:
+        bandit = kind(models.setting.world, models.scorer, BanditOptions(method, **vars(chosen)))
+        return bandit.take_over(models.get(need(chosen)))
+
+    note = "bandit feedback on {slates} slates, α = {alpha:.3g}, {play_alpha:.2g} when played" + note
+    return Rule(kind, title, about, build, options, note, need)
+
+
+RULES.register(
+    "linucb",
+    make_bandit_rule("ucb", title="LinUCB", about="minutes linear in features, learned by optimism"),
+    quick=False,
+)
+RULES.register(
+    "lints",
+    make_bandit_rule("thompson", title="LinTS", about="minutes linear in features, learned by posterior draws"),
+    quick=False,
+)

@@ -1,14 +1,26 @@
 """Linear bandits with a posterior for each user, which go on learning while they are played."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ....envs.candidates.scoring import Scorer
 from ....envs.engine import Observation
+from ....envs.shared.options import logarithmically, number
 from ....envs.users.world import World
 from ...base import Memory
-from .linear import BanditOptions, LinearBandit, _of_slates
+from ...registry import RULES
+from .linear import BanditOptions, BanditRuleOptions, LinearBandit, make_bandit_rule, select_shown
 from .posterior import Posterior
+
+
+@dataclass(frozen=True)
+class PersonalOptions(BanditRuleOptions):
+    """Options of a linear bandit that goes on learning about each user."""
+
+    prior_slots: float = number(1000.0, 10.0, 1e5, search=logarithmically())
+    """Slots of a user's own that weigh as much as all that was learned from others."""
 
 
 class PersonalBandit(LinearBandit):
@@ -30,7 +42,7 @@ class PersonalBandit(LinearBandit):
 
     def start(self, users: int) -> Memory:
         """The shared posterior for each user, and no slate yet."""
-        prior = self._known.scaled(min(1.0, self.options.prior_slots / max(self.slots_learned, 1.0)))
+        prior = self._learned.scale(min(1.0, self.options.prior_slots / max(self.slots_learned, 1.0)))
         width, slots = len(prior.moment), self.scorer.slots
         return {
             "precision": np.tile(prior.precision, (users, 1, 1)),
@@ -45,15 +57,42 @@ class PersonalBandit(LinearBandit):
         answered = (slates == observation["slate_ids"]).all(axis=1)
         choice = np.where((response > 0).any(axis=1), response.argmax(axis=1), -1)
         minutes = (response * self._minutes[slates]).sum(axis=1)
-        inputs, rewards, weights = self._lesson(memory["shown"], slates, choice, minutes)
+        inputs, rewards, weights = self._read_lesson(memory["shown"], slates, choice, minutes)
         before = Posterior(memory["precision"], memory["moment"])
-        posterior = before.learned(inputs, rewards, weights * answered[:, None])
+        posterior = before.learn(inputs, rewards, weights * answered[:, None])
         candidates = self._inputs(observation)
         chosen = self._choose(observation, candidates, posterior, self.options.play_alpha)
         after = {
             "precision": posterior.precision,
             "moment": posterior.moment,
             "slate": chosen,
-            "shown": _of_slates(candidates, observation, chosen),
+            "shown": select_shown(candidates, observation, chosen),
         }
         return chosen, after
+
+
+NOTE = ", prior of {prior_slots:.3g} slots"
+RULES.register(
+    "personal-linucb",
+    make_bandit_rule(
+        "ucb",
+        title="personal LinUCB",
+        about="LinUCB that learns on with each user",
+        kind=PersonalBandit,
+        options=PersonalOptions,
+        note=NOTE,
+    ),
+    quick=False,
+)
+RULES.register(
+    "personal-lints",
+    make_bandit_rule(
+        "thompson",
+        title="personal LinTS",
+        about="LinTS that learns on with each user",
+        kind=PersonalBandit,
+        options=PersonalOptions,
+        note=NOTE,
+    ),
+    quick=False,
+)

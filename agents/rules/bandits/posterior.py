@@ -41,13 +41,13 @@ class Posterior:
         """Of weights (d,) that are 0, give or take 1/√ridge."""
         return cls(ridge * np.eye(width), np.zeros(width))
 
-    def learned(self, inputs: Floats, rewards: Floats, weights: Floats) -> Self:
+    def learn(self, inputs: Floats, rewards: Floats, weights: Floats) -> Self:
         """After n items at once: inputs (..., n, d), rewards (..., n) and weights (..., n), 0 for what was not seen."""
         weighted = np.swapaxes(inputs * weights[..., None], -1, -2)
         # One product a user, so that what is learned of one does not depend on who else is in the batch.
         return type(self)(self.precision + weighted @ inputs, self.moment + (weighted @ rewards[..., None])[..., 0])
 
-    def scaled(self, share: float) -> Self:
+    def scale(self, share: float) -> Self:
         """The same mean, believed as if only this share of the slots had taught it."""
         return type(self)(share * self.precision, share * self.moment)
 
@@ -62,16 +62,16 @@ class Posterior:
         half = self.root @ self.moment[..., None]
         return np.asarray((np.swapaxes(self.root, -1, -2) @ half)[..., 0])
 
-    def deviation(self, inputs: Floats) -> Floats:
+    def measure_deviations(self, inputs: Floats) -> Floats:
         """(..., n) standard deviation of ``⟨θ, x⟩``: ``√(xᵀA⁻¹x)`` of inputs (..., n, d)."""
         return np.asarray(np.sqrt(((inputs @ np.swapaxes(self.root, -1, -2)) ** 2).sum(axis=-1)))
 
-    def deviate(self, normal: Floats) -> Floats:
+    def transform_normals(self, normal: Floats) -> Floats:
         """Standard normal numbers (..., d) as deviations from the mean, of covariance ``A⁻¹``."""
         return np.asarray((np.swapaxes(self.root, -1, -2) @ normal[..., None])[..., 0])
 
 
-def seen(choice: NDArray[np.int64], slots: int, feedback: str) -> Floats:
+def weigh_slots(choice: NDArray[np.int64], slots: int, feedback: str) -> Floats:
     """(B, K) 1 for the slots that a response speaks of, from the slot chosen (B,), −1 for none.
 
     ``"semi"``: all of them. ``"cascade"``: those down to the one chosen, all if none was: users read from the top and
@@ -83,7 +83,7 @@ def seen(choice: NDArray[np.int64], slots: int, feedback: str) -> Floats:
     return (np.arange(slots) <= last[:, None]).astype(np.float64)
 
 
-def attention(slots: int, power: float) -> Floats:
+def discount_slots(slots: int, power: float) -> Floats:
     """(K,) how far each slot is looked at, 1 at the top: ``k^−power``."""
     return np.asarray(np.arange(1, slots + 1) ** -power)
 
@@ -107,8 +107,8 @@ class Design:
     @classmethod
     def fit(cls, scorer: Scorer, observations: Sequence[Observation], components: int) -> Self:
         """Constants of the candidates in observations, and of the catalogue."""
-        found = [scorer.features(o)[o["candidates"] > 0] for o in observations]
-        features = np.concatenate(found).astype(np.float64)
+        pieces = [scorer.features(o)[o["candidates"] > 0] for o in observations]
+        features = np.concatenate(pieces).astype(np.float64)
         spread = features.std(axis=0)
         vectors = scorer.vectors[1:].astype(np.float64)
         values, axes = np.linalg.eigh(np.cov(vectors, rowvar=False, bias=True))
@@ -122,18 +122,18 @@ class Design:
         """Inputs d of an item."""
         return INTERCEPT + len(self.centre) + int(self.projection.shape[1])
 
-    def places(self, scorer: Scorer) -> Floats:
+    def project_items(self, scorer: Scorer) -> Floats:
         """(N + 1, P) items on the principal components, centred; row 0 is no item."""
         vectors = scorer.vectors.astype(np.float64)
-        places: Floats = (vectors - vectors[1:].mean(axis=0)) @ self.projection
-        places[0] = 0.0
-        return places
+        components: Floats = (vectors - vectors[1:].mean(axis=0)) @ self.projection
+        components[0] = 0.0
+        return components
 
-    def inputs(self, scorer: Scorer, places: Floats, observation: Observation) -> Floats:
+    def make_inputs(self, scorer: Scorer, components: Floats, observation: Observation) -> Floats:
         """(B, M, d) of the candidates."""
         candidates = observation["candidates"].astype(np.int64)
         out = np.ones((*candidates.shape, self.width))
         after = INTERCEPT + len(FEATURES)
         out[:, :, INTERCEPT:after] = (scorer.features(observation) - self.centre) / self.spread
-        out[:, :, after:] = places[candidates]
+        out[:, :, after:] = components[candidates]
         return out

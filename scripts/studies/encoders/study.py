@@ -22,11 +22,11 @@ from typing import Any
 
 import pandas as pd
 
-from longplay.agents.comparison.contestants import Contestant, play
+from longplay.agents.comparison.contestants import Contestant, play_contestants
 from longplay.agents.playing.evaluate import held_out_users
-from longplay.agents.rules.ranking import encoder_score
+from longplay.agents.rules.encoded import score_by_encoder
 from longplay.agents.rules.similarity import GreedySimilarity
-from longplay.agents.rules.simple import StaticCap
+from longplay.agents.rules.topics import StaticCap
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.reading import Reading, load_agent
 from longplay.agents.setting import Setting
@@ -194,7 +194,8 @@ def measure_engagement(args: Arguments, folder: Path, setting: Setting, location
     for (name, tuned), trainings in runs.items():
         if not tuned:
             scores = [
-                encoder_score(Reading(setting, training.config.state).state_encoder.encoder) for training in trainings
+                score_by_encoder(Reading(setting, training.config.state).state_encoder.encoder)
+                for training in trainings
             ]
             contestants.append(Contestant(name, "greedy", [StaticCap(scorer, score, 0, name) for score in scores]))
         learned = [load_agent(run_folder(training.name), training.config, setting) for training in trainings]
@@ -205,4 +206,4 @@ def measure_engagement(args: Arguments, folder: Path, setting: Setting, location
         def show(name: str, share: float) -> None:
             progress.update(task, description=f"playing {name}", completed=share)
 
-        return play(setting, contestants, args.users, show)
+        return play_contestants(setting, contestants, args.users, show)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from longplay.agents.playing.luck import training_luck
-from longplay.agents.playing.players import REWARD_SCALE, Outcome
+from longplay.agents.playing.training_users import REWARD_SCALE, SlateOutcome
 from longplay.agents.slates.inputs import Inputs
 from longplay.envs.literature.interest_evolution import (
     Columns,
@@ -93,7 +93,7 @@ class EvolutionInputs:
 
 
 class EvolutionPlayers:
-    """Sessions in front of a learner: what `longplay.agents.playing.players.Players` is for the other environments.
+    """Sessions in front of a learner: what `TrainingUsers` is for other environments.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class EvolutionPlayers:
         observation, _ = self.env.reset(seed=training_luck(seed + 1))
         self.now = self.inputs(observation)
 
-    def step(self, columns: NDArray[np.int64]) -> Outcome:
+    def step(self, columns: NDArray[np.int64]) -> SlateOutcome:
         """Show each user the candidates at `columns` (B, K), −1 for an empty slot; `now` moves on."""
         observation, minutes, terminated, truncated, info = self.env.step(columns)
         ended, last = np.flatnonzero(terminated), None
@@ -124,7 +124,7 @@ class EvolutionPlayers:
         self.minutes[ended] = 0.0
         self.now = self.inputs(observation)
         reward, days = (REWARD_SCALE * minutes).astype(np.float32), np.zeros(len(minutes), np.float32)
-        return Outcome(info["choice"], reward, terminated, truncated, terminated.copy(), days, ended, last)
+        return SlateOutcome(info["choice"], reward, terminated, truncated, terminated.copy(), days, ended, last)
 
 
 def _read_interest(observation: Observation) -> Floats:

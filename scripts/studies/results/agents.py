@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from longplay.agents.comparison.contestants import Contestant, counted
+from longplay.agents.comparison.contestants import Contestant, describe_seeds
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import DEFAULT, configure_run
 from longplay.agents.runs.progress import CURVE
@@ -129,7 +129,7 @@ def summarise_agents(
         title = make_title(config, label)
         second = make_title(trainings[env, twin, 0].config, twin) if twin in labels else ""
         steps = f"{config.steps:,} steps" + (" and a search" if config.options.get("later") == "search" else "")
-        contestants.append(Contestant(title, "learned", (), f"{steps}, {counted(len(runs))}", second))
+        contestants.append(Contestant(title, "learned", (), f"{steps}, {describe_seeds(len(runs))}", second))
         spent[title] = mean_costs([run_folder(run.name) for run in runs])
         if not label.endswith(TWIN):
             titles[label] = title

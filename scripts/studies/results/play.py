@@ -15,8 +15,8 @@ from longplay.agents.comparison.contestants import Contestant
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.linear import LinearOracle
-from longplay.agents.references.rollouts import RolloutPlanner, Rollouts
-from longplay.agents.rules.tuning import identity
+from longplay.agents.references.rollouts import RolloutOptions, RolloutPlanner
+from longplay.agents.rules.tuning import identify_setting
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.reading import load_agent
 from longplay.agents.setting import Setting
@@ -73,7 +73,7 @@ class Arena:
     def compute_stamp(self, *causes: object) -> str:
         """All that lives depend on: the world, its users, and these causes, of which files count by their content."""
         contents = [cause.read_bytes() if isinstance(cause, Path) else repr(cause).encode() for cause in causes]
-        head = json.dumps([identity(self.setting), self.users, TEST_LUCK]).encode()
+        head = json.dumps([identify_setting(self.setting), self.users, TEST_LUCK]).encode()
         return hashlib.sha256(b"\0".join([head, *contents])).hexdigest()
 
     def has_lives(self, row: StudyRow, stamp: str) -> bool:
@@ -160,7 +160,7 @@ def play_planner(
     setting: Setting, users: int, folder: Path, linear: LinearOracle, say: Say
 ) -> tuple[Contestant, pd.DataFrame]:
     """The planner around the linear oracle, and its lives of the first users."""
-    options, arena = Rollouts(), Arena(setting, users, folder / "planned")
+    options, arena = RolloutOptions(), Arena(setting, users, folder / "planned")
     row = StudyRow("planner", RolloutPlanner.name, "reference")
     stamp = arena.compute_stamp(options, folder / LINEAR)
     table = arena.read_or_play(row, stamp, lambda: RolloutPlanner.around(linear, setting.item_vectors, options), say)

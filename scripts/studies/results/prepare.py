@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longplay.agents.base import Agent
-from longplay.agents.playing.cross_entropy import Search
+from longplay.agents.playing.cross_entropy import CrossEntropyOptions
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
 from longplay.agents.references.linear import LinearOracle
-from longplay.agents.rules.minutes import LOGGED_STEPS, PredictedMinutes, Trees
-from longplay.agents.rules.table import LOG_LIVES, LOG_RANDOM, LOG_USERS, RULES, Context
-from longplay.agents.rules.tuning import FILE, Tuned, as_fitted_now, read, save, tuned_rule
-from longplay.agents.runs.scores import ENCODER, TREES
+from longplay.agents.registry import RULES
+from longplay.agents.rules.context import LOG_LIVES, LOG_USERS, LOGGED_STEPS, RuleModels
+from longplay.agents.rules.encoded import LOG_RANDOM
+from longplay.agents.rules.tuning import FILE, TunedRule, is_current, read_rule, save_rule, tune_or_load
 from longplay.agents.setting import Setting
-from longplay.encoders.registry import load_encoder
 
 Say = Callable[[str, float], None]
 LINEAR = "linear.json"
@@ -25,7 +24,7 @@ POLICY_OF_LOGS = (
     f"the scoring features; encoders on {LOG_LIVES} months each of {LOG_USERS:,} training users, {LOG_RANDOM:.0%} of "
     "whose slates were random and the others those of greedy similarity."
 )
-SEARCH = Search(users=100, population=24, elites=6, iterations=8)  # of the linear oracle's weights
+SEARCH = CrossEntropyOptions(users=100, population=24, elites=6, iterations=8)  # of the linear oracle's weights
 
 
 @functools.cache
@@ -34,23 +33,23 @@ def get_setting(env: str) -> Setting:
     return Setting(f"longplay/{env}-v0")
 
 
-def make_context(setting: Setting, folder: Path, say: Say = lambda what, share: None) -> Context:
+def share_models(setting: Setting, folder: Path, say: Say = lambda what, share: None) -> RuleModels:
     """What the rules of a scenario share, with the models fitted before where there are any in the folder."""
-    context = Context(setting, lambda what: say(what, 0.0), LOGGED_STEPS, LOG_USERS, LOG_LIVES)
-    context.scorer = setting.scorer
-    if is_fitted(folder / "minutes", context):
-        context.minutes = PredictedMinutes(context.scorer, Trees.load(folder / "minutes" / TREES))
-    if is_fitted(folder / "als", context):
-        context.encoders["als"] = load_encoder(folder / "als" / ENCODER, setting.items)
-    return context
+    models = RuleModels(setting, lambda what: say(what, 0.0), LOGGED_STEPS, LOG_USERS, LOG_LIVES)
+    models.scorer = setting.scorer
+    for name in SCORES:
+        if is_fitted(folder / name, models):
+            key = RULES[name].needs(RULES[name].options())
+            models.put(key, key.load(folder / name, models))
+    return models
 
 
-def is_fitted(folder: Path, context: Context) -> bool:
-    """Whether a folder holds a rule's model as the context would fit it, by settings and budget."""
+def is_fitted(folder: Path, models: RuleModels) -> bool:
+    """Whether a folder holds a rule's model as it would be fitted now, by settings and budget."""
     if not (folder / FILE).is_file():
         return False
-    tuned = read(folder, context.setting)
-    return tuned.search == context.budget and as_fitted_now(folder, tuned)
+    tuned = read_rule(folder, models.setting)
+    return tuned.search == models.budget and is_current(folder, tuned)
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,8 @@ class Preparation:
     def has_scores(self) -> bool:
         """Whether the models are there whose scores agents are given."""
         folder = self.folder / "scores"
-        context = make_context(get_setting(self.env), folder)
-        return all(is_fitted(folder / name, context) for name in SCORES)
+        models = share_models(get_setting(self.env), folder)
+        return all(is_fitted(folder / name, models) for name in SCORES)
 
     def has_rules(self) -> bool:
         """Whether rules and weights are there."""
@@ -94,10 +93,10 @@ class Preparation:
 def fit_scores(preparation: Preparation) -> None:
     """Fit the models whose scores agents are given: predicted minutes and matrix factorisation."""
     setting, folder = get_setting(preparation.env), preparation.folder / "scores"
-    context = make_context(setting, folder)
+    models = share_models(setting, folder)
     for name in SCORES:
-        if not is_fitted(folder / name, context):
-            save(Tuned(name, RULES[name].options(), search=context.budget), folder / name, context)
+        if not is_fitted(folder / name, models):
+            save_rule(TunedRule(name, RULES[name].options(), search=models.budget), folder / name, models)
 
 
 def tune_rules(preparation: Preparation) -> None:
@@ -107,14 +106,14 @@ def tune_rules(preparation: Preparation) -> None:
         load_linear(preparation)
 
 
-def load_rules(preparation: Preparation, say: Say = lambda what, share: None) -> dict[str, tuple[Tuned, Agent]]:
+def load_rules(preparation: Preparation, say: Say = lambda what, share: None) -> dict[str, tuple[TunedRule, Agent]]:
     """The rules by name, tuned on validation users; those kept in ``rules`` are not tuned again."""
     setting = get_setting(preparation.env)
-    context = make_context(setting, preparation.folder / "scores", say)
+    models = share_models(setting, preparation.folder / "scores", say)
     people = held_out_users(setting.world, "validation", preparation.users)
     evaluator = Evaluator(setting.world, setting.item_vectors, people, VALIDATION_LUCK)
     folder, trials = preparation.folder / "rules", preparation.trials
-    return {name: tuned_rule(name, context, evaluator, trials, folder) for name in preparation.rules}
+    return {name: tune_or_load(name, models, evaluator, trials, folder) for name in preparation.rules}
 
 
 def load_linear(preparation: Preparation, say: Say = lambda what, share: None) -> LinearOracle:

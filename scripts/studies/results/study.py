@@ -24,9 +24,10 @@ from typing import Any
 import pandas as pd
 
 from longplay.agents.base import Agent
-from longplay.agents.comparison.contestants import Contestant, references
+from longplay.agents.comparison.contestants import Contestant, make_references
 from longplay.agents.playing.evaluate import held_out_users
-from longplay.agents.rules.table import QUICK, RULES
+from longplay.agents.registry import RULES
+from longplay.agents.rules.tuning import QUICK
 from longplay.agents.runs.progress import CHECKPOINT
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import console, load_world, make_progress
@@ -253,7 +254,7 @@ def play_scenario(
     scenario.contestants += agents
     linear = results_prepare.load_linear(preparation, say) if preparation.linear else None
     for where, (name, _) in arenas.items():
-        for reference in references(get_setting(name), linear if where == HOME else None):
+        for reference in make_references(get_setting(name), linear if where == HOME else None):
             agent = reference.agents[0]
             causes = (reference.name, folder / LINEAR) if linear is agent else (reference.name,)
             row = StudyRow(reference.name.replace(" ", "-"), reference.name, "reference")

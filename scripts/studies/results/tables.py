@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from longplay.agents.comparison.contestants import ORACLE, SIMILARITY, Contestant
-from longplay.agents.comparison.summary import minutes_of, summary
+from longplay.agents.comparison.summary import read_minutes, summarise
 from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_ratio
 from longplay.scripts.shared.tables import format_interval, make_frame
 
@@ -45,8 +45,8 @@ def measure_gap_closed(results: pd.DataFrame, policy: str, ceiling: str) -> Inte
     """Share of the way from greedy similarity to a ceiling that a policy goes."""
     if policy in (SIMILARITY, ceiling):
         return None
-    floor = minutes_of(results, SIMILARITY)
-    return bootstrap_ratio(minutes_of(results, policy) - floor, minutes_of(results, ceiling) - floor)
+    floor = read_minutes(results, SIMILARITY)
+    return bootstrap_ratio(read_minutes(results, policy) - floor, read_minutes(results, ceiling) - floor)
 
 
 def measure_gaps(results: pd.DataFrame, policies: "pd.Series[str]", ceiling: str) -> "pd.Series[Any]":
@@ -90,13 +90,13 @@ def summarise_scenario(home: pd.DataFrame, scenario: ScenarioResults) -> pd.Data
     """`summary` with the gap closed, and with the planner compared on the users whom it played."""
     planner = scenario.planner.name if scenario.planner else ""
     whole = home[home["policy"] != planner]
-    frame = summary(whole, scenario.contestants)
+    frame = summarise(whole, scenario.contestants)
     best = frame.attrs["best rule"]
     frame["gap"] = measure_gaps(whole, frame["policy"], scenario.ceiling)
     if scenario.planner is not None:
         met = home[home["user"].isin(home.loc[home["policy"] == planner, "user"])]
         compared = met[(met["kind"] != "rule") | met["policy"].isin([best, SIMILARITY])]
-        row = summary(compared, [scenario.planner])
+        row = summarise(compared, [scenario.planner])
         row["gap"] = measure_gaps(met, row["policy"], scenario.ceiling)
         frame["gap to planner"] = measure_gaps(met, frame["policy"], planner)
         frame = pd.concat([frame, row], ignore_index=True)
@@ -177,7 +177,7 @@ def make_seed_table(homes: Mapping[str, pd.DataFrame], scenarios: Mapping[str, S
         twins = {contestant.name: contestant.twin for contestant in scenario.contestants if contestant.twin}
         for agent, name in scenario.titles.items():
             if name in twins:
-                gains = (minutes_of(homes[env], name) - minutes_of(homes[env], twins[name])).mean(axis=1)
+                gains = (read_minutes(homes[env], name) - read_minutes(homes[env], twins[name])).mean(axis=1)
                 if len(gains) > 1:
                     rows.setdefault(agent, {"agent": agent})[env] = ", ".join(f"{gain:+.1f}" for gain in gains)
     return make_frame(list(rows.values()), "Minutes of each agent − those of its γ=0 twin, seed by seed")
@@ -192,12 +192,12 @@ def make_shifted_table(env: str, home: pd.DataFrame, away: pd.DataFrame, scenari
     """What policies of a scenario earn from users of another kind, and what of their minutes that loses."""
     rows, movable = [], set(away["policy"])
     for policy in (contestant for contestant in scenario.contestants if contestant.name in movable):
-        before, after = minutes_of(home, policy.name), minutes_of(away, policy.name)
+        before, after = read_minutes(home, policy.name), read_minutes(away, policy.name)
         row = {"policy": policy.name, "kind": policy.kind}
         row["minutes at home"] = format_interval(bootstrap_difference(before), LEVEL)
         row["minutes shifted"] = format_interval(bootstrap_difference(after), LEVEL)
         row["loss"] = format_interval(bootstrap_ratio(before - after, before), SHARE)
-        gap = None if policy.name == SIMILARITY else bootstrap_difference(after, minutes_of(away, SIMILARITY))
+        gap = None if policy.name == SIMILARITY else bootstrap_difference(after, read_minutes(away, SIMILARITY))
         row["shifted − greedy similarity"] = format_interval(gap, DIFFERENCE)
         rows.append((after.mean(), row))
     title = f"{env}Shifted: policies trained and rules tuned in {env}; the oracles know the shifted users"
@@ -208,11 +208,11 @@ def make_control_table(env: str, home: pd.DataFrame, scenario: ScenarioResults) 
     """Where looking ahead cannot pay: nobody may beat the taste oracle."""
     rows = []
     for policy in scenario.contestants:
-        own = minutes_of(home, policy.name)
+        own = read_minutes(home, policy.name)
         row = {"policy": policy.name, "kind": policy.kind}
         row["minutes"] = format_interval(bootstrap_difference(own), LEVEL)
         for other in (ORACLE, SIMILARITY):
-            gap = None if policy.name == other else bootstrap_difference(own, minutes_of(home, other))
+            gap = None if policy.name == other else bootstrap_difference(own, read_minutes(home, other))
             row[f"− {other}"] = format_interval(gap, DIFFERENCE)
         rows.append((own.mean(), row))
     return make_frame(sort_rows(rows), f"{env}: one seed of each agent, where the taste oracle is exactly optimal")

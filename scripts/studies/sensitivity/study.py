@@ -24,7 +24,7 @@ import pandas as pd
 import tomli_w
 from rich.table import Table
 
-from longplay.agents.comparison.contestants import play, references, rules
+from longplay.agents.comparison.contestants import make_references, play_contestants, tune_rules
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.setting import Setting
 from longplay.envs.named.registry import ENVIRONMENTS
@@ -127,8 +127,8 @@ def play_all(folder: Path, args: Arguments) -> None:
 def play_world(args: Arguments, file: Path) -> None:
     """Tune the rules in one world, and play everybody."""
     setting = Setting(args.env, args.catalog, str(file.with_suffix(".toml")))
-    contestants = [*rules(setting, args.validation_users, lambda what: None), *references(setting)]
-    write_table(play(setting, contestants, args.users, lambda name, share: None), file)
+    contestants = [*tune_rules(setting, args.validation_users, lambda what: None), *make_references(setting)]
+    write_table(play_contestants(setting, contestants, args.users, lambda name, share: None), file)
 
 
 def make_tables(

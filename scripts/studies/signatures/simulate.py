@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from longplay.agents.base import Agent
-from longplay.agents.playing.steps import lives
+from longplay.agents.playing.steps import follow_users
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.engine import ContextColumn, Observation
 from longplay.envs.env import SlateVectorEnv
@@ -108,7 +108,7 @@ def simulate_log(
 
 def _play_clicks(env: Retriever, policy: Agent, ids: NDArray[np.int64], luck: int) -> pd.DataFrame:
     parts = []
-    for step in lives(env, policy, ids, luck):
+    for step in follow_users(env, policy, ids, luck):
         clicked = np.flatnonzero(step.active & (step.info["choice"] >= 0))
         session = step.before["context"][clicked, ContextColumn.SESSION]
         parts.append((ids[clicked], session, step.clock[clicked], step.info["item"][clicked], step.reward[clicked]))

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from longplay.agents.logs.front_page import FrontPage
+from longplay.agents.logs.front_page import FrontPage, FrontPageOptions
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import make_world, read_scenario
@@ -74,15 +74,15 @@ class Arguments:
     """Days over which users arrive, of which the log is the last 16; by default the scenario's horizon."""
     luck: int = 0
     """Seed of the users' luck and arrivals, of the logging policy and of what the estimators sample."""
-    popularity: float = FrontPage.popularity
+    popularity: float = FrontPageOptions.popularity
     """Logging policy: weight of a story falls as its popularity rank to minus this power."""
-    half_life: float = FrontPage.half_life
+    half_life: float = FrontPageOptions.half_life
     """Logging policy: days in which a story's weight halves, where items age."""
-    interest: float = FrontPage.interest
+    interest: float = FrontPageOptions.interest
     """Logging policy: log weight of a story whose main topic is all that the user has read."""
-    related: float = FrontPage.related
+    related: float = FrontPageOptions.related
     """Logging policy: log weight of a story of the main topic of the last one read in this session."""
-    pool: int = FrontPage.pool
+    pool: int = FrontPageOptions.pool
     """Logging policy: stories of the front page that all users are offered."""
 
 
@@ -138,7 +138,7 @@ def simulate(
     users = held_out_users(world, "train", args.users)
     vectors = make_text_vectors(world)
     strengths = {name: getattr(args, name) for name in ("popularity", "half_life", "interest", "related", "pool")}
-    policy = FrontPage(Scorer(world, vectors), world, seed=args.luck, **strengths)
+    policy = FrontPage(Scorer(world, vectors), world, FrontPageOptions(**strengths), args.luck)
     with make_progress(quiet=quiet) as progress:
         task = progress.add_task("playing", total=1.0)
         log = simulate_log(

@@ -10,11 +10,17 @@ import pytest
 
 from longplay.agents.base import Agent
 from longplay.agents.comparison import contestants as compare
-from longplay.agents.comparison.contestants import Contestant, learned, play, references, rules
-from longplay.agents.comparison.report import retention_band, retention_picture, write_report
-from longplay.agents.comparison.summary import flat, minutes_of, summary
+from longplay.agents.comparison.contestants import (
+    Contestant,
+    load_learned,
+    make_references,
+    play_contestants,
+    tune_rules,
+)
+from longplay.agents.comparison.report import find_retention_band, write_report, write_retention
+from longplay.agents.comparison.summary import flatten_summary, read_minutes, summarise
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
-from longplay.agents.rules.table import Context
+from longplay.agents.rules.context import RuleModels
 from longplay.agents.rules.tuning import tune
 from longplay.agents.runs.training import train
 from longplay.agents.stats import Interval, bootstrap_difference
@@ -49,20 +55,20 @@ def contestants(setting, runs):
     before = compare.LOGGED_STEPS
     compare.LOGGED_STEPS = 4  # of 256 users
     try:
-        ruled = rules(setting, 6, lambda what: None, trials=3)
+        ruled = tune_rules(setting, 6, lambda what: None, trials=3)
     finally:
         compare.LOGGED_STEPS = before
-    return [*ruled, *learned(setting, [runs / "a", runs / "b", runs / "myopic"]), *references(setting)]
+    return [*ruled, *load_learned(setting, [runs / "a", runs / "b", runs / "myopic"]), *make_references(setting)]
 
 
 @pytest.fixture(scope="module")
 def results(setting, contestants):
-    return play(setting, contestants, 12, lambda name, share: None)
+    return play_contestants(setting, contestants, 12, lambda name, share: None)
 
 
 @pytest.fixture(scope="module")
 def frame(results, contestants):
-    return summary(results, contestants)
+    return summarise(results, contestants)
 
 
 def edited(folder, target, **changes):
@@ -95,18 +101,18 @@ class TestLearned:
         assert found[myopic].note.startswith("1 seed, 128")
 
     def test_seeds_are_those_of_the_trainings_in_whatever_order_they_are_named(self, setting, runs, results):
-        (turned,) = learned(setting, [runs / "b", runs / "a"])
+        (turned,) = load_learned(setting, [runs / "b", runs / "a"])
         assert list(turned.seeds) == [0, 1]
-        again = play(setting, [turned], 12, lambda *_: None)
-        np.testing.assert_array_equal(minutes_of(again, turned.name), minutes_of(results, turned.name))
+        again = play_contestants(setting, [turned], 12, lambda *_: None)
+        np.testing.assert_array_equal(read_minutes(again, turned.name), read_minutes(results, turned.name))
 
     def test_without_its_twin_a_method_has_none(self, setting, runs):
-        (alone,) = learned(setting, [runs / "a"])
+        (alone,) = load_learned(setting, [runs / "a"])
         assert alone.twin == ""
 
     def test_agents_are_the_policies_of_the_folders_in_order(self, setting, runs, states):
-        (both,) = learned(setting, [runs / "a", runs / "b"])
-        (second,) = learned(setting, [runs / "b"])
+        (both,) = load_learned(setting, [runs / "a", runs / "b"])
+        (second,) = load_learned(setting, [runs / "b"])
         state = both.agents[0].encoder(states[0])
         actions = [agent.model.predict(state, deterministic=True)[0] for agent in (*both.agents, *second.agents)]
         np.testing.assert_array_equal(actions[1], actions[2])
@@ -118,37 +124,37 @@ class TestLearned:
     def test_another_setting_is_refused(self, setting, runs, tmp_path, changes):
         folder = edited(runs / "a", tmp_path / "a", setting=changes)
         with pytest.raises(ValueError, match=r"was trained on Setting\(.*compare like with like"):
-            learned(setting, [runs / "b", folder])
+            load_learned(setting, [runs / "b", folder])
 
     @pytest.mark.parametrize("changes", [{"steps": 500}, {"learning_rate": 0.1}, {"num_envs": 16}])
     def test_runs_that_differ_in_more_than_the_seed_are_no_method(self, setting, runs, tmp_path, changes):
         (field,) = changes
         folder = edited(runs / "b", tmp_path / "b", seed=0, **changes)
         with pytest.raises(ValueError, match=rf"differ in {field}; .* only the seed may differ"):
-            learned(setting, [runs / "a", folder])
+            load_learned(setting, [runs / "a", folder])
 
     def test_a_seed_counts_once(self, setting, runs):
         with pytest.raises(ValueError, match=r"both seed 0 of .*; give each seed once"):
-            learned(setting, [runs / "a", runs / "b", runs / "a"])
+            load_learned(setting, [runs / "a", runs / "b", runs / "a"])
 
     def test_a_twin_of_another_budget_is_none(self, setting, runs, tmp_path):
         folder = edited(runs / "myopic", tmp_path / "myopic", steps=500)
-        assert [c.twin for c in learned(setting, [runs / "a", folder])] == ["", ""]
+        assert [c.twin for c in load_learned(setting, [runs / "a", folder])] == ["", ""]
 
     def test_a_folder_without_a_run_is_named(self, setting, tmp_path):
         with pytest.raises(ValueError, match=r"config\.json does not exist; name a folder that scripts/train"):
-            learned(setting, [tmp_path])
+            load_learned(setting, [tmp_path])
 
     @pytest.mark.parametrize("content", ["{", "[]", '{"setting": {"color": 1}}', '{"seed": 1}'])
     def test_a_broken_configuration_is_named(self, setting, tmp_path, content):
         (tmp_path / "config.json").write_text(content)
         with pytest.raises(ValueError, match=r"config\.json is not a run's configuration"):
-            learned(setting, [tmp_path])
+            load_learned(setting, [tmp_path])
 
 
 class TestRules:
     def test_every_rule_takes_part(self, contestants):
-        assert [c.name for c in contestants if c.kind == "rule"] == list(RULES)
+        assert {c.name for c in contestants if c.kind == "rule"} == set(RULES)
         assert [c.name for c in contestants if c.kind == "reference"] == ["myopic oracle", "taste oracle"]
         for contestant in contestants:
             for agent in contestant.agents:
@@ -165,25 +171,25 @@ class TestRules:
         users = held_out_users(setting.world, "validation", 6)
         evaluator = Evaluator(setting.world, setting.item_vectors, users, compare.VALIDATION_LUCK)
         (mmr,) = next(c.agents for c in contestants if c.name == "MMR")
-        tuned = tune("mmr", Context(setting), evaluator, trials=3)
+        tuned = tune("mmr", RuleModels(setting), evaluator, trials=3)
         values = {t: evaluator.mean_minutes(dataclasses.replace(mmr, trade_off=t)) for t in tuned.trials["trade_off"]}
         assert len(set(values.values())) > 1
         assert values[mmr.trade_off] == max(values.values())
 
     def test_rules_asked_for_take_part_and_a_folder_keeps_them(self, setting, tmp_path):
         said = []
-        first = rules(setting, 4, said.append, names=("als", "popularity", "mmr"), trials=2, folder=tmp_path)
+        first = tune_rules(setting, 4, said.append, names=("als", "popularity", "mmr"), trials=2, folder=tmp_path)
         assert [c.name for c in first] == ["matrix factorisation", "popularity", "MMR"]
         assert {path.name for path in tmp_path.iterdir()} == {"als", "popularity", "mmr"}
         assert any("trial 2" in what for what in said)
         said.clear()
-        again = rules(setting, 4, said.append, names=("als", "popularity", "mmr"), trials=2, folder=tmp_path)
+        again = tune_rules(setting, 4, said.append, names=("als", "popularity", "mmr"), trials=2, folder=tmp_path)
         assert not said
         assert [c.note for c in again] == [c.note for c in first]
 
     def test_an_unknown_rule_is_refused(self, setting):
         with pytest.raises(ValueError, match=r"names = 'mnr' is unknown \(did you mean 'mmr'\?\)"):
-            rules(setting, 4, lambda what: None, names=("mnr",))
+            tune_rules(setting, 4, lambda what: None, names=("mnr",))
 
     def test_test_users_and_their_luck_are_not_those_of_validation(self):
         assert compare.TEST_LUCK != compare.VALIDATION_LUCK
@@ -198,12 +204,13 @@ class TestPlay:
 
     def test_progress_names_every_policy(self, setting, contestants):
         seen = []
-        play(setting, contestants[2:4], 2, lambda name, share: seen.append((name, share)))
-        assert {name for name, _ in seen} == {"popularity", "greedy similarity"}
-        assert [name for name, share in seen if share == 1.0] == ["popularity", "greedy similarity"]
+        some = [c for c in contestants if c.name in ("popularity", "greedy similarity")]
+        play_contestants(setting, some, 2, lambda name, share: seen.append((name, share)))
+        assert [name for name, share in seen if share == 1.0] == [c.name for c in some]
+        assert {name for name, _ in seen} == {c.name for c in some}
 
     def test_minutes_are_seeds_by_users(self, results):
-        both = minutes_of(results, "PPO weights γ=0.95")
+        both = read_minutes(results, "PPO weights γ=0.95")
         assert both.shape == (2, 12)
         row = results[(results["policy"] == "PPO weights γ=0.95") & (results["seed"] == 1) & (results["user"] == 185)]
         assert both[1, 5] == row["minutes"].item()
@@ -235,17 +242,17 @@ class TestSummary:
     def test_differences_are_paired_and_against_whom_they_say(self, frame, results):
         rows = frame.set_index("policy")
         for name in rows.index:
-            own = minutes_of(results, name)
+            own = read_minutes(results, name)
             for column, other in (("vs similarity", "greedy similarity"), ("vs best rule", frame.attrs["best rule"])):
                 if name == other:
                     assert rows.loc[name, column] is None
                 else:
-                    assert rows.loc[name, column] == bootstrap_difference(own, minutes_of(results, other))
+                    assert rows.loc[name, column] == bootstrap_difference(own, read_minutes(results, other))
 
     def test_only_who_has_a_twin_is_compared_with_it(self, frame, results):
         twins = frame.set_index("policy")["vs γ=0 twin"]
         expected = bootstrap_difference(
-            minutes_of(results, "PPO weights γ=0.95"), minutes_of(results, "PPO weights γ=0")
+            read_minutes(results, "PPO weights γ=0.95"), read_minutes(results, "PPO weights γ=0")
         )
         assert twins["PPO weights γ=0.95"] == expected
         assert twins.drop("PPO weights γ=0.95").isna().all()
@@ -257,17 +264,17 @@ class TestSummary:
         rows = rows.assign(minutes=rows["minutes"] + 1000.0 * rows["seed"])
         others = results[~results["policy"].isin([ahead, now])]
         whole = pd.concat([others, rows, rows.assign(policy=now, minutes=rows["minutes"] - 1.0)])
-        found = summary(whole, contestants).set_index("policy").loc[ahead, "vs γ=0 twin"]
+        found = summarise(whole, contestants).set_index("policy").loc[ahead, "vs γ=0 twin"]
         assert (found.low, found.high) == pytest.approx((1.0, 1.0))
 
     def test_equal_agents_under_two_names_differ_by_exactly_nothing(self, setting, contestants):
         similarity = next(c for c in contestants if c.name == "greedy similarity")
         again = dataclasses.replace(similarity, name="again")
-        frame = summary(play(setting, [similarity, again], 12, lambda *_: None), [similarity, again])
+        frame = summarise(play_contestants(setting, [similarity, again], 12, lambda *_: None), [similarity, again])
         assert frame.set_index("policy").loc["again", "vs similarity"] == Interval(0.0, 0.0, 0.0)
 
     def test_flat_is_numbers_by_policy_and_column(self, frame):
-        values = flat(frame)
+        values = flatten_summary(frame)
         row = frame.set_index("policy").loc["popularity"]
         assert values["popularity/minutes"] == row["minutes"]
         assert values["popularity/vs similarity"] == row["vs similarity"].mean
@@ -326,12 +333,12 @@ class TestReport:
         assert (tmp_path / "report.html").read_text() == "old"
 
     def test_a_failing_writer_leaves_the_old_picture(self, results, tmp_path, monkeypatch):
-        path = retention_picture(results, tmp_path / "retention.png")
+        path = write_retention(results, tmp_path / "retention.png")
         before = path.read_bytes()
 
         monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
         with pytest.raises(OSError, match="no space left"):
-            retention_picture(results, path)
+            write_retention(results, path)
         assert path.read_bytes() == before
 
     def test_a_user_counts_once_in_the_retention_band_however_many_seeds(self):
@@ -340,19 +347,19 @@ class TestReport:
         one["churned"] = one["days"] < 30
         one["days"] = one["days"].clip(upper=30)
         grid = np.array([0.0, 15.0, 29.0])
-        band = retention_band(one, grid)
-        np.testing.assert_allclose(retention_band(pd.concat([one] * 5), grid), band)
+        band = find_retention_band(one, grid)
+        np.testing.assert_allclose(find_retention_band(pd.concat([one] * 5), grid), band)
         share = (one["days"].to_numpy() > grid[:, None]).mean(axis=1)
         half = 1.96 * np.sqrt(share * (1 - share) / users)
         np.testing.assert_allclose(band, [share - half, share + half], atol=0.006)
 
     def test_retention_picture_is_a_png(self, results, tmp_path):
-        path = retention_picture(results, tmp_path / "retention.png")
+        path = write_retention(results, tmp_path / "retention.png")
         assert path.read_bytes().startswith(b"\x89PNG\r\n")
 
     def test_results_with_everybody_gone_still_make_a_picture(self, results, tmp_path):
         gone = results.assign(churned=True)
-        assert retention_picture(gone, tmp_path / "retention.png").stat().st_size > 1000
+        assert write_retention(gone, tmp_path / "retention.png").stat().st_size > 1000
 
 
 def test_contestants_differ_by_name_in_the_table(contestants):

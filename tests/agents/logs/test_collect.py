@@ -10,16 +10,16 @@ from gymnasium.vector import AutoresetMode
 
 from longplay.agents.logs.collect import (
     collect,
+    describe_profiles,
     draw_items,
-    items_table,
     join_tables,
+    label_topics,
     make_env,
-    profiles,
     read_episodes,
-    topic_labels,
-    write_part,
+    tabulate_items,
+    write_collected,
 )
-from longplay.agents.logs.exploring import Exploring
+from longplay.agents.logs.exploring import ExploringAgent
 from longplay.agents.logs.minari import read_minari, write_minari
 from longplay.agents.playing.evaluate import Evaluator
 from longplay.agents.rules.simple import RandomSlate
@@ -36,7 +36,7 @@ KEPT = 7
 
 @pytest.fixture(scope="module")
 def part(world):
-    return collect(make_env(world, len(USERS)), Exploring(world), USERS, LUCK, episodes=KEPT)
+    return collect(make_env(world, len(USERS)), ExploringAgent(world), USERS, LUCK, episodes=KEPT)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ class TestLog:
         env = SlateVectorEnv(world, len(USERS), autoreset_mode=AutoresetMode.DISABLED)
         observation, info = env.reset(seed=LUCK, options={"users": USERS})
         active, expected = np.ones(len(USERS), bool), []
-        policy = Exploring(world)
+        policy = ExploringAgent(world)
         while active.any():
             slates = policy.act(observation)
             context, day = observation["context"], info["day"]
@@ -80,7 +80,7 @@ class TestLog:
         assert shown["consumed"].sum() > 100
 
     def test_totals_are_the_evaluators(self, part, world, item_vectors):
-        table = Evaluator(world, item_vectors, USERS, LUCK).play(Exploring(world))
+        table = Evaluator(world, item_vectors, USERS, LUCK).play(ExploringAgent(world))
         for name in ("user", "churned", "sessions", "slates", "clicks", "minutes", "days"):
             assert part.users[name].to_numpy() == pytest.approx(table[name].to_numpy()), name
 
@@ -148,14 +148,16 @@ class TestSessions:
 
 class TestCollect:
     def test_lives_do_not_depend_on_who_else_plays(self, part, world):
-        halves = [collect(make_env(world, 15), Exploring(world), USERS[s], LUCK) for s in (slice(15), slice(15, None))]
+        halves = [
+            collect(make_env(world, 15), ExploringAgent(world), USERS[s], LUCK) for s in (slice(15), slice(15, None))
+        ]
         for name in ("log", "sessions", "users"):
             joined = pd.concat([getattr(half, name) for half in halves], ignore_index=True)
             pd.testing.assert_frame_equal(joined, getattr(part, name))
         assert halves[0].episodes == {}
 
     def test_luck_and_seed_move_it(self, part, world):
-        for policy, luck in ((Exploring(world), LUCK + 1), (Exploring(world, seed=1), LUCK)):
+        for policy, luck in ((ExploringAgent(world), LUCK + 1), (ExploringAgent(world, seed=1), LUCK)):
             other = collect(make_env(world, len(USERS)), policy, USERS, luck)
             assert not other.users["minutes"].equals(part.users["minutes"])
 
@@ -233,7 +235,7 @@ class TestEpisodes:
         (tmp_path / "0.tmp").mkdir()  # left by an interruption
         halves = [tmp_path / "0", tmp_path / "1"]
         for folder in halves:
-            write_part(part, folder)
+            write_collected(part, folder)
         join_tables(halves, tmp_path)
         for name in ("log", "sessions", "users"):
             table = getattr(part, name)
@@ -245,32 +247,32 @@ class TestEpisodes:
         again = read_episodes(tmp_path / "1")
         assert set(again) == set(part.episodes)
         assert all(np.array_equal(again[key], part.episodes[key]) for key in again)
-        write_part(dataclasses.replace(part, episodes={}), tmp_path / "2")
+        write_collected(dataclasses.replace(part, episodes={}), tmp_path / "2")
         assert read_episodes(tmp_path / "2") == {}
 
 
 class TestProfiles:
     def test_favourites_of_sign_up_are_told(self, world):
         users = np.array([5, 9])
-        for user, text in zip(users, profiles(world, users), strict=True):
+        for user, text in zip(users, describe_profiles(world, users), strict=True):
             named = [world.topic_names[g].lower() for g in np.flatnonzero(world.people["profile"][user])]
             assert text == f"Likes {named[0]}, {named[1]} and {named[2]}."
 
     def test_topics_without_names_are_not(self, world):
         nameless = dataclasses.replace(world, topic_names=("",) * len(world.topic_names))
-        assert profiles(nameless, np.array([1])) == [NO_PROFILE]
+        assert describe_profiles(nameless, np.array([1])) == [NO_PROFILE]
 
     def test_topics_found_in_texts_have_telling_words(self, catalog):
         bare = dataclasses.replace(catalog, topics=((),) * len(catalog))
         world = build_world(bare, small())
-        labels = topic_labels(world)
+        labels = label_topics(world)
         main = world.topics[1:].argmax(axis=1)
         for g in np.flatnonzero(np.bincount(main, minlength=len(labels)) >= 10):
             for word in labels[g].split():
                 has = np.array([word in text.lower() for text in bare.texts])
                 assert has[main == g].mean() > 2 * has[main != g].mean()
         assert all(len(label.split()) == 3 for label, name in zip(labels, world.topic_names, strict=True) if name)
-        assert "topic" not in " ".join(profiles(world, np.arange(20)))
+        assert "topic" not in " ".join(describe_profiles(world, np.arange(20)))
 
 
 class TestItems:
@@ -293,7 +295,7 @@ class TestItems:
         rating = np.where(np.arange(len(catalog)) % 3 == 0, 0.5, catalog.rating)
         topics = catalog.topics if labelled else ((),) * len(catalog)
         drawn = draw_items(dataclasses.replace(catalog, rating=rating, topics=topics), 80, seed=0)
-        items_table(drawn).to_parquet(tmp_path / "items.parquet")
+        tabulate_items(drawn).to_parquet(tmp_path / "items.parquet")
         again = Catalog.from_table(tmp_path / "items.parquet")
         assert again.digest == drawn.digest
         assert draw_items(again, 80, seed=5).digest == drawn.digest

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from longplay.agents.base import Agent, rows
+from longplay.agents.base import Agent, select_users
 from longplay.agents.logs.collect import make_env
-from longplay.agents.logs.exploring import Exploring
-from longplay.agents.playing.steps import lives
+from longplay.agents.logs.exploring import ExploringAgent
+from longplay.agents.playing.steps import follow_users
 from longplay.agents.rules.similarity import GreedySimilarity
-from longplay.envs.engine import ContextColumn
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import Counts
 from longplay.tests.envs.worlds import small
@@ -25,9 +24,9 @@ def visible(states):
 
 class TestExploring:
     def test_random_slates_hold_any_item_once(self, world, visible):
-        policy = Exploring(world)
+        policy = ExploringAgent(world)
         assert isinstance(policy, Agent)
-        slates = np.concatenate([Exploring(world, seed=seed).act(visible) for seed in range(20)])
+        slates = np.concatenate([ExploringAgent(world, seed=seed).act(visible) for seed in range(20)])
         assert all(len(set(slate)) == len(slate) for slate in slates)
         counts = np.bincount(slates.ravel(), minlength=len(world.catalog) + 1)
         assert counts[0] == 0
@@ -35,31 +34,32 @@ class TestExploring:
         assert ((counts[1:] - expected) ** 2 / expected).sum() < 1.5 * len(world.catalog)  # χ² of equal chances
 
     def test_a_slate_depends_on_its_own_row_alone(self, world, scorer, visible):
-        policy = Exploring(world, GreedySimilarity(scorer), 0.4)
+        policy = ExploringAgent(world, GreedySimilarity(scorer), 0.4)
         some = np.arange(len(visible["context"])) % 3 == 1
-        assert np.array_equal(policy.act(rows(visible, some)), policy.act(visible)[some])
+        assert np.array_equal(policy.act(select_users(visible, some)), policy.act(visible)[some])
 
     @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
     def test_the_share_of_slates_is_random(self, world, scorer, visible, share):
         agent = GreedySimilarity(scorer)
         same = [
-            (Exploring(world, agent, share, seed).act(visible) == agent.act(visible)).all(axis=1) for seed in range(30)
+            (ExploringAgent(world, agent, share, seed).act(visible) == agent.act(visible)).all(axis=1)
+            for seed in range(30)
         ]
         assert np.mean(same) == pytest.approx(1 - share, abs=0.04 * (0 < share < 1))
 
     def test_items_that_have_not_appeared_are_not_drawn(self, catalog, visible):
         world = build_world(catalog, small(horizon__days=6, items__life=0.5))
         early = {**visible, "context": visible["context"].copy()}
-        early["context"][:, ContextColumn.DAY] = 1.0
-        born = world.born[Exploring(world).act(early)]
+        early["context"][:, 5] = 1.0
+        born = world.born[ExploringAgent(world).act(early)]
         assert born.max() <= 1.0 < world.born.max()
 
     def test_what_an_agent_remembers_lasts_through_a_life(self, world):
         """Also where the slate that follows is random, and users leave at different times."""
-        for policy in (Counts(), Exploring(world, Counts(), 0.5)):
+        for policy in (Counts(), ExploringAgent(world, Counts(), 0.5)):
             counted, expected = [], []
             met = np.zeros(len(USERS), int)
-            for step in lives(make_env(world, len(USERS)), policy, USERS, LUCK):
+            for step in follow_users(make_env(world, len(USERS)), policy, USERS, LUCK):
                 met += step.active
                 its = step.active & (step.slates[:, 1:] == np.arange(2, 11)).all(axis=1)
                 counted += step.slates[its, 0].tolist()
@@ -69,4 +69,4 @@ class TestExploring:
 
     def test_slates_to_choose_need_an_agent(self, world):
         with pytest.raises(ValueError, match=r"share = 0\.5 leaves slates to choose; give an agent"):
-            Exploring(world, share=0.5)
+            ExploringAgent(world, share=0.5)

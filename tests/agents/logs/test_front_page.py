@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from longplay.agents.base import Agent, rows
+from longplay.agents.base import Agent, select_users
 from longplay.agents.logs.front_page import FrontPage
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.users.world import build_world
@@ -32,7 +32,7 @@ class TestFrontPage:
     def test_a_slate_depends_on_its_own_row_alone(self, scorer, world, visible):
         policy = FrontPage(scorer, world)
         some = np.arange(len(visible["context"])) % 3 == 1
-        assert np.array_equal(policy.act(rows(visible, some)), policy.act(visible)[some])
+        assert np.array_equal(policy.act(select_users(visible, some)), policy.act(visible)[some])
 
     def test_the_seed_moves_the_slates(self, scorer, world, visible):
         slates = [FrontPage(scorer, world, seed=seed).act(visible) for seed in (0, 0, 1)]
@@ -70,7 +70,7 @@ class TestFrontPage:
 
     def test_stories_are_drawn_by_their_weights(self, scorer, world, visible):
         """First slots over many seeds, of one user without interest: the share of each story is its weight's."""
-        one = rows(visible, np.arange(len(visible["context"])) == 0)
+        one = select_users(visible, np.arange(len(visible["context"])) == 0)
         one = {key: np.repeat(value, 4000, axis=0) for key, value in one.items()}
         one["context"] = one["context"].copy()
         one["context"][:, 1] = np.arange(4000)  # visible, so that the noise differs

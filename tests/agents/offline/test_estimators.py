@@ -9,28 +9,29 @@ import torch
 
 from longplay.agents.logs.propensities import (
     PlackettLuce,
-    columns_of,
     draw_columns,
-    gumbel,
-    slot_marginals,
-    weighted_scores,
+    draw_gumbel,
+    find_columns,
+    integrate_marginals,
+    make_weighted_score,
 )
-from longplay.agents.offline.data import Evaluation, first_minutes, log_lives
+from longplay.agents.offline.data import log_lives
 from longplay.agents.offline.estimators import (
     Estimate,
-    direct,
-    doubly_robust,
-    doubly_robust_steps,
-    effective_sample_size,
-    fitted_q,
-    independent_slots,
-    independent_slots_weight,
-    ips,
-    per_decision,
-    pseudo_inverse_weight,
-    slate_moments,
-    snips,
+    compute_slate_moments,
+    estimate_by_model,
+    estimate_by_slots,
+    estimate_by_weights,
+    estimate_doubly_robust,
+    estimate_doubly_robust_steps,
+    estimate_normalised,
+    estimate_per_decision,
+    fit_q,
+    measure_sample_size,
+    weigh_by_pseudo_inverse,
+    weigh_independent_slots,
 )
+from longplay.agents.offline.evaluation import Evaluation, play_first_slates
 from longplay.agents.slates.plackett_luce import slot_log_probabilities
 from longplay.envs.candidates.scoring import FEATURES
 from longplay.tests.agents.contracts import AgentContract
@@ -96,17 +97,17 @@ class TestPlackettLuce:
         whole = np.array(list(permutations(range(6), 3)))
         chance = np.exp(conditional(scores, whole).sum(axis=1))
         slates = whole[::7]
-        found = slot_marginals(np.broadcast_to(scores, (len(slates), 6)).copy(), slates)
+        found = integrate_marginals(np.broadcast_to(scores, (len(slates), 6)).copy(), slates)
         truth = [[chance[whole[:, k] == row[k]].sum() for k in range(3)] for row in slates]
         np.testing.assert_allclose(found, truth, rtol=2e-6)
 
     def test_marginals_of_a_long_list_of_equals(self):
-        found = slot_marginals(np.zeros((1, 200)), np.array([[5, 9, 1, 0, 7, 8, 44, 3, 2, -1]]))
+        found = integrate_marginals(np.zeros((1, 200)), np.array([[5, 9, 1, 0, 7, 8, 44, 3, 2, -1]]))
         np.testing.assert_allclose(found, [[1 / 200] * 9 + [1.0]], rtol=1e-6)
 
 
 def policy(scorer, temperature=0.5, **weights):
-    return PlackettLuce(weighted_scores(scorer, weights or {"similarity": 1.0}), scorer.slots, temperature)
+    return PlackettLuce(make_weighted_score(scorer, weights or {"similarity": 1.0}), scorer.slots, temperature)
 
 
 class TestPolicy(AgentContract):
@@ -121,21 +122,21 @@ class TestPolicy(AgentContract):
         return self.part(states[0], np.array(differ))
 
     def test_the_best_scored_come_at_a_low_temperature(self, scorer, observation):
-        cold, score = policy(scorer, 1e-6, length=1.0), weighted_scores(scorer, {"length": 1.0})
+        cold, score = policy(scorer, 1e-6, length=1.0), make_weighted_score(scorer, {"length": 1.0})
         fresh = {**observation, "history_ids": np.zeros_like(observation["history_ids"])}
-        columns = columns_of(fresh["candidates"], cold.act(fresh))
+        columns = find_columns(fresh["candidates"], cold.act(fresh))
         np.testing.assert_array_equal(columns, np.argsort(-score(fresh), axis=1, kind="stable")[:, : scorer.slots])
 
     def test_scores_are_standardised_features(self, scorer, observation):
         features = scorer.features(observation)[:, :, [FEATURES.index("length"), FEATURES.index("rating")]]
         z = (features - features.mean(axis=1, keepdims=True)) / features.std(axis=1, keepdims=True)
-        found = weighted_scores(scorer, {"rating": -0.5, "length": 2.0})(observation)
+        found = make_weighted_score(scorer, {"rating": -0.5, "length": 2.0})(observation)
         np.testing.assert_allclose(found, 2.0 * z[:, :, 0] - 0.5 * z[:, :, 1], atol=1e-3)
 
     def test_propensities_are_those_of_its_own_logits(self, subject, observation):
         del observation["latent"]
         slates = subject.act(observation)
-        columns = columns_of(observation["candidates"], slates)
+        columns = find_columns(observation["candidates"], slates)
         b, weight = 3, np.exp(subject.logits(observation)[3])
         left, found = weight.sum(), []
         for column in columns[b]:
@@ -148,7 +149,7 @@ class TestPolicy(AgentContract):
         assert (subject.act(observation) != other.act(observation)).any(axis=1).mean() > 0.9
 
     def test_noise_is_gumbel(self, observation):
-        noise = np.concatenate([gumbel(observation, observation["candidates"], seed).ravel() for seed in range(4)])
+        noise = np.concatenate([draw_gumbel(observation, observation["candidates"], seed).ravel() for seed in range(4)])
         assert noise.mean() == pytest.approx(np.euler_gamma, abs=0.06)
         assert noise.var() == pytest.approx(np.pi**2 / 6, abs=0.15)
 
@@ -156,9 +157,9 @@ class TestPolicy(AgentContract):
         with pytest.raises(ValueError, match="temperature = 0 must be above 0"):
             policy(scorer, 0)
         with pytest.raises(ValueError, match=r"weights = 'lenght' is unknown \(did you mean 'length'\?\)"):
-            weighted_scores(scorer, {"lenght": 1.0})
+            make_weighted_score(scorer, {"lenght": 1.0})
         with pytest.raises(ValueError, match=r"weights\['length'\] = nan must be a finite number"):
-            weighted_scores(scorer, {"length": np.nan})
+            make_weighted_score(scorer, {"length": np.nan})
         del observation["latent"]
         slates = subject.act(observation)
         slates[2, 1] = next(n for n in range(1, 301) if n not in observation["candidates"][2])
@@ -170,61 +171,61 @@ class TestByHand:
     reward, ratio = np.array([4.0, 0.0, 2.0]), np.array([0.5, 2.0, 1.5])
 
     def test_ips(self):
-        assert ips(self.reward, self.ratio).value == pytest.approx((2 + 0 + 3) / 3)
+        assert estimate_by_weights(self.reward, self.ratio).value == pytest.approx((2 + 0 + 3) / 3)
 
     def test_snips(self):
-        assert snips(self.reward, self.ratio).value == pytest.approx(5 / 4)
+        assert estimate_normalised(self.reward, self.ratio).value == pytest.approx(5 / 4)
 
     def test_effective_sample_size(self):
-        assert effective_sample_size(self.ratio) == pytest.approx(16 / (0.25 + 4 + 2.25))
-        assert effective_sample_size(np.ones(7)) == pytest.approx(7)
-        assert effective_sample_size(np.zeros(3)) == 0
+        assert measure_sample_size(self.ratio) == pytest.approx(16 / (0.25 + 4 + 2.25))
+        assert measure_sample_size(np.ones(7)) == pytest.approx(7)
+        assert measure_sample_size(np.zeros(3)) == 0
 
     def test_per_decision(self):
         """Two users, two steps: weights (1/2, 1) and (2, 6)."""
         reward, ratio = np.array([[1.0, 2.0], [3.0, 1.0]]), np.array([[0.5, 2.0], [2.0, 3.0]])
-        assert per_decision(reward, ratio).value == pytest.approx((0.5 + 6) / 2 + (2 + 6) / 2)
-        assert per_decision(reward, ratio, gamma=0.5).value == pytest.approx(3.25 + 0.5 * 4)
-        assert per_decision(reward, ratio, normalised=True).value == pytest.approx(6.5 / 2.5 + 8 / 7)
+        assert estimate_per_decision(reward, ratio).value == pytest.approx((0.5 + 6) / 2 + (2 + 6) / 2)
+        assert estimate_per_decision(reward, ratio, gamma=0.5).value == pytest.approx(3.25 + 0.5 * 4)
+        assert estimate_per_decision(reward, ratio, normalised=True).value == pytest.approx(6.5 / 2.5 + 8 / 7)
 
     def test_independent_slots(self):
         reward, ratio = np.array([[0.0, 3.0], [5.0, 0.0]]), np.array([[9.0, 2.0], [0.4, 7.0]])
-        assert independent_slots(reward, ratio).value == pytest.approx((6 + 2) / 2)
-        np.testing.assert_allclose(independent_slots_weight(ratio), [10.0, 6.4])
+        assert estimate_by_slots(reward, ratio).value == pytest.approx((6 + 2) / 2)
+        np.testing.assert_allclose(weigh_independent_slots(ratio), [10.0, 6.4])
 
     def test_doubly_robust(self):
         q, value = np.array([3.0, 1.0, 1.0]), np.array([2.0, 2.0, 1.0])
-        assert doubly_robust(self.reward, self.ratio, q, value).value == pytest.approx((2.5 + 0 + 2.5) / 3)
-        assert direct(value).value == pytest.approx(5 / 3)
+        assert estimate_doubly_robust(self.reward, self.ratio, q, value).value == pytest.approx((2.5 + 0 + 2.5) / 3)
+        assert estimate_by_model(value).value == pytest.approx(5 / 3)
 
     def test_doubly_robust_steps(self):
         """D_2 = 1 + 2(3 − 2) = 3; D_1 = 4 + 1/2 (1 + γ·3 − 2)."""
         arrays = [np.array([row]) for row in ([1.0, 3.0], [0.5, 2.0], [2.0, 2.0], [4.0, 1.0])]
-        assert doubly_robust_steps(*arrays).value == pytest.approx(5.0)
-        assert doubly_robust_steps(*arrays, gamma=0.0).value == pytest.approx(3.5)
+        assert estimate_doubly_robust_steps(*arrays).value == pytest.approx(5.0)
+        assert estimate_doubly_robust_steps(*arrays, gamma=0.0).value == pytest.approx(3.5)
 
     def test_without_a_model_doubly_robust_is_per_decision(self):
         rng = np.random.default_rng(0)
         reward, ratio, none = rng.random((5, 3)), rng.random((5, 3)), np.zeros((5, 3))
-        found = doubly_robust_steps(reward, ratio, none, none, gamma=0.9).value
-        assert found == pytest.approx(per_decision(reward, ratio, gamma=0.9).value)
+        found = estimate_doubly_robust_steps(reward, ratio, none, none, gamma=0.9).value
+        assert found == pytest.approx(estimate_per_decision(reward, ratio, gamma=0.9).value)
 
     def test_shapes_that_differ_are_refused(self):
         with pytest.raises(ValueError, match=r"\[\(3,\), \(2,\)\] do not belong together"):
-            ips(self.reward, self.ratio[:2])
+            estimate_by_weights(self.reward, self.ratio[:2])
 
 
 class TestInterval:
     def test_of_a_mean_is_that_of_the_normal_distribution(self):
         values = np.random.default_rng(0).normal(3.0, 2.0, 4000)
-        found = ips(values, np.ones(4000)).interval(2000)
+        found = estimate_by_weights(values, np.ones(4000)).interval(2000)
         assert found.mean == pytest.approx(values.mean())
         half = 1.96 * values.std() / np.sqrt(4000)
         assert found.high - found.mean == pytest.approx(half, rel=0.06)
         assert found.mean - found.low == pytest.approx(half, rel=0.06)
 
     def test_does_not_depend_on_the_blocks(self, monkeypatch):
-        estimate = snips(np.random.default_rng(0).random(50), np.random.default_rng(1).random(50))
+        estimate = estimate_normalised(np.random.default_rng(0).random(50), np.random.default_rng(1).random(50))
         whole = estimate.interval(200)
         monkeypatch.setattr("longplay.agents.offline.estimators.LARGEST", 1000)
         assert estimate.interval(200) == whole
@@ -243,46 +244,48 @@ class TestByEnumeration:
 
     def test_ips(self, bandit):
         _, _, mu, pi = bandit
-        assert expected(ips(self.reward, pi / mu), mu) == pytest.approx(self.truth(bandit), abs=1e-12)
+        assert expected(estimate_by_weights(self.reward, pi / mu), mu) == pytest.approx(self.truth(bandit), abs=1e-12)
 
     @pytest.mark.parametrize("seed", [1, 2])
     def test_doubly_robust_with_any_model(self, bandit, seed):
         _, _, mu, pi = bandit
         q = np.random.default_rng(seed).normal(size=12)
-        estimate = doubly_robust(self.reward, pi / mu, q, np.full(12, pi @ q))
+        estimate = estimate_doubly_robust(self.reward, pi / mu, q, np.full(12, pi @ q))
         assert expected(estimate, mu) == pytest.approx(self.truth(bandit), abs=1e-12)
 
     @pytest.mark.parametrize("weight", [0.0, 0.3, 5.0])
     def test_doubly_robust_with_any_weights_and_the_true_model(self, bandit, weight):
-        estimate = doubly_robust(self.reward, np.full(12, weight), self.reward, np.full(12, self.truth(bandit)))
+        estimate = estimate_doubly_robust(
+            self.reward, np.full(12, weight), self.reward, np.full(12, self.truth(bandit))
+        )
         assert expected(estimate, bandit[2]) == pytest.approx(self.truth(bandit), abs=1e-12)
 
     def test_pseudo_inverse_where_slots_add_up(self, bandit):
         _, _, mu, pi = bandit
         parts = np.random.default_rng(5).normal(size=(2, 4))
         reward = parts[0, SLATES[:, 0]] + parts[1, SLATES[:, 1]]
-        (_, gamma), (q, _) = slate_moments(SLATES, mu, 4), slate_moments(SLATES, pi, 4)
-        weight = pseudo_inverse_weight(q, gamma, SLATES)
-        assert expected(ips(reward, weight), mu) == pytest.approx(self.truth(bandit, reward), abs=1e-10)
+        (_, gamma), (q, _) = compute_slate_moments(SLATES, mu, 4), compute_slate_moments(SLATES, pi, 4)
+        weight = weigh_by_pseudo_inverse(q, gamma, SLATES)
+        assert expected(estimate_by_weights(reward, weight), mu) == pytest.approx(self.truth(bandit, reward), abs=1e-10)
         # It has less variance than the ratio, and where slots do not add up it is wrong.
         ratio = pi / mu
         assert mu @ weight**2 < mu @ ratio**2
-        assert abs(expected(ips(self.reward, weight), mu) - self.truth(bandit)) > 1e-3
+        assert abs(expected(estimate_by_weights(self.reward, weight), mu) - self.truth(bandit)) > 1e-3
 
     def test_pseudo_inverse_and_a_model_where_the_rest_adds_up(self, bandit):
         _, _, mu, pi = bandit
         parts, q = np.random.default_rng(5).normal(size=(2, 4)), self.reward
         reward = q + parts[0, SLATES[:, 0]] + parts[1, SLATES[:, 1]]
-        (_, gamma), (moments, _) = slate_moments(SLATES, mu, 4), slate_moments(SLATES, pi, 4)
-        weight = pseudo_inverse_weight(moments, gamma, SLATES)
-        estimate = doubly_robust(reward, weight, q, np.full(12, pi @ q))
+        (_, gamma), (moments, _) = compute_slate_moments(SLATES, mu, 4), compute_slate_moments(SLATES, pi, 4)
+        weight = weigh_by_pseudo_inverse(moments, gamma, SLATES)
+        estimate = estimate_doubly_robust(reward, weight, q, np.full(12, pi @ q))
         assert expected(estimate, mu) == pytest.approx(self.truth(bandit, reward), abs=1e-10)
 
     def test_moments_of_drawn_slates_near_the_exact_ones(self, bandit):
         noise = np.random.default_rng(0).gumbel(size=(40_000, 4))
         drawn = draw_columns(np.broadcast_to(MU, noise.shape), noise, 2)
-        found = slate_moments(drawn, np.full(40_000, 1 / 40_000), 4)
-        for one, other in zip(found, slate_moments(SLATES, bandit[2], 4), strict=True):
+        found = compute_slate_moments(drawn, np.full(40_000, 1 / 40_000), 4)
+        for one, other in zip(found, compute_slate_moments(SLATES, bandit[2], 4), strict=True):
             np.testing.assert_allclose(one, other, atol=0.012)
 
     def test_closed_form_is_the_pseudo_inverse_of_independent_slots(self):
@@ -290,16 +293,16 @@ class TestByEnumeration:
         whole = np.array([(i, j) for i in range(4) for j in range(4)])
         p, q = np.exp(MU) / np.exp(MU).sum(), np.exp(PI) / np.exp(PI).sum()
         mu, pi = p[whole].prod(axis=1), q[whole].prod(axis=1)
-        (_, gamma), (target, _) = slate_moments(whole, mu, 4), slate_moments(whole, pi, 4)
-        found = independent_slots_weight((q / p)[whole])
-        np.testing.assert_allclose(found, pseudo_inverse_weight(target, gamma, whole), atol=1e-9)
+        (_, gamma), (target, _) = compute_slate_moments(whole, mu, 4), compute_slate_moments(whole, pi, 4)
+        found = weigh_independent_slots((q / p)[whole])
+        np.testing.assert_allclose(found, weigh_by_pseudo_inverse(target, gamma, whole), atol=1e-9)
 
     def test_independent_slots_where_each_slot_pays_for_itself(self, bandit):
         mu = bandit[2]
         parts = np.random.default_rng(6).random((2, 4))
         reward = np.stack([parts[0, SLATES[:, 0]], parts[1, SLATES[:, 1]]], axis=1)
-        table = lambda scores: slot_marginals(np.broadcast_to(scores, (12, 4)).copy(), SLATES)  # noqa: E731
-        estimate = independent_slots(reward, table(PI) / table(MU))
+        table = lambda scores: integrate_marginals(np.broadcast_to(scores, (12, 4)).copy(), SLATES)  # noqa: E731
+        estimate = estimate_by_slots(reward, table(PI) / table(MU))
         assert expected(estimate, mu) == pytest.approx(self.truth(bandit, reward.sum(axis=1)), abs=1e-6)
 
     def test_reward_interaction_where_clicks_cascade(self, bandit):
@@ -307,7 +310,7 @@ class TestByEnumeration:
         logged, target, mu, _ = bandit
         rng = np.random.default_rng(7)
         reward = np.stack([rng.random(4)[SLATES[:, 0]], rng.random((4, 4))[SLATES[:, 0], SLATES[:, 1]]], axis=1)
-        estimate = per_decision(reward, np.exp(target - logged))
+        estimate = estimate_per_decision(reward, np.exp(target - logged))
         assert expected(estimate, mu) == pytest.approx(self.truth(bandit, reward.sum(axis=1)), abs=1e-12)
 
     @pytest.mark.parametrize("model", [False, True])
@@ -321,7 +324,11 @@ class TestByEnumeration:
         pick = lambda table: table[at[:, :, 0], at[:, :, 1]]  # noqa: E731
         chance, truth = pick(mu).prod(axis=1), float(pick(pi).prod(axis=1) @ pick(pays).sum(axis=1))
         reward, ratio, value = pick(pays), pick(pi) / pick(mu), (pi * q).sum(axis=1)[at[:, :, 0]]
-        estimate = doubly_robust_steps(reward, ratio, pick(q), value) if model else per_decision(reward, ratio)
+        estimate = (
+            estimate_doubly_robust_steps(reward, ratio, pick(q), value)
+            if model
+            else estimate_per_decision(reward, ratio)
+        )
         assert expected(estimate, chance) == pytest.approx(truth, abs=1e-12)
 
 
@@ -331,7 +338,7 @@ class TestFittedQ:
         features, target = np.random.default_rng(0).normal(size=(2, 40, 2, 1))
         target[:, 1] = 1.0
         reward = features[:, :, 0] * [1.0, 2.0] + [0.5, 0.0]
-        q, value = fitted_q(features, target, reward, np.ones((40, 2), bool), penalty=1e-9)
+        q, value = fit_q(features, target, reward, np.ones((40, 2), bool), penalty=1e-9)
         np.testing.assert_allclose(q, features[:, :, 0] * [1.0, 2.0] + [2.5, 0.0], atol=1e-6)
         np.testing.assert_allclose(value, target[:, :, 0] * [1.0, 2.0] + [2.5, 0.0], atol=1e-6)
 
@@ -339,15 +346,15 @@ class TestFittedQ:
         rng = np.random.default_rng(0)
         features, reward = rng.normal(size=(10, 1, 1)), rng.normal(size=(10, 1))
         alive = np.ones((10, 1), bool)
-        before = fitted_q(features, features, reward, alive)[0]
+        before = fit_q(features, features, reward, alive)[0]
         reward[3] += 100.0
-        after = fitted_q(features, features, reward, alive)[0]
+        after = fit_q(features, features, reward, alive)[0]
         np.testing.assert_array_equal(before[1::2], after[1::2])
         assert (before[0::2] != after[0::2]).all()
 
     def test_who_is_gone_is_worth_nothing(self):
         alive = np.array([[True, False], [True, False], [True, True], [True, True]])
-        q, value = fitted_q(np.ones((4, 2, 1)), np.ones((4, 2, 1)), np.full((4, 2), 3.0) * alive, alive)
+        q, value = fit_q(np.ones((4, 2, 1)), np.ones((4, 2, 1)), np.full((4, 2), 3.0) * alive, alive)
         np.testing.assert_allclose(value, [[4.5, 0.0], [4.5, 0.0], [4.5, 3.0], [4.5, 3.0]])
         np.testing.assert_allclose(q, value)
 
@@ -365,7 +372,7 @@ def log(world, item_vectors, logger):
 class TestInTheSimulator:
     def test_the_loggers_own_value_is_what_it_earned(self, world, item_vectors, scorer, log, logger):
         evaluation = Evaluation(log, logger, replace(logger, seed=9), scorer, 3)
-        earned = first_minutes(world, item_vectors, logger, np.arange(160), 3, (1, 3)).mean(axis=0)
+        earned = play_first_slates(world, item_vectors, logger, np.arange(160), 3, (1, 3)).mean(axis=0)
         for slates, minutes in zip((1, 3), earned, strict=True):
             for name, (estimate, size) in evaluation.estimates(slates).items():
                 if "irect" not in name and "oubly" not in name and "DR" not in name:
@@ -374,7 +381,7 @@ class TestInTheSimulator:
 
     def test_a_target_is_estimated_within_its_interval(self, world, item_vectors, scorer, log, logger):
         target = policy(scorer, 1.0, similarity=1.0, length=0.15)
-        truth = first_minutes(world, item_vectors, target, np.arange(160), 4, (1,)).mean()
+        truth = play_first_slates(world, item_vectors, target, np.arange(160), 4, (1,)).mean()
         found = Evaluation(log, logger, target, scorer, 1).estimates(1)
         assert len(found) == 8
         for name, (estimate, size) in found.items():

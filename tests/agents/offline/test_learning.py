@@ -9,21 +9,12 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from longplay.agents.logs.propensities import PlackettLuce, columns_of, weighted_scores
-from longplay.agents.offline.data import Transitions, log_lives, read_log, write_log
-from longplay.agents.offline.learning import (
-    Critic,
-    OfflineConfig,
-    advantage_weight,
-    bootstrapped,
-    cloning_loss,
-    conservative_loss,
-    critic,
-    expectile_loss,
-    learn,
-    load_agent,
-    save_agent,
-)
+from longplay.agents.logs.propensities import PlackettLuce, find_columns, make_weighted_score
+from longplay.agents.offline.agent import Critic, OfflineConfig, load_agent, make_critic, save_agent
+from longplay.agents.offline.data import log_lives, read_log, write_log
+from longplay.agents.offline.learning import learn
+from longplay.agents.offline.losses import bootstrap, cloning_loss, conservative_loss, expectile_loss, weigh_advantage
+from longplay.agents.offline.transitions import Transitions
 from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.agents.runs.reading import Reading
 from longplay.agents.slates.choice_losses import slate_value
@@ -39,7 +30,7 @@ class Mixture:
     name, privileged = "mixture", False
 
     def __init__(self, scorer):
-        self.sides = [PlackettLuce(weighted_scores(scorer, {"length": w}), scorer.slots, 0.5) for w in (2.0, -2.0)]
+        self.sides = [PlackettLuce(make_weighted_score(scorer, {"length": w}), scorer.slots, 0.5) for w in (2.0, -2.0)]
 
     def act(self, observation):
         heads = np.array([zlib.crc32(context.tobytes()) % 2 == 0 for context in observation["context"]])
@@ -70,7 +61,7 @@ class TestLosses:
         assert cloning_loss(torch.tensor([-1.0, -3.0]), torch.tensor([1.0, 0.5])) == pytest.approx(1.25)
 
     def test_advantage_weight(self):
-        found = advantage_weight(torch.tensor([0.0, 0.5, -0.5, 9.0]), 2.0)
+        found = weigh_advantage(torch.tensor([0.0, 0.5, -0.5, 9.0]), 2.0)
         np.testing.assert_allclose(found, [1.0, np.e, 1 / np.e, 100.0], rtol=1e-6)
 
     @pytest.mark.parametrize(("expectile", "loss"), [(0.5, 1.25), (0.7, (0.7 * 4 + 0.3) / 2), (0.9, 1.85)])
@@ -85,7 +76,7 @@ class TestLosses:
 
     def test_target_is_only_the_reward_after_the_last_slate_and_has_no_gradient(self):
         v = torch.tensor([4.0, 4.0], requires_grad=True)
-        found = bootstrapped(torch.tensor([1.0, 1.0]), torch.tensor([0.5, 0.0]), v)
+        found = bootstrap(torch.tensor([1.0, 1.0]), torch.tensor([0.5, 0.0]), v)
         np.testing.assert_allclose(found, [3.0, 1.0])
         assert not found.requires_grad
 
@@ -100,17 +91,17 @@ class TestCritic:
     def test_an_empty_slot_is_never_chosen(self, item_vectors):
         torch.manual_seed(0)
         vectors = np.concatenate([np.zeros((1, 16), np.float32), item_vectors])
-        model = critic(OfflineConfig(hidden=4, match=2), 5, 3, vectors, slots=3)
+        model = make_critic(OfflineConfig(hidden=4, match=2), 5, 3, vectors, slots=3)
         assert isinstance(model, Critic)
         ids = torch.tensor([[4, 7, 0, 9]])
         values = model(torch.ones(1, 5), torch.ones(1, 4, 3), ids)
-        chances, q, q_nothing = model.of_slate(values, torch.tensor([[1, 3, -1]]))
+        chances, q, q_nothing = model.judge_slates(values, torch.tensor([[1, 3, -1]]))
         assert chances[0, 2] == -torch.inf
         weights = torch.cat([values.attraction[0, [1, 3]], values.nothing]).exp()
         torch.testing.assert_close(chances[0, [0, 1, 3]].exp(), weights / weights.sum())
         assert torch.equal(q[0, :2], values.q[0, [1, 3]])
         assert torch.isfinite(slate_value(chances, q, q_nothing)).all()
-        assert model.ranking(values)[0, 2] == -torch.inf
+        assert model.rank_items(values)[0, 2] == -torch.inf
 
 
 class TestCloning:
@@ -201,7 +192,7 @@ class TestTransitions:
         for b, row in enumerate(rows.tolist()):
             now = mixed.at(mixed.before[[row]])
             np.testing.assert_array_equal(batch.now[2][b], now["candidates"][0])
-            np.testing.assert_array_equal(batch.columns[b], columns_of(now["candidates"], mixed.slates[[row]])[0])
+            np.testing.assert_array_equal(batch.columns[b], find_columns(now["candidates"], mixed.slates[[row]])[0])
             np.testing.assert_array_equal(batch.then[2][b], mixed.observations["candidates"][mixed.before[row] + 1])
             assert batch.reward[b] == pytest.approx(0.1 * mixed.minutes[row])
             assert batch.discount[b] == pytest.approx(0.0 if mixed.churned[row] else 0.9)
@@ -230,7 +221,7 @@ class TestLog:
         assert len(mixed.observations["context"]) == len(mixed.slates) + len(mixed.steps)
 
     def test_pieces_make_no_difference(self, world, item_vectors, scorer, monkeypatch):
-        policy = PlackettLuce(weighted_scores(scorer, {"rating": 1.0}), scorer.slots)
+        policy = PlackettLuce(make_weighted_score(scorer, {"rating": 1.0}), scorer.slots)
         whole = log_lives(world, item_vectors, policy, np.arange(20), 2, 4)
         monkeypatch.setattr("longplay.agents.offline.data.CHUNK", 7)
         pieces = log_lives(world, item_vectors, policy, np.arange(20), 2, 4)
@@ -238,7 +229,7 @@ class TestLog:
         np.testing.assert_allclose(whole.log_propensities, pieces.log_propensities)
 
     def test_is_read_as_it_was_written(self, setting, world, item_vectors, scorer, tmp_path):
-        policy = PlackettLuce(weighted_scores(scorer, {"rating": 1.0}), scorer.slots)
+        policy = PlackettLuce(make_weighted_score(scorer, {"rating": 1.0}), scorer.slots)
         log = log_lives(world, item_vectors, policy, np.array([4, 2, 9]), 2)
         assert log.log_propensities.shape == log.slates.shape
         write_log(tmp_path / "x", log, setting, "soft", 2)
@@ -290,7 +281,7 @@ class TestConfig:
         ("options", "said"),
         [
             ({"agent": "icql"}, r"agent = 'icql' is unknown \(did you mean '(iql|cql)'\?\); allowed: 'bc', 'iql'"),
-            ({"gamma": 1.1}, "gamma = 1.1 is out of range; allowed: 0.0 to 1.0"),
+            ({"gamma": 1.1}, "gamma = 1.1 is out of range; allowed: 0 to 1"),
             ({"expectile": 1.0}, "expectile = 1.0 is out of range; allowed: 0.5 to 0.999"),
             ({"updates": 0}, "updates = 0 is out of range; allowed: 1 to"),
         ],

@@ -6,9 +6,9 @@ import pytest
 
 from longplay.agents.base import Agent
 from longplay.agents.offline.logging_policies import POLICIES, make_policy
-from longplay.agents.rules import table as rules
-from longplay.agents.runs.training import train
-from longplay.agents.setting import Setting
+from longplay.agents.rules.context import RuleModels
+from longplay.agents.runs.config import Setting
+from longplay.agents.sb3.training import train
 from longplay.tests.agents.small import tiny_run
 
 
@@ -21,7 +21,7 @@ def visible(states):
 class TestPolicies:
     @pytest.mark.parametrize("name", POLICIES)
     def test_each_name_is_a_policy(self, setting, visible, name, monkeypatch):
-        monkeypatch.setattr(rules.Context.__init__, "__defaults__", (lambda what: None, 2, 20, 1, 0))
+        monkeypatch.setattr(RuleModels.__init__, "__defaults__", (lambda what: None, 2, 20, 1, 0))
         policy = make_policy(name, setting, seed=2)
         assert isinstance(policy, Agent)
         assert not policy.privileged

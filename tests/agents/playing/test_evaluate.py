@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from longplay.agents.base import rows
+from longplay.agents.base import select_users
 from longplay.agents.playing.evaluate import COLUMNS, Evaluator, held_out_users
 from longplay.agents.references.oracles import MyopicOracle
+from longplay.agents.rules.diversity import MMR
 from longplay.agents.rules.similarity import GreedySimilarity
-from longplay.agents.rules.simple import MMR, Popularity, RandomCandidates, RandomSlate
+from longplay.agents.rules.simple import Popularity, RandomCandidates, RandomSlate
 from longplay.agents.sb3.agents import SB3Agent
 from longplay.envs import Video
 from longplay.envs.engine import ContextColumn
@@ -206,7 +207,7 @@ class TestHeldOutUsers:
 
 def test_rows_of_a_nested_observation():
     nested = {"a": np.arange(4), "b": {"c": np.arange(8).reshape(4, 2)}}
-    picked = rows(nested, np.array([True, False, False, True]))
+    picked = select_users(nested, np.array([True, False, False, True]))
     np.testing.assert_array_equal(picked["a"], [0, 3])
     np.testing.assert_array_equal(picked["b"]["c"], [[0, 1], [6, 7]])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from longplay.agents.playing import trials as lives
-from longplay.agents.playing.trials import Trials
+from longplay.agents.playing.trials import LifeTrials
 from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.agents.rules.simple import RandomCandidates
 
@@ -27,7 +27,7 @@ def random(setting):
 
 
 def trials(env, gamma=1.0, seed=0, users=USERS):
-    return Trials(env, COUNT, users, gamma, seed)
+    return LifeTrials(env, COUNT, users, gamma, seed)
 
 
 class TestTrials:
@@ -51,8 +51,8 @@ class TestTrials:
         play = trials(env)
         values, _ = play.play(3, act)
         people = np.random.default_rng((0, 3)).choice(setting.world.split("train"), USERS, replace=False)
-        alone = lives.lives_env(setting.world, setting.item_vectors, USERS)
-        minutes = lives.lived_minutes(alone, people, lives.TRIAL_LUCK + 3, lambda seen, which: greedy.act(seen))
+        alone = lives.make_life_env(setting.world, setting.item_vectors, USERS)
+        minutes = lives.sum_life_minutes(alone, people, lives.TRIAL_LUCK + 3, lambda seen, which: greedy.act(seen))
         np.testing.assert_allclose(values[0], minutes.mean())
 
     def test_without_a_future_all_answer_the_states_of_the_first(self, env, act, greedy):
@@ -78,7 +78,7 @@ class TestTrials:
             act({}, np.ones(len(users), bool))
             return np.zeros(len(users))
 
-        monkeypatch.setattr(lives, "lived_minutes", lived)
+        monkeypatch.setattr(lives, "sum_life_minutes", lived)
         for seed in (0, 1):
             for number in (0, 1):
                 trials(env, seed=seed).play(number, lambda seen, which: np.zeros(0, np.int64))
@@ -90,5 +90,5 @@ class TestTrials:
 
     def test_more_users_than_there_are_meet_some_twice(self, env, setting, greedy):
         many = len(setting.world.split("train")) + 1
-        values, _ = Trials(env, 1, many, 1.0, 0).play(0, lambda seen, which: greedy.act(seen))
+        values, _ = LifeTrials(env, 1, many, 1.0, 0).play(0, lambda seen, which: greedy.act(seen))
         assert np.isfinite(values).all()

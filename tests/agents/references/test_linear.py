@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from longplay.agents.playing.cross_entropy import Search, cross_entropy
+from longplay.agents.playing.cross_entropy import CrossEntropyOptions, search_by_cross_entropy
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
-from longplay.agents.playing.trials import lives_env
-from longplay.agents.references.linear import FEATURES, LinearOracle, trial_minutes
+from longplay.agents.playing.trials import make_life_env
+from longplay.agents.references.features import FEATURES
+from longplay.agents.references.linear import LinearOracle, play_trials
 from longplay.agents.references.oracles import MyopicOracle
 from longplay.envs.engine import ContextColumn
 from longplay.envs.users.world import build_world
@@ -30,7 +31,7 @@ STRONG = {
     "leave.satisfaction": 3.0,
     "choice.nothing": 2.0,
 }
-QUICK = Search(users=25, population=16, elites=4, iterations=4, spread=0.5, validation_users=40)
+QUICK = CrossEntropyOptions(users=25, population=16, elites=4, iterations=4, spread=0.5, validation_users=40)
 
 
 def number(name):
@@ -197,7 +198,9 @@ class TestCrossEntropy:
         return -((trials - self.target) ** 2).sum(axis=1)
 
     def test_it_finds_the_top_of_a_paraboloid(self):
-        means = cross_entropy(self.score, np.zeros(3), Search(population=60, elites=12, iterations=25))
+        means = search_by_cross_entropy(
+            self.score, np.zeros(3), CrossEntropyOptions(population=60, elites=12, iterations=25)
+        )
         assert len(means) == 26
         assert (means[0] == 0).all()
         assert means[-1] == pytest.approx(self.target, abs=0.05)
@@ -209,8 +212,8 @@ class TestCrossEntropy:
             seen.append(trials)
             return self.score(iteration, trials)
 
-        search = Search(population=10, elites=3, iterations=2, seed=5)
-        means = cross_entropy(score, np.ones(3), search)
+        search = CrossEntropyOptions(population=10, elites=3, iterations=2, seed=5)
+        means = search_by_cross_entropy(score, np.ones(3), search)
         for mean, after, trials in zip(means, means[1:], seen, strict=False):
             assert (trials[0] == mean).all()
             order = np.argsort(((trials - self.target) ** 2).sum(axis=1))
@@ -218,7 +221,8 @@ class TestCrossEntropy:
 
     def test_it_is_a_function_of_the_seed(self):
         one, same, other = (
-            cross_entropy(self.score, np.zeros(3), Search(iterations=2, seed=seed))[-1] for seed in (0, 0, 1)
+            search_by_cross_entropy(self.score, np.zeros(3), CrossEntropyOptions(iterations=2, seed=seed))[-1]
+            for seed in (0, 0, 1)
         )
         assert (one == same).all()
         assert (one != other).any()
@@ -256,7 +260,7 @@ class TestFit:
         assert paired.mean() > -2 * paired.std() / math.sqrt(len(paired))
 
     def test_it_is_a_function_of_its_inputs_and_reports(self, strong, item_vectors):
-        search = Search(users=4, population=4, elites=2, iterations=2, validation_users=4)
+        search = CrossEntropyOptions(users=4, population=4, elites=2, iterations=2, validation_users=4)
         told = []
         one = LinearOracle.fit(strong, item_vectors, search, lambda what, share: told.append((what, share)))
         two = LinearOracle.fit(strong, item_vectors, search)
@@ -266,17 +270,17 @@ class TestFit:
 
     def test_it_keeps_the_start_unless_something_is_better(self, strong, item_vectors, monkeypatch):
         monkeypatch.setattr(
-            "longplay.agents.references.linear.trial_minutes",
+            "longplay.agents.references.linear.play_trials",
             lambda env, oracle, users, trials, luck: -np.abs(trials).sum(axis=1),
         )
-        search = Search(users=4, population=4, elites=2, iterations=2, validation_users=4)
+        search = CrossEntropyOptions(users=4, population=4, elites=2, iterations=2, validation_users=4)
         assert not LinearOracle.fit(strong, item_vectors, search).weights.any()
 
     def test_trials_earn_what_the_evaluator_says(self, strong, item_vectors):
         oracles = [LinearOracle(strong), with_weights(LinearOracle(strong), verdict=20.0)]
         users = held_out_users(strong, "test", 10)
-        found = trial_minutes(
-            lives_env(strong, item_vectors, 20), oracles[0], users, np.stack([o.weights for o in oracles]), 9
+        found = play_trials(
+            make_life_env(strong, item_vectors, 20), oracles[0], users, np.stack([o.weights for o in oracles]), 9
         )
         evaluator = Evaluator(strong, item_vectors, users, 9)
         assert found == pytest.approx([evaluator.mean_minutes(oracle) for oracle in oracles])
@@ -336,14 +340,14 @@ class TestRefusals:
         ("changes", "message"),
         [
             ({"users": 0}, "users = 0 is out of range; allowed: 1 to 1000000"),
-            ({"elites": 40}, "elites = 40 is out of range; allowed: 2 to 32"),
+            ({"elites": 40}, "elites = 40 is out of range; allowed: 2 to population = 32"),
             ({"spread": 0.0}, "spread = 0.0 is out of range; allowed: 1e-06 to 1000"),
         ],
     )
     def test_of_searches(self, changes, message):
         with pytest.raises(ValueError, match=message):
-            Search(**changes)
+            CrossEntropyOptions(**changes)
 
     def test_of_more_users_than_there_are(self, strong, item_vectors):
         with pytest.raises(ValueError, match="users = 1000 is out of range; the train split has 1 to 480"):
-            LinearOracle.fit(strong, item_vectors, Search(users=100, iterations=10))
+            LinearOracle.fit(strong, item_vectors, CrossEntropyOptions(users=100, iterations=10))

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.base import rows
-from longplay.agents.comparison.contestants import references
+from longplay.agents.base import select_users
+from longplay.agents.comparison.contestants import make_references
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
-from longplay.agents.playing.trials import lives_env
+from longplay.agents.playing.trials import make_life_env
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.references.oracles import MyopicOracle
-from longplay.agents.references.rollouts import Continuation, RolloutPlanner, Rollouts, neighbours
+from longplay.agents.references.rollouts import Continuation, RolloutOptions, RolloutPlanner, make_neighbours
 from longplay.agents.references.tiny import START, TinyPlanner
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world
@@ -35,7 +35,7 @@ def observation(states):
 def planned(world, item_vectors, **options):
     """A planner on the myopic oracle with one proposal beside."""
     base = LinearOracle(world, shortlist=24)
-    return RolloutPlanner(world, item_vectors, base, [with_weights(base, verdict=8.0)], Rollouts(**options))
+    return RolloutPlanner(world, item_vectors, base, [with_weights(base, verdict=8.0)], RolloutOptions(**options))
 
 
 class TestContract(AgentContract):
@@ -78,13 +78,17 @@ class TestRecords:
 
 def lives(world, item_vectors, steps, users=16):
     """An observation after `steps` slates of the myopic oracle, records and candidates, of those who are there."""
-    env, base = lives_env(world, item_vectors, users), LinearOracle(world, shortlist=24)
+    env, base = make_life_env(world, item_vectors, users), LinearOracle(world, shortlist=24)
     observation, info = env.reset(seed=NOW, options={"users": held_out_users(world, "test", users)})
     for _ in range(steps):
         observation, _, _, _, info = env.step(base.act({**observation, "latent": info["latent"]}))
     records = env.unwrapped.engine.users
     here = records["status"] == ACTIVE
-    return rows({**observation, "latent": info["latent"]}, here), records[here].copy(), env.candidates[here].copy()
+    return (
+        select_users({**observation, "latent": info["latent"]}, here),
+        records[here].copy(),
+        env.candidates[here].copy(),
+    )
 
 
 class TestRollouts:
@@ -93,8 +97,8 @@ class TestRollouts:
         planner = planned(world, item_vectors, count=2, sessions=None)
         observation, users, _ = lives(world, item_vectors, 0)
         keys = np.stack([users["k0"], users["k1"]], axis=1)
-        monkeypatch.setattr(planner, "luck", lambda some: np.repeat(keys[:, None], 2, axis=1))
-        found = planner.values(observation, planner.tried(observation)[:, :1])
+        monkeypatch.setattr(planner, "draw_luck", lambda some: np.repeat(keys[:, None], 2, axis=1))
+        found = planner.values(observation, planner.propose(observation)[:, :1])
         real = evaluator.play(planner.base)["minutes"].to_numpy()
         assert len(found) == 16
         np.testing.assert_allclose(found, np.repeat(real[:, None, None], 2, axis=2), rtol=1e-4)
@@ -102,11 +106,13 @@ class TestRollouts:
     @pytest.mark.parametrize("steps", [0, 6])
     def test_estimates_are_those_of_lives_with_luck_of_their_own(self, world, item_vectors, steps):
         count = 100
-        observation, users, candidates = (rows({"x": x}, slice(0, 3))["x"] for x in lives(world, item_vectors, steps))
+        observation, users, candidates = (
+            select_users({"x": x}, slice(0, 3))["x"] for x in lives(world, item_vectors, steps)
+        )
         planner = planned(world, item_vectors, count=count, sessions=None)
-        slates = planner.tried(observation)
+        slates = planner.propose(observation)
         found = planner.values(observation, slates[:, 1:])[:, 0]
-        env = lives_env(world, item_vectors, 3 * count)
+        env = make_life_env(world, item_vectors, 3 * count)
         env.reset(seed=0)
         again = np.repeat(users, count)
         again["k0"], again["k1"] = np.random.default_rng(7).integers(0, 2**32, (2, len(again)), np.uint32)
@@ -125,19 +131,19 @@ class TestRollouts:
     def test_luck_is_the_seeds_the_moments_and_never_the_real_one(self, world, item_vectors, states):
         users = states[1]
         planner = planned(world, item_vectors, count=8)
-        keys = planner.luck(users)
+        keys = planner.draw_luck(users)
         assert keys.shape == (len(users), 8, 2)
         moments = {(int(user["session"]), int(user["depth"])) for user in users}
         assert 3 < len(moments) < len(users)
         assert len({tuple(key) for key in keys.reshape(-1, 2).tolist()}) == 8 * len(moments)
         real = {(int(user["k0"]), int(user["k1"])) for user in users}
         assert not real & {tuple(key) for key in keys.reshape(-1, 2).tolist()}
-        other = planned(world, item_vectors, count=8, seed=1).luck(users)
+        other = planned(world, item_vectors, count=8, seed=1).draw_luck(users)
         assert not (other == keys).all(axis=2).any()
 
     def test_equal_slates_have_equal_rollouts_and_others_the_same_luck(self, world, item_vectors, observation):
         planner = planned(world, item_vectors, count=6)
-        slates = planner.tried(observation)
+        slates = planner.propose(observation)
         values = planner.values(observation, slates[:, [0, 1]])
         twice = planned(world, item_vectors, count=6)
         twice.proposals = [*twice.proposals, twice.base]
@@ -149,7 +155,7 @@ class TestRollouts:
     def test_a_rollout_of_one_session_ends_with_it(self, world, item_vectors):
         observation, _, _ = lives(world, item_vectors, 0)
         whole, short = (planned(world, item_vectors, count=8, sessions=s) for s in (None, 1))
-        slates = whole.tried(observation)
+        slates = whole.propose(observation)
         long, one = whole.values(observation, slates), short.values(observation, slates)
         assert (one <= long + 1e-9).all()
         assert one.sum() < 0.7 * long.sum()
@@ -157,7 +163,7 @@ class TestRollouts:
     def test_what_comes_after_a_cut_is_estimated(self, world, item_vectors):
         observation, _, _ = lives(world, item_vectors, 0)
         planner = planned(world, item_vectors, count=100)
-        slates = planner.tried(observation)[:, :1]
+        slates = planner.propose(observation)[:, :1]
         planner.continuation = Continuation.fit(world, item_vectors, planner.base, users=100)
         cut = planner.values(observation, slates).mean()
         whole = planned(world, item_vectors, count=100, sessions=None).values(observation, slates).mean()
@@ -191,7 +197,7 @@ class TestGain:
         base = LinearOracle(strong, shortlist=24)
         proposals = [with_weights(base, verdict=15.0)]
         after = Continuation.fit(strong, item_vectors, base, users=300)
-        planner = RolloutPlanner(strong, item_vectors, base, proposals, Rollouts(count=12), after)
+        planner = RolloutPlanner(strong, item_vectors, base, proposals, RolloutOptions(count=12), after)
         evaluator = Evaluator(strong, item_vectors, held_out_users(strong, "test", 60), NOW)
         paired = evaluator.play(planner)["minutes"] - evaluator.play(base)["minutes"]
         assert paired.mean() > 1.5 * paired.std() / math.sqrt(len(paired)) > 0
@@ -253,8 +259,8 @@ def test_in_tiny_it_closes_most_of_the_gap_to_the_optimum():
     vectors = unit_vectors(world.catalog)
     base = LinearOracle(world, shortlist=None, whole=True)
     proposals = [Always(slate) for slate in ((2, 0), (2, 1), (0, 2))]
-    planner = RolloutPlanner(world, vectors, base, proposals, Rollouts(count=60, caution=0.0))
-    states = list(exact.backwards())
+    planner = RolloutPlanner(world, vectors, base, proposals, RolloutOptions(count=60, caution=0.0))
+    states = list(exact.walk_back())
     slates = planner.act(observed(world, states))
     policy = dict(zip(states, map(tuple, slates.tolist()), strict=True))
     value = exact.evaluate(policy.__getitem__)
@@ -285,28 +291,28 @@ class TestRefusals:
     )
     def test_of_options(self, changes, message):
         with pytest.raises(ValueError, match=message):
-            Rollouts(**changes)
+            RolloutOptions(**changes)
 
 
 def test_neighbours_of_a_linear_oracle(world):
     oracle = dataclasses.replace(LinearOracle(world), weights=np.arange(17.0))
-    near = neighbours(oracle, 2.0)
+    near = make_neighbours(oracle, 2.0)
     assert len(near) == len({tuple(other.weights) for other in near})
     assert all(other.world is world for other in near)
     assert not near[0].weights.any()  # the myopic oracle is among them
 
 
 def test_references_take_a_linear_oracle_in_when_given(setting, world):
-    assert [c.name for c in references(setting)] == ["myopic oracle", "taste oracle"]
+    assert [c.name for c in make_references(setting)] == ["myopic oracle", "taste oracle"]
     oracle = LinearOracle(world, shortlist=24)
-    found = references(setting, oracle)
+    found = make_references(setting, oracle)
     assert [c.name for c in found] == ["myopic oracle", "taste oracle", "linear oracle"]
     assert found[-1].agents[0] is oracle
 
 
 def test_a_planner_around_an_oracle_has_it_as_base_and_learns_what_follows_if_asked(world, item_vectors):
     oracle = LinearOracle(world, shortlist=24)
-    planner = RolloutPlanner.around(oracle, item_vectors, Rollouts(count=2))
+    planner = RolloutPlanner.around(oracle, item_vectors, RolloutOptions(count=2))
     assert planner.base is oracle
     assert planner.continuation is not None
-    assert RolloutPlanner.around(oracle, item_vectors, Rollouts(count=2, sessions=None)).continuation is None
+    assert RolloutPlanner.around(oracle, item_vectors, RolloutOptions(count=2, sessions=None)).continuation is None

@@ -90,8 +90,10 @@ def tally(pairs):
 
 class TestOutcomes:
     def test_probabilities_sum_to_one_and_time_moves_forward(self, planner):
-        for place, state in enumerate(planner.backwards()):
-            outcomes = planner.outcomes(state, planner.slates[place % 7])  # 7 and the states of a tick have no divisor
+        for place, state in enumerate(planner.walk_back()):
+            outcomes = planner.list_events(
+                state, planner.slates[place % 7]
+            )  # 7 and the states of a tick have no divisor
             assert math.fsum(o.chance for o in outcomes) == pytest.approx(1.0, abs=1e-12)
             assert min(o.chance for o in outcomes) >= 0
             after = [o.state for o in outcomes if o.state]
@@ -104,7 +106,7 @@ class TestOutcomes:
     @pytest.mark.parametrize("state", STATES)
     @pytest.mark.parametrize("slate", [(2, 1), (0, 1)])
     def test_the_compiled_model_leads_to_the_same_states_with_the_same_chances(self, planner, world, state, slate):
-        expected = tally(((o.state, round(o.minutes, 6)), COPIES * o.chance) for o in planner.outcomes(state, slate))
+        expected = tally(((o.state, round(o.minutes, 6)), COPIES * o.chance) for o in planner.list_events(state, slate))
         engine = place(world, state)
         engine.read(np.tile(slate, (COPIES, 1)))
         seen = tally((thing, 1) for thing in where(engine.users, state))
@@ -183,8 +185,8 @@ class TestValue:
         for slate in planner.slates:
             assert planner.evaluate(lambda state, slate=slate: slate) < planner.value
         for share in (0.02, 0.3):
-            kept = {state: rng.random() > share for state in planner.backwards()}
-            other = {state: planner.slates[rng.integers(7)] for state in planner.backwards()}
+            kept = {state: rng.random() > share for state in planner.walk_back()}
+            other = {state: planner.slates[rng.integers(7)] for state in planner.walk_back()}
             worth = planner.evaluate(
                 lambda state, kept=kept, other=other: planner.solution[state][1] if kept[state] else other[state]
             )
@@ -202,14 +204,17 @@ class TestValue:
         def best(state):
             """The best of all trees of slates, worked out forwards and without a table."""
             return max(
-                sum(o.chance * (o.minutes + (best(o.state) if o.state else 0.0)) for o in short.outcomes(state, slate))
+                sum(
+                    o.chance * (o.minutes + (best(o.state) if o.state else 0.0))
+                    for o in short.list_events(state, slate)
+                )
                 for slate in some
             )
 
         assert short.value == pytest.approx(best(START), rel=1e-12)
         reached = {START}
         for _ in range(slates - 1):
-            reached |= {o.state for s in reached for slate in some for o in short.outcomes(s, slate) if o.state}
+            reached |= {o.state for s in reached for slate in some for o in short.list_events(s, slate) if o.state}
         assert len(reached) > 3
         assert len(some) ** len(reached) < 30_000
         worth = []
@@ -221,7 +226,7 @@ class TestValue:
 
 def lived(planner, state, policy):
     """Value of a policy by following every outcome forwards."""
-    outcomes = planner.outcomes(state, policy[state])
+    outcomes = planner.list_events(state, policy[state])
     return sum(o.chance * (o.minutes + (lived(planner, o.state, policy) if o.state else 0.0)) for o in outcomes)
 
 
@@ -229,7 +234,7 @@ def test_states_are_read_off_the_observation(world, planner):
     _, met = simulate(world, Mixed(planner), 300)
     found = set()
     for observation, users in met:
-        for state, user in zip(planner.states(observation), users, strict=True):
+        for state, user in zip(planner.read_states(observation), users, strict=True):
             assert state.tick == pytest.approx(8 * user["clock"], abs=1e-6)
             consumed = user["momentum"].any()
             assert state.last == (user["history_items"][0] if consumed else 0)
@@ -281,4 +286,4 @@ def test_other_numbers_are_solved_too():
     planner = TinyPlanner(world)
     minutes, met = simulate(world, planner)
     assert inside(minutes, planner.value)
-    assert max(s.tick for observation, _ in met for s in planner.states(observation)) == planner.ticks - 1
+    assert max(s.tick for observation, _ in met for s in planner.read_states(observation)) == planner.ticks - 1

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from longplay.agents.rules.diversity import DPP, MMR
-from longplay.agents.rules.ranking import similarity_score, standardised
+from longplay.agents.rules.ranking import score_by_similarity, standardise_scores
 from longplay.agents.rules.similarity import GreedySimilarity
-from longplay.agents.rules.topics import RoundRobin, StaticCap, topic_weights
+from longplay.agents.rules.topics import RoundRobin, StaticCap, weigh_topics
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.rules.rankings import SLOTS, cosines, greedy, usable
 
@@ -32,19 +32,19 @@ class TestMMRContract(AgentContract):
 class TestStaticCapContract(AgentContract):
     @pytest.fixture
     def subject(self, scorer):
-        return StaticCap(scorer, similarity_score(scorer), 8)  # so wide that candidates never run out under it
+        return StaticCap(scorer, score_by_similarity(scorer), 8)  # so wide that candidates never run out under it
 
 
 class TestDPPContract(AgentContract):
     @pytest.fixture
     def subject(self, scorer):
-        return DPP(scorer, similarity_score(scorer), 1.0)
+        return DPP(scorer, score_by_similarity(scorer), 1.0)
 
 
 class TestRoundRobinContract(AgentContract):
     @pytest.fixture
     def subject(self, scorer):
-        return RoundRobin(scorer, similarity_score(scorer), 4)
+        return RoundRobin(scorer, score_by_similarity(scorer), 4)
 
 
 def mmr(scorer, candidates, history, similarity, trade_off):
@@ -76,7 +76,7 @@ class TestMMR:
 class TestStaticCap:
     @pytest.mark.parametrize("cap", [1, 2, 3])
     def test_no_main_topic_exceeds_the_cap(self, scorer, visible, cap):
-        slates = StaticCap(scorer, similarity_score(scorer), cap).act(visible)
+        slates = StaticCap(scorer, score_by_similarity(scorer), cap).act(visible)
         most = []
         for slate, candidates, free in zip(slates, visible["candidates"], usable(visible), strict=True):
             topics = scorer.main_topic[candidates[free].astype(int)]
@@ -86,7 +86,7 @@ class TestStaticCap:
         assert max(most) == cap
 
     def test_it_is_greedy_within_the_cap(self, scorer, visible):
-        slates = StaticCap(scorer, similarity_score(scorer), 2).act(visible)
+        slates = StaticCap(scorer, score_by_similarity(scorer), 2).act(visible)
         similarity, free = cosines(scorer, visible), usable(visible)
         for b, slate in enumerate(slates):
             used, expected = {}, []
@@ -100,7 +100,7 @@ class TestStaticCap:
                 assert slate.tolist() == expected
 
     def test_a_cap_of_the_whole_slate_is_greedy(self, scorer, visible):
-        capped = StaticCap(scorer, similarity_score(scorer), SLOTS).act(visible)
+        capped = StaticCap(scorer, score_by_similarity(scorer), SLOTS).act(visible)
         np.testing.assert_array_equal(capped, GreedySimilarity(scorer).act(visible))
 
 
@@ -113,9 +113,9 @@ def determinant(scorer, items, quality):
 class TestDPP:
     @pytest.mark.parametrize("theta", [0.05, 0.5, 3.0])
     def test_each_item_makes_the_determinant_grow_most(self, scorer, visible, theta):
-        score = similarity_score(scorer)
+        score = score_by_similarity(scorer)
         slates = DPP(scorer, score, theta).act(visible)
-        quality = np.exp(theta * standardised(score(visible), visible))
+        quality = np.exp(theta * standardise_scores(score(visible), visible))
         free = usable(visible)
         for b in range(0, len(slates), 4):
             candidates = visible["candidates"][b].astype(int)
@@ -129,8 +129,8 @@ class TestDPP:
 
     def test_of_two_it_is_the_best_pair_with_the_best_first(self, scorer, visible):
         """Greedy is no exhaustive search: only given the first is the second the best of all."""
-        slates = DPP(scorer, similarity_score(scorer), 0.2).act(visible)
-        quality = np.exp(0.2 * standardised(similarity_score(scorer)(visible), visible))
+        slates = DPP(scorer, score_by_similarity(scorer), 0.2).act(visible)
+        quality = np.exp(0.2 * standardise_scores(score_by_similarity(scorer)(visible), visible))
         for b in range(5):
             candidates, free = visible["candidates"][b].astype(int), usable(visible)[b]
             first = int(np.argmax(np.where(free, quality[b], 0)))
@@ -142,7 +142,7 @@ class TestDPP:
             assert tuple(candidates[list(max(pairs, key=pairs.get))]) == tuple(slates[b, :2])
 
     def test_a_large_theta_is_greedy_and_a_small_one_is_not(self, scorer, visible):
-        score = similarity_score(scorer)
+        score = score_by_similarity(scorer)
         expected = greedy(visible, cosines(scorer, visible))
         np.testing.assert_array_equal(DPP(scorer, score, 1e4).act(visible), expected)
         assert (DPP(scorer, score, 0.1).act(visible) != expected).any(axis=1).all()
@@ -150,7 +150,7 @@ class TestDPP:
     def test_a_copy_of_an_item_comes_last(self, scorer, visible, monkeypatch):
         """Its variance given the first is nothing, whatever its quality."""
         one = {key: value[:1] for key, value in visible.items()}
-        score = similarity_score(scorer)
+        score = score_by_similarity(scorer)
         first, second = DPP(scorer, score, 0.1).act(one)[0, :2]
         vectors = scorer.vectors.copy()
         vectors[second] = vectors[first]
@@ -166,9 +166,9 @@ class TestDPP:
 class TestRoundRobin:
     def test_topics_take_turns_by_their_weight(self, scorer, visible):
         """By hand, with the sets of items of each topic."""
-        score = similarity_score(scorer)
+        score = score_by_similarity(scorer)
         slates = RoundRobin(scorer, score, 3).act(visible)
-        scores, free, weights = score(visible), usable(visible), topic_weights(scorer, visible)
+        scores, free, weights = score(visible), usable(visible), weigh_topics(scorer, visible)
         turns = 0
         for b, slate in enumerate(slates):
             queues = {}
@@ -196,11 +196,11 @@ class TestRoundRobin:
             zip(visible["history_ids"].astype(int), visible["history_completion"], strict=True)
         ):
             expected[b] += (completion[:, None] * scorer.topics[ids] * (ids > 0)[:, None]).sum(axis=0)
-        np.testing.assert_allclose(topic_weights(scorer, visible), expected, atol=1e-5)
+        np.testing.assert_allclose(weigh_topics(scorer, visible), expected, atol=1e-5)
 
     def test_one_topic_is_shown_until_it_has_nothing_left(self, scorer, visible):
-        slates = RoundRobin(scorer, similarity_score(scorer), 1).act(visible)
-        heaviest = topic_weights(scorer, visible).argmax(axis=1)
+        slates = RoundRobin(scorer, score_by_similarity(scorer), 1).act(visible)
+        heaviest = weigh_topics(scorer, visible).argmax(axis=1)
         for b, slate in enumerate(slates):
             own = scorer.main_topic[visible["candidates"][b][usable(visible)[b]].astype(int)] == heaviest[b]
             shown = scorer.main_topic[slate] == heaviest[b]
@@ -208,7 +208,7 @@ class TestRoundRobin:
 
     def test_more_topics_than_there_are_is_all_of_them(self, scorer, visible):
         count = scorer.topics.shape[1]
-        score = similarity_score(scorer)
+        score = score_by_similarity(scorer)
         np.testing.assert_array_equal(
             RoundRobin(scorer, score, count + 5).act(visible), RoundRobin(scorer, score, count).act(visible)
         )
@@ -220,5 +220,5 @@ class TestRoundRobin:
         np.testing.assert_array_equal(slates, greedy(visible, values))
 
     def test_it_is_not_greedy_similarity(self, scorer, visible):
-        slates = RoundRobin(scorer, similarity_score(scorer), 5).act(visible)
+        slates = RoundRobin(scorer, score_by_similarity(scorer), 5).act(visible)
         assert (slates != GreedySimilarity(scorer).act(visible)).any(axis=1).mean() > 0.5

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from longplay.agents.rules.fatigue import FatigueAware
-from longplay.agents.rules.ranking import similarity_score, standardised
+from longplay.agents.rules.ranking import score_by_similarity, standardise_scores
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.rules.rankings import SLOTS, greedy, usable
 
@@ -23,13 +23,13 @@ def visible(observation):
 
 @pytest.fixture
 def subject(scorer):
-    return FatigueAware(scorer, similarity_score(scorer), tau=0.25, alpha=0.8, variety=0.4)
+    return FatigueAware(scorer, score_by_similarity(scorer), tau=0.25, alpha=0.8, variety=0.4)
 
 
 class TestFatigueAwareContract(AgentContract):
     @pytest.fixture
     def subject(self, scorer):
-        return FatigueAware(scorer, similarity_score(scorer), tau=0.25, alpha=0.8, variety=0.4)
+        return FatigueAware(scorer, score_by_similarity(scorer), tau=0.25, alpha=0.8, variety=0.4)
 
 
 class TestSatiation:
@@ -58,16 +58,16 @@ class TestSatiation:
 class TestFatigueAware:
     def test_it_is_greedy_on_score_less_satiation(self, scorer, visible, subject):
         alone = dataclasses.replace(subject, variety=0.0)
-        scores = standardised(similarity_score(scorer)(visible), visible) - 0.8 * subject.satiation(visible)
+        scores = standardise_scores(score_by_similarity(scorer)(visible), visible) - 0.8 * subject.satiation(visible)
         np.testing.assert_array_equal(alone.act(visible), greedy(visible, scores))
 
     def test_without_satiation_and_variety_it_is_greedy(self, scorer, visible, subject):
         plain = dataclasses.replace(subject, alpha=0.0, variety=0.0)
-        np.testing.assert_array_equal(plain.act(visible), greedy(visible, similarity_score(scorer)(visible)))
+        np.testing.assert_array_equal(plain.act(visible), greedy(visible, score_by_similarity(scorer)(visible)))
 
     def test_variety_takes_points_off_for_each_item_of_the_topic_above(self, scorer, visible, subject):
         slates = subject.act(visible)
-        scores = standardised(similarity_score(scorer)(visible), visible) - 0.8 * subject.satiation(visible)
+        scores = standardise_scores(score_by_similarity(scorer)(visible), visible) - 0.8 * subject.satiation(visible)
         free = usable(visible)
         for b, slate in enumerate(slates):
             candidates = visible["candidates"][b].astype(int)
@@ -81,9 +81,9 @@ class TestFatigueAware:
 
     def test_scores_are_in_standard_deviations(self, scorer, visible, subject):
         """Minutes or seconds, the ranking is the same; equal scores are all nothing."""
-        times = dataclasses.replace(subject, score=lambda o: 60.0 * similarity_score(scorer)(o) + 7.0)
+        times = dataclasses.replace(subject, score=lambda o: 60.0 * score_by_similarity(scorer)(o) + 7.0)
         np.testing.assert_array_equal(times.act(visible), subject.act(visible))
-        assert not standardised(np.full(visible["candidates"].shape, 0.1, np.float32), visible).any()
-        real = standardised(similarity_score(scorer)(visible), visible)
+        assert not standardise_scores(np.full(visible["candidates"].shape, 0.1, np.float32), visible).any()
+        real = standardise_scores(score_by_similarity(scorer)(visible), visible)
         np.testing.assert_allclose(real.std(axis=1), 1.0, atol=1e-5)
         np.testing.assert_allclose(real.mean(axis=1), 0.0, atol=1e-5)

@@ -5,7 +5,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from longplay.agents.rules.minutes import INPUTS, PredictedMinutes, Trees, fit_minutes, logged_minutes
+from longplay.agents.rules.minutes import INPUTS, PredictedMinutes, Trees, fit_minutes, log_minutes
 from longplay.envs.candidates.scoring import FEATURES
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.rules.rankings import SLOTS, greedy
@@ -61,7 +61,7 @@ class TestPredictedMinutes:
     def test_minutes_go_to_the_slot_chosen_also_where_an_episode_ended(self, scorer, visible):
         two = {key: value[:2] for key, value in visible.items()}
         env = Logged(two, 7.5)
-        inputs, targets = logged_minutes(scorer, env, 6, 0)
+        inputs, targets = log_minutes(scorer, env, 6, 0)
         targets = targets.reshape(6, 2, SLOTS)
         assert (targets[:, :, 3] == 7.5).all()
         assert np.delete(targets, 3, axis=2).sum() == 0
@@ -178,7 +178,7 @@ class TestTrees:
 
     def test_minutes_fitted_on_a_log_are_those_of_scikit_learn(self, setting, scorer, minutes):
         env = setting.vector_env(64, "items", autoreset_mode=AutoresetMode.SAME_STEP)
-        inputs, targets = logged_minutes(scorer, env, 30, 0)
+        inputs, targets = log_minutes(scorer, env, 30, 0)
         model = HistGradientBoostingRegressor(
             max_iter=100, max_leaf_nodes=15, min_samples_leaf=200, random_state=0
         ).fit(inputs, targets)

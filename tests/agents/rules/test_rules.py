@@ -1,26 +1,30 @@
 """Every rule of the registry: an agent, built from its options; what the rules of a setting share."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from longplay.agents.base import Agent
 from longplay.agents.logs.collect import collect, make_env
-from longplay.agents.references.linear import FEATURES, LinearOracle
-from longplay.agents.rules.bandits.linear import WARM_UP, BanditOptions, LinearBandit
-from longplay.agents.rules.fatigue import FatigueAware
-from longplay.agents.rules.options import (
-    BanditRuleOptions,
-    CapOptions,
-    EncoderOptions,
-    FatigueOptions,
-    MMROptions,
-    Options,
-    PersonalOptions,
-)
-from longplay.agents.rules.ranking import similarity_score
-from longplay.agents.rules.table import QUICK, REFERENCES, RULES, Context
+from longplay.agents.options import make_space
+from longplay.agents.references.features import FEATURES
+from longplay.agents.references.linear import LinearOracle
+from longplay.agents.registry import REFERENCES, RULES
+from longplay.agents.rules.bandits.linear import WARM_UP, BanditModel, BanditOptions, BanditRuleOptions, LinearBandit
+from longplay.agents.rules.bandits.personal import PersonalOptions
+from longplay.agents.rules.context import RuleModels
+from longplay.agents.rules.diversity import MMROptions
+from longplay.agents.rules.encoded import EncoderModel, EncoderOptions, InteractionLog
+from longplay.agents.rules.fatigue import FatigueAware, FatigueOptions
+from longplay.agents.rules.minutes import MinutesModel
+from longplay.agents.rules.ranking import score_by_similarity
+from longplay.agents.rules.topics import CapOptions
+from longplay.agents.rules.tuning import QUICK, TunedRule
 from longplay.encoders.data.splits import hold_back
 from longplay.encoders.registry import ENCODERS
+from longplay.envs.shared.options import Options
 from longplay.tests.agents.contracts import AgentContract
 
 BANDITS = ("linucb", "lints", "personal-linucb", "personal-lints")
@@ -29,7 +33,7 @@ WIDE = {"static-cap": {"cap": 8}}  # so that candidates never run out under it
 
 @pytest.fixture(scope="module")
 def context(setting):
-    return Context(setting, logged_steps=3, log_users=40)
+    return RuleModels(setting, logged_steps=3, log_users=40)
 
 
 class RuleContract(AgentContract):
@@ -49,14 +53,14 @@ class RuleContract(AgentContract):
 
     def test_its_defaults_are_in_its_space(self):
         options = RULES[self.rule].options
-        space = options.space()
+        space = make_space(options)
         assert set(space) == set(vars(options()))
         for name, distribution in space.items():
             assert distribution._contains(distribution.to_internal_repr(getattr(options(), name)))
 
     def test_its_note_tells_every_option(self):
         rule = RULES[self.rule]
-        for name in rule.options.space():
+        for name in make_space(rule.options):
             assert f"{{{name}" in rule.note
 
 
@@ -92,23 +96,24 @@ class TestRegistry:
 
     def test_the_score_is_the_one_named(self, context, states):
         caps = [RULES["static-cap"].build(context, CapOptions(cap=2, on=on)) for on in ("similarity", "minutes")]
-        expected = similarity_score(context.scorer)(states[0]), context.minutes.score(states[0])
+        expected = score_by_similarity(context.scorer)(states[0]), context.get(MinutesModel()).score(states[0])
         for cap, scores in zip(caps, expected, strict=True):
             np.testing.assert_array_equal(cap.score(states[0]), scores)
 
     def test_what_has_to_be_fitted(self):
-        assert RULES["similarity"].needs(Options()) == ""
-        assert RULES["minutes"].needs(Options()) == "minutes"
-        assert RULES["static-cap"].needs(CapOptions(on="minutes")) == "minutes"
-        assert RULES["static-cap"].needs(CapOptions(on="similarity")) == ""
-        assert RULES["als"].needs(EncoderOptions()) == "als"
-        assert [RULES[name].needs(BanditRuleOptions()) for name in BANDITS] == ["ucb", "thompson", "ucb", "thompson"]
+        assert RULES["similarity"].needs(Options()) is None
+        assert RULES["minutes"].needs(Options()) == MinutesModel()
+        assert RULES["static-cap"].needs(CapOptions(on="minutes")) == MinutesModel()
+        assert RULES["static-cap"].needs(CapOptions(on="similarity")) is None
+        assert RULES["als"].needs(EncoderOptions()) == EncoderModel("als")
+        keys = [RULES[name].needs(BanditRuleOptions(alpha=0.3)) for name in BANDITS]
+        assert keys == [BanditModel(method, 0.3) for method in ("ucb", "thompson", "ucb", "thompson")]
 
     def test_options_in_words(self):
-        assert RULES["static-cap"].describe(CapOptions(cap=3)) == "at most 3 per topic on predicted minutes"
-        assert RULES["static-cap"].describe(CapOptions(on="similarity")) == "at most 2 per topic on similarity"
-        assert RULES["mmr"].describe(MMROptions(trade_off=0.7)) == "λ = 0.7"
-        assert RULES["popularity"].describe(Options()) == ""
+        assert TunedRule("static-cap", CapOptions(cap=3)).note == "at most 3 per topic on predicted minutes"
+        assert TunedRule("static-cap", CapOptions(on="similarity")).note == "at most 2 per topic on similarity"
+        assert TunedRule("mmr", MMROptions(trade_off=0.7)).note == "λ = 0.7"
+        assert TunedRule("popularity", Options()).note == ""
 
     @pytest.mark.parametrize(
         ("make", "words"),
@@ -125,19 +130,23 @@ class TestRegistry:
             make()
 
     def test_references_read_hidden_state(self, setting):
-        for make in REFERENCES.values():
-            agent = make(setting)
+        for reference in REFERENCES.values():
+            agent = reference.build(setting.world)
             assert isinstance(agent, Agent)
             assert agent.privileged
+            assert agent.name == reference.title
+            assert isinstance(agent, reference.kind)
 
     def test_the_linear_reference_has_the_weights_of_a_file_or_none(self, setting, tmp_path):
-        assert not REFERENCES["linear"](setting).weights.any()
+        assert not REFERENCES["linear"].build(setting.world).weights.any()
         weights = np.linspace(-1.0, 1.0, len(FEATURES))
         LinearOracle(setting.world, weights).save(tmp_path / "weights.json")
-        np.testing.assert_array_equal(REFERENCES["linear"](setting, tmp_path / "weights.json").weights, weights)
+        np.testing.assert_array_equal(
+            REFERENCES["linear"].load(tmp_path / "weights.json", setting.world).weights, weights
+        )
 
 
-class TestContext:
+class TestRuleModels:
     def test_a_bandit_learns_once_from_training_users(self, setting, monkeypatch):
         met = []
         learn = LinearBandit.learn
@@ -148,17 +157,17 @@ class TestContext:
             return learn(self, env, steps, seed)
 
         monkeypatch.setattr(LinearBandit, "learn", watched)
-        context = Context(setting, logged_steps=3, seed=5)
-        assert context.bandit("ucb", 1.0) is context.bandit("ucb", 1.0)
+        context = RuleModels(setting, logged_steps=3, seed=5)
+        assert context.get(BanditModel("ucb", 1.0)) is context.get(BanditModel("ucb", 1.0))
         assert met == [(256, WARM_UP + 3, 5)]
-        assert context.bandit("ucb", 1.0).slots_learned == pytest.approx(256 * 3 * 10)
-        assert context.bandit("ucb", 0.3) is not context.bandit("ucb", 1.0)
+        assert context.get(BanditModel("ucb", 1.0)).slots_learned == pytest.approx(256 * 3 * 10)
+        assert context.get(BanditModel("ucb", 0.3)) is not context.get(BanditModel("ucb", 1.0))
 
     def test_parts_are_made_once_and_said(self, setting):
         said = []
-        context = Context(setting, said.append, logged_steps=2, log_users=20)
-        assert context.minutes is context.minutes
-        assert context.encoder("als") is context.encoder("als")
+        context = RuleModels(setting, said.append, logged_steps=2, log_users=20)
+        assert context.get(MinutesModel()) is context.get(MinutesModel())
+        assert context.get(EncoderModel("als")) is context.get(EncoderModel("als"))
         assert said[0].startswith("fitting predicted minutes")
         assert said[1] == "collecting interactions: 0 of 20 users"
         assert said[2].startswith("fitting als on ")
@@ -166,17 +175,18 @@ class TestContext:
 
     def test_the_log_is_of_training_users_alone(self, setting, context):
         train = setting.world.split("train")
-        assert context.log.items == len(setting.world.catalog)
-        assert {int(user) for user in context.log.user_ids} <= set(train)
-        assert context.log.users == 40
-        assert context.log.consumed.sum() > 250
+        log = context.get(InteractionLog())
+        assert log.items == len(setting.world.catalog)
+        assert {int(user) for user in log.user_ids} <= set(train)
+        assert log.users == 40
+        assert log.consumed.sum() > 250
 
     def test_more_log_users_than_there_are_is_all(self, setting):
         train = setting.world.split("train")
-        assert Context(setting, log_users=10**6).log.users == len(train)
+        assert RuleModels(setting, log_users=10**6).get(InteractionLog()).users == len(train)
 
     def test_lives_follow_one_another_and_the_past_is_told_once(self, setting):
-        one, two = (Context(setting, log_users=20, log_lives=lives).log for lives in (1, 2))
+        one, two = (RuleModels(setting, log_users=20, log_lives=lives).get(InteractionLog()) for lives in (1, 2))
         first = two.time <= one.time.max()
         np.testing.assert_array_equal(np.sort(two.time[first]), np.sort(one.time))
         again = np.sort(two.time[~first]) - setting.world.scenario.params.horizon_days
@@ -186,10 +196,10 @@ class TestContext:
         assert train.time.max() > one.time.max()  # a fit sees the second life
 
     def test_equal_contexts_fit_equal_encoders(self, setting, context, states):
-        again = Context(setting, logged_steps=3, log_users=40)
-        assert again.log.digest == context.log.digest
-        np.testing.assert_array_equal(again.encoder("als").score(states[0]), context.encoder("als").score(states[0]))
-        np.testing.assert_array_equal(again.minutes.score(states[0]), context.minutes.score(states[0]))
+        again = RuleModels(setting, logged_steps=3, log_users=40)
+        assert again.get(InteractionLog()).digest == context.get(InteractionLog()).digest
+        for key in (EncoderModel("als"), MinutesModel()):
+            np.testing.assert_array_equal(again.get(key).score(states[0]), context.get(key).score(states[0]))
 
     def test_the_log_is_of_slates_half_of_them_random(self, setting, context):
         """Random slates show far more of the catalogue than greedy similarity does."""
@@ -201,7 +211,17 @@ class TestContext:
             .groupby("user")["item"]
             .agg(lambda items: items.nunique() / len(items))
         )
-        mixed = np.array(
-            [len(set(context.log.item[context.log.user == u])) / (context.log.user == u).sum() for u in range(40)]
-        )
+        log = context.get(InteractionLog())
+        mixed = np.array([len(set(log.item[log.user == u])) / (log.user == u).sum() for u in range(40)])
         assert mixed.mean() > 1.2 * shown.mean()
+
+
+def test_a_rule_is_found_and_built_without_torch():
+    """In a process of its own; `scorer` and the like are not asked for before the rule acts."""
+    code = (
+        "import sys; from longplay.agents.registry import RULES; from types import SimpleNamespace as N; "
+        "rule = RULES['mmr']; rule.build(N(scorer=None), rule.options()); RULES['fatigue']; "
+        "from longplay.agents.rules.tuning import QUICK; assert 'mmr' in QUICK; "
+        "assert 'torch' not in sys.modules, 'torch'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

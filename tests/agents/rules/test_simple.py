@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from longplay.agents.rules.ranking import encoder_score
+from longplay.agents.rules.encoded import score_by_encoder
 from longplay.agents.rules.similarity import GreedySimilarity, Softmax
-from longplay.agents.rules.simple import Popularity, RandomCandidates, RandomSlate, StaticCap
+from longplay.agents.rules.simple import Popularity, RandomCandidates, RandomSlate
+from longplay.agents.rules.topics import StaticCap
 from longplay.encoders import Items, PooledHistory
 from longplay.envs.candidates.pooling import pool_history
 from longplay.tests.agents.contracts import AgentContract
@@ -57,13 +58,13 @@ class TestEncoderScoreContract(AgentContract):
 
     @pytest.fixture
     def subject(self, scorer, encoder):
-        return StaticCap(scorer, encoder_score(encoder), 0, "pooled")
+        return StaticCap(scorer, score_by_encoder(encoder), 0, "pooled")
 
     def test_scores_of_the_pooled_history_make_greedy_similarity(self, subject, scorer, observation):
         np.testing.assert_array_equal(subject.act(observation), GreedySimilarity(scorer).act(observation))
 
     def test_a_cap_on_it_is_the_static_cap_on_similarity(self, scorer, encoder, observation):
-        capped = StaticCap(scorer, encoder_score(encoder), 1).act(observation)
+        capped = StaticCap(scorer, score_by_encoder(encoder), 1).act(observation)
         expected = StaticCap(scorer, lambda observation: cosines(scorer, observation), 1).act(observation)
         np.testing.assert_array_equal(capped, expected)
 

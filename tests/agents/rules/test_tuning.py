@@ -6,21 +6,27 @@ import numpy as np
 import optuna
 import pytest
 
+from longplay.agents.options import make_space
 from longplay.agents.playing.evaluate import Evaluator
-from longplay.agents.rules import tuning
-from longplay.agents.rules.options import BanditRuleOptions, CapOptions, EncoderOptions, MMROptions, PersonalOptions
-from longplay.agents.rules.table import RULES, Context
-from longplay.agents.rules.tuning import Tuned, load, save, searched, tune, tuned_rule
+from longplay.agents.registry import RULES
+from longplay.agents.rules import encoded, tuning
+from longplay.agents.rules.bandits.linear import BanditRuleOptions
+from longplay.agents.rules.bandits.personal import PersonalOptions
+from longplay.agents.rules.context import RuleModels
+from longplay.agents.rules.diversity import MMROptions
+from longplay.agents.rules.encoded import EncoderOptions
+from longplay.agents.rules.topics import CapOptions
+from longplay.agents.rules.tuning import TunedRule, describe_search, load_rule, save_rule, tune, tune_or_load
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import make_setting
 from longplay.tests.envs.worlds import make_catalog, small
 
-OPTIONED = [name for name, rule in RULES.items() if rule.options.space()]
+OPTIONED = [name for name, rule in RULES.items() if make_space(rule.options)]
 
 
 @pytest.fixture(scope="module")
 def context(setting):
-    return Context(setting, logged_steps=2, log_users=40)
+    return RuleModels(setting, logged_steps=2, log_users=40)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +53,7 @@ class TestTune:
         judge = Judge(lambda agent: float(len(judge.asked) == 3))
         tuned = tune(name, context, judge, trials=6)
         assert len(judge.asked) == len(tuned.trials) == 6
-        names = list(RULES[name].options.space())
+        names = list(make_space(RULES[name].options))
         assert not tuned.trials.duplicated(names).any()
         assert list(tuned.trials.columns) == [*names, "minutes"]
         assert tuned.trials["minutes"].tolist() == [0, 0, 1, 0, 0, 0]
@@ -93,7 +99,7 @@ class TestTune:
         for row in tuned.trials.to_dict("records"):
             agent = RULES["mmr"].build(context, MMROptions(row["trade_off"]))
             assert row["minutes"] == evaluator.mean_minutes(agent)
-        assert tuned.trials["minutes"].max() == evaluator.mean_minutes(tuned.agent(context))
+        assert tuned.trials["minutes"].max() == evaluator.mean_minutes(tuned.build(context))
 
     def test_optunas_log_is_left_as_it_was(self, context):
         level = optuna.logging.get_verbosity()
@@ -110,12 +116,12 @@ class TestTune:
 class TestSaved:
     @pytest.mark.parametrize("name", list(RULES))
     def test_saved_and_loaded_it_gives_equal_slates(self, context, setting, states, tmp_path, name):
-        tuned = Tuned(name, RULES[name].options())
-        save(tuned, tmp_path / "kept", context)
-        found, agent = load(tmp_path / "kept", setting)
+        tuned = TunedRule(name, RULES[name].options())
+        save_rule(tuned, tmp_path / "kept", context)
+        found, agent = load_rule(tmp_path / "kept", setting)
         assert (found.rule, found.options) == (name, tuned.options)
         visible = {key: value for key, value in states[0].items() if key != "latent"}
-        np.testing.assert_array_equal(agent.act(visible), tuned.agent(context).act(visible))
+        np.testing.assert_array_equal(agent.act(visible), tuned.build(context).act(visible))
         endings = {path.suffix for path in (tmp_path / "kept").rglob("*") if path.is_file()}
         assert endings <= {".json", ".safetensors"}
         assert [path.name for path in tmp_path.iterdir()] == ["kept"]
@@ -123,24 +129,24 @@ class TestSaved:
     def test_the_search_comes_back_whole(self, context, evaluator, setting, tmp_path):
         tuned = tune("fatigue", context, evaluator, trials=3)
         for _ in range(2):  # over itself, too
-            save(tuned, tmp_path / "kept", context)
-        found, _ = load(tmp_path / "kept", setting)
+            save_rule(tuned, tmp_path / "kept", context)
+        found, _ = load_rule(tmp_path / "kept", setting)
         assert found.trials.equals(tuned.trials)
-        assert found.search == tuned.search == searched(context, evaluator, 3, 0)
+        assert found.search == tuned.search == describe_search(context, evaluator, 3, 0)
         assert found.note == tuned.note
 
     def test_a_world_of_another_kind_is_refused(self, context, tmp_path):
-        save(Tuned("mmr", MMROptions()), tmp_path / "kept", context)
+        save_rule(TunedRule("mmr", MMROptions()), tmp_path / "kept", context)
         for world, what in (
             (build_world(make_catalog(), small(horizon__days=5)), "scenario"),
             (build_world(make_catalog(80), small(horizon__days=6)), "catalog"),
         ):
             with pytest.raises(ValueError, match=f"was tuned on another {what}; tune the rule again"):
-                load(tmp_path / "kept", make_setting(world))
+                load_rule(tmp_path / "kept", make_setting(world))
 
     def test_what_is_no_rule_is_named(self, setting, tmp_path):
         with pytest.raises(ValueError, match=r"rule\.json cannot be read .*name a folder that holds a saved rule"):
-            load(tmp_path, setting)
+            load_rule(tmp_path, setting)
 
     @pytest.mark.parametrize(
         ("change", "words"),
@@ -153,41 +159,41 @@ class TestSaved:
         ],
     )
     def test_what_it_says_of_itself_is_checked(self, context, setting, tmp_path, change, words):
-        save(Tuned("mmr", MMROptions()), tmp_path / "kept", context)
+        save_rule(TunedRule("mmr", MMROptions()), tmp_path / "kept", context)
         file = tmp_path / "kept" / "rule.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | change))
         with pytest.raises(ValueError, match=words):
-            load(tmp_path / "kept", setting)
+            load_rule(tmp_path / "kept", setting)
 
     def test_text_that_is_no_json_is_named(self, setting, tmp_path):
         (tmp_path / "rule.json").write_text("{")
         with pytest.raises(ValueError, match="describes no rule of this version"):
-            load(tmp_path, setting)
+            load_rule(tmp_path, setting)
 
     def test_a_folder_of_something_else_is_left_alone(self, context, tmp_path):
         (tmp_path / "config.json").write_text("mine")
         with pytest.raises(ValueError, match="exists and holds no rule"):
-            save(Tuned("mmr", MMROptions()), tmp_path, context)
+            save_rule(TunedRule("mmr", MMROptions()), tmp_path, context)
         assert (tmp_path / "config.json").read_text() == "mine"
 
     def test_a_failing_writer_leaves_the_rule_before(self, context, setting, tmp_path, monkeypatch):
-        save(Tuned("mmr", MMROptions(0.25)), tmp_path / "kept", context)
+        save_rule(TunedRule("mmr", MMROptions(0.25)), tmp_path / "kept", context)
 
         def full_disk(path, text):
             raise OSError("no space left")
 
         monkeypatch.setattr(tuning, "write_whole", full_disk)
         with pytest.raises(OSError, match="no space left"):
-            save(Tuned("mmr", MMROptions(0.75)), tmp_path / "kept", context)
-        assert load(tmp_path / "kept", setting)[0].options == MMROptions(0.25)
+            save_rule(TunedRule("mmr", MMROptions(0.75)), tmp_path / "kept", context)
+        assert load_rule(tmp_path / "kept", setting)[0].options == MMROptions(0.25)
 
 
 class TestTunedRule:
     def test_a_kept_rule_is_not_tuned_again(self, context, tmp_path):
         judge = Judge(lambda agent: agent.cap)
-        first, agent = tuned_rule("als", context, judge, trials=2, folder=tmp_path)
+        first, agent = tune_or_load("als", context, judge, trials=2, folder=tmp_path)
         assert len(judge.asked) == 2
-        second, again = tuned_rule("als", context, judge, trials=2, folder=tmp_path)
+        second, again = tune_or_load("als", context, judge, trials=2, folder=tmp_path)
         assert len(judge.asked) == 2
         assert first.options == second.options
         assert first.trials.equals(second.trials)
@@ -195,42 +201,42 @@ class TestTunedRule:
 
     def test_another_budget_tunes_anew(self, context, tmp_path):
         judge = Judge(lambda agent: 0.0)
-        tuned_rule("mmr", context, judge, trials=2, folder=tmp_path)
-        tuned, _ = tuned_rule("mmr", context, judge, trials=3, folder=tmp_path)
+        tune_or_load("mmr", context, judge, trials=2, folder=tmp_path)
+        tuned, _ = tune_or_load("mmr", context, judge, trials=3, folder=tmp_path)
         assert len(tuned.trials) == 3
         assert len(judge.asked) == 5
-        more = Context(context.setting, logged_steps=3, log_users=40)
-        tuned_rule("mmr", more, judge, trials=3, folder=tmp_path)
+        more = RuleModels(context.setting, logged_steps=3, log_users=40)
+        tune_or_load("mmr", more, judge, trials=3, folder=tmp_path)
         assert len(judge.asked) == 8
 
     def test_other_settings_of_the_fit_fit_and_tune_anew(self, setting, tmp_path, monkeypatch):
         judge = Judge(lambda agent: agent.cap)
         for width, asked in ((4, 2), (4, 2), (6, 4)):
-            monkeypatch.setitem(tuning.FITTED, "als", {"width": width})
-            context = Context(setting, logged_steps=2, log_users=40)
-            tuned_rule("als", context, judge, trials=2, folder=tmp_path)
+            monkeypatch.setitem(encoded.FITTED, "als", {"width": width})
+            context = RuleModels(setting, logged_steps=2, log_users=40)
+            tune_or_load("als", context, judge, trials=2, folder=tmp_path)
             assert len(judge.asked) == asked
 
     def test_without_a_folder_nothing_is_kept(self, context, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        tuned, agent = tuned_rule("static-cap", context, Judge(lambda agent: -agent.cap), trials=4)
+        tuned, agent = tune_or_load("static-cap", context, Judge(lambda agent: -agent.cap), trials=4)
         assert tuned.options.cap == agent.cap
         assert not list(tmp_path.iterdir())
 
     def test_rules_of_another_setting_are_not_written_over(self, context, tmp_path):
-        tuned_rule("mmr", context, Judge(lambda agent: 0.0), trials=1, folder=tmp_path)
+        tune_or_load("mmr", context, Judge(lambda agent: 0.0), trials=1, folder=tmp_path)
         other = make_setting(build_world(make_catalog(), small(horizon__days=5)))
         with pytest.raises(ValueError, match="was tuned on another scenario"):
-            tuned_rule("mmr", Context(other), Judge(lambda agent: 0.0), trials=1, folder=tmp_path)
+            tune_or_load("mmr", RuleModels(other), Judge(lambda agent: 0.0), trials=1, folder=tmp_path)
 
 
 class TestOptionsOfTables:
     def test_caps_and_encoders_say_what_was_chosen(self):
-        assert Tuned("static-cap", CapOptions(cap=3)).note == "at most 3 per topic on predicted minutes"
-        assert Tuned("als", EncoderOptions(cap=4)).note == "at most 4 per topic (0: any)"
+        assert TunedRule("static-cap", CapOptions(cap=3)).note == "at most 3 per topic on predicted minutes"
+        assert TunedRule("als", EncoderOptions(cap=4)).note == "at most 4 per topic (0: any)"
 
     def test_bandits_say_how_many_slates_taught_them(self, context):
-        assert Tuned("lints", BanditRuleOptions()).note == "bandit feedback on 15,360 slates, α = 1, 0 when played"
+        assert TunedRule("lints", BanditRuleOptions()).note == "bandit feedback on 15,360 slates, α = 1, 0 when played"
         tuned = tune("personal-linucb", context, Judge(lambda agent: 0.0), trials=1)
         expected = "bandit feedback on 512 slates, α = 1, 0 when played, prior of 1e+03 slots"
         assert tuned.note == expected
@@ -239,7 +245,7 @@ class TestOptionsOfTables:
 class TestBandits:
     def test_what_changes_only_the_playing_is_not_learned_again(self, setting):
         said = []
-        fresh = Context(setting, said.append, logged_steps=2)
+        fresh = RuleModels(setting, said.append, logged_steps=2)
         tuned = tune("personal-lints", fresh, Judge(lambda agent: 0.0), trials=8)
         assert tuned.trials["play_alpha"].nunique() > 5
         assert tuned.trials["prior_slots"].nunique() > 5
@@ -252,18 +258,18 @@ class TestBandits:
     def test_options_come_back_with_what_was_learned(self, context, setting, states, tmp_path, name):
         kind = RULES[name].options
         more = {"prior_slots": 50.0} if kind is PersonalOptions else {}
-        tuned = Tuned(name, kind(alpha=3.0, play_alpha=1.5, **more))
-        save(tuned, tmp_path / "kept", context)
-        found, agent = load(tmp_path / "kept", setting)
+        tuned = TunedRule(name, kind(alpha=3.0, play_alpha=1.5, **more))
+        save_rule(tuned, tmp_path / "kept", context)
+        found, agent = load_rule(tmp_path / "kept", setting)
         assert found.options == tuned.options
         assert (agent.options.alpha, agent.options.play_alpha) == (3.0, 1.5)
         visible = {key: value for key, value in states[0].items() if key != "latent"}
-        np.testing.assert_array_equal(agent.act(visible), tuned.agent(context).act(visible))
-        other = Tuned(name, kind(alpha=3.0, **more)).agent(context)
+        np.testing.assert_array_equal(agent.act(visible), tuned.build(context).act(visible))
+        other = TunedRule(name, kind(alpha=3.0, **more)).build(context)
         assert (agent.act(visible) != other.act(visible)).any()
 
     def test_a_rule_without_its_posterior_is_refused(self, context, setting, tmp_path):
-        save(Tuned("linucb", BanditRuleOptions()), tmp_path / "kept", context)
+        save_rule(TunedRule("linucb", BanditRuleOptions()), tmp_path / "kept", context)
         (tmp_path / "kept" / "bandit" / "bandit.json").unlink()
         with pytest.raises(ValueError, match=r"bandit\.json cannot be read"):
-            load(tmp_path / "kept", setting)
+            load_rule(tmp_path / "kept", setting)

@@ -47,6 +47,19 @@ def test_a_search_that_no_run_would_come_to_is_refused():
         RunConfig(agent="slateq", steps=299, options=options)
 
 
+class TestTwins:
+    def test_a_twin_learns_what_pays_now_and_is_otherwise_the_same(self):
+        run = RunConfig(gamma=0.9, seed=3, steps=500)
+        assert run.twin() == RunConfig(gamma=0.0, seed=3, steps=500)
+
+    def test_twins_are_told_whatever_their_seeds(self):
+        run = RunConfig(gamma=0.9, seed=3)
+        assert run.twin().is_twin_of(run)
+        assert RunConfig(gamma=0.0, seed=7).is_twin_of(run)
+        assert not run.is_twin_of(run.twin())
+        assert not RunConfig(gamma=0.0, steps=500).is_twin_of(run)  # of another budget
+
+
 class TestRunConfig:
     def test_it_reads_what_it_wrote(self, setting, tmp_path):
         config = RunConfig(setting=dataclasses.replace(setting, world_seed=3), agent="sac", gamma=0.5, seed=7)

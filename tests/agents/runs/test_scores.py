@@ -11,8 +11,8 @@ from gymnasium.vector import AutoresetMode
 from longplay.agents.base import RatesItems
 from longplay.agents.registry import AGENTS
 from longplay.agents.rules import tuning
+from longplay.agents.rules.encoded import score_by_encoder
 from longplay.agents.rules.minutes import fit_minutes
-from longplay.agents.rules.ranking import encoder_score
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.reading import Reading, load_agent, read_run
 from longplay.agents.runs.scores import TREES, check_scores
@@ -51,7 +51,7 @@ def folders(setting, tmp_path_factory):
 def test_an_encoders_score_is_its_own_for_the_candidates(setting, observation):
     for name in ("pooled", "mean"):
         encoder = ENCODERS[name].make(setting.items)
-        found = encoder_score(encoder)(observation)
+        found = score_by_encoder(encoder)(observation)
         ids = observation["candidates"].astype(int)
         expected = np.take_along_axis(encoder.score(observation), ids, axis=1)
         np.testing.assert_allclose(found[ids > 0], expected[ids > 0], rtol=1e-5, atol=1e-6)
@@ -133,7 +133,7 @@ class TestRefusals:
 
     def test_a_rule_of_another_setting(self, setting, folders, tmp_path):
         shutil.copy(folders / "minutes" / TREES, tmp_path)
-        content = {"format": 2, "rule": "minutes", "options": {}, "setting": tuning.identity(setting)}
+        content = {"format": 2, "rule": "minutes", "options": {}, "setting": tuning.identify_setting(setting)}
         (tmp_path / tuning.FILE).write_text(json.dumps(content | {"search": {}, "trials": []}))
         assert list(Reading(setting, scores=[str(tmp_path)]).scorer.scores) == [tmp_path.name]
         other = with_world(dataclasses.replace(setting, world_seed=9), setting)

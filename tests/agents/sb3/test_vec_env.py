@@ -6,7 +6,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from longplay.agents.playing.players import REWARD_SCALE
+from longplay.agents.playing.training_users import REWARD_SCALE
 from longplay.agents.runs.reading import Reading
 from longplay.agents.sb3.vec_env import SlateVecEnv
 from longplay.envs import Video

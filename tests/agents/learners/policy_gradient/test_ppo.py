@@ -12,7 +12,7 @@ from longplay.agents.learners.policy_gradient.catalog import CatalogInputs, Cata
 from longplay.agents.learners.policy_gradient.gae import gae
 from longplay.agents.learners.policy_gradient.ppo import PLPPO, PlackettLucePPOOptions
 from longplay.agents.learners.policy_gradient.rollouts import collect
-from longplay.agents.playing.players import Players
+from longplay.agents.playing.training_users import TrainingUsers
 from longplay.agents.references.tiny import TinyPlanner
 from longplay.agents.runs.reading import Reading
 from longplay.agents.slates.inputs import SlateInputs
@@ -88,7 +88,7 @@ def test_tiny_is_nearly_solved(tiny, kind):
         options, make = PlackettLucePPOOptions(**options), PLPPO
     else:
         options, make, inputs = CatalogOptions(**options, epochs=4), CatalogPPO, CatalogInputs(inputs)
-    players = Players(tiny_env(world, 256, AutoresetMode.SAME_STEP), inputs, 0.1, 0)
+    players = TrainingUsers(tiny_env(world, 256, AutoresetMode.SAME_STEP), inputs, 0.1, 0)
     learner = make(players, options, 0.99, 0, vectors=inputs.scorer.vectors, slots=2)
     while learner.steps < 40_000:
         learner.iterate()
@@ -107,7 +107,9 @@ def real(setting, scorer, request):
         if request.param == "catalogue":
             inputs, learner = CatalogInputs(inputs), CatalogPPO
         kind = PlackettLucePPOOptions if learner is PLPPO else CatalogOptions
-        return learner(Players(env, inputs, 0.1, seed), kind(**options), gamma, seed, vectors=scorer.vectors, slots=10)
+        return learner(
+            TrainingUsers(env, inputs, 0.1, seed), kind(**options), gamma, seed, vectors=scorer.vectors, slots=10
+        )
 
     make.catalogue = request.param == "catalogue"
     return make

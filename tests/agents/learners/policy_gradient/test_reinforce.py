@@ -13,7 +13,7 @@ from longplay.agents.learners.policy_gradient.reinforce import (
     assign_credit,
     log_softmax_of,
 )
-from longplay.agents.playing.players import Players
+from longplay.agents.playing.training_users import TrainingUsers
 from longplay.agents.references.tiny import TinyPlanner
 from longplay.agents.runs.reading import Reading
 from longplay.agents.slates.inputs import SlateInputs
@@ -97,7 +97,7 @@ def test_tiny_is_nearly_solved():
     world = make_world("tiny")
     setting = make_setting(world, env="longplay/Tiny-v0")
     inputs = SlateInputs(Scorer(world, setting.item_vectors), Reading(setting, "pooled").state_encoder)
-    players = Players(tiny_env(world, 256, AutoresetMode.SAME_STEP), inputs, 0.1, 0)
+    players = TrainingUsers(tiny_env(world, 256, AutoresetMode.SAME_STEP), inputs, 0.1, 0)
     options = ReinforceOptions(repeats=True, minibatch=512, entropy=0.1)
     learner = TopKReinforce(players, options, 0.99, 0, vectors=inputs.scorer.vectors, slots=2)
     while learner.steps < 20_000:
@@ -112,7 +112,7 @@ def real(setting, scorer):
 
     def make(gamma=0.9, seed=0, **changes):
         env = setting.vector_env(32, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)
-        players = Players(env, SlateInputs(scorer, Reading(setting, "pooled").state_encoder), 0.1, seed)
+        players = TrainingUsers(env, SlateInputs(scorer, Reading(setting, "pooled").state_encoder), 0.1, seed)
         options = replace(SMALL, minibatch=64, **changes)
         return TopKReinforce(players, options, gamma, seed, vectors=scorer.vectors, slots=10)
 

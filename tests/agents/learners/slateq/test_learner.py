@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode
 
 from longplay.agents.learners.slateq.agent import SlateQOptions
 from longplay.agents.learners.slateq.learner import SlateQ, make_agent
-from longplay.agents.playing.players import Players
+from longplay.agents.playing.training_users import TrainingUsers
 from longplay.agents.references.tiny import TinyPlanner
 from longplay.agents.runs.reading import Reading
 from longplay.agents.slates.inputs import Inputs, SlateInputs
@@ -89,7 +89,7 @@ def test_tiny_is_nearly_solved():
     setting, planner = make_setting(world, env="longplay/Tiny-v0"), TinyPlanner(world)
     scorer = Scorer(world, setting.item_vectors)
     inputs = SlateInputs(scorer, Reading(setting, "pooled").state_encoder)
-    players = Players(tiny_env(world, 256, AutoresetMode.SAME_STEP), inputs, 0.1, 0)
+    players = TrainingUsers(tiny_env(world, 256, AutoresetMode.SAME_STEP), inputs, 0.1, 0)
     options = replace(SMALL, batch=512, learning_rate=3e-3, replay=4, anneal=10_000, temperature=1.0, epsilon=0.1)
     options = replace(options, repeats=True, fill=False, horizon_ends=True)
     learner = SlateQ(players, options, 1.0, 0, vectors=scorer.vectors, slots=2, name="SlateQ")
@@ -104,7 +104,7 @@ def real(setting, scorer):
 
     def make(gamma=0.9, seed=0, **changes):
         env = setting.vector_env(32, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)
-        players = Players(env, SlateInputs(scorer, Reading(setting, "pooled").state_encoder), 0.1, seed)
+        players = TrainingUsers(env, SlateInputs(scorer, Reading(setting, "pooled").state_encoder), 0.1, seed)
         options = replace(SMALL, segment=4, epochs=2, batch=64, **changes)
         return SlateQ(players, options, gamma, seed, vectors=scorer.vectors, slots=10, name="SlateQ")
 

@@ -11,7 +11,7 @@ from longplay.agents.learners.slateq.agent import SlateQOptions
 from longplay.agents.learners.slateq.learner import SlateQ
 from longplay.agents.learners.slateq.lookahead_search import LookaheadSearch
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
-from longplay.agents.playing.players import Players
+from longplay.agents.playing.training_users import TrainingUsers
 from longplay.agents.runs.reading import Reading
 from longplay.agents.slates.inputs import SlateInputs
 from longplay.envs.users.world import build_world
@@ -50,7 +50,7 @@ def begin(strong):
         inputs = SlateInputs(strong.scorer, Reading(strong, "pooled").state_encoder)
         options = replace(OPTIONS, **changes)
         vectors = strong.scorer.vectors
-        players = Players(env, inputs, 0.1, seed)
+        players = TrainingUsers(env, inputs, 0.1, seed)
         return SlateQ(players, options, gamma, seed, vectors=vectors, slots=10, name="SlateQ")
 
     return make
@@ -137,7 +137,7 @@ def test_seeds_play_other_users_with_other_luck(begin, monkeypatch):
         met.append((self.seed, number))
         return np.zeros(self.count), 1
 
-    monkeypatch.setattr("longplay.agents.playing.trials.Trials.play", play)
+    monkeypatch.setattr("longplay.agents.playing.trials.LifeTrials.play", play)
     learner = begin()
     for seed in (0, 1):
         search = LookaheadSearch(learner.agent, learner.players.env, OPTIONS, 1.0, seed)

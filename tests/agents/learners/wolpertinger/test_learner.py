@@ -20,7 +20,7 @@ from longplay.agents.learners.wolpertinger.losses import (
     value_alone,
 )
 from longplay.agents.learners.wolpertinger.network import ItemSpace, principal_components
-from longplay.agents.playing.players import Outcome, Players
+from longplay.agents.playing.training_users import SlateOutcome, TrainingUsers
 from longplay.agents.registry import AGENTS
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.reading import Reading
@@ -81,7 +81,7 @@ class TestByHand:
 
     def test_what_follows_the_horizon_counts_and_churn_ends_all(self):
         # On its way, churned, at the horizon: 0.5 · 10, nothing, 0.5 · 7 whatever the next row says.
-        outcome = Outcome(
+        outcome = SlateOutcome(
             choice=np.zeros(3, np.int64),
             reward=np.zeros(3, np.float32),
             terminated=np.array([False, True, False]),
@@ -258,7 +258,7 @@ def real(setting, scorer):
 
     def make(gamma=0.9, seed=0, **changes):
         env = setting.vector_env(32, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)
-        players = Players(env, SlateInputs(scorer, Reading(setting, "pooled").state_encoder), 0.1, seed)
+        players = TrainingUsers(env, SlateInputs(scorer, Reading(setting, "pooled").state_encoder), 0.1, seed)
         options = replace(SMALL, segment=4, epochs=2, batch=64, neighbours=20, text=8, **changes)
         return Wolpertinger(players, options, gamma, seed, vectors=scorer.vectors, slots=10, name="Wolpertinger")
 

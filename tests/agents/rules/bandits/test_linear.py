@@ -81,7 +81,7 @@ class TestLessons:
         agent = LinearBandit(learned().world, learned().scorer, options)
         shown, slates = np.ones((2, SLOTS, 3)), np.tile(np.arange(1, SLOTS + 1), (2, 1))
         slates[:, 1] = 0  # an empty slot
-        return agent._lesson(shown, slates, np.array(choice), np.array([7.0, 0.0]))
+        return agent._read_lesson(shown, slates, np.array(choice), np.array([7.0, 0.0]))
 
     def test_semi_lessons_discount_the_slot(self, learned):
         inputs, rewards, weights = self.lesson(learned, UCB, [3, -1])
@@ -219,7 +219,7 @@ class TestLearning:
         class Watched(LinearBandit):
             def _learn_from(self, shown, slates, choice, minutes):
                 np.testing.assert_array_equal(choice >= 0, minutes > 0)
-                lessons.append(self._lesson(shown, slates, choice, minutes))
+                lessons.append(self._read_lesson(shown, slates, choice, minutes))
                 return super()._learn_from(shown, slates, choice, minutes)
 
         env, ends = make_env(setting, 32), []
@@ -277,7 +277,7 @@ class TestLearning:
 
     def test_play_by_the_mean_ranks_by_it(self, learned, visible):
         agent = learned()
-        scores = agent.design.inputs(agent.scorer, agent._places, visible) @ agent.posterior.mean
+        scores = agent.design.make_inputs(agent.scorer, agent._components, visible) @ agent.posterior.mean
         for slate, row, candidates, history in zip(
             agent.act(visible), scores, visible["candidates"], visible["history_ids"], strict=True
         ):
@@ -355,8 +355,8 @@ class TestRefusals:
             ({"ridge": 0.0}, "ridge = 0.0 is out of range"),
             ({"position": 5.0}, "position = 5.0 is out of range; allowed: 0 to 4"),
             ({"prior_slots": 0.0}, "prior_slots = 0.0 is out of range"),
-            ({"components": 15}, "components = 15 is out of range; allowed: whole numbers, 0 to 14"),
-            ({"components": 2.0}, "components = 2.0 is out of range"),
+            ({"components": 15}, "components = 15 is out of range; allowed: 0 to 14"),
+            ({"components": 2.0}, "components = 2.0 must be a whole number, 0 to 14"),
         ],
     )
     def test_options_out_of_range(self, change, message):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from longplay.agents.base import Following, Remembering
+from longplay.agents.base import AgentSession, Remembering
 from longplay.agents.rules.bandits.linear import WARM_UP, BanditOptions, LinearBandit
 from longplay.agents.rules.bandits.personal import PersonalBandit
 from longplay.agents.rules.bandits.posterior import Posterior
@@ -59,7 +59,7 @@ def lives(setting, agent, users, steps=30):
     """Slates (steps, B, K) of users followed, and their memory at the end."""
     env = setting.vector_env(len(users), "items", split="validation", autoreset_mode=AutoresetMode.DISABLED)
     observation, _ = env.reset(seed=5, options={"users": np.asarray(users)})
-    following, everyone, slates = Following(agent, len(users)), np.ones(len(users), bool), []
+    following, everyone, slates = AgentSession(agent, len(users)), np.ones(len(users), bool), []
     for _ in range(steps):
         slates.append(following.act(observation, everyone))
         observation = env.step(slates[-1])[0]
@@ -111,7 +111,7 @@ class TestPersonal:
         response[:, 2] = 0.5
         after = agent.follow(visible | {"slate_ids": slates.astype(np.float32), "slate_response": response}, between)[1]
         place = (visible["candidates"][:, None, :] == slates[:, :, None]).argmax(axis=2)
-        inputs = agent.design.inputs(agent.scorer, agent._places, visible)
+        inputs = agent.design.make_inputs(agent.scorer, agent._components, visible)
         x = np.take_along_axis(inputs, place[:, :, None], axis=1)
         x = x * np.arange(1, SLOTS + 1)[:, None] ** -0.5 if feedback == "semi" else x[:, :3]
         minutes = 0.5 * agent.world.items["minutes"][slates[:, 2]]

@@ -10,7 +10,7 @@ import tyro
 from longplay.agents.comparison import summary as comparison
 from longplay.agents.comparison.contestants import Contestant
 from longplay.agents.learners.slateq.agent import SlateQOptions
-from longplay.agents.playing.cross_entropy import Search
+from longplay.agents.playing.cross_entropy import CrossEntropyOptions
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting
@@ -48,7 +48,9 @@ def here(place, environment, monkeypatch):
         monkeypatch.setattr(module, "get_setting", get_setting)
     monkeypatch.setattr(results_prepare, "LOGGED_STEPS", 2)
     monkeypatch.setattr(results_prepare, "LOG_USERS", 60)
-    monkeypatch.setattr(results_prepare, "SEARCH", Search(4, population=3, elites=2, iterations=2, validation_users=4))
+    monkeypatch.setattr(
+        results_prepare, "SEARCH", CrossEntropyOptions(4, population=3, elites=2, iterations=2, validation_users=4)
+    )
     for module in (comparison, results_tables):  # intervals are tested elsewhere
         monkeypatch.setattr(module, "bootstrap_difference", functools.partial(bootstrap_difference, resamples=50))
     monkeypatch.setattr(results, "QUICK", ("random", "similarity", "minutes"))

@@ -8,7 +8,7 @@ import pytest
 import tyro
 
 from longplay.agents.comparison import contestants as comparison
-from longplay.agents.rules.table import QUICK
+from longplay.agents.rules.tuning import QUICK
 from longplay.envs.users.params import Scenario
 from longplay.scripts.shared import pool
 from longplay.scripts.studies.sensitivity import study as sensitivity

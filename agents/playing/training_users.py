@@ -12,10 +12,11 @@ from ..slates.inputs import Inputs
 from .luck import training_luck
 
 MOST_DAYS = 1e3
+REWARD_SCALE = 0.1  # learners see tens of minutes, so that values are of order one; every report is in minutes
 
 
 @dataclass
-class Outcome:
+class SlateOutcome:
     """What came of one slate for each of B users.
 
     Attributes
@@ -51,27 +52,29 @@ class Outcome:
         Parameters
         ----------
         gamma
-            For each slate; or, `by_time`, for each day away, and none within a session (a semi-Markov process:
-            Bradtke and Duff, 1994; Cai et al., 2023, RLUR, discount across sessions alone).
+            Discount for each slate, or for each day away.
+        by_time
+            Whether days away count, and slates within a session do not (a semi-Markov process: Bradtke and Duff, 1994;
+            Cai et al., 2023, RLUR, discount across sessions alone).
         """
         away = np.where(self.left, self.days, 0.0) if by_time else np.ones(len(self.reward))
-        kept = np.power(gamma, away) if gamma > 0 else np.zeros(len(self.reward))
-        return np.where(self.terminated, 0.0, kept).astype(np.float32)
+        discount = np.power(gamma, away) if gamma > 0 else np.zeros(len(self.reward))
+        return np.where(self.terminated, 0.0, discount).astype(np.float32)
 
 
-class Players:
-    """Users of a vector environment (SAME_STEP, action ``"items"``, with candidates), as `Inputs` and `Outcome`.
+class TrainingUsers:
+    """Users of a vector environment (SAME_STEP, action ``"items"``, with candidates), as `Inputs` and `SlateOutcome`.
 
     Parameters
     ----------
     env
-        The environment.
+        Vector environment that is played.
     inputs
-        Observations to `Inputs`, such as `SlateInputs`.
+        Callable from observations to `Inputs`, such as `SlateInputs`.
     scale
-        Reward a minute.
+        Reward of a minute.
     seed
-        Slot i has luck ``training_luck(seed) + i``.
+        Training seed: slot i has luck ``training_luck(seed) + i``.
     """
 
     def __init__(self, env: Any, inputs: Callable[[Any], Inputs], scale: float, seed: int) -> None:
@@ -81,7 +84,7 @@ class Players:
         self.observation, _ = env.reset(seed=training_luck(seed))
         self.now: Inputs = inputs(self.observation)
 
-    def step(self, columns: NDArray[np.int64]) -> Outcome:
+    def step(self, columns: NDArray[np.int64]) -> SlateOutcome:
         """Show each user the candidates at `columns` (B, K), −1 for an empty slot; `now` moves on."""
         shown = np.take_along_axis(self.now.ids, np.maximum(columns, 0), axis=1)
         day = self.observation["context"][:, ContextColumn.DAY].copy()
@@ -100,7 +103,7 @@ class Players:
         self.observation, self.now = observation, self.inputs(observation)
         days = np.clip(next_day - day, 0.0, MOST_DAYS).astype(np.float32)
         scaled = (self.scale * reward).astype(np.float32)
-        return Outcome(choice, scaled, terminated, truncated, left, days, ended, last)
+        return SlateOutcome(choice, scaled, terminated, truncated, left, days, ended, last)
 
     def save_state(self) -> dict[str, NDArray[Any]]:
         """Everything that moves."""
@@ -113,6 +116,3 @@ class Players:
         self.now = self.inputs(self.observation)
         self.minutes[:] = state["running_minutes"]
         self.finished = state["finished_minutes"].tolist()
-
-
-REWARD_SCALE = 0.1  # learners see tens of minutes, so that values are of order one; every report is in minutes

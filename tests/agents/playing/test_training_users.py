@@ -5,7 +5,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from longplay.agents.playing.luck import training_luck
-from longplay.agents.playing.players import MOST_DAYS, Outcome, Players
+from longplay.agents.playing.training_users import MOST_DAYS, SlateOutcome, TrainingUsers
 from longplay.agents.slates.inputs import Inputs
 from longplay.envs.engine import ContextColumn
 from longplay.envs.make import make_world
@@ -20,7 +20,7 @@ CHURNED, CUT = np.array([False, False, True, False]), np.array([False, False, Fa
 @pytest.fixture
 def outcome():
     nothing = np.zeros(4, np.float32)
-    return Outcome(np.zeros(4, np.int64), nothing, CHURNED, CUT, LEFT, DAYS, np.array([2, 3]), None)
+    return SlateOutcome(np.zeros(4, np.int64), nothing, CHURNED, CUT, LEFT, DAYS, np.array([2, 3]), None)
 
 
 class TestDiscounts:
@@ -86,7 +86,7 @@ class Scripted:
 class TestPlayers:
     @pytest.fixture
     def players(self):
-        return Players(Scripted(), look, 0.1, seed=0)
+        return TrainingUsers(Scripted(), look, 0.1, seed=0)
 
     def test_columns_become_items_and_minus_one_an_empty_slot(self, players):
         players.step(np.array([[2, 0], [1, -1]]))
@@ -127,7 +127,7 @@ def tiny():
 
 class TestTrueLives:
     def begin(self, tiny, seed=0):
-        return Players(tiny_env(tiny, 6, AutoresetMode.SAME_STEP), look, 0.1, seed)
+        return TrainingUsers(tiny_env(tiny, 6, AutoresetMode.SAME_STEP), look, 0.1, seed)
 
     def slates(self, tiny, step):
         return np.random.default_rng(step).permuted(np.tile(np.arange(2), (6, 1)), axis=1)[
