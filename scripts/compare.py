@@ -114,7 +114,7 @@ def main(args: Arguments) -> None:
 def check_rules(args: Arguments) -> None:
     """Refuse rules that could not be compared."""
     for name in args.rules:
-        one_of("rules", name, RULES)
+        RULES.card(name, "rules")
     if "similarity" not in args.rules or len(set(args.rules)) < len(args.rules):
         raise ValueError(
             f"rules = {list(args.rules)} must be different ones, and similarity, which all is compared with, among them"

@@ -40,7 +40,7 @@ from longplay.scripts.shared.console import console, load_world, make_progress, 
 from longplay.scripts.shared.folders import run_folder
 
 RUN, LINEAR = "run", "linear"
-AGENTS = (*RULES, *REFERENCES, RUN)
+PLAYABLE = (*RULES, *REFERENCES, RUN)  # and module:Class of a rule
 LUCK = {"validation": VALIDATION_LUCK, "test": TEST_LUCK}
 
 
@@ -80,8 +80,8 @@ def make_arguments_type(words: Sequence[str]) -> type[Arguments]:
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--agent", default=Arguments.agent, nargs="?", const="")
-    name = one_of("agent", parser.parse_known_args(list(words))[0].agent, AGENTS)
-    if name not in RULES or not make_space(RULES[name].options):
+    name = check_agent(parser.parse_known_args(list(words))[0].agent)
+    if not is_rule(name) or not make_space(RULES[name].options):
         return Arguments
     kind = RULES[name].options
     options = (Annotated[kind, tyro.conf.OmitArgPrefixes], field(default_factory=kind))
@@ -105,9 +105,19 @@ def main(args: Arguments) -> None:
     print_result(args, agent, note, table)
 
 
+def is_rule(name: str) -> bool:
+    """Whether a name is of a rule: one of `RULES`, or a module's."""
+    return name in RULES or ":" in name
+
+
+def check_agent(name: str) -> str:
+    """The name of what can be played; ValueError with the closest one."""
+    return name if is_rule(name) else one_of("agent", name, PLAYABLE)
+
+
 def check_arguments(args: Arguments) -> None:
     """Refuse what could not run, before anything slow happens."""
-    one_of("agent", args.agent, AGENTS)
+    check_agent(args.agent)
     one_of("split", args.split, LUCK)
     if (args.agent == RUN) != (args.run is not None):
         raise ValueError(f"run = {args.run!r} with agent = {args.agent!r}: --agent run --run NAME plays runs/NAME")
@@ -117,7 +127,7 @@ def check_arguments(args: Arguments) -> None:
         LinearOracle.load(args.linear, args.setting.world)  # which refuses before anything slow happens
     if args.trials < 0:
         raise ValueError(f"trials = {args.trials} must be at least 0, which plays the options given")
-    if args.agent not in RULES and (args.save is not None or args.trials):
+    if not is_rule(args.agent) and (args.save is not None or args.trials):
         raise ValueError(
             f"agent = {args.agent!r} is no rule: only rules are tuned and saved; leave out --trials, --save"
         )

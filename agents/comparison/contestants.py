@@ -60,7 +60,7 @@ def tune_rules(
         Folder that keeps the tuned rules; what is there already is not tuned again.
     """
     for name in names:
-        one_of("names", name, RULES)
+        RULES.card(name, "names")
     models = RuleModels(setting, progress, LOGGED_STEPS)
     people = held_out_users(setting.world, "validation", users)
     evaluator = Evaluator(setting.world, setting.item_vectors, people, VALIDATION_LUCK)
