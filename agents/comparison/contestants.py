@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...envs.shared.names import one_of
 from ..base import Agent
 from ..playing.evaluate import Evaluator, held_out_users
 from ..playing.luck import TEST_LUCK, VALIDATION_LUCK

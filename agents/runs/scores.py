@@ -15,12 +15,11 @@ from ...envs.candidates.scoring import WEIGHTS, Score
 from ...envs.engine import Observation
 from ..base import RatesItems
 from ..registry import AGENTS
-from ..rules import encoded, tuning
-from ..rules.minutes import Trees, predict_minutes
+from ..rules import tuning
+from ..rules.encoded import ENCODER, score_by_encoder
+from ..rules.minutes import TREES, Trees, predict_minutes
 from ..setting import Setting
 
-TREES = "minutes.safetensors"
-ENCODER = "encoder"
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "policy.safetensors"  # of a run
 
 
@@ -44,18 +43,18 @@ class FittedScore:
         return self.score(observation, features)
 
 
-def score_by_encoder(encoder: Encoder) -> Score:
+def make_encoder_score(encoder: Encoder) -> Score:
     """How well each candidate goes with the history, by an encoder."""
-    score = encoded.score_by_encoder(encoder)
+    score = score_by_encoder(encoder)
     return lambda observation, features: score(observation)
 
 
-def score_by_trees(trees: Trees) -> Score:
+def make_trees_score(trees: Trees) -> Score:
     """Predicted minutes of each candidate in the first slot."""
     return lambda observation, features: predict_minutes(trees, features)
 
 
-def score_by_agent(agent: RatesItems) -> Score:
+def make_agent_score(agent: RatesItems) -> Score:
     """What an agent makes of each candidate, such as the logarithm of the minutes it expects."""
     return lambda observation, features: agent.rate_candidates(observation).astype(np.float32)
 
@@ -113,12 +112,12 @@ def load_scores(
         if (folder / tuning.FILE).is_file():
             tuning.read_rule(folder, setting)  # refuses another setting; trees alone do not say where they were fitted
         if (folder / TREES).is_file():
-            scores[folder.name] = FittedScore(score_by_trees(Trees.load(folder / TREES)), _digest(folder / TREES))
+            scores[folder.name] = FittedScore(make_trees_score(Trees.load(folder / TREES)), _digest(folder / TREES))
         elif (folder / CONFIG_FILE).is_file():
-            scores[folder.name] = FittedScore(score_by_agent(load_run(folder)), _digest(folder / WEIGHTS_FILE))
+            scores[folder.name] = FittedScore(make_agent_score(load_run(folder)), _digest(folder / WEIGHTS_FILE))
         else:
             encoder = load_encoder(folder if (folder / ENCODER_FILE).is_file() else folder / ENCODER, setting.items)
-            scores[folder.name] = FittedScore(score_by_encoder(encoder), encoder.identity)
+            scores[folder.name] = FittedScore(make_encoder_score(encoder), encoder.identity)
     return scores
 
 

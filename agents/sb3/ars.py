@@ -52,7 +52,7 @@ class LivesARS(ARS):
     policy, env, settings
         As of `sb3_contrib.ARS`; the policy is a `ConstantPolicy`.
     gamma
-        As of `longplay.agents.playing.trials.Trials`.
+        As of `longplay.agents.playing.trials.LifeTrials`.
     users
         Whom each trial plays.
     """

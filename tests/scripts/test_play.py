@@ -11,7 +11,7 @@ from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.registry import REFERENCES, RULES
 from longplay.agents.rules.context import RuleModels
-from longplay.agents.rules.table import CapOptions
+from longplay.agents.rules.topics import CapOptions
 from longplay.agents.rules.tuning import load_rule
 from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting

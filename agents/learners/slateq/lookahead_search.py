@@ -34,7 +34,7 @@ class LookaheadSearch:
     options
         ``search_…``.
     gamma, seed
-        As of `longplay.agents.playing.trials.Trials`.
+        As of `longplay.agents.playing.trials.LifeTrials`.
     """
 
     def __init__(self, agent: SlateQAgent, env: Any, options: SlateQOptions, gamma: float, seed: int) -> None:
