@@ -116,10 +116,10 @@ class AgentEntry(ABC):
 
     def make_options(self, agent: str, action: str, values: Mapping[str, Any]) -> Options:
         """The options of the agent of that name, from those that differ from the defaults; ValueError as `Options`."""
-        return make_options(agent, self.options_type(action), values)
+        return make_options(agent, self.choose_options(action), values)
 
     @abstractmethod
-    def options_type(self, action: str) -> type[Options]:
+    def choose_options(self, action: str) -> type[Options]:
         """Class of the options where it takes an action."""
 
     @abstractmethod
@@ -130,7 +130,7 @@ class AgentEntry(ABC):
         """Whether it can train the network of the history along with its own."""
         return False
 
-    def method_title(self, action: str) -> str:
+    def name_method(self, action: str) -> str:
         """Name of the method in tables."""
         return self.title
 

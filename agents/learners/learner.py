@@ -47,10 +47,10 @@ class SlateAgent(ABC):
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Slates (B, K) of item numbers."""
         inputs = self.inputs(observation)
-        return self.numbers(inputs, self.choose(inputs))
+        return self.read_numbers(inputs, self.choose(inputs))
 
     @staticmethod
-    def numbers(inputs: Inputs, columns: NDArray[np.int64]) -> NDArray[np.int64]:
+    def read_numbers(inputs: Inputs, columns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Item numbers (B, K) at columns of the candidates, 0 for an empty slot."""
         return np.where(columns >= 0, np.take_along_axis(inputs.ids, np.maximum(columns, 0), axis=1), 0)
 

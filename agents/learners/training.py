@@ -43,7 +43,7 @@ class LearnerEntry(AgentEntry):
         if action not in self.actions:
             raise ValueError(f"{agent!r} chooses slates of items; leave out --action and --fine-tune")
 
-    def options_type(self, action: str) -> type[Options]:
+    def choose_options(self, action: str) -> type[Options]:
         """Its own, always."""
         return self.options
 

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..slates.choice_losses import choice_loss, chosen, slate_value
+from ..slates.choice_losses import choice_loss, pick_chosen, slate_value
 from ..slates.inputs import Inputs, SlateInputs
 from ..slates.plackett_luce import slot_log_probabilities
 from .agent import Critic, OfflineAgent, OfflineConfig, Values, make_critic, make_network
@@ -84,7 +84,7 @@ class OfflineLearner:
     def _fit_consumed(self, values: Values, batch: Batch, v_t: Tensor) -> dict[str, Tensor]:
         """Losses of the choice model and of Q̄ of what was consumed."""
         chances, q, q_nothing = self.critic.judge_slates(values, batch.columns)
-        error = chosen(q, q_nothing, batch.choice) - bootstrap(batch.reward, batch.discount, v_t)
+        error = pick_chosen(q, q_nothing, batch.choice) - bootstrap(batch.reward, batch.discount, v_t)
         return {"choice": choice_loss(chances, batch.choice).mean(), "q": error.square().mean()}
 
     def _learn_expectiles(self, batch: Batch) -> dict[str, Tensor]:

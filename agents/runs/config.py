@@ -107,7 +107,7 @@ class RunConfig(Options):
         state = "" if self.state == "pooled" else f" {Path(self.state).name}"
         more = "".join(f" +{Path(score).name}" for score in self.scores)
         tuned = " fine-tuned" if self.fine_tune else ""
-        return f"{self.entry.method_title(self.action)} γ={self.gamma:g}{state}{tuned}{more}"
+        return f"{self.entry.name_method(self.action)} γ={self.gamma:g}{state}{tuned}{more}"
 
     def twin(self) -> "RunConfig":
         """The same run with γ = 0, which learns what pays now: what it is compared with."""

@@ -73,7 +73,7 @@ class SettingsSearch:
         """Note the best validation minutes of a trial, or None if it was pruned."""
         state = TrialState.PRUNED if minutes is None else TrialState.COMPLETE
         self.study.tell(number, minutes, state=state)
-        (trial_folder(self.folder, number) / CHECKPOINT).unlink(missing_ok=True)  # which may be large
+        (locate_trial(self.folder, number) / CHECKPOINT).unlink(missing_ok=True)  # which may be large
 
     def fail(self, number: int) -> None:
         """Note that settings could not be trained with."""
@@ -112,7 +112,7 @@ def open_storage(folder: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
 
 
-def trial_folder(folder: Path, number: int) -> Path:
+def locate_trial(folder: Path, number: int) -> Path:
     """Of a trial's training."""
     return folder / f"trial-{number:04d}"
 
@@ -142,7 +142,7 @@ def run_trial(folder: Path, number: int, config: RunConfig, prune: bool, tell: P
     )
     trial = Trial(study, study.trials[number]._trial_id)
     reported = set(study.trials[number].intermediate_values)
-    run_folder = trial_folder(folder, number)
+    run_folder = locate_trial(folder, number)
 
     def report(row: Mapping[str, float]) -> None:
         tell(row)

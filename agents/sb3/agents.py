@@ -17,7 +17,7 @@ from ...envs.candidates.wrappers import ActionMap
 from ...envs.engine import Observation
 from ...envs.shared.files import replacing, write_whole
 from ..base import Memory
-from .states import States, state_space
+from .states import States, make_state_space
 
 
 @dataclass
@@ -114,7 +114,7 @@ def load_policy(
     """
     build: Any = algorithm
     model = build(policy, None, _init_setup_model=False, device="cpu", **arguments)
-    model.observation_space = state_space(states)
+    model.observation_space = make_state_space(states)
     model.action_space, model.n_envs = space, 1
     if getattr(model, "target_entropy", None) == "auto":
         model.target_entropy = -float(np.prod(space.shape or ()))  # which SAC and TQC would ask an environment for

@@ -77,7 +77,7 @@ class SB3Entry(AgentEntry):
         """Whether its policy is a `SlatePolicy` where it takes an action."""
         return self.slate_options is not None and action == "candidates"
 
-    def options_type(self, action: str) -> type[Options]:
+    def choose_options(self, action: str) -> type[Options]:
         """Others where it draws slates."""
         return self.slate_options if self.slate_options and self.draws_slates(action) else self.options
 
@@ -89,7 +89,7 @@ class SB3Entry(AgentEntry):
         """With stable-baselines3's own policies."""
         return isinstance(self.policy, str) and not self.draws_slates(action)
 
-    def method_title(self, action: str) -> str:
+    def name_method(self, action: str) -> str:
         """Algorithm and action."""
         return f"{self.title} {action}"
 

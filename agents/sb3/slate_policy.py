@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ...envs.engine import Observation
 from ..slates.inputs import Inputs, SlateInputs
 from ..slates.networks import HISTORY_LAST, SlateNetwork
-from ..slates.plackett_luce import best, draw, evaluate
+from ..slates.plackett_luce import draw, evaluate, take_best
 
 SAMPLE_STEPS = 16  # of random slates, from which the scale of the inputs is taken
 
@@ -103,7 +103,7 @@ class SlateDistribution(Distribution):
 
     def mode(self) -> Tensor:
         """The most likely slates (B, K)."""
-        return best(self.scores, self.slots)
+        return take_best(self.scores, self.slots)
 
     def actions_from_params(self, scores: Tensor, deterministic: bool = False) -> Tensor:
         """Slates (B, K) for scores (B, M)."""

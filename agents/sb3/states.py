@@ -12,7 +12,7 @@ from .slate_policy import SlateStates
 States = StateEncoder | OpenState | SlateStates
 
 
-def state_space(states: States) -> gym.Space[Any]:
+def make_state_space(states: States) -> gym.Space[Any]:
     """Space of what a policy is given."""
     if isinstance(states, StateEncoder):
         return gym.spaces.Box(-np.inf, np.inf, (states.width,), np.float32)

@@ -85,23 +85,23 @@ class SB3Trainer(Trainer):
         drawn: Any = np.random.get_state()  # noqa: NPY002  # what SB3 draws from
         content: dict[str, Any] = {
             "parameters": model.get_parameters(),
-            "variables": {name: tensor.detach().clone() for name, tensor in _variables(model).items()},
+            "variables": {name: tensor.detach().clone() for name, tensor in _list_variables(model).items()},
             "counters": {name: getattr(model, name) for name in COUNTERS if hasattr(model, name)},
             "episodes": [dict(episode) for episode in model.ep_info_buffer or ()],
             "env": {
                 key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in model.env.save_state().items()
             },
-            "last_obs": _tensors(model._last_obs),
+            "last_obs": _to_tensors(model._last_obs),
             "last_starts": torch.from_numpy(np.asarray(model._last_episode_starts, bool)),
             "torch": torch.get_rng_state(),
             "numpy": {"keys": torch.from_numpy(drawn[1].astype(np.int64)), "rest": [*drawn[2:4], float(drawn[4])]},
-            "actions": json.dumps(_generators(model.action_space)),
+            "actions": json.dumps(_read_generators(model.action_space)),
             "encoder": self.agent.encoder.identity,
         }
         if isinstance(model, RecurrentPPO):
-            content["lstm"] = _lstm_state(model)
+            content["lstm"] = _copy_lstm_state(model)
         if isinstance(model, OffPolicyAlgorithm):
-            content["buffer"] = _buffer_state(model.replay_buffer)
+            content["buffer"] = _copy_buffer(model.replay_buffer)
         return content
 
     def restore(self, content: Mapping[str, Any]) -> None:
@@ -110,14 +110,14 @@ class SB3Trainer(Trainer):
         model = self.model
         model.set_parameters(content["parameters"], exact_match=True)
         with torch.no_grad():
-            for name, tensor in _variables(model).items():
+            for name, tensor in _list_variables(model).items():
                 tensor.copy_(content["variables"][name])
         for name, value in content["counters"].items():
             setattr(model, name, value)
         model._setup_learn(0, reset_num_timesteps=False)
         model.ep_info_buffer.extend(content["episodes"])
         self.env.load_state({key: value.numpy() for key, value in content["env"].items()})
-        model._last_obs = _arrays(content["last_obs"])
+        model._last_obs = _to_arrays(content["last_obs"])
         model._last_episode_starts = content["last_starts"].numpy()
         if isinstance(model, RecurrentPPO):
             _set_lstm_state(model, content["lstm"])
@@ -145,12 +145,12 @@ class CheckpointCallback(BaseCallback):
         self.before_update()
 
 
-def _variables(model: Any) -> dict[str, torch.Tensor]:
+def _list_variables(model: Any) -> dict[str, torch.Tensor]:
     """What SB3 learns outside its modules and leaves out of its parameters: SAC's entropy coefficient."""
     return {name: getattr(model, name) for name in model._get_torch_save_params()[1]}
 
 
-def _lstm_state(model: Any) -> list[torch.Tensor]:
+def _copy_lstm_state(model: Any) -> list[torch.Tensor]:
     """Hidden and cell state of a recurrent policy's actor and critic, for the users of the training environment."""
     return [part.clone() for pair in model._last_lstm_states for part in pair]
 
@@ -162,39 +162,39 @@ def _set_lstm_state(model: Any, parts: list[torch.Tensor]) -> None:
 BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
-def _buffer_state(buffer: Any) -> dict[str, Any]:
+def _copy_buffer(buffer: Any) -> dict[str, Any]:
     end = buffer.buffer_size if buffer.full else buffer.pos
-    arrays = {name: _tensors(getattr(buffer, name), end) for name in BUFFER}
+    arrays = {name: _to_tensors(getattr(buffer, name), end) for name in BUFFER}
     return {"arrays": arrays, "pos": int(buffer.pos), "full": bool(buffer.full)}
 
 
 def _load_buffer(buffer: Any, state: dict[str, Any]) -> None:
     for name, value in state["arrays"].items():
-        _fill(getattr(buffer, name), _arrays(value))
+        _fill_rows(getattr(buffer, name), _to_arrays(value))
     buffer.pos, buffer.full = state["pos"], state["full"]
 
 
-def _tensors(value: Any, end: int | None = None) -> Any:
+def _to_tensors(value: Any, end: int | None = None) -> Any:
     """Arrays, or dictionaries of them, as tensors that `torch.save` takes; their first `end` rows."""
     if isinstance(value, dict):
-        return {name: _tensors(part, end) for name, part in value.items()}
+        return {name: _to_tensors(part, end) for name, part in value.items()}
     return torch.from_numpy(value[:end].copy())
 
 
-def _arrays(value: Any) -> Any:
-    return {name: _arrays(part) for name, part in value.items()} if isinstance(value, dict) else value.numpy()
+def _to_arrays(value: Any) -> Any:
+    return {name: _to_arrays(part) for name, part in value.items()} if isinstance(value, dict) else value.numpy()
 
 
-def _fill(target: Any, value: Any) -> None:
+def _fill_rows(target: Any, value: Any) -> None:
     """Write over the first rows of arrays, or of dictionaries of them."""
     if isinstance(value, dict):
         for name, part in value.items():
-            _fill(target[name], part)
+            _fill_rows(target[name], part)
     else:
         target[: len(value)] = value
 
 
-def _generators(space: Any) -> Any:
+def _read_generators(space: Any) -> Any:
     return space.np_random.bit_generator.state
 
 

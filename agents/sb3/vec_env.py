@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from ...envs.engine import Observation
 from ..playing.training_users import REWARD_SCALE
-from .states import States, state_space
+from .states import States, make_state_space
 
 
 class SlateVecEnv(VecEnv):
@@ -28,7 +28,7 @@ class SlateVecEnv(VecEnv):
         if env.metadata["autoreset_mode"] != gym.vector.AutoresetMode.SAME_STEP:
             raise ValueError(f"autoreset_mode is {env.metadata['autoreset_mode']}; stable-baselines3 needs SAME_STEP")
         self.env, self.encoder = env, encoder
-        super().__init__(env.num_envs, state_space(encoder), env.single_action_space)
+        super().__init__(env.num_envs, make_state_space(encoder), env.single_action_space)
         self.returns = np.zeros(self.num_envs)  # minutes of the running episodes
         self.lengths = np.zeros(self.num_envs, np.int64)
         self._first_seed: int | None = None
@@ -60,10 +60,10 @@ class SlateVecEnv(VecEnv):
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         ended = np.flatnonzero(done)
         if len(ended):
-            last = self.encoder(_stack([info["final_obs"][b] for b in ended]))
+            last = self.encoder(_stack_observations([info["final_obs"][b] for b in ended]))
             for row, b in enumerate(ended):
                 infos[b] = {
-                    "terminal_observation": _row(last, row),
+                    "terminal_observation": _take_row(last, row),
                     "TimeLimit.truncated": bool(truncated[b] and not terminated[b]),
                     "episode": {"r": float(self.returns[b]), "l": int(self.lengths[b])},
                 }
@@ -102,9 +102,9 @@ class SlateVecEnv(VecEnv):
         return [False] * len(list(self._get_indices(indices)))
 
 
-def _row(states: Any, row: int) -> Any:
+def _take_row(states: Any, row: int) -> Any:
     return {name: part[row] for name, part in states.items()} if isinstance(states, dict) else states[row]
 
 
-def _stack(observations: list[Observation]) -> Observation:
+def _stack_observations(observations: list[Observation]) -> Observation:
     return {key: np.stack([o[key] for o in observations]) for key in observations[0]}

@@ -28,7 +28,7 @@ def choice_loss(log_probabilities: Tensor, choice: Tensor) -> Tensor:
     return -log_probabilities.gather(-1, place[..., None])[..., 0]
 
 
-def chosen(items: Tensor, none: Tensor, choice: Tensor) -> Tensor:
+def pick_chosen(items: Tensor, none: Tensor, choice: Tensor) -> Tensor:
     """What of `items` (B, K), or of `none` (B,), belongs to the choice (B,), −1 for none."""
     return torch.where(choice >= 0, items.gather(-1, choice.clamp(min=0)[..., None])[..., 0], none)
 

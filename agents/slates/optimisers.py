@@ -17,7 +17,7 @@ ROUNDS = 50  # Dinkelbach's ratio settles in a few
 Floats = NDArray[np.float64]
 
 
-def best_slates(
+def find_best_slates(
     pull: Floats,
     gain: Floats,
     position: Floats,

@@ -14,14 +14,14 @@ from torch.nn.functional import pad
 NEVER = -1e9  # stands for minus infinity, whose differences are not numbers
 
 
-def gumbel(like: Tensor, torch_rng: torch.Generator | None = None) -> Tensor:
+def draw_gumbel(like: Tensor, torch_rng: torch.Generator | None = None) -> Tensor:
     """Standard Gumbel noise in the shape of `like`; from the global generator where no torch_rng are given."""
     return -torch.empty_like(like).exponential_(generator=torch_rng).log_()
 
 
 def draw(scores: Tensor, slots: int, torch_rng: torch.Generator | None = None) -> Tensor:
     """Slates (B, K) drawn at random: the largest scores after Gumbel noise (Yellott, 1977)."""
-    return best(scores + gumbel(scores, torch_rng), slots)
+    return take_best(scores + draw_gumbel(scores, torch_rng), slots)
 
 
 def draw_one_by_one(scores: Tensor, slots: int, torch_rng: torch.Generator) -> Tensor | None:
@@ -57,7 +57,7 @@ def _pick(weights: Tensor, torch_rng: torch.Generator) -> Tensor:
     return torch.searchsorted(edges, torch.minimum(at, below), right=True)[:, 0]
 
 
-def best(scores: Tensor, slots: int) -> Tensor:
+def take_best(scores: Tensor, slots: int) -> Tensor:
     """The most likely slates (B, K): the largest scores, largest first.
 
     Raises

@@ -28,7 +28,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from longplay.agents.playing.training_users import REWARD_SCALE
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.reading import Reading, read_run
-from longplay.agents.sb3.states import state_space
+from longplay.agents.sb3.states import make_state_space
 from longplay.agents.setting import Setting
 from longplay.encoders.state import StateEncoder
 from longplay.envs.engine import Observation
@@ -73,7 +73,7 @@ class EncodedEnv(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: gym.Env[Observation, Any], states: StateEncoder) -> None:
         super().__init__(env)
         self.states = states
-        self.observation_space = state_space(states)
+        self.observation_space = make_state_space(states)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode."""

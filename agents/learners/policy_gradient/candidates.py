@@ -81,7 +81,7 @@ class CandidateNetwork(nn.Module):
         self.guide = None if guide is None else Guide(guide)
         self.position = nn.Parameter(torch.zeros(slots))
         self.avoid, self.repeated = not options.repeats, inputs.item_features.index("repeated")
-        self.spread = value_spread(gamma)
+        self.spread = compute_value_spread(gamma)
 
     def read(self, inputs: Inputs) -> Batch:
         """State (B, S), items (B, M, F) and ids (B, M)."""
@@ -137,7 +137,7 @@ class Guide(nn.Module):
         return x * self.first * torch.exp(10.0 * self.power)
 
 
-def value_spread(gamma: float) -> float:
+def compute_value_spread(gamma: float) -> float:
     """A scale for values: the root of how many slates they sum up, so that few steps reach them and none overshoots."""
     return float(np.sqrt(min(1.0 / max(1.0 - gamma, 1e-9), LONGEST)))
 

@@ -17,7 +17,7 @@ from ...registry import AGENTS
 from ...slates.inputs import Inputs, SlateInputs
 from ...slates.networks import HISTORY_LAST, fit_scale, make_two_layers, standardise
 from ..training import LearnerEntry
-from .candidates import Guide, PolicyAgent, split_parameters, value_spread
+from .candidates import Guide, PolicyAgent, compute_value_spread, split_parameters
 from .ppo import PLPPO, PlackettLucePPOOptions
 from .rollouts import Batch, Judgement
 
@@ -104,7 +104,7 @@ class CatalogNetwork(nn.Module):
         self.match = match
         self.register_buffer("mean_state", torch.zeros(width))
         self.register_buffer("scale_state", torch.ones(width))
-        self.register_buffer("described", torch.from_numpy(describe(inputs, vectors)), persistent=False)
+        self.register_buffer("described", torch.from_numpy(describe_items(inputs, vectors)), persistent=False)
         self.trunk, self.judge_trunk = make_two_layers(width, hidden), make_two_layers(width, hidden)
         self.user = nn.Linear(hidden, self.heads * match)
         self.user_direct = nn.Linear(width, self.heads * match, bias=False)
@@ -114,7 +114,7 @@ class CatalogNetwork(nn.Module):
         self.value = nn.Linear(hidden, 1)
         self.guide = None if guide is None else Guide(guide)
         self.position = nn.Parameter(torch.zeros(slots))
-        self.avoid, self.spread = not options.repeats, value_spread(gamma)
+        self.avoid, self.spread = not options.repeats, compute_value_spread(gamma)
         for layer in (self.user, self.user_direct, self.value):
             nn.init.normal_(layer.weight, std=0.01)
         nn.init.zeros_(self.user.bias)
@@ -192,7 +192,7 @@ class CatalogPPO(PLPPO):
     make_agent = staticmethod(make_agent)
 
 
-def describe(inputs: SlateInputs, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def describe_items(inputs: SlateInputs, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N, D) of each item: its text vector, standardised attributes and topics."""
     static = inputs.scorer.static[1:]
     scaled = (static - static.mean(axis=0)) / np.maximum(static.std(axis=0), 1e-6)

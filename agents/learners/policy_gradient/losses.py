@@ -15,7 +15,7 @@ def first_slot_entropy(scores: Tensor) -> Tensor:
     return -(log_p.exp() * log_p).sum(dim=1)
 
 
-def examined(choice: Tensor, slots: int) -> Tensor:
+def mark_examined(choice: Tensor, slots: int) -> Tensor:
     """(B, K) 1 for the slot consumed and those above it, or for all where nothing was (`choice` −1); else 0."""
     last = torch.where(choice < 0, slots - 1, choice)
     return (torch.arange(slots) <= last[:, None]).float()

@@ -26,8 +26,8 @@ from ...slates.plackett_luce import slot_log_probabilities
 from ..learner import Learner, SlateAgent
 from ..training import LearnerEntry
 from .candidates import CandidateNetwork, PolicyAgent, PolicyOptions, sample_inputs
-from .losses import approximate_kl, clipped_surrogate, examined, first_slot_entropy, gamma_deviance, value_loss
-from .rollouts import Batch, Rollout, collect
+from .losses import approximate_kl, clipped_surrogate, first_slot_entropy, gamma_deviance, mark_examined, value_loss
+from .rollouts import Batch, Rollout, collect_rollout
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class PLPPO(Learner):
     def iterate(self) -> dict[str, float]:
         """One rollout, and some epochs over it."""
         options = self.options
-        rollout = collect(
+        rollout = collect_rollout(
             self.players,
             self.network,
             slot_log_probabilities,
@@ -106,7 +106,7 @@ class PLPPO(Learner):
         )
         advantages = rollout.advantages(options.gae_lambda)
         returns = advantages + rollout.values
-        content = flatten(rollout) | {"returns": returns.flatten()}
+        content = flatten_rollout(rollout) | {"returns": returns.flatten()}
         content["advantages"] = standardise(advantages).flatten()
         self.steps += len(content["returns"])
         log = self._learn(content)
@@ -163,7 +163,7 @@ class PLPPO(Learner):
         log_ratio = slot_log_probabilities(judged.scores, part["columns"]) - part["log_probabilities"]
         counted = torch.ones_like(log_ratio)
         if options.credit == "cascade":
-            counted = examined(part["choice"], log_ratio.shape[1])
+            counted = mark_examined(part["choice"], log_ratio.shape[1])
         if options.ratio == "slots":
             each = clipped_surrogate(log_ratio, part["advantages"][:, None], options.clip)
             policy = (each * counted).sum(dim=1) / counted.sum(dim=1)
@@ -189,7 +189,7 @@ class PLPPO(Learner):
         }
 
 
-def flatten(rollout: Rollout) -> Batch:
+def flatten_rollout(rollout: Rollout) -> Batch:
     """Rows (T·B, ·) of a rollout, from which minibatches are drawn."""
     names = ("columns", "log_probabilities", "values", "choice", "rewards")
     whole = rollout.batch | {name: getattr(rollout, name) for name in names}

@@ -25,8 +25,8 @@ from ..learner import Learner, SlateAgent
 from ..training import LearnerEntry
 from .candidates import CandidateNetwork, PolicyAgent, PolicyOptions, sample_inputs
 from .losses import first_slot_entropy, top_k_reinforce, value_loss
-from .ppo import average_logs, flatten, standardise
-from .rollouts import Batch, collect
+from .ppo import average_logs, flatten_rollout, standardise
+from .rollouts import Batch, collect_rollout
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ class TopKReinforce(Learner):
     def iterate(self) -> dict[str, float]:
         """One rollout, and some epochs over the replay."""
         options = self.options
-        rollout = collect(
+        rollout = collect_rollout(
             self.players,
             self.network,
-            log_softmax_of,
+            compute_log_softmax,
             slots=self.agent.slots,
             length=options.rollout,
             gamma=self.gamma,
@@ -112,7 +112,7 @@ class TopKReinforce(Learner):
             torch_rng=self.torch_rng,
         )
         returns = rollout.advantages(options.gae_lambda) + rollout.values
-        latest = flatten(rollout) | {"returns": returns.flatten()}
+        latest = flatten_rollout(rollout) | {"returns": returns.flatten()}
         count = len(latest["returns"])
         if self.replay:
             kept = (options.memory - 1) * count
@@ -134,9 +134,9 @@ class TopKReinforce(Learner):
         options, slots = self.options, self.agent.slots
         judged = self.network.judge(part)
         columns, choice = part["columns"], part["choice"]
-        log_pi = log_softmax_of(judged.scores, columns)
+        log_pi = compute_log_softmax(judged.scores, columns)
         shown_by, _ = self.behaviour(part["state"], part["items"], part["ids"])
-        log_beta = log_softmax_of(shown_by[0] - self.network.held_back(part), columns)
+        log_beta = compute_log_softmax(shown_by[0] - self.network.held_back(part), columns)
         advantage = part["returns"]
         if options.baseline:
             advantage = standardise(part["returns"] - judged.values.detach())
@@ -165,7 +165,7 @@ class TopKReinforce(Learner):
         return {name: loss.item() for name, loss in losses.items()}
 
 
-def log_softmax_of(scores: Tensor, columns: Tensor) -> Tensor:
+def compute_log_softmax(scores: Tensor, columns: Tensor) -> Tensor:
     """(B, K) log-probability of each column under one draw of the softmax; 0 where there is no candidate."""
     logs = torch.log_softmax(scores.clamp(min=NEVER), dim=1).gather(1, columns)
     return torch.where(scores.gather(1, columns) > NEVER, logs, 0.0)

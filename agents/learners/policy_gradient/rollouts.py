@@ -81,14 +81,14 @@ class Rollout:
         return gae(self.rewards, self.discounts, self.values, self.next_values, self.going, lambda_)
 
 
-def sample(scores: Tensor, slots: int, torch_rng: torch.Generator) -> Tensor:
+def draw_slates(scores: Tensor, slots: int, torch_rng: torch.Generator) -> Tensor:
     """Plackett–Luce slates (B, K), by the faster of two exact ways."""
     one_by_one = draw_one_by_one(scores, slots, torch_rng) if scores.shape[1] > MANY else None
     return draw(scores, slots, torch_rng) if one_by_one is None else one_by_one
 
 
 @torch.no_grad()
-def collect(
+def collect_rollout(
     players: TrainingUsers,
     network: Judge,
     log_probabilities: Callable[[Tensor, Tensor], Tensor],
@@ -111,7 +111,7 @@ def collect(
     for _ in range(length):
         batch = network.read(players.now)
         judged = network.judge(batch)
-        columns = sample(judged.scores, slots, torch_rng)
+        columns = draw_slates(judged.scores, slots, torch_rng)
         logs = log_probabilities(judged.scores, columns)
         real = torch.gather(judged.scores, 1, columns) > -torch.inf
         outcome = players.step(torch.where(real, columns, -1).numpy())

@@ -10,7 +10,7 @@ from ....envs.engine import Observation
 from ....envs.shared.options import Options, among, evenly, logarithmically, number, word
 from ...options import RATE
 from ...slates.inputs import Inputs, SlateInputs
-from ...slates.optimisers import OPTIMISERS, best_slates
+from ...slates.optimisers import OPTIMISERS, find_best_slates
 from ..item_values import ItemValues
 from ..learner import SlateAgent
 from .network import SlateQNetwork
@@ -49,7 +49,7 @@ class SlateQOptions(Options):
     """Share by which the slower network, an average of the one that learns, follows with each minibatch. It values, and
     it is the agent's: averaging takes off noise that an optimiser of slates would pick up."""
     optimiser: str = word("exact", *OPTIMISERS)
-    """Optimiser of slates: exact, greedy or top-k; see `longplay.agents.slates.optimisers.best_slates`."""
+    """Optimiser of slates: exact, greedy or top-k; see `longplay.agents.slates.optimisers.find_best_slates`."""
     fill: bool = True
     """Fill every slot; otherwise items that cost more than they bring are left out."""
     repeats: bool = False
@@ -126,14 +126,14 @@ class SlateQAgent(SlateAgent):
     def choose(self, inputs: Inputs) -> NDArray[np.int64]:
         """Columns (B, K) of the best slates."""
         with torch.no_grad():
-            return self.best(inputs, *self.judge(self.network, inputs))
+            return self.find_best(inputs, *self.judge(self.network, inputs))
 
     @torch.no_grad()
     def choose_weighted(self, observation: Observation, later: NDArray[np.float64]) -> NDArray[np.int64]:
         """Slates (B, K) of item numbers, with a weighting (B, F + 2) of what follows of each user's own."""
         inputs = self.inputs(observation)
         weights = torch.from_numpy(later.astype(np.float32))
-        return self.numbers(inputs, self.best(inputs, *self.judge(self.network, inputs, weights)))
+        return self.read_numbers(inputs, self.find_best(inputs, *self.judge(self.network, inputs, weights)))
 
     def judge(
         self, network: SlateQNetwork, inputs: Inputs, later: torch.Tensor | None = None
@@ -142,11 +142,11 @@ class SlateQAgent(SlateAgent):
         judged = network.run(inputs, later)
         return judged.appeal.double().numpy(), judged.gain.double().numpy()
 
-    def best(self, inputs: Inputs, appeal: NDArray[np.float64], gain: NDArray[np.float64]) -> NDArray[np.int64]:
+    def find_best(self, inputs: Inputs, appeal: NDArray[np.float64], gain: NDArray[np.float64]) -> NDArray[np.int64]:
         """Columns (B, K) of the best slates for appeals and gains (B, M)."""
         real = inputs.ids > 0
         options = self.options
-        return best_slates(
+        return find_best_slates(
             np.where(real, np.exp(np.clip(appeal, -PULLS, PULLS)), 0.0),
             gain,
             np.exp(self.network.log_position.detach().double().numpy()),

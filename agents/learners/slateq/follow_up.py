@@ -31,7 +31,7 @@ class FollowUpRegression:
         self.moment = torch.zeros(width + 1, dtype=torch.float64)
 
     @staticmethod
-    def surprise(features: Tensor, chances: Tensor, choice: Tensor) -> Tensor:
+    def compute_surprise(features: Tensor, chances: Tensor, choice: Tensor) -> Tensor:
         """What was chosen less what was expected: (n, F + 1), the click itself first.
 
         Parameters

@@ -24,8 +24,8 @@ from ...registry import AGENTS
 from ...slates.choice_losses import (
     choice_log_probabilities,
     choice_loss,
-    chosen,
     lambda_futures,
+    pick_chosen,
     slate_value,
     squared_error,
 )
@@ -148,11 +148,11 @@ class SlateQ(ItemValueLearner):
     def _plan(self, inputs: Inputs) -> Plan:
         appeal, gain = self.agent.judge(self.online, inputs)
         noise = self.temperature * self.rng.gumbel(size=appeal.shape)
-        shown = self.agent.best(inputs, appeal + noise, gain)
+        shown = self.agent.find_best(inputs, appeal + noise, gain)
         strange = self.rng.random(len(shown)) < self.options.epsilon
         shown = np.where(strange[:, None], self._draw_random(inputs), shown)
         wanted = self.bootstraps and self.options.target == "best"
-        return Plan(shown, self.agent.best(inputs, appeal, gain) if wanted else shown)
+        return Plan(shown, self.agent.find_best(inputs, appeal, gain) if wanted else shown)
 
     def _view(self, inputs: Inputs, plan: Plan) -> dict[str, Tensor]:
         """What learning needs of a state: itself, the mean candidate, and the items of the two slates."""
@@ -231,7 +231,7 @@ class SlateQ(ItemValueLearner):
         chances = choice_log_probabilities(judged.appeal, network.log_position)
         expected = slate_value(chances, judged.future, judged.none)
         choice = replay.read_rows("choice", places)
-        surprise = FollowUpRegression.surprise(network.base.scaled(items, ids), chances.exp(), choice)
+        surprise = FollowUpRegression.compute_surprise(network.base.scaled(items, ids), chances.exp(), choice)
         self.follow_up.add(surprise, futures[torch.from_numpy(places)] - expected)
         for other in (network, self.online):
             other.later[:-1] = self.follow_up.coefficients  # without the appeal, from which chances are made
@@ -254,12 +254,12 @@ class SlateQ(ItemValueLearner):
         log_probabilities = choice_log_probabilities(judged.appeal, network.log_position)
         choices = (weights * choice_loss(log_probabilities, choice)).mean()
         # Nothing clicked pays nothing: no error there.
-        now = chosen(judged.minutes, torch.zeros_like(reward), choice)
+        now = pick_chosen(judged.minutes, torch.zeros_like(reward), choice)
         minutes = (weights * squared_error(now, torch.where(choice >= 0, reward, 0.0), minutes_scale)).mean()
         loss, logs = choices + minutes, {"choice_loss": choices, "minutes_loss": minutes}
         if futures is not None:
             target = futures[torch.from_numpy(places)]
-            after = chosen(judged.future, judged.none, choice)
+            after = pick_chosen(judged.future, judged.none, choice)
             errors = squared_error(after, target, future_scale)
             logs |= {"future_loss": (weights * errors).mean(), "future": after.mean(), "future_target": target.mean()}
             loss = loss + self.options.future_weight * logs["future_loss"]

@@ -11,10 +11,10 @@ from torch import Tensor
 from ....envs.shared.options import Options, among, evenly, logarithmically, number, word
 from ...options import RATE
 from ...slates.inputs import Inputs, SlateInputs
-from ...slates.optimisers import OPTIMISERS, best_slates
+from ...slates.optimisers import OPTIMISERS, find_best_slates
 from ..item_values import ItemValues
 from ..learner import SlateAgent
-from .losses import LATE, METRICS, REAL, nearest
+from .losses import LATE, METRICS, REAL, find_nearest
 from .network import MOST_DIMENSIONS, WolpertingerNetwork
 
 PULLS = 30.0  # appeals are cut off there, in either direction: weights must remain numbers
@@ -48,7 +48,7 @@ class WolpertingerOptions(Options):
     one another."""
     ranking: str = word("exact", *OPTIMISERS, "value")
     """Slate shown of those judged: that of most value under the choice model ("exact", "greedy" or "top-k", as of
-    `longplay.agents.slates.optimisers.best_slates`), or the items of most value once clicked ("value")."""
+    `longplay.agents.slates.optimisers.find_best_slates`), or the items of most value once clicked ("value")."""
     text: int = number(16, 0, MOST_DIMENSIONS)
     """Principal components of the text vectors in the space of items, beside the features; at most 32 in all."""
     reach: float = number(3.0, 1e-3, 5.0)
@@ -129,27 +129,27 @@ class WolpertingerAgent(SlateAgent):
     def choose(self, inputs: Inputs) -> NDArray[np.int64]:
         """Columns (B, K) of the best slates."""
         whole, points = self.network.space(inputs)
-        near = self.near(inputs, points, self.network.proto(whole))
+        near = self.find_near(inputs, points, self.network.proto(whole))
         judged = self.network.judge(whole, near.points, torch.from_numpy(near.kind) > 0)
-        return columns_of(near, self.best(judged, near.kind))
+        return select_columns(near, self.find_best(judged, near.kind))
 
-    def near(self, inputs: Inputs, points: Tensor, proto: Tensor) -> Near:
+    def find_near(self, inputs: Inputs, points: Tensor, proto: Tensor) -> Near:
         """The nearest to proto items (B, D) of candidates at points (B, M, D)."""
         late = (inputs.items[:, :, self.repeated] > 0) & (not self.options.repeats)
         kind = np.where(inputs.ids > 0, np.where(late, LATE, REAL), 0).astype(np.int8)
-        columns = nearest(points, kind, proto, self.count, self.options.metric)
+        columns = find_nearest(points, kind, proto, self.count, self.options.metric)
         at = np.maximum(columns, 0)
         found = torch.take_along_dim(points, torch.from_numpy(at)[:, :, None], dim=1)
         return Near(columns, found, np.where(columns >= 0, np.take_along_axis(kind, at, axis=1), 0).astype(np.int8))
 
-    def best(
+    def find_best(
         self, judged: ItemValues, kind: NDArray[np.int8], noise: NDArray[np.float64] | float = 0.0
     ) -> NDArray[np.int64]:
         """Places (B, K) among those judged (B, k) of the best slates, −1 for an empty slot; with noise on pulls."""
         options, by_value = self.options, self.options.ranking == "value"
         appeal = np.zeros(kind.shape) if by_value else judged.appeal.detach().double().numpy()
         pull = np.exp(np.clip(appeal + noise, -PULLS, PULLS))
-        return best_slates(
+        return find_best_slates(
             np.where(kind > 0, pull, 0.0),
             judged.gain.detach().double().numpy(),
             np.exp(self.network.log_position.detach().double().numpy()),
@@ -159,7 +159,7 @@ class WolpertingerAgent(SlateAgent):
         )
 
 
-def columns_of(near: Near, places: NDArray[np.int64]) -> NDArray[np.int64]:
+def select_columns(near: Near, places: NDArray[np.int64]) -> NDArray[np.int64]:
     """Columns (B, K) of candidates for places among the nearest."""
     return np.where(places >= 0, np.take_along_axis(near.columns, np.maximum(places, 0), axis=1), -1)
 

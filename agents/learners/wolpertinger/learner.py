@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from ...playing.training_users import TrainingUsers
 from ...registry import AGENTS
-from ...slates.choice_losses import choice_log_probabilities, choice_loss, chosen, slate_value, squared_error
+from ...slates.choice_losses import choice_log_probabilities, choice_loss, pick_chosen, slate_value, squared_error
 from ...slates.inputs import Inputs
 from ..item_values import ItemValueLearner
 from ..replay import Replay
 from ..training import LearnerEntry
-from .agent import WolpertingerAgent, WolpertingerOptions, columns_of, make_agent
+from .agent import WolpertingerAgent, WolpertingerOptions, make_agent, select_columns
 from .losses import future_target, tether_distance, value_alone
 
 HALF = torch.float16  # of states and points in the replay, which are standard deviations up to 5
@@ -109,10 +109,10 @@ class Wolpertinger(ItemValueLearner):
     def _explore(self, inputs: Inputs, whole: Tensor, points: Tensor, proto: Tensor) -> NDArray[np.int64]:
         """Columns (B, K) to show in training: noise on the proto item and on pulls, and some slates at random."""
         spread = self.exploration * self.options.noise
-        near = self.agent.near(inputs, points, proto + spread * torch.randn(proto.shape, generator=self.torch_rng))
+        near = self.agent.find_near(inputs, points, proto + spread * torch.randn(proto.shape, generator=self.torch_rng))
         judged = self.online.judge(whole, near.points, torch.from_numpy(near.kind) > 0)
         noise = self.exploration * self.options.temperature * self.rng.gumbel(size=near.kind.shape)
-        shown = columns_of(near, self.agent.best(judged, near.kind, noise))
+        shown = select_columns(near, self.agent.find_best(judged, near.kind, noise))
         strange = self.rng.random(len(shown)) < self.options.epsilon
         return np.where(strange[:, None], self._draw_random(inputs), shown)
 
@@ -121,7 +121,7 @@ class Wolpertinger(ItemValueLearner):
         """What the replay keeps of a state, the points (B, M, D) of its candidates and its proto item (B, D)."""
         whole, points = self.online.space(inputs)
         proto = self.online.proto(whole)
-        near = self.agent.near(inputs, points, proto)
+        near = self.agent.find_near(inputs, points, proto)
         view = {"whole": whole.to(HALF), "near": near.points.to(HALF), "kind": torch.from_numpy(near.kind)}
         return view, points, proto
 
@@ -162,7 +162,7 @@ class Wolpertinger(ItemValueLearner):
     def _values(self, view: Mapping[str, Tensor]) -> Tensor:
         """Values (n,) of states by the slower networks: of the best slates of the candidates that were near."""
         whole, points, kind = view["whole"].float(), view["near"].float(), view["kind"]
-        places = torch.from_numpy(self.agent.best(self.online.judge(whole, points, kind > 0), kind.numpy()))
+        places = torch.from_numpy(self.agent.find_best(self.online.judge(whole, points, kind > 0), kind.numpy()))
         at = places.clamp(min=0)
         slate = torch.take_along_dim(points, at[:, :, None], dim=1)
         slow, values = self.agent.network, []
@@ -194,14 +194,14 @@ class Wolpertinger(ItemValueLearner):
             judged = network.judge(whole.float(), slate.float(), filled, critic)
             chances = choice_log_probabilities(judged.appeal, network.log_position)
             # Nothing clicked pays nothing: no error there.
-            now = chosen(judged.minutes, torch.zeros_like(reward), choice)
+            now = pick_chosen(judged.minutes, torch.zeros_like(reward), choice)
             paid = torch.where(choice >= 0, reward, 0.0)
             terms = {
                 "choice_loss": choice_loss(chances, choice).mean(),
                 "minutes_loss": squared_error(now, paid, minutes_scale).mean(),
             }
             if target is not None:
-                after = chosen(judged.future, judged.none, choice)
+                after = pick_chosen(judged.future, judged.none, choice)
                 terms["future_loss"] = squared_error(after, target, future_scale).mean()
             for name, term in terms.items():
                 logs[name] = logs[name] + term if name in logs else term

@@ -13,7 +13,7 @@ REAL, LATE = 1, 2  # kinds of candidates; 0 is none, and a late one is shown onl
 METRICS = ("distance", "inner")
 
 
-def nearest(points: Tensor, kind: NDArray[np.int8], proto: Tensor, count: int, metric: str) -> NDArray[np.int64]:
+def find_nearest(points: Tensor, kind: NDArray[np.int8], proto: Tensor, count: int, metric: str) -> NDArray[np.int64]:
     """Columns (B, min(count, M)) of the candidates closest to a proto item, the closest first, −1 for none.
 
     Parameters

@@ -49,7 +49,7 @@ class ItemSpace(ScalesInputs):
             )
         self.width, self.whole_width = item_width + text, state_width + item_width
         texts = np.zeros((len(vectors), text), np.float32)
-        texts[1:] = np.clip(principal_components(vectors[1:], text), -CLIP, CLIP)
+        texts[1:] = np.clip(compute_principal_components(vectors[1:], text), -CLIP, CLIP)
         self.register_buffer("texts", torch.from_numpy(texts), persistent=False)
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -61,7 +61,7 @@ class ItemSpace(ScalesInputs):
         return torch.cat([state, mean], dim=1), torch.cat([items, self.texts[ids]], dim=2)
 
 
-def principal_components(vectors: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+def compute_principal_components(vectors: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     """Vectors (N, E), their mean taken off, along their first principal components: (N, count).
 
     All are divided by one number, so that the components' variances have the mean 1. Each points where its largest part

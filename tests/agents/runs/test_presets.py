@@ -165,7 +165,7 @@ class TestOptions:
             for kind in policy.__mro__[:-1]
             for name in inspect.signature(kind.__init__).parameters
         }
-        for field in fields(ALGORITHMS[agent].options_type(action)):
+        for field in fields(ALGORITHMS[agent].choose_options(action)):
             assert field.name in (policies if field.name in POLICY_OPTIONS else taken), field.name
         settings = RunConfig(agent=agent, action=action).algorithm_arguments
         assert set(settings) <= taken

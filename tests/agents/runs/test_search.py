@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from longplay.agents.registry import AGENTS
 from longplay.agents.runs import search as searching
 from longplay.agents.runs.config import RunConfig
-from longplay.agents.runs.search import STARTUP, SettingsSearch, run_trial, trial_folder
+from longplay.agents.runs.search import STARTUP, SettingsSearch, locate_trial, run_trial
 from longplay.agents.runs.spaces import LOOKAHEAD, apply_proposal, locate, make_run_space, widen
 
 TAKEN = [(agent, action) for agent, entry in AGENTS.items() for action in entry.actions]
@@ -209,7 +209,7 @@ class TestSearch:
     def test_a_checkpoint_of_the_same_run_is_gone_on_with(self, begin, trained):
         search = begin()
         asked, number = trained(1.0), search.next(1)
-        folder = trial_folder(search.folder, number)
+        folder = locate_trial(search.folder, number)
         folder.mkdir()
         (folder / "checkpoint.pt").write_bytes(b"begun")
         (folder / "config.json").write_text(search.config.to_json())

@@ -8,8 +8,8 @@ import torch
 from longplay.agents.slates.choice_losses import (
     choice_log_probabilities,
     choice_loss,
-    chosen,
     lambda_futures,
+    pick_chosen,
     slate_value,
     squared_error,
 )
@@ -41,7 +41,7 @@ def test_an_empty_slot_leaves_finite_gradients():
 
 def test_what_belongs_to_a_choice():
     items, none = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), torch.tensor([7.0, 8.0, 9.0])
-    torch.testing.assert_close(chosen(items, none, torch.tensor([0, -1, 1])), torch.tensor([1.0, 8.0, 6.0]))
+    torch.testing.assert_close(pick_chosen(items, none, torch.tensor([0, -1, 1])), torch.tensor([1.0, 8.0, 6.0]))
 
 
 def test_value_of_a_slate_is_what_its_items_are_worth_by_their_chances():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from longplay.agents.slates.plackett_luce import best, draw, evaluate
+from longplay.agents.slates.plackett_luce import draw, evaluate, take_best
 
 SIZES = [(1, 1), (3, 1), (4, 2), (5, 3), (4, 4)]
 
@@ -100,7 +100,7 @@ def test_the_gradient_of_the_log_probability_has_mean_zero():
 def test_slates_never_repeat_and_have_a_probability(slots, more, seed, spread):
     torch.manual_seed(seed)
     scores = torch.randn(8, slots + more) * spread
-    for slates in (draw(scores, slots), best(scores, slots)):
+    for slates in (draw(scores, slots), take_best(scores, slots)):
         assert slates.shape == (8, slots)
         assert all(len(set(slate)) == slots for slate in slates.tolist())
         log_probability, entropy = evaluate(scores, slates)
@@ -124,14 +124,14 @@ def test_the_best_slate_is_the_most_likely_one():
     for seed in range(10):
         scores, slates = random_scores(5, seed), every_slate(5, 3)
         likely = slates[evaluate(scores.expand(len(slates), -1), slates)[0].argmax()]
-        assert best(scores[None], 3)[0].tolist() == likely.tolist()
+        assert take_best(scores[None], 3)[0].tolist() == likely.tolist()
 
 
 def test_what_is_no_candidate_comes_last_and_counts_for_nothing():
     """Three candidates and two that are none, for four slots: the distribution is that of the three."""
     scores = torch.tensor([[0.5, -torch.inf, -1.0, 2.0, -torch.inf]]).expand(200, -1)
     torch.manual_seed(0)
-    for slates in (draw(scores, 4), best(scores, 4)):
+    for slates in (draw(scores, 4), take_best(scores, 4)):
         assert {tuple(sorted(slate[:3])) for slate in slates.tolist()} == {(0, 2, 3)}
         column = {0: 0, 2: 1, 3: 2}
         three = torch.tensor([[column[item] for item in slate[:3]] for slate in slates.tolist()])

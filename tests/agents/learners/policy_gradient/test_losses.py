@@ -12,15 +12,15 @@ from longplay.agents.learners.policy_gradient.gae import gae
 from longplay.agents.learners.policy_gradient.losses import (
     approximate_kl,
     clipped_surrogate,
-    examined,
     first_slot_entropy,
     gamma_deviance,
+    mark_examined,
     top_k_reinforce,
     top_k_weight,
     value_loss,
 )
-from longplay.agents.learners.policy_gradient.rollouts import sample
-from longplay.agents.slates.plackett_luce import draw_one_by_one, evaluate, gumbel, slot_log_probabilities
+from longplay.agents.learners.policy_gradient.rollouts import draw_slates
+from longplay.agents.slates.plackett_luce import draw_gumbel, draw_one_by_one, evaluate, slot_log_probabilities
 
 CHOICES = torch.tensor([0, 2, -1])
 
@@ -117,7 +117,7 @@ class TestPlackettLuceSlots:
         assert torch.isfinite(scores.grad).all()
 
     def test_noise_is_gumbels_and_the_dice_fix_it(self):
-        drawn = [gumbel(torch.zeros(200, 200), torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)]
+        drawn = [draw_gumbel(torch.zeros(200, 200), torch.Generator().manual_seed(seed)) for seed in (3, 3, 4)]
         assert torch.equal(drawn[0], drawn[1])
         assert not torch.equal(drawn[0], drawn[2])
         assert drawn[0].mean().item() == pytest.approx(np.euler_gamma, abs=0.03)
@@ -125,7 +125,7 @@ class TestPlackettLuceSlots:
 
 
 class TestOneByOne:
-    @pytest.mark.parametrize("draw", [draw_one_by_one, sample])
+    @pytest.mark.parametrize("draw", [draw_one_by_one, draw_slates])
     def test_slates_are_drawn_as_often_as_they_are_likely(self, draw):
         scores, slates = (
             torch.tensor([0.5, -1.0, 0.0, 1.0, 0.3]),
@@ -140,14 +140,14 @@ class TestOneByOne:
     def test_none_is_drawn_twice_or_without_weight(self):
         scores = torch.randn(50, 3000, generator=torch.Generator().manual_seed(1))
         scores[:, 20:] = -torch.inf
-        drawn = sample(scores, 20, torch.Generator().manual_seed(0))
+        drawn = draw_slates(scores, 20, torch.Generator().manual_seed(0))
         assert torch.equal(drawn.sort(dim=1).values, torch.arange(20).expand(50, -1))
 
     def test_where_too_little_weighs_anything_noise_draws_instead(self):
         scores = torch.full((4, 3000), -1000.0)
         scores[:, :2] = 0.0
         assert draw_one_by_one(scores, 3, torch.Generator()) is None
-        drawn = sample(scores, 3, torch.Generator().manual_seed(0))
+        drawn = draw_slates(scores, 3, torch.Generator().manual_seed(0))
         assert set(drawn[:, :2].flatten().tolist()) == {0, 1}
         assert (drawn[:, 2] > 1).all()
 
@@ -184,7 +184,7 @@ class TestPPO:
         np.testing.assert_allclose(value_loss(v, returns, old, 0.5), [6.125, 0.5, 7.605])
 
     def test_slots_examined_end_at_the_one_consumed(self):
-        assert examined(CHOICES, 4).tolist() == [[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
+        assert mark_examined(CHOICES, 4).tolist() == [[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
 
 
 class TestGuide:

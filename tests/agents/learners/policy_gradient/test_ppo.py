@@ -11,7 +11,7 @@ from longplay.agents.learners.policy_gradient import ppo as pl_ppo
 from longplay.agents.learners.policy_gradient.catalog import CatalogInputs, CatalogOptions, CatalogPPO
 from longplay.agents.learners.policy_gradient.gae import gae
 from longplay.agents.learners.policy_gradient.ppo import PLPPO, PlackettLucePPOOptions
-from longplay.agents.learners.policy_gradient.rollouts import collect
+from longplay.agents.learners.policy_gradient.rollouts import collect_rollout
 from longplay.agents.playing.training_users import TrainingUsers
 from longplay.agents.references.tiny import TinyPlanner
 from longplay.agents.runs.reading import Reading
@@ -167,7 +167,7 @@ def watch(players):
 
 class TestRollouts:
     def collect(self, learner, gamma=0.9, by_time=False, length=40):
-        return collect(
+        return collect_rollout(
             learner.players,
             learner.network,
             slot_log_probabilities,
@@ -181,14 +181,14 @@ class TestRollouts:
     def test_first_losses_are_those_of_a_policy_that_has_not_moved(self, real):
         learner = real()
         rollout = self.collect(learner, length=6)
-        content = pl_ppo.flatten(rollout) | {"advantages": torch.randn(6 * 32), "returns": torch.randn(6 * 32)}
+        content = pl_ppo.flatten_rollout(rollout) | {"advantages": torch.randn(6 * 32), "returns": torch.randn(6 * 32)}
         found = learner.losses(content)
         assert found["policy"].item() == pytest.approx(-content["advantages"].mean().item(), abs=1e-3)
         assert found["kl"].item() == pytest.approx(0.0, abs=1e-5)
 
     def test_the_guide_is_told_once_what_all_candidates_would_tell(self, real):
         learner = real(minibatch=50)
-        content = pl_ppo.flatten(self.collect(learner, length=4))
+        content = pl_ppo.flatten_rollout(self.collect(learner, length=4))
         found = learner.network.respond(learner._collect_for_guide(content))
         torch.testing.assert_close(found, learner.network.respond(learner.network.shown(content)))
         if not real.catalogue:

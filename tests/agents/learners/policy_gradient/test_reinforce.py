@@ -11,7 +11,7 @@ from longplay.agents.learners.policy_gradient.reinforce import (
     ReinforceOptions,
     TopKReinforce,
     assign_credit,
-    log_softmax_of,
+    compute_log_softmax,
 )
 from longplay.agents.playing.training_users import TrainingUsers
 from longplay.agents.references.tiny import TinyPlanner
@@ -89,7 +89,9 @@ def test_credit_goes_to_the_slot_consumed_or_to_all():
 
 def test_one_draw():
     scores = torch.tensor([[0.0, np.log(3.0), -torch.inf]])
-    np.testing.assert_allclose(log_softmax_of(scores, torch.tensor([[1, 2, 0]])).exp(), [[0.75, 1.0, 0.25]], rtol=1e-6)
+    np.testing.assert_allclose(
+        compute_log_softmax(scores, torch.tensor([[1, 2, 0]])).exp(), [[0.75, 1.0, 0.25]], rtol=1e-6
+    )
 
 
 def test_tiny_is_nearly_solved():

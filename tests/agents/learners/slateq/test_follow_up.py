@@ -9,7 +9,7 @@ from longplay.agents.learners.slateq.follow_up import FollowUpRegression
 def test_surprise_is_the_choice_less_what_was_expected():
     features = torch.tensor([[[2.0], [4.0]], [[2.0], [4.0]]])
     chances = torch.tensor([[0.25, 0.5, 0.25], [0.25, 0.5, 0.25]])
-    surprise = FollowUpRegression.surprise(features, chances, torch.tensor([1, -1]))
+    surprise = FollowUpRegression.compute_surprise(features, chances, torch.tensor([1, -1]))
     # Expected: a click with 0.75, a feature of 0.25·2 + 0.5·4 = 2.5.
     torch.testing.assert_close(surprise, torch.tensor([[0.25, 1.5], [-0.75, -2.5]]))
 
@@ -52,10 +52,10 @@ def users(rng, count):
 def test_the_state_does_not_mislead_it_though_its_value_is_unknown():
     features, chances, choice, after = users(np.random.default_rng(0), 200_000)
     found = FollowUpRegression(1, memory=1e12, ridge=1.0)
-    found.add(FollowUpRegression.surprise(features, chances, choice), after)
+    found.add(FollowUpRegression.compute_surprise(features, chances, choice), after)
     np.testing.assert_allclose(found.coefficients.numpy(), [-0.3, 0.5], atol=0.25)
     # A regression on the choice itself takes the happiness of the user for the work of the item.
-    taken = FollowUpRegression.surprise(features, torch.zeros_like(chances), choice)
+    taken = FollowUpRegression.compute_surprise(features, torch.zeros_like(chances), choice)
     plain = FollowUpRegression(1, memory=1e12, ridge=1.0)
     plain.add(taken, after)
     assert plain.coefficients[1] > 3.0

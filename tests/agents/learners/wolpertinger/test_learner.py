@@ -14,12 +14,12 @@ from longplay.agents.learners.wolpertinger.learner import Wolpertinger
 from longplay.agents.learners.wolpertinger.losses import (
     LATE,
     REAL,
+    find_nearest,
     future_target,
-    nearest,
     tether_distance,
     value_alone,
 )
-from longplay.agents.learners.wolpertinger.network import ItemSpace, principal_components
+from longplay.agents.learners.wolpertinger.network import ItemSpace, compute_principal_components
 from longplay.agents.playing.training_users import SlateOutcome, TrainingUsers
 from longplay.agents.registry import AGENTS
 from longplay.agents.runs.config import RunConfig
@@ -104,7 +104,7 @@ class TestNearest:
         rng = np.random.default_rng(count)
         points = rng.integers(-2, 3, (30, 12, 3)).astype(np.float32)  # with ties
         proto, kind = rng.integers(-2, 3, (30, 3)).astype(np.float32), rng.integers(0, 3, (30, 12)).astype(np.int8)
-        found = nearest(torch.from_numpy(points), kind, torch.from_numpy(proto), count, metric)
+        found = find_nearest(torch.from_numpy(points), kind, torch.from_numpy(proto), count, metric)
         for b in range(30):
             ranked = []
             for m in range(12):
@@ -117,8 +117,8 @@ class TestNearest:
     def test_metrics_differ(self):
         points, kind = torch.tensor([[[1.0, 0.0], [9.0, 0.0]]]), np.full((1, 2), REAL, np.int8)
         proto = torch.tensor([[1.0, 0.0]])
-        assert nearest(points, kind, proto, 1, "distance").tolist() == [[0]]
-        assert nearest(points, kind, proto, 1, "inner").tolist() == [[1]]
+        assert find_nearest(points, kind, proto, 1, "distance").tolist() == [[0]]
+        assert find_nearest(points, kind, proto, 1, "inner").tolist() == [[1]]
 
 
 class TestSpace:
@@ -126,7 +126,7 @@ class TestSpace:
         """Vectors that vary in two dimensions of six are as far apart as before, divided by one number."""
         rng = np.random.default_rng(0)
         vectors = (rng.normal(size=(40, 2)) @ rng.normal(size=(2, 6)) + 3.0).astype(np.float32)
-        found = principal_components(vectors, 2)
+        found = compute_principal_components(vectors, 2)
         before = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
         after = np.linalg.norm(found[:, None] - found[None], axis=2)
         unit = before.max() / after.max()
@@ -324,7 +324,7 @@ class TestAgent:
         worth = torch.linspace(-1.0, 1.0, 20)[None]
         judged = ItemValues(-10.0 * worth, worth, torch.zeros(1, 20), torch.zeros(1))
         kind, expected = np.full((1, 20), REAL, np.int8), [list(range(19, 9, -1))]
-        assert agent.best(judged, kind).tolist() == expected != learned.agent.best(judged, kind).tolist()
+        assert agent.find_best(judged, kind).tolist() == expected != learned.agent.find_best(judged, kind).tolist()
 
     def test_repeats_are_shown_on_request(self, learned, states):
         inputs = learned.players.inputs
@@ -333,8 +333,8 @@ class TestAgent:
         found.items[:, :, agent.repeated] = 1.0
         found.items[:, 10:, agent.repeated] = 0.0
         _, points = agent.network.space(found)
-        assert (agent.near(found, points, points[:, 3]).columns[:, 0] == 3).all()  # a point is nearest to itself
-        assert (learned.agent.near(found, points, points[:, 3]).columns >= 10).all()
+        assert (agent.find_near(found, points, points[:, 3]).columns[:, 0] == 3).all()  # a point is nearest to itself
+        assert (learned.agent.find_near(found, points, points[:, 3]).columns >= 10).all()
         assert (learned.agent.choose(found) >= 10).all()
 
     def test_fewer_candidates_than_slots_leave_slots_empty(self, learned, states):
