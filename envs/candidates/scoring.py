@@ -61,7 +61,7 @@ class Scorer:
     Parameters
     ----------
     world
-        For the visible attributes: topics, popularity, rating, length, publication.
+        Source of the visible attributes: topics, popularity, rating, length, publication.
     item_vectors
         (N, E) from a text encoder.
     scores
@@ -70,9 +70,9 @@ class Scorer:
     Attributes
     ----------
     names
-        Of all features.
+        Names of all features.
     weights
-        Of what `recommend` takes: the features and, last, ``"variety"``.
+        Names of what `recommend` weighs: the features and, last, ``"variety"``.
     """
 
     def __init__(

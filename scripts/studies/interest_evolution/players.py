@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ....agents.playing.luck import training_luck
 from ....agents.playing.players import REWARD_SCALE, Outcome
 from ....agents.slates.inputs import Inputs
-from ....envs.literature.interest_evolution import Columns, Floats, InterestEvolutionVectorEnv, Observation, Setting
+from ....envs.literature.interest_evolution import Columns, Constants, Floats, InterestEvolutionVectorEnv, Observation
 
 Policy = Callable[[Observation], Columns]
 
@@ -35,13 +35,13 @@ def quality_first(observation: Observation, slots: int = 3) -> Columns:
     return _top(_quality(observation), slots)
 
 
-def thrifty(observation: Observation, setting: Setting | None = None, price: float = 1.4) -> Columns:
+def thrifty(observation: Observation, setting: Constants | None = None, price: float = 1.4) -> Columns:
     """The full slate that pays most once the budget it uses is paid for; knows the user model, foresees no interest.
 
     A unit of budget is worth `price` minutes later on, so a click on d is worth ``ℓ − price (cost(d) − skip)`` more
     than a skip; all slates are tried. The default price is about what the rule itself earns with a unit.
     """
-    s = setting or Setting()
+    s = setting or Constants()
     interest = _interest(observation)
     weight = np.exp(interest)
     satisfaction = (1.0 - s.quality_weight) * interest + s.quality_weight * _quality(observation)
@@ -51,7 +51,7 @@ def thrifty(observation: Observation, setting: Setting | None = None, price: flo
     return np.asarray(slates[worth.argmax(axis=1)])
 
 
-def engagement(policy: Policy, sessions: int, seed: int = 0, setting: Setting | None = None) -> Floats:
+def engagement(policy: Policy, sessions: int, seed: int = 0, setting: Constants | None = None) -> Floats:
     """(sessions,) minutes of whole sessions; every policy meets the same users and candidates with one seed.
 
     Entry i is the first session of luck ``seed + i``, so differences between policies are taken in pairs.
@@ -73,7 +73,7 @@ class EvolutionInputs:
     documents are new. Its number is that of its topic.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Constants) -> None:
         topics = tuple(f"topic {t}" for t in range(setting.topics))
         self.item_features = (*topics, "quality", "repeated")
         self.state_width, self.item_width = setting.topics, len(self.item_features)
@@ -99,9 +99,9 @@ class EvolutionPlayers:
         The constants.
     """
 
-    def __init__(self, num_envs: int, seed: int, setting: Setting | None = None) -> None:
+    def __init__(self, num_envs: int, seed: int, setting: Constants | None = None) -> None:
         self.env = InterestEvolutionVectorEnv(num_envs, setting)
-        self.inputs = EvolutionInputs(self.env.setting)
+        self.inputs = EvolutionInputs(self.env.constants)
         self.minutes, self.finished = np.zeros(num_envs), list[float]()
         observation, _ = self.env.reset(seed=training_luck(seed + 1))
         self.now = self.inputs(observation)
