@@ -105,8 +105,15 @@ class Scorer:
 
     def _see(self, observation: Observation) -> VisibleUsers:
         candidates = observation["candidates"]
-        names = ("history_ids", "history_completion", "history_age", "context", "profile")
-        return VisibleUsers(*[observation[name] for name in names], candidates, np.empty(candidates.shape, np.float32))
+        return VisibleUsers(
+            history=observation["history_ids"],
+            completion=observation["history_completion"],
+            age=observation["history_age"],
+            context=observation["context"],
+            profile=observation["profile"],
+            candidates=candidates,
+            similarity=np.empty(candidates.shape, np.float32),
+        )
 
     def recommend(self, observation: Observation, weights: NDArray[np.floating]) -> NDArray[np.int64]:
         """Slates (B, K) of the best candidates by ``Σ_f w_f·z_f``, features standardised over the user's candidates.
