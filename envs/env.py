@@ -27,11 +27,10 @@ def make_observation_space(world: World) -> gym.spaces.Dict:
     minutes = days * 1440
     slates = minutes * 100  # nobody reads a slate in less than 0.6 seconds
 
-    # Of each column of the context.
-    limits = [(0.0, slates)] * len(ContextColumn)
-    limits[ContextColumn.SESSION_MINUTES] = (0.0, minutes)
-    limits[ContextColumn.HOUR_SIN] = limits[ContextColumn.HOUR_COS] = (-1.0, 1.0)
-    limits[ContextColumn.GAP_DAYS] = limits[ContextColumn.DAY] = (0.0, days)
+    # Bounds of the context's columns; where nothing else is said they are counts.
+    low, high = np.zeros(len(ContextColumn), np.float32), np.full(len(ContextColumn), slates, np.float32)
+    hours, times = [ContextColumn.HOUR_SIN, ContextColumn.HOUR_COS], [ContextColumn.GAP_DAYS, ContextColumn.DAY]
+    low[hours], high[hours], high[times], high[ContextColumn.SESSION_MINUTES] = -1, 1, days, minutes
 
     def box(low: float, high: float, *size: int) -> gym.spaces.Box:
         return gym.spaces.Box(low, high, size, np.float32)
@@ -43,7 +42,7 @@ def make_observation_space(world: World) -> gym.spaces.Dict:
             "history_age": box(0, days, shape.history),
             "slate_ids": box(0, n, shape.slate),
             "slate_response": box(0, 1, shape.slate),
-            "context": gym.spaces.Box(*np.array(limits, np.float32).T.copy()),
+            "context": gym.spaces.Box(low, high),
             "profile": box(0, 1, shape.topics),
         }
     )

@@ -61,7 +61,7 @@ class Scorer:
     Parameters
     ----------
     world
-        For the visible attributes: topics, popularity, rating, length, publication.
+        Source of the visible attributes: topics, popularity, rating, length, publication.
     item_vectors
         (N, E) from a text encoder.
     scores
@@ -70,9 +70,9 @@ class Scorer:
     Attributes
     ----------
     names
-        Of all features.
+        Names of all features.
     weights
-        Of what `recommend` takes: the features and, last, ``"variety"``.
+        Names of what `recommend` weighs: the features and, last, ``"variety"``.
     """
 
     def __init__(
@@ -105,10 +105,15 @@ class Scorer:
 
     def _see(self, observation: Observation) -> VisibleUsers:
         candidates = observation["candidates"]
-        similarity = np.empty(candidates.shape, np.float32)
-        names = ("history_ids", "history_completion", "history_age", "context", "profile")
-        history_ids, completion, age, context, profile = (observation[name] for name in names)
-        return VisibleUsers(history_ids, completion, age, context, profile, candidates, similarity)
+        return VisibleUsers(
+            history=observation["history_ids"],
+            completion=observation["history_completion"],
+            age=observation["history_age"],
+            context=observation["context"],
+            profile=observation["profile"],
+            candidates=candidates,
+            similarity=np.empty(candidates.shape, np.float32),
+        )
 
     def recommend(self, observation: Observation, weights: NDArray[np.floating]) -> NDArray[np.int64]:
         """Slates (B, K) of the best candidates by ``Σ_f w_f·z_f``, features standardised over the user's candidates.

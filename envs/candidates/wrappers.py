@@ -129,7 +129,7 @@ def make_action_map(action: str, scorer: Scorer, candidates: int) -> ActionMap:
     Parameters
     ----------
     scorer
-        For features and slates; scores of fitted models that it adds are weighted, too.
+        Maker of features and slates; scores of fitted models that it adds are weighted, too.
     candidates
         M.
     """

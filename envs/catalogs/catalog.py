@@ -43,7 +43,7 @@ class Catalog:
     ids : tuple of str, length N
         The owner's own ids: unique, not blank.
     texts : tuple of str, length N
-        What an item says, in sentences; not blank.
+        Text of each item, in sentences; not blank.
     topics : tuple of tuple of str, length N
         Labels of each item; where all are empty, topics are inferred from the texts elsewhere.
     minutes : (N,) float64
@@ -53,7 +53,7 @@ class Catalog:
     rating : (N,) float64
         How good critics find it: mid-rank percentile in [0, 1].
     published : (N,) float64
-        When it appeared: the year, or any finite number where larger is newer.
+        Time when it appeared: the year, or any finite number where larger is newer.
     report : mapping of str to int
         Counts of what cleaning found and did.
 

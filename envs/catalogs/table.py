@@ -32,7 +32,7 @@ class Table:
     path : Path
         The file, for messages.
     unit : str
-        What `numbers` counts: "line" (of the file, on which the row begins) or "row".
+        Thing that `numbers` counts: "line" (of the file, on which the row begins) or "row".
     numbers : sequence of int, length N
         The line or row of each data row, from 1.
     cells : mapping of str to sequence, each of length N

@@ -32,11 +32,11 @@ RANGES: dict[str, tuple[float, float]] = {
     "quality_weight": (0, 1),
     "step": (0, 1),
     "nothing": (-50, 50),
-}  # of the fields of `Setting`
+}  # of the fields of `Constants`
 
 
 @dataclass(frozen=True)
-class Setting:
+class Constants:
     """The constants. "Paper": stated there; "RecSim": as in the authors' later platform; "assumed": stated in neither.
 
     Raises
@@ -158,7 +158,7 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
 
     One step shows each user K of M candidates. The user chooses by interest alone, one of them or none, and only then
     meets the quality. Good documents give back some of the time that they take; so who is led to good topics stays
-    longer, at the price of clicks now. The default `Setting` is the published experiment, as far as it is known.
+    longer, at the price of clicks now. The default `Constants` is the published experiment, as far as it is known.
 
     Action space
     ------------
@@ -213,7 +213,7 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
     ----------
     num_envs
         B.
-    setting
+    constants
         The constants; by default the published experiment.
 
     Examples
@@ -227,11 +227,11 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}
 
-    def __init__(self, num_envs: int = 1, setting: Setting | None = None) -> None:
+    def __init__(self, num_envs: int = 1, constants: Constants | None = None) -> None:
         if not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise ValueError(f"num_envs = {num_envs!r} must be a whole number, at least 1")
-        self.num_envs, self.setting = int(num_envs), setting or Setting()
-        s, b = self.setting, self.num_envs
+        self.num_envs, self.constants = int(num_envs), constants or Constants()
+        s, b = self.constants, self.num_envs
         low, high = np.zeros(s.topics + 1, np.float32), np.ones(s.topics + 1, np.float32)
         low[-1], high[-1] = -np.inf, np.inf
         self.single_observation_space = gym.spaces.Dict(
@@ -254,7 +254,7 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
     @property
     def vectors(self) -> NDArray[np.float32]:
         """(T + 1, T) the topics' one-hot vectors by ``Inputs.ids``, row 0 for none."""
-        return np.eye(self.setting.topics + 1, self.setting.topics, -1, np.float32)
+        return np.eye(self.constants.topics + 1, self.constants.topics, -1, np.float32)
 
     @staticmethod
     def inputs(observation: Observation) -> Inputs:
@@ -310,17 +310,17 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
     def _choose(self, columns: Columns) -> Columns:
         """(B,) slots chosen, −1 for none."""
         shown = columns >= 0
-        for k in range(1, self.setting.slots):
+        for k in range(1, self.constants.slots):
             shown[:, k] &= (columns[:, :k] != columns[:, k : k + 1]).all(axis=1)
         topics = np.take_along_axis(self._topics, np.maximum(columns, 0), axis=1)
         interest = np.take_along_axis(self.interest, topics, axis=1)
-        upper = compute_choice_probabilities(interest, self.setting.nothing, shown)[:, :-1].cumsum(axis=1)
+        upper = compute_choice_probabilities(interest, self.constants.nothing, shown)[:, :-1].cumsum(axis=1)
         slot = (self._uniform[:, -2:-1] >= upper).sum(axis=1)
-        return np.where(slot < self.setting.slots, slot, -1)
+        return np.where(slot < self.constants.slots, slot, -1)
 
     def _consume(self, choice: Columns, column: Columns) -> tuple[Floats, Floats]:
         """Move budgets and interests; minutes spent, and quality of what was consumed."""
-        s, rows, clicked = self.setting, np.arange(self.num_envs), choice >= 0
+        s, rows, clicked = self.constants, np.arange(self.num_envs), choice >= 0
         topic, quality = self._topics[rows, column], np.where(clicked, self._quality[rows, column], 0.0)
         interest = self.interest[rows, topic]
         minutes = np.where(clicked, np.minimum(s.length, self.budget), 0.0)
@@ -336,8 +336,8 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
         for i in np.flatnonzero(which):
             key = np.array([self._luck[i], self._session[i]], np.uint64)
             self._streams[i] = np.random.Generator(np.random.Philox(key=key))
-            self.interest[i] = self._streams[i].uniform(-1.0, 1.0, self.setting.topics)
-        self.budget[which], self._response[which] = self.setting.budget, 0.0
+            self.interest[i] = self._streams[i].uniform(-1.0, 1.0, self.constants.topics)
+        self.budget[which], self._response[which] = self.constants.budget, 0.0
         self._session[which] += np.uint64(1)
 
     def _draw(self, which: NDArray[np.bool_] | None = None) -> None:
@@ -345,11 +345,11 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
         for i in range(self.num_envs) if which is None else np.flatnonzero(which):
             self._streams[i].random(out=self._uniform[i])
             self._streams[i].standard_normal(out=self._normal[i])
-        self._topics = (self._uniform[:, :-2] * self.setting.topics).astype(np.int64)
-        self._quality = self.setting.means[self._topics] + self.setting.spread * self._normal
+        self._topics = (self._uniform[:, :-2] * self.constants.topics).astype(np.int64)
+        self._quality = self.constants.means[self._topics] + self.constants.spread * self._normal
 
     def _observe(self) -> Observation:
-        topics = np.eye(self.setting.topics, dtype=np.float32)[self._topics]
+        topics = np.eye(self.constants.topics, dtype=np.float32)[self._topics]
         candidates = np.concatenate([topics, self._quality[:, :, None].astype(np.float32)], axis=2)
         return {
             "interest": self.interest.astype(np.float32),
@@ -370,13 +370,13 @@ class InterestEvolutionVectorEnv(VectorEnv[Observation, Columns, NDArray[Any]]):
 
     def _check_columns(self, actions: Any) -> Columns:
         columns = np.asarray(actions)
-        if columns.shape != (self.num_envs, self.setting.slots):
+        if columns.shape != (self.num_envs, self.constants.slots):
             raise ValueError(
-                f"slates have shape {columns.shape}, expected (users, slots) = {(self.num_envs, self.setting.slots)}"
+                f"slates have shape {columns.shape}, expected (users, slots) = {(self.num_envs, self.constants.slots)}"
             )
         if columns.dtype.kind not in "iu":
             raise ValueError(f"slates have dtype {columns.dtype}; give whole numbers, columns of the candidates")
-        last = self.setting.candidates - 1
+        last = self.constants.candidates - 1
         if columns.min() < -1 or columns.max() > last:
             bad = int(columns[(columns < -1) | (columns > last)][0])
             raise ValueError(f"column {bad} in a slate is out of range; allowed: −1 (empty slot) to {last}")

@@ -161,11 +161,11 @@ def make_options(owner: str, kind: type[T], values: Mapping[str, Any]) -> T:
     Parameters
     ----------
     owner
-        Whose options, for the errors.
+        Name of what the options are of, for errors.
     kind
-        Their dataclass.
+        Dataclass of the options.
     values
-        Those that differ from the defaults, by name.
+        Values that differ from the defaults, by name.
 
     Raises
     ------

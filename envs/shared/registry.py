@@ -33,9 +33,9 @@ class Card:
     Attributes
     ----------
     name
-        In the registry.
+        Name in the registry.
     module
-        That registers it.
+        Module that registers it.
     words
         Literal keywords of the registering call, such as ``title`` and ``about``.
     """
@@ -63,9 +63,9 @@ class Registry(Mapping[str, T]):
     variable
         Name of the variable that holds the registry, by which sources are read.
     noun
-        What an entry is, for errors.
+        Word for an entry in errors.
     packages
-        Whose files register entries.
+        Packages whose files register entries.
     group
         Entry-point group of other distributions.
     """
@@ -81,11 +81,11 @@ class Registry(Mapping[str, T]):
         Parameters
         ----------
         name
-            As on the command line; a literal, so that it is known before the import.
+            Name as on the command line; a literal, so that it is known before the import.
         entry
-            What the name stands for.
+            Thing that the name stands for.
         words
-            More that is to be known before the import.
+            Literals that are to be known before the import.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class Registry(Mapping[str, T]):
         Parameters
         ----------
         field
-            What the name was given as, for the error; by default the registry's noun.
+            Word for what was given, in the error; by default the registry's noun.
 
         Raises
         ------

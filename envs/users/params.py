@@ -66,7 +66,7 @@ class Scenario:
     catalog
         Name of the catalogue that comes with the scenario; see `longplay.envs.catalogs.registry.CATALOGS`.
     reward
-        What a step pays, one of `REWARDS`.
+        Payment of a step, one of `REWARDS`.
     """
 
     name: str

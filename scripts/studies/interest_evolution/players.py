@@ -20,7 +20,7 @@ from longplay.envs.literature.interest_evolution import (
     Floats,
     InterestEvolutionVectorEnv,
     Observation,
-    Setting,
+    Constants,
 )
 
 Policy = Callable[[Observation], Columns]
@@ -41,13 +41,13 @@ def choose_best_quality(observation: Observation, slots: int = 3) -> Columns:
     return _choose_top(_read_quality(observation), slots)
 
 
-def choose_thrifty(observation: Observation, setting: Setting | None = None, price: float = 1.4) -> Columns:
+def choose_thrifty(observation: Observation, setting: Constants | None = None, price: float = 1.4) -> Columns:
     """The full slate that pays most once the budget it uses is paid for; knows the user model, foresees no interest.
 
     A unit of budget is worth `price` minutes later on, so a click on d is worth ``ℓ − price (cost(d) − skip)`` more
     than a skip; all slates are tried. The default price is about what the rule itself earns with a unit.
     """
-    s = setting or Setting()
+    s = setting or Constants()
     interest = _read_interest(observation)
     weight = np.exp(interest)
     satisfaction = (1.0 - s.quality_weight) * interest + s.quality_weight * _read_quality(observation)
@@ -57,7 +57,7 @@ def choose_thrifty(observation: Observation, setting: Setting | None = None, pri
     return np.asarray(slates[worth.argmax(axis=1)])
 
 
-def play_sessions(policy: Policy, sessions: int, seed: int = 0, setting: Setting | None = None) -> Floats:
+def play_sessions(policy: Policy, sessions: int, seed: int = 0, setting: Constants | None = None) -> Floats:
     """(sessions,) minutes of whole sessions; every policy meets the same users and candidates with one seed.
 
     Entry i is the first session of luck ``seed + i``, so differences between policies are taken in pairs.
@@ -79,7 +79,7 @@ class EvolutionInputs:
     documents are new. Its number is that of its topic.
     """
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Constants) -> None:
         topics = tuple(f"topic {t}" for t in range(setting.topics))
         self.item_features = (*topics, "quality", "repeated")
         self.state_width, self.item_width = setting.topics, len(self.item_features)
@@ -105,9 +105,9 @@ class EvolutionPlayers:
         The constants.
     """
 
-    def __init__(self, num_envs: int, seed: int, setting: Setting | None = None) -> None:
+    def __init__(self, num_envs: int, seed: int, setting: Constants | None = None) -> None:
         self.env = InterestEvolutionVectorEnv(num_envs, setting)
-        self.inputs = EvolutionInputs(self.env.setting)
+        self.inputs = EvolutionInputs(self.env.constants)
         self.minutes, self.finished = np.zeros(num_envs), list[float]()
         observation, _ = self.env.reset(seed=training_luck(seed + 1))
         self.now = self.inputs(observation)

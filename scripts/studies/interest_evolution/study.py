@@ -82,7 +82,7 @@ def main(args: Arguments) -> None:
 def train_policy(args: Arguments, seed: int, gamma: float, options: SlateQOptions) -> Callable[..., NDArray[np.int64]]:
     """The policy that a training ends with."""
     players = EvolutionPlayers(args.num_envs, seed)
-    slots, vectors = players.env.setting.slots, players.env.vectors
+    slots, vectors = players.env.constants.slots, players.env.vectors
     learner = SlateQ(players, options, gamma, seed, vectors=vectors, slots=slots, name="SlateQ")  # type: ignore[arg-type]
     while learner.steps < args.steps:
         learner.iterate()

@@ -13,8 +13,8 @@ from scipy.stats import chisquare
 
 from longplay.envs.literature import interest_evolution
 from longplay.envs.literature.interest_evolution import (
+    Constants,
     InterestEvolutionVectorEnv,
-    Setting,
     compute_choice_probabilities,
     nudge_interest,
 )
@@ -37,12 +37,12 @@ POLICIES = {
 
 
 def started(num_envs, seed=0, **constants):
-    env = InterestEvolutionVectorEnv(num_envs, Setting(**constants))
+    env = InterestEvolutionVectorEnv(num_envs, Constants(**constants))
     return env, env.reset(seed=seed)[0]
 
 
 def slates(env, rng):
-    return rng.integers(-1, env.setting.candidates, (env.num_envs, env.setting.slots))
+    return rng.integers(-1, env.constants.candidates, (env.num_envs, env.constants.slots))
 
 
 def play(env, steps, rng):
@@ -58,7 +58,7 @@ def minutes():
 
 
 def test_topics_means_are_spread_evenly():
-    means = Setting().means
+    means = Constants().means
     assert means.shape == (20,)
     np.testing.assert_allclose(means[[0, 1, 13, 14, 15, 19]], [-3, -3 + 3 / 13, 0, 0, 0.6, 3])
     assert math.isclose(means.mean(), 0.7 * -1.5 + 0.3 * 1.5)
@@ -184,7 +184,7 @@ def test_users_and_documents_are_distributed_as_said():
     interest, topics = observation["interest"], observation["candidates"][..., :-1].argmax(axis=2)
     assert chisquare(np.bincount(topics.ravel(), minlength=20)).pvalue > 1e-3
     assert chisquare(np.histogram(interest, bins=20, range=(-1, 1))[0]).pvalue > 1e-3
-    noise = observation["candidates"][..., -1] - env.setting.means[topics]
+    noise = observation["candidates"][..., -1] - env.constants.means[topics]
     assert abs(noise.mean()) < 0.002
     assert abs(noise.std() - 0.1) < 0.002
 
@@ -307,7 +307,7 @@ def test_inputs_of_slate_networks():
 )
 def test_settings_without_sense_are_refused(constants, message):
     with pytest.raises(ValueError, match=message):
-        Setting(**constants)
+        Constants(**constants)
 
 
 @pytest.mark.parametrize(
