@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from ..envs.shared.names import one_of
-from ..envs.shared.options import KEY, Allowed, Options, read_hints
+from ..envs.shared.options import KEY, Allowed, read_hints
 
 
 def make_options(agent: str, kind: type[Any], values: Mapping[str, Any]) -> Any:
@@ -64,7 +64,7 @@ def _is(value: Any, hint: Any) -> bool:
     return isinstance(value, hint)
 
 
-def make_space(kind: type[Options]) -> dict[str, BaseDistribution]:
+def make_space(kind: type[Any]) -> dict[str, BaseDistribution]:
     """Where options are searched, as their fields declare it: numbers in the order of the fields, then words."""
     numbers: dict[str, BaseDistribution] = {}
     words: dict[str, BaseDistribution] = {}

@@ -182,7 +182,7 @@ def estimated(found: dict[str, tuple[Any, float]], resamples: int) -> list[dict[
     """One row an estimator."""
     rows = []
     for name, (estimate, size) in found.items():
-        interval = estimate.interval(resamples)
+        interval = estimate.estimate_interval(resamples)
         row = {"estimator": name, "estimate": interval.mean, "low": interval.low, "high": interval.high}
         rows.append(row | {"ess": size})
     return rows

@@ -201,7 +201,7 @@ class PlackettLuce:
 
         return _in_chunks(some, len(slates))
 
-    def marginals(self, observation: Observation, slates: NDArray[np.int64]) -> Floats:
+    def compute_marginals(self, observation: Observation, slates: NDArray[np.int64]) -> Floats:
         """(B, K) probability that each slot holds its item; see `slot_marginals`."""
 
         def some(rows: slice) -> Floats:

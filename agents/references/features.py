@@ -62,8 +62,8 @@ def lay_out_items(world: World) -> NDArray[Any]:
 def read_laws(world: World) -> Any:
     """Record of the scenario's constants, by its own names, and of the expected completion by its logit."""
     p = world.scenario.params
-    names = ("taste_weight", "momentum_weight", "repeat_penalty", "choice_appeal", "items_life", "dwell_base")
-    names = (*names, "dwell_utility", "horizon_days")
+    names = ["taste_weight", "momentum_weight", "repeat_penalty", "choice_appeal", "items_life"]
+    names += ["dwell_base", "dwell_utility", "horizon_days"]
     fields = [*((name, np.float64) for name in names), ("linear", np.int64), ("completion", np.float64, (CELLS + 1,))]
     laws = np.zeros(1, np.dtype(fields))
     for name in names:

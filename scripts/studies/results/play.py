@@ -151,5 +151,5 @@ def planner_lives(
     options, arena = RolloutOptions(), Arena(setting, users, folder / "planned")
     cell = Cell("planner", RolloutPlanner.name, "reference")
     stamp = arena.stamp(options, folder / LINEAR)
-    table = arena.lives(cell, stamp, lambda: RolloutPlanner.around(linear, setting.item_vectors, options), say)
+    table = arena.lives(cell, stamp, lambda: RolloutPlanner.build_around(linear, setting.item_vectors, options), say)
     return Contestant(cell.title, cell.kind, (), "true state and laws, tries slates"), table

@@ -74,15 +74,15 @@ class Arguments:
     """Days over which users arrive, of which the log is the last 16; by default the scenario's horizon."""
     luck: int = 0
     """Seed of the users' luck and arrivals, of the logging policy and of what the estimators sample."""
-    popularity: float = FrontPage.popularity
+    popularity: float = FrontPageOptions.popularity
     """Logging policy: weight of a story falls as its popularity rank to minus this power."""
-    half_life: float = FrontPage.half_life
+    half_life: float = FrontPageOptions.half_life
     """Logging policy: days in which a story's weight halves, where items age."""
-    interest: float = FrontPage.interest
+    interest: float = FrontPageOptions.interest
     """Logging policy: log weight of a story whose main topic is all that the user has read."""
-    related: float = FrontPage.related
+    related: float = FrontPageOptions.related
     """Logging policy: log weight of a story of the main topic of the last one read in this session."""
-    pool: int = FrontPage.pool
+    pool: int = FrontPageOptions.pool
     """Logging policy: stories of the front page that all users are offered."""
 
 
