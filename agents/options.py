@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from ..envs.shared.names import one_of
-from ..envs.shared.options import KEY, Allowed, read_hints
+from ..envs.shared.options import KEY, Allowed
 
 
 def make_options(agent: str, kind: type[Any], values: Mapping[str, Any]) -> Any:
@@ -66,13 +66,14 @@ def _is(value: Any, hint: Any) -> bool:
 
 def make_space(kind: type[Any]) -> dict[str, BaseDistribution]:
     """Where options are searched, as their fields declare it: numbers in the order of the fields, then words."""
+    hints = get_type_hints(kind)
     numbers: dict[str, BaseDistribution] = {}
     words: dict[str, BaseDistribution] = {}
     for field in dataclasses.fields(kind):
         allowed = field.metadata.get(KEY)
         if allowed is not None and allowed.search is not None:
             into = words if allowed.words else numbers
-            into[field.name] = _make_distribution(allowed, read_hints(kind)[field.name] is int)
+            into[field.name] = _make_distribution(allowed, hints[field.name] is int)
     return numbers | words
 
 
