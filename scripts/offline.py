@@ -183,7 +183,7 @@ def tabulate_estimates(estimates: dict[str, tuple[Any, float]], resamples: int) 
     """One row an estimator."""
     rows = []
     for name, (estimate, size) in estimates.items():
-        interval = estimate.interval(resamples)
+        interval = estimate.estimate_interval(resamples)
         row = {"estimator": name, "estimate": interval.mean, "low": interval.low, "high": interval.high}
         rows.append(row | {"ess": size})
     return rows

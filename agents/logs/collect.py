@@ -148,8 +148,13 @@ def collect(
         recorder.add(step)
         if progress is not None:
             progress(1.0 - float((step.active & ~step.churned & ~step.horizon).mean()))
-    slates = recorder.slates()
-    return CollectedLog(recorder.log(slates), recorder.sessions(slates), recorder.users(slates), recorder.episodes())
+    slates = recorder.list_slates()
+    return CollectedLog(
+        recorder.tabulate_log(slates),
+        recorder.tabulate_sessions(slates),
+        recorder.tabulate_users(slates),
+        recorder.list_episodes(),
+    )
 
 
 class Recorder:
@@ -218,11 +223,11 @@ class Recorder:
             {"who": np.flatnonzero(active)} | {name: value[active] for name, value in columns.items()}
         )
 
-    def slates(self) -> dict[str, NDArray[Any]]:
+    def list_slates(self) -> dict[str, NDArray[Any]]:
         """Columns with one entry a slate, by user and time."""
         return _sort_by_user(self._steps)
 
-    def log(self, slates: dict[str, NDArray[Any]]) -> pd.DataFrame:
+    def tabulate_log(self, slates: dict[str, NDArray[Any]]) -> pd.DataFrame:
         """One row an item shown, and the past; see `CollectedLog`."""
         count, slots = slates["slate"].shape
         slot = np.tile(np.arange(slots), count)
@@ -253,7 +258,7 @@ class Recorder:
             }
         )
 
-    def sessions(self, slates: dict[str, NDArray[Any]]) -> pd.DataFrame:
+    def tabulate_sessions(self, slates: dict[str, NDArray[Any]]) -> pd.DataFrame:
         """One row a session; see `CollectedLog`."""
         frame = pd.DataFrame({name: values for name, values in slates.items() if values.ndim == 1})
         frame["clicks"] = frame["choice"] >= 0
@@ -279,7 +284,7 @@ class Recorder:
         }
         return pd.DataFrame(table)
 
-    def users(self, slates: dict[str, NDArray[Any]]) -> pd.DataFrame:
+    def tabulate_users(self, slates: dict[str, NDArray[Any]]) -> pd.DataFrame:
         """One row a user; see `CollectedLog`."""
         frame = pd.DataFrame({name: values for name, values in slates.items() if values.ndim == 1})
         frame["clicks"] = frame["choice"] >= 0
@@ -297,7 +302,7 @@ class Recorder:
         }
         return pd.DataFrame(table)
 
-    def episodes(self) -> dict[str, NDArray[Any]]:
+    def list_episodes(self) -> dict[str, NDArray[Any]]:
         """Whole transitions, one life after the other.
 
         Returns

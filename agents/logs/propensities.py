@@ -18,6 +18,7 @@ from ...envs.candidates.scoring import FEATURES, Scorer
 from ...envs.engine import Observation
 from ...envs.shared.compiled import loop
 from ...envs.shared.names import one_of
+from ..slates.history import count_in_history
 from ..slates.plackett_luce import slot_log_probabilities
 
 Floats = NDArray[np.float64]
@@ -179,8 +180,8 @@ class PlackettLuce:
     def logits(self, observation: Observation) -> Floats:
         """(B, M), −inf where there is no candidate."""
         ids = observation["candidates"]
-        seen = (ids[:, :, None] == observation["history_ids"][:, None, :]).any(axis=2)
-        logits = np.asarray(self.score(observation), np.float64) / self.temperature - LAST * seen
+        consumed = count_in_history(observation) > 0
+        logits = np.asarray(self.score(observation), np.float64) / self.temperature - LAST * consumed
         return np.where(ids > 0, logits, -np.inf)
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
@@ -201,7 +202,7 @@ class PlackettLuce:
 
         return _in_chunks(some, len(slates))
 
-    def marginals(self, observation: Observation, slates: NDArray[np.int64]) -> Floats:
+    def compute_marginals(self, observation: Observation, slates: NDArray[np.int64]) -> Floats:
         """(B, K) probability that each slot holds its item; see `slot_marginals`."""
 
         def some(rows: slice) -> Floats:

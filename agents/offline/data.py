@@ -143,7 +143,7 @@ def log_lives(
             recorder.add(replace(step, horizon=step.active & ~step.churned) if last else step)
             if last:
                 break
-        log = make_log(recorder.episodes())
+        log = make_log(recorder.list_episodes())
         if isinstance(policy, PlackettLuce):
             log = replace(log, log_propensities=policy.log_propensities(log.at(log.before), log.slates))
         parts.append(log)

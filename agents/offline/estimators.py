@@ -40,7 +40,7 @@ class Estimate:
         """The estimate."""
         return float(_ratio(self.numerator.sum(axis=0), self.denominator.sum(axis=0)).sum())
 
-    def interval(self, resamples: int = 1000, seed: int = 0) -> Interval:
+    def estimate_interval(self, resamples: int = 1000, seed: int = 0) -> Interval:
         """The estimate with a 95 % percentile interval of a bootstrap over users."""
         users, rng = len(self.numerator), np.random.default_rng(seed)
         size = max(1, LARGEST // users)

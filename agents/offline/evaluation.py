@@ -83,7 +83,9 @@ class Evaluation:
         self.reward = np.where(self.alive, log.minutes[rows], 0.0)
         start = rows[:, 0]
         first, slates_first = log.at(log.before[start]), log.slates[start]
-        self.marginal_ratio = target.marginals(first, slates_first) / logger.marginals(first, slates_first)
+        self.marginal_ratio = target.compute_marginals(first, slates_first) / logger.compute_marginals(
+            first, slates_first
+        )
         chosen = np.arange(shown.shape[1]) == log.choice[start][:, None]
         self.slot_reward = np.where(chosen, self.reward[:, :1], 0.0)
         features, expected = describe_slates(scorer, observation, shown, target)

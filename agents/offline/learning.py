@@ -138,7 +138,7 @@ def learn(
         learner = OfflineLearner(config, data, inputs.scorer.vectors, log.slates.shape[1])
         every, sums = max(1, config.updates // 20), {}  # type: int, dict[str, float]
         for number in range(1, config.updates + 1):
-            losses = learner.update(data.batch(torch.randint(len(data), (config.batch,)), config.gamma))
+            losses = learner.update(data.select_batch(torch.randint(len(data), (config.batch,)), config.gamma))
             sums = {name: sums.get(name, 0.0) + loss for name, loss in losses.items()}
             if number % every == 0:
                 if report is not None:

@@ -58,7 +58,7 @@ class Transitions:
     def __len__(self) -> int:
         return len(self._reward)
 
-    def batch(self, rows: Tensor, gamma: float) -> Batch:
+    def select_batch(self, rows: Tensor, gamma: float) -> Batch:
         """Some transitions."""
         at = self._before[rows]
         now, then = ((s[r], x[r], i[r]) for r in (at, at + 1) for s, x, i in (self._tensors,))

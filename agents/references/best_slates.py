@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 Columns = NDArray[np.int64]
 
 ROUNDS = 50  # Dinkelbach's ratio settles in a few
-PRICES = 32  # tried by `best_by_position`
+PRICES = 32  # tried by `find_best_by_position`
 
 
 def _assign(gain: Floats, slots: int) -> Columns:
@@ -27,7 +27,7 @@ def _at(values: Floats, columns: Columns) -> Floats:
     return np.where(columns >= 0, np.take_along_axis(values, np.maximum(columns, 0), axis=1), 0.0)
 
 
-def best_by_logit(pull: Floats, reward: Floats, position: Floats, nothing: float) -> Columns:
+def find_best_by_logit(pull: Floats, reward: Floats, position: Floats, nothing: float) -> Columns:
     """Maximise ``Σ w_k r_k / (w_0 + Σ w_k)`` with ``w_k = p_k e_k``, exactly.
 
     Dinkelbach (1967): for a given ratio λ the best assignment puts the largest ``e_i(r_i − λ)`` in the slots with the
@@ -45,7 +45,7 @@ def best_by_logit(pull: Floats, reward: Floats, position: Floats, nothing: float
     return best
 
 
-def best_by_cascade(pull: Floats, reward: Floats, position: Floats, nothing: float) -> Columns:
+def find_best_by_cascade(pull: Floats, reward: Floats, position: Floats, nothing: float) -> Columns:
     """Maximise ``Σ_k ρ^k Π_{j<k}(1 − a_j) a_k r_k`` with ``a = e/(w_0 + e)``, exactly.
 
     Of two neighbours the one with the larger ``a r/(1 − ρ(1 − a))`` stands above (exchange argument, Kempe and Mahdian,
@@ -72,7 +72,7 @@ def best_by_cascade(pull: Floats, reward: Floats, position: Floats, nothing: flo
     return best
 
 
-def best_by_position(pull: Floats, reward: Floats, position: Floats, nothing: float) -> Columns:
+def find_best_by_position(pull: Floats, reward: Floats, position: Floats, nothing: float) -> Columns:
     """Maximise ``R/h(S)``, ``h(S) = S/(1 − e^{−S})``, ``S = Σ p_k a_k``, ``R = Σ p_k a_k r_k``, ``a = e/(w_0 + e)``.
 
     For a price λ of attention the best assignment puts the largest ``a_i(r_i − λ)`` first. The best over a grid of
@@ -97,4 +97,4 @@ def best_by_position(pull: Floats, reward: Floats, position: Floats, nothing: fl
     return best
 
 
-BEST = {"logit": best_by_logit, "cascade": best_by_cascade, "position": best_by_position}
+BEST = {"logit": find_best_by_logit, "cascade": find_best_by_cascade, "position": find_best_by_position}

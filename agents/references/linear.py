@@ -79,9 +79,11 @@ class LinearOracle:
 
     def act(self, observation: Any) -> NDArray[np.int64]:
         """Solve for each user."""
-        return self.slates(observation, np.broadcast_to(self.weights, (len(observation["context"]), len(FEATURES))))
+        return self.choose_slates(
+            observation, np.broadcast_to(self.weights, (len(observation["context"]), len(FEATURES)))
+        )
 
-    def slates(self, observation: Any, weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    def choose_slates(self, observation: Any, weights: NDArray[np.float64]) -> NDArray[np.int64]:
         """Slates (B, K) for weights (B, F) of each user's own."""
         piece = np.arange(len(weights)) // PIECE
         masks = [piece == number for number in range(piece[-1] + 1)]
@@ -89,8 +91,8 @@ class LinearOracle:
 
     def _solve(self, observation: Any, weights: NDArray[np.float64]) -> NDArray[np.int64]:
         scenario = self.world.scenario
-        ids = self.ids(observation)
-        pull, x = self.features(ids, observation)
+        ids = self.list_items(observation)
+        pull, x = self.describe_items(ids, observation)
         slope = weights / self.scale
         worth = x[:, :, 1] + np.einsum("bmf,bf->bm", x, slope) - (slope * self.centre).sum(axis=1)[:, None]
         worth = np.maximum(worth, 0.0)
@@ -116,14 +118,16 @@ class LinearOracle:
         gain -= weight * (PRICES[model] * above / (nothing + below))[:, None]
         return np.sort(np.argpartition(-gain, count, axis=1)[:, :count], axis=1)
 
-    def ids(self, observation: Any) -> NDArray[np.int64]:
+    def list_items(self, observation: Any) -> NDArray[np.int64]:
         """(B, M) items to choose from."""
         if not self.whole:
             return np.asarray(observation["candidates"], np.int64)
         numbers = np.arange(1, len(self.world.catalog) + 1)
         return np.tile(numbers, (len(observation["context"]), 1))
 
-    def features(self, ids: NDArray[np.int64], observation: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def describe_items(
+        self, ids: NDArray[np.int64], observation: Any
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Choice weight (B, M) of items before the slot counts, and their features (B, M, F), unscaled."""
         users = read_users(observation, int(self.world.scenario.params.repeat_memory))
         tastes = Tastes(np.asarray(observation["latent"]["taste"], np.float64), self._tastes)
@@ -214,8 +218,8 @@ class LinearOracle:
         pieces: list[NDArray[np.float64]] = []
 
         def act(observation: Any, which: NDArray[np.bool_]) -> NDArray[np.int64]:
-            ids = self.ids(observation)
-            pieces.append(self.features(ids[:, ::8], observation)[1][ids[:, ::8] > 0])
+            ids = self.list_items(observation)
+            pieces.append(self.describe_items(ids[:, ::8], observation)[1][ids[:, ::8] > 0])
             return self.act(observation)
 
         sum_life_minutes(env, users, luck, act)
@@ -231,7 +235,7 @@ def play_trials(
     """(P,) mean minutes of each trial's weights (P, F), all on the same users with the same luck."""
     weights = np.repeat(trials, len(users), axis=0)
     everybody = np.tile(users, len(trials))
-    minutes = sum_life_minutes(env, everybody, luck, lambda o, which: oracle.slates(o, weights[which]))
+    minutes = sum_life_minutes(env, everybody, luck, lambda o, which: oracle.choose_slates(o, weights[which]))
     return np.asarray(minutes.reshape(len(trials), -1).mean(axis=1))
 
 

@@ -50,7 +50,7 @@ class MyopicOracle:
         else:
             ids = observation["candidates"].astype(np.int64)
         scenario = self.world.scenario
-        pull, reward = self.terms(ids, observation)
+        pull, reward = self.weigh_items(ids, observation)
         best = BEST[str(scenario.values["choice_model"])]
         columns = best(pull, reward, scenario.params.position, float(np.exp(scenario.params.choice_nothing)))
         slates = np.zeros((len(ids), scenario.shape.slate), np.int64)
@@ -58,7 +58,7 @@ class MyopicOracle:
         slates[:, : shown.shape[1]] = shown
         return slates
 
-    def terms(self, ids: NDArray[np.int64], observation: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def weigh_items(self, ids: NDArray[np.int64], observation: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Choice weight before the slot counts, and expected reward when chosen, of (B, M) items."""
         scenario, items, latent = self.world.scenario, self.world.items, observation["latent"]
         p, topics, taste = scenario.params, self.world.topics.astype(np.float64), items["taste"].astype(np.float64)

@@ -72,7 +72,7 @@ class Continuation:
     horizon: float
 
     @staticmethod
-    def terms(users: np.ndarray, horizon: float) -> NDArray[np.float64]:
+    def make_terms(users: np.ndarray, horizon: float) -> NDArray[np.float64]:
         """(B, 15) regressors of user records; all vanish with the time that is left."""
         left = np.maximum(1.0 - users["clock"] / horizon, 0.0)
         traits = [np.ones(len(users)), users["trust"], users["visit_rate"], users["leave_logit"]]
@@ -80,9 +80,9 @@ class Continuation:
         wide = [left * trait for trait in traits] + [left**2 * trait for trait in traits]
         return np.stack([*wide, left**3], axis=1)
 
-    def minutes(self, users: np.ndarray) -> NDArray[np.float64]:
+    def estimate_minutes(self, users: np.ndarray) -> NDArray[np.float64]:
         """(B,) expected minutes, not below 0."""
-        return np.asarray(np.maximum(self.terms(users, self.horizon) @ self.weights, 0.0))
+        return np.asarray(np.maximum(self.make_terms(users, self.horizon) @ self.weights, 0.0))
 
     @classmethod
     def fit(
@@ -100,7 +100,7 @@ class Continuation:
         def act(observation: Any, which: NDArray[np.bool_]) -> NDArray[np.int64]:
             so_far[which] += records["minutes"][which]
             fresh = which & (records["depth"] == 0)
-            terms.append(cls.terms(records[fresh], horizon))
+            terms.append(cls.make_terms(records[fresh], horizon))
             earned.append(so_far[fresh].copy())
             who.append(np.flatnonzero(fresh))
             return base.act(observation)
@@ -160,7 +160,7 @@ class RolloutPlanner:
             self._people.setdefault(trait, person)  # people of one type are alike in all that follows
 
     @classmethod
-    def around(
+    def build_around(
         cls, oracle: LinearOracle, item_vectors: NDArray[np.float32], options: RolloutOptions | None = None
     ) -> "RolloutPlanner":
         """Improve on a linear oracle by slates of its `neighbours`, and learn from its lives what comes after a cut."""
@@ -171,7 +171,7 @@ class RolloutPlanner:
     def act(self, observation: Any) -> NDArray[np.int64]:
         """Try and choose."""
         slates = self.propose(observation)
-        gain = self.values(observation, slates)
+        gain = self.try_slates(observation, slates)
         gain -= gain[:, :1].copy()
         error = gain.std(axis=2, ddof=1) / np.sqrt(gain.shape[2])
         best = np.argmax(gain.mean(axis=2) - self.options.caution * error, axis=1)
@@ -183,14 +183,14 @@ class RolloutPlanner:
         agents = (self.base, *self.proposals)
         return np.stack([a.act(observation if a.privileged else visible) for a in agents], axis=1)
 
-    def values(self, observation: Any, slates: NDArray[np.int64]) -> NDArray[np.float64]:
+    def try_slates(self, observation: Any, slates: NDArray[np.int64]) -> NDArray[np.float64]:
         """(B, P, R) minutes of each rollout of slates (B, P, K)."""
-        users = self.records(observation)
+        users = self.read_records(observation)
         candidates = np.asarray(observation["candidates"], np.int32)
         pieces = [slice(start, start + self._users) for start in range(0, len(users), self._users)]
         return np.concatenate([self._roll(users[s], candidates[s], slates[s]) for s in pieces])
 
-    def records(self, observation: Any) -> np.ndarray:
+    def read_records(self, observation: Any) -> np.ndarray:
         """(B,) whole states of the users, as the engine has them, with the time in the digits of the observation."""
         latent, context = observation["latent"], observation["context"]
         users = np.zeros(len(context), user_type(self.world.scenario.shape))
@@ -262,7 +262,7 @@ class RolloutPlanner:
             active &= ~(terminated | truncated)
             cut = active & (records["session"] >= last)
             if self.continuation is not None:
-                minutes[cut] += self.continuation.minutes(records[cut])
+                minutes[cut] += self.continuation.estimate_minutes(records[cut])
             active &= ~cut
             if active.any():
                 visible = {**observation, "latent": info["latent"]} if self.base.privileged else observation

@@ -56,7 +56,7 @@ class FatigueAware:
     name: str = "fatigue-aware"
     privileged: bool = False
 
-    def satiation(self, observation: Observation) -> NDArray[np.float64]:
+    def estimate_satiation(self, observation: Observation) -> NDArray[np.float64]:
         """Estimated satiation ``⟨Φ̂, φ_i⟩`` (B, M) with each candidate."""
         out = np.zeros(observation["candidates"].shape)
         fresh = np.exp(-observation["history_age"].astype(np.float64) / self.tau)
@@ -65,7 +65,9 @@ class FatigueAware:
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Fill slot by slot."""
-        scores = standardise_scores(self.score(observation), observation) - self.alpha * self.satiation(observation)
+        scores = standardise_scores(self.score(observation), observation) - self.alpha * self.estimate_satiation(
+            observation
+        )
         return self.scorer.fill(
             observation, scores.astype(np.float32), np.full(len(scores), self.variety), cap=self.scorer.slots
         )

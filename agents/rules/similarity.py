@@ -59,7 +59,7 @@ class Softmax:
     def __post_init__(self) -> None:
         self._vectors = pad_item_vectors(self.item_vectors, len(self.scorer.static) - 1)
 
-    def products(self, observation: Observation) -> NDArray[np.float64]:
+    def multiply(self, observation: Observation) -> NDArray[np.float64]:
         """Inner products (B, M) of pooled history and candidates."""
         history = (observation[f"history_{name}"] for name in ("ids", "completion", "age"))
         pooled = pool_history(self._vectors[1:], *history)
@@ -69,7 +69,7 @@ class Softmax:
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Draw without repeats."""
-        scores = self.products(observation) / self.temperature
+        scores = self.multiply(observation) / self.temperature
         noise = np.stack([rng.gumbel(size=scores.shape[1]) for rng in make_generators(observation)])
         return rank_candidates(self.scorer, observation, scores + noise)
 

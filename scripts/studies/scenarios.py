@@ -50,7 +50,7 @@ def correlate_substance_and_reward(world: World, users: int = 200) -> float:
     env = SlateVectorEnv(world, users, privileged=True, autoreset_mode=AutoresetMode.DISABLED, reward="minutes")
     observation, info = env.reset(seed=0)
     ids = np.broadcast_to(np.arange(1, len(world.catalog) + 1), (users, len(world.catalog)))
-    pull, minutes = MyopicOracle(world, whole=True).terms(ids, {**observation, "latent": info["latent"]})
+    pull, minutes = MyopicOracle(world, whole=True).weigh_items(ids, {**observation, "latent": info["latent"]})
     paid = pull / (np.exp(world.scenario.params.choice_nothing) + pull) * minutes
     substance = world.items["substance"][1:]
     return float(np.mean([np.corrcoef(substance[on], row[on])[0, 1] for row, on in zip(paid, pull > 0, strict=True)]))

@@ -17,10 +17,10 @@ from longplay.agents.playing.training_users import REWARD_SCALE, SlateOutcome
 from longplay.agents.slates.inputs import Inputs
 from longplay.envs.literature.interest_evolution import (
     Columns,
+    Constants,
     Floats,
     InterestEvolutionVectorEnv,
     Observation,
-    Constants,
 )
 
 Policy = Callable[[Observation], Columns]

@@ -163,5 +163,7 @@ def play_planner(
     options, arena = RolloutOptions(), Arena(setting, users, folder / "planned")
     row = StudyRow("planner", RolloutPlanner.name, "reference")
     stamp = arena.compute_stamp(options, folder / LINEAR)
-    table = arena.read_or_play(row, stamp, lambda: RolloutPlanner.around(linear, setting.item_vectors, options), say)
+    table = arena.read_or_play(
+        row, stamp, lambda: RolloutPlanner.build_around(linear, setting.item_vectors, options), say
+    )
     return Contestant(row.title, row.kind, (), "true state and laws, tries slates"), table

@@ -218,7 +218,7 @@ class TestByHand:
 class TestInterval:
     def test_of_a_mean_is_that_of_the_normal_distribution(self):
         values = np.random.default_rng(0).normal(3.0, 2.0, 4000)
-        found = estimate_by_weights(values, np.ones(4000)).interval(2000)
+        found = estimate_by_weights(values, np.ones(4000)).estimate_interval(2000)
         assert found.mean == pytest.approx(values.mean())
         half = 1.96 * values.std() / np.sqrt(4000)
         assert found.high - found.mean == pytest.approx(half, rel=0.06)
@@ -226,9 +226,9 @@ class TestInterval:
 
     def test_does_not_depend_on_the_blocks(self, monkeypatch):
         estimate = estimate_normalised(np.random.default_rng(0).random(50), np.random.default_rng(1).random(50))
-        whole = estimate.interval(200)
+        whole = estimate.estimate_interval(200)
         monkeypatch.setattr("longplay.agents.offline.estimators.LARGEST", 1000)
-        assert estimate.interval(200) == whole
+        assert estimate.estimate_interval(200) == whole
 
     def test_nothing_weighs_nothing(self):
         assert Estimate(np.zeros((3, 1)), np.zeros((3, 1))).value == 0
@@ -389,7 +389,7 @@ class TestInTheSimulator:
                 name != "direct (ridge)"
             ):  # which has no weights, and an interval that knows nothing of the model's error
                 assert 80 < size <= 160, name
-                interval = estimate.interval()
+                interval = estimate.estimate_interval()
                 assert interval.low - 0.3 < truth < interval.high + 0.3, name
 
     def test_the_further_the_fewer_samples(self, scorer, log, logger):

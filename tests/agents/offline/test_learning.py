@@ -188,7 +188,7 @@ class TestTransitions:
     def test_hold_what_happened(self, mixed, inputs):
         data = Transitions(mixed, inputs)
         rows = torch.tensor([0, int(mixed.steps[0]) - 1, int(mixed.steps[0]), len(mixed.slates) - 1])
-        batch = data.batch(rows, 0.9)
+        batch = data.select_batch(rows, 0.9)
         for b, row in enumerate(rows.tolist()):
             now = mixed.at(mixed.before[[row]])
             np.testing.assert_array_equal(batch.now[2][b], now["candidates"][0])
@@ -198,7 +198,7 @@ class TestTransitions:
             assert batch.discount[b] == pytest.approx(0.0 if mixed.churned[row] else 0.9)
 
     def test_who_left_for_good_is_worth_nothing_then_and_the_horizon_says_nothing(self, mixed, inputs):
-        found = Transitions(mixed, inputs).batch(torch.arange(len(mixed.slates)), 0.5).discount.numpy()
+        found = Transitions(mixed, inputs).select_batch(torch.arange(len(mixed.slates)), 0.5).discount.numpy()
         assert mixed.churned.any()
         assert mixed.cut.any()
         np.testing.assert_array_equal(found, np.where(mixed.churned, 0.0, 0.5))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longplay.agents.references.best_slates import BEST, best_by_logit, best_by_position
+from longplay.agents.references.best_slates import BEST, find_best_by_logit, find_best_by_position
 from longplay.tests.agents.brute import all_slates, value
 
 INSTANCES = 64  # a Hypothesis example, so some thousands in all
@@ -97,7 +97,7 @@ def test_the_best_order_is_no_sort_by_pull_times_reward():
     pull, reward, position, _ = instances("logit", 6, 3, 1)
     order = np.argsort(-pull * reward, axis=1)[:, :3]
     sort = value("logit", pull, reward, position, 0.1, order[:, None])
-    best = value("logit", pull, reward, position, 0.1, best_by_logit(pull, reward, position, 0.1)[:, None])
+    best = value("logit", pull, reward, position, 0.1, find_best_by_logit(pull, reward, position, 0.1)[:, None])
     assert (best >= sort - 1e-12).all()
     assert (best > 1.01 * sort).mean() > 0.3
 
@@ -105,7 +105,7 @@ def test_the_best_order_is_no_sort_by_pull_times_reward():
 def test_large_sets_beat_every_exchange_of_two_items():
     # Too many slates to list: no swap, replacement or removal helps a slate of ten from sixty.
     pull, reward, position, nothing = instances("position", 60, 10, 3, count=4)
-    best = best_by_position(pull, reward, position, nothing)
+    best = find_best_by_position(pull, reward, position, nothing)
     for b in range(len(pull)):
         one = pull[b : b + 1], reward[b : b + 1], position, nothing
         mine = value("position", *one, best[b][None, None])[0, 0]

@@ -87,9 +87,9 @@ class TestFeatures:
         world = list(scenes(catalog))[scene]
         observation, _ = phases(world, item_vectors)
         oracle = LinearOracle(world)
-        ids = np.concatenate([oracle.ids(observation), observation["history_ids"].astype(np.int64)], axis=1)
-        pull, x = oracle.features(ids, observation)
-        expected, minutes = MyopicOracle(world).terms(ids, observation)
+        ids = np.concatenate([oracle.list_items(observation), observation["history_ids"].astype(np.int64)], axis=1)
+        pull, x = oracle.describe_items(ids, observation)
+        expected, minutes = MyopicOracle(world).weigh_items(ids, observation)
         np.testing.assert_allclose(pull, expected, rtol=1e-5)
         there = pull > 0
         assert there.mean() > 0.5
@@ -100,7 +100,7 @@ class TestFeatures:
         p, items = world.scenario.params, world.items
         ids = observation["candidates"].astype(np.int64)
         ids[:, 5] = observation["history_ids"][:, 0]
-        pull, x = LinearOracle(world).features(ids, observation)
+        pull, x = LinearOracle(world).describe_items(ids, observation)
         for b, m in ((0, 0), (7, 5), (13, 9), (len(users) - 1, 5)):
             user, item, item_topics = users[b], items[ids[b, m]], world.topics[ids[b, m]].astype(float)
             satiation = float(user["satiation"] @ item_topics)
@@ -186,7 +186,7 @@ class TestSlates:
         oracles = [LinearOracle(world), with_weights(LinearOracle(world), substance=5.0)]
         users = len(observation["context"])
         each = np.arange(users) % 2
-        slates = oracles[0].slates(observation, np.stack([o.weights for o in oracles])[each])
+        slates = oracles[0].choose_slates(observation, np.stack([o.weights for o in oracles])[each])
         expected = np.stack([o.act(observation) for o in oracles])[each, np.arange(users)]
         np.testing.assert_array_equal(slates, expected)
 
@@ -288,7 +288,7 @@ class TestFit:
     def test_features_are_standardised_over_the_states_met(self, fitted, strong, item_vectors):
         assert fitted.centre[0] == 0  # a click is not the same as none
         observation, _ = phases(strong, item_vectors)
-        _, x = fitted.features(fitted.ids(observation), observation)
+        _, x = fitted.describe_items(fitted.list_items(observation), observation)
         z = (x - fitted.centre) / fitted.scale
         for name in ("substance", "verdict", "minutes", "taste"):
             assert abs(z[:, :, number(name)].mean()) < 0.5, name

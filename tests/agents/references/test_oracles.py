@@ -104,7 +104,7 @@ def expected(world, worth, slate):
 def gains(oracle, observation, slates):
     """(B,) expected reward of slates (B, K), from the oracle's terms and the choice model as `brute` writes it."""
     scenario = oracle.world.scenario
-    pull, reward = dataclasses.replace(oracle, whole=False).terms(slates, observation)
+    pull, reward = dataclasses.replace(oracle, whole=False).weigh_items(slates, observation)
     columns = np.arange(slates.shape[1])[None, None]
     nothing = math.exp(scenario.params.choice_nothing)
     return value(scenario.values["choice_model"], pull, reward, scenario.params.position, nothing, columns)[:, 0]
@@ -235,10 +235,10 @@ def test_a_repeat_is_punished_once_however_often_it_was_consumed(world, states):
     ids = observation["history_ids"][:, :1].astype(np.int64)
     twice = observation["history_ids"].copy()
     twice[:, 3] = twice[:, 0]
-    once, _ = MyopicOracle(world).terms(ids, observation)
-    again, _ = MyopicOracle(world).terms(ids, observation | {"history_ids": twice})
+    once, _ = MyopicOracle(world).weigh_items(ids, observation)
+    again, _ = MyopicOracle(world).weigh_items(ids, observation | {"history_ids": twice})
     assert again == pytest.approx(once)
-    never, _ = MyopicOracle(world).terms(ids, observation | {"history_ids": np.zeros_like(twice)})
+    never, _ = MyopicOracle(world).weigh_items(ids, observation | {"history_ids": np.zeros_like(twice)})
     assert np.log(never / once) == pytest.approx(world.scenario.params.repeat_penalty)
 
 

@@ -63,7 +63,7 @@ class TestContract(AgentContract):
 class TestRecords:
     def test_whole_states_are_rebuilt_from_what_is_observed_and_hidden(self, world, item_vectors, states):
         observation, users = states
-        rebuilt = planned(world, item_vectors).records(observation)
+        rebuilt = planned(world, item_vectors).read_records(observation)
         rewritten = {"k0", "k1", "luck", "episode", "slate", "choice", "left", "completion", "minutes"}
         for name in set(users.dtype.names) - rewritten:
             np.testing.assert_allclose(rebuilt[name], users[name], rtol=1e-5, atol=1e-5, err_msg=name)
@@ -73,7 +73,7 @@ class TestRecords:
     def test_people_of_another_world_are_refused(self, world, item_vectors, observation):
         latent = observation["latent"] | {"recovery": observation["latent"]["recovery"] + 1}
         with pytest.raises(ValueError, match=r"nobody in the world has sensitivity .*; plan in the world"):
-            planned(world, item_vectors).records(observation | {"latent": latent})
+            planned(world, item_vectors).read_records(observation | {"latent": latent})
 
 
 def lives(world, item_vectors, steps, users=16):
@@ -98,7 +98,7 @@ class TestRollouts:
         observation, users, _ = lives(world, item_vectors, 0)
         keys = np.stack([users["k0"], users["k1"]], axis=1)
         monkeypatch.setattr(planner, "draw_luck", lambda some: np.repeat(keys[:, None], 2, axis=1))
-        found = planner.values(observation, planner.propose(observation)[:, :1])
+        found = planner.try_slates(observation, planner.propose(observation)[:, :1])
         real = evaluator.play(planner.base)["minutes"].to_numpy()
         assert len(found) == 16
         np.testing.assert_allclose(found, np.repeat(real[:, None, None], 2, axis=2), rtol=1e-4)
@@ -111,7 +111,7 @@ class TestRollouts:
         )
         planner = planned(world, item_vectors, count=count, sessions=None)
         slates = planner.propose(observation)
-        found = planner.values(observation, slates[:, 1:])[:, 0]
+        found = planner.try_slates(observation, slates[:, 1:])[:, 0]
         env = make_life_env(world, item_vectors, 3 * count)
         env.reset(seed=0)
         again = np.repeat(users, count)
@@ -144,11 +144,11 @@ class TestRollouts:
     def test_equal_slates_have_equal_rollouts_and_others_the_same_luck(self, world, item_vectors, observation):
         planner = planned(world, item_vectors, count=6)
         slates = planner.propose(observation)
-        values = planner.values(observation, slates[:, [0, 1]])
+        values = planner.try_slates(observation, slates[:, [0, 1]])
         twice = planned(world, item_vectors, count=6)
         twice.proposals = [*twice.proposals, twice.base]
         twice.__post_init__()
-        again = twice.values(observation, slates[:, [1, 0, 1]])
+        again = twice.try_slates(observation, slates[:, [1, 0, 1]])
         np.testing.assert_array_equal(again, values[:, [1, 0, 1]])
         assert (values[:, 0] != values[:, 1]).any()
 
@@ -156,7 +156,7 @@ class TestRollouts:
         observation, _, _ = lives(world, item_vectors, 0)
         whole, short = (planned(world, item_vectors, count=8, sessions=s) for s in (None, 1))
         slates = whole.propose(observation)
-        long, one = whole.values(observation, slates), short.values(observation, slates)
+        long, one = whole.try_slates(observation, slates), short.try_slates(observation, slates)
         assert (one <= long + 1e-9).all()
         assert one.sum() < 0.7 * long.sum()
 
@@ -165,8 +165,8 @@ class TestRollouts:
         planner = planned(world, item_vectors, count=100)
         slates = planner.propose(observation)[:, :1]
         planner.continuation = Continuation.fit(world, item_vectors, planner.base, users=100)
-        cut = planner.values(observation, slates).mean()
-        whole = planned(world, item_vectors, count=100, sessions=None).values(observation, slates).mean()
+        cut = planner.try_slates(observation, slates).mean()
+        whole = planned(world, item_vectors, count=100, sessions=None).try_slates(observation, slates).mean()
         assert cut == pytest.approx(whole, rel=0.15)
 
 
@@ -174,21 +174,21 @@ class TestContinuation:
     def test_nothing_is_earned_when_no_time_is_left(self, world, states):
         users = states[1].copy()
         users["clock"] = world.scenario.params.horizon_days
-        assert not Continuation(np.ones(15), 6.0).minutes(users).any()
+        assert not Continuation(np.ones(15), 6.0).estimate_minutes(users).any()
 
     def test_it_is_the_regression_of_what_was_earned(self, world, item_vectors):
         base = LinearOracle(world, shortlist=24)
         found = Continuation.fit(world, item_vectors, base, users=100, luck=5)
         _, users, _ = lives(world, item_vectors, 0)
-        minutes = found.minutes(users)
+        minutes = found.estimate_minutes(users)
         total = Evaluator(world, item_vectors, held_out_users(world, "train", 100), 5).mean_minutes(base)
         assert minutes.mean() == pytest.approx(total, rel=0.3)
         later = users.copy()
         later["clock"] += 3
-        assert found.minutes(later).mean() < 0.8 * minutes.mean()
+        assert found.estimate_minutes(later).mean() < 0.8 * minutes.mean()
         happier = users.copy()
         happier["trust"] += 0.1
-        assert found.minutes(happier).mean() > minutes.mean()
+        assert found.estimate_minutes(happier).mean() > minutes.mean()
 
 
 class TestGain:
@@ -312,7 +312,9 @@ def test_references_take_a_linear_oracle_in_when_given(setting, world):
 
 def test_a_planner_around_an_oracle_has_it_as_base_and_learns_what_follows_if_asked(world, item_vectors):
     oracle = LinearOracle(world, shortlist=24)
-    planner = RolloutPlanner.around(oracle, item_vectors, RolloutOptions(count=2))
+    planner = RolloutPlanner.build_around(oracle, item_vectors, RolloutOptions(count=2))
     assert planner.base is oracle
     assert planner.continuation is not None
-    assert RolloutPlanner.around(oracle, item_vectors, RolloutOptions(count=2, sessions=None)).continuation is None
+    assert (
+        RolloutPlanner.build_around(oracle, item_vectors, RolloutOptions(count=2, sessions=None)).continuation is None
+    )

@@ -42,23 +42,25 @@ class TestSatiation:
         one["history_age"][0, :2] = 0.0, 0.5
         estimate = np.exp(-2.0) * scorer.topics[5].astype(float) + scorer.topics[9]
         expected = scorer.topics[one["candidates"][0].astype(int)].astype(float) @ estimate
-        np.testing.assert_allclose(subject.satiation(one)[0], expected, atol=1e-6)
+        np.testing.assert_allclose(subject.estimate_satiation(one)[0], expected, atol=1e-6)
         assert expected.max() > 0.5
 
     def test_nothing_consumed_tires_of_nothing(self, visible, subject):
-        assert not subject.satiation(visible | {"history_ids": np.zeros_like(visible["history_ids"])}).any()
+        assert not subject.estimate_satiation(visible | {"history_ids": np.zeros_like(visible["history_ids"])}).any()
 
     def test_it_fades_with_time(self, visible, subject):
         later = visible | {"history_age": visible["history_age"] + 1.0}
         np.testing.assert_allclose(
-            subject.satiation(later), np.exp(-4.0) * subject.satiation(visible), rtol=1e-4, atol=1e-7
+            subject.estimate_satiation(later), np.exp(-4.0) * subject.estimate_satiation(visible), rtol=1e-4, atol=1e-7
         )
 
 
 class TestFatigueAware:
     def test_it_is_greedy_on_score_less_satiation(self, scorer, visible, subject):
         alone = dataclasses.replace(subject, variety=0.0)
-        scores = standardise_scores(score_by_similarity(scorer)(visible), visible) - 0.8 * subject.satiation(visible)
+        scores = standardise_scores(score_by_similarity(scorer)(visible), visible) - 0.8 * subject.estimate_satiation(
+            visible
+        )
         np.testing.assert_array_equal(alone.act(visible), greedy(visible, scores))
 
     def test_without_satiation_and_variety_it_is_greedy(self, scorer, visible, subject):
@@ -67,7 +69,9 @@ class TestFatigueAware:
 
     def test_variety_takes_points_off_for_each_item_of_the_topic_above(self, scorer, visible, subject):
         slates = subject.act(visible)
-        scores = standardise_scores(score_by_similarity(scorer)(visible), visible) - 0.8 * subject.satiation(visible)
+        scores = standardise_scores(score_by_similarity(scorer)(visible), visible) - 0.8 * subject.estimate_satiation(
+            visible
+        )
         free = usable(visible)
         for b, slate in enumerate(slates):
             candidates = visible["candidates"][b].astype(int)

@@ -125,17 +125,17 @@ class TestSoftmax:
         return item_vectors * np.linspace(1.0, 3.0, len(item_vectors), dtype=np.float32)[:, None]
 
     @staticmethod
-    def products(long, visible):
+    def multiply(long, visible):
         history = (visible[f"history_{name}"] for name in ("ids", "completion", "age"))
         table = np.vstack([np.zeros(long.shape[1]), long])[visible["candidates"].astype(int)]
         return np.einsum("bmd,bd->bm", table, pool_history(long, *history).astype(float))
 
     def test_products_are_of_the_pooled_history_and_the_vectors_as_they_are(self, scorer, long, visible):
-        found = Softmax(scorer, long, 1.0).products(visible)
-        np.testing.assert_allclose(found, self.products(long, visible), atol=1e-5)
+        found = Softmax(scorer, long, 1.0).multiply(visible)
+        np.testing.assert_allclose(found, self.multiply(long, visible), atol=1e-5)
 
     def test_cold_it_is_greedy_on_the_products(self, scorer, long, visible):
-        expected = greedy(visible, self.products(long, visible))
+        expected = greedy(visible, self.multiply(long, visible))
         np.testing.assert_array_equal(Softmax(scorer, long, 1e-5).act(visible), expected)
 
     def test_first_and_second_item_come_as_often_as_the_softmax_says(self, scorer, long, visible):
@@ -145,7 +145,7 @@ class TestSoftmax:
         one["context"] = one["context"] + np.arange(draws, dtype=np.float32)[:, None]  # other chance for each
         slates = Softmax(scorer, long, 0.5).act(one)
         free = usable(visible)[0]
-        weight = np.exp(self.products(long, visible)[0] / 0.5) * free
+        weight = np.exp(self.multiply(long, visible)[0] / 0.5) * free
         first = weight / weight.sum()
         places = (one["candidates"][:, :, None] == slates[:, None, :]).argmax(axis=1)
         counts = np.bincount(places[:, 0], minlength=len(first))
