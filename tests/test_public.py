@@ -16,6 +16,15 @@ PUBLIC = {
         SlateVectorEnv World build_world load_films make_vector_env make_world
         Control News NewsShifted Shop ShopShifted Social SocialShifted Tiny Video VideoShifted
     """,
+    "longplay.encoders": """
+        ENCODERS Encoder EncoderError Interactions Items LogError ModelError PooledHistory StateEncoder TextEncoder
+        TextHistory behaviour_to_text evaluate load_encoder
+    """,
+    "longplay.agents": """
+        AGENTS Agent Evaluator Learner LearnerEntry REFERENCES RULES RatesItems RunConfig Setting SlateAgent Trainer
+        load_agent train
+    """,
+    "longplay.agents.sb3": "RecurrentAgent SB3Agent SB3Entry SlatePolicy SlateStates SlateVecEnv",
 }
 
 
@@ -39,6 +48,12 @@ def test_every_environment_has_its_address_in_envs():
     [
         ("import longplay", {"numba", "pandas", "scipy", "torch"}),
         ("import longplay; list(longplay.ENVIRONMENTS)", {"numba", "pandas", "scipy", "torch"}),
+        ("import longplay.encoders, longplay.agents", {"numba", "pandas", "scipy", "torch"}),
+        ("from longplay.agents import RULES; RULES['mmr'], RULES['static-cap'], RULES['linucb']", {"torch"}),
+        ("from longplay.agents import REFERENCES; REFERENCES['myopic']", {"torch"}),
+        ("from longplay.encoders import ENCODERS; ENCODERS['item-knn']", {"torch", "torch_geometric"}),
+        ("from longplay.encoders import ENCODERS; ENCODERS['lightgcn']", {"torch_geometric"}),
+        ("from longplay.agents import AGENTS; AGENTS['slateq']", {"stable_baselines3", "torch_geometric"}),
         ("import gymnasium, longplay; gymnasium.make('longplay/Tiny-v0')", {"torch", "transformers", "matplotlib"}),
     ],
 )
