@@ -179,7 +179,7 @@ def tiny_minutes(planner, agent, users=300, luck=999):
     while active.any():
         visible = select_users(observation, active)
         slates[active] = agent.act(visible)
-        for state, slate in zip(planner.states(visible), slates[active].tolist(), strict=True):
+        for state, slate in zip(planner.read_states(visible), slates[active].tolist(), strict=True):
             shown[state][tuple(slate)] += 1
         observation, _, terminated, truncated, _ = env.step(slates)
         active = ~(terminated | truncated)
