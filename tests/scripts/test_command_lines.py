@@ -160,15 +160,15 @@ class TestRefusals:
             (
                 train,
                 "--env longplay/Vido-v0",
-                f"env = 'longplay/Vido-v0' is unknown {NEAR}; allowed: 'longplay/Video-v0'",
+                f"env = 'longplay/Vido-v0' is unknown {NEAR}; allowed: 'longplay/Control-v0'",
             ),
-            (compare, "--env Video", f"env = 'Video' is unknown {NEAR}; allowed: 'longplay/Video-v0'"),
+            (compare, "--env Video", f"env = 'Video' is unknown {NEAR}; allowed: 'longplay/Control-v0'"),
             (train, "--agent poo", "agent = 'poo' is unknown (did you mean 'ppo'?); allowed: 'ppo', 'a2c'"),
             (train, "--action weigths", "'ppo' does not take the action 'weigths'; it takes 'weights', 'query'"),
             (train, "--agent sac --action candidates", "'sac' does not take the action 'candidates'; it takes"),
             (train, "--agent slateq --action weights", "'slateq' chooses slates of items; leave out --action"),
             (train, "--agent slateq --options.polyac 3", "--options.polyak"),
-            (train, "--agent slateq --options.polyak 3", "polyak = 3.0 is out of range; allowed: 1e-06 to 1.0"),
+            (train, "--agent slateq --options.polyak 3", "polyak = 3.0 is out of range; allowed: 1e-06 to 1"),
             (train, "--options.polyak 0.5", "Unrecognized options: --options.polyak"),
             (train, "--options.n-steps 0", "n_steps = 0 is out of range; allowed: 1 to"),
             (train, "--preset nowhere.toml", "preset = 'nowhere.toml' is no file; give a TOML file, 'default' or"),
@@ -189,7 +189,7 @@ class TestRefusals:
             (train, "--steps -5", "steps = -5 is out of range; allowed: 1 to"),
             (train, "--num-envs 0", "num_envs = 0 is out of range; allowed: 1 to"),
             (train, "--seed -1", "seed = -1 is out of range; allowed: 0 to"),
-            (train, "--gamma 1.01", "gamma = 1.01 is out of range; allowed: 0.0 to 1.0"),
+            (train, "--gamma 1.01", "gamma = 1.01 is out of range; allowed: 0 to 1"),
             (train, "--learning-rate -0.1", "learning_rate = -0.1 is out of range"),
             (train, "--eval-users -2", "eval_users = -2 is out of range"),
             (train, f"--world-seed -1 --track off {SMALL}", "world_seed = -1 must be a whole number from 0"),
@@ -352,7 +352,7 @@ class TestAgents:
     def test_options_that_differ_from_the_defaults_are_kept(self, trained):
         config = trained("--agent", "slateq", "--options.polyak", "0.5", "--options.no-fill", "--options.batch", "1024")
         assert config == RunConfig(agent="slateq", options={"polyak": 0.5, "fill": False})
-        assert trained("--options.n-steps", "8").settings["n_steps"] == 8
+        assert trained("--options.n-steps", "8").algorithm_arguments["n_steps"] == 8
         assert trained() == RunConfig()
 
     def test_a_preset_is_overridden_by_flags(self, trained, place):

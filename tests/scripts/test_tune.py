@@ -149,7 +149,7 @@ class TestRefusals:
             ("--agent sac --action candidates", "'sac' does not take the action 'candidates'"),
             ("--trials 0", "trials = 0 must be at least 1"),
             ("--workers 0", "workers = 0 must be at least 1"),
-            ("--gamma 2", "gamma = 2.0 is out of range; allowed: 0.0 to 1.0"),
+            ("--gamma 2", "gamma = 2.0 is out of range; allowed: 0 to 1"),
             ("--eval-users 100", "eval_users = 100 is out of range"),
             ("--env longplay/Vido-v0", "env = 'longplay/Vido-v0' is unknown"),
             ("--scores nowhere", "nowhere"),

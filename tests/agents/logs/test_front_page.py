@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from longplay.agents.base import Agent, select_users
-from longplay.agents.logs.front_page import FrontPage
+from longplay.agents.logs.front_page import FrontPage, FrontPageOptions
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import small
@@ -35,15 +35,19 @@ class TestFrontPage:
         assert np.array_equal(policy.act(select_users(visible, some)), policy.act(visible)[some])
 
     def test_the_seed_moves_the_slates(self, scorer, world, visible):
-        slates = [FrontPage(scorer, world, seed=seed).act(visible) for seed in (0, 0, 1)]
+        slates = [FrontPage(scorer, world, FrontPageOptions(), seed).act(visible) for seed in (0, 0, 1)]
         assert np.array_equal(slates[0], slates[1])
         assert not np.array_equal(slates[0], slates[2])
 
     def test_popularity_fills_slates_from_the_top(self, scorer, world, visible):
         ranks = world.catalog.popularity
+
+        def make_page(**options):
+            return FrontPage(scorer, world, FrontPageOptions(**options))
+
         means = [
-            ranks[FrontPage(scorer, world, popularity=p, interest=0.0, related=0.0).act(visible) - 1].mean()
-            for p in (0.0, 0.7, 5.0)
+            ranks[make_page(popularity=power, interest=0.0, related=0.0).act(visible) - 1].mean()
+            for power in (0.0, 0.7, 5.0)
         ]
         assert means[0] < means[1] < means[2]
         assert means[2] > 0.9
@@ -55,7 +59,9 @@ class TestFrontPage:
             shown = scorer.main_topic[policy.act(visible)]
             return np.mean((shown[:, :, None] == read[:, None, :])[np.broadcast_to(valid[:, None], (*shown.shape, 20))])
 
-        shares = [familiar(FrontPage(scorer, world, interest=strength)) for strength in (-8.0, 0.0, 8.0)]
+        shares = [
+            familiar(FrontPage(scorer, world, FrontPageOptions(interest=strength))) for strength in (-8.0, 0.0, 8.0)
+        ]
         assert shares[0] < shares[1] < shares[2]
 
     def test_related_shows_more_of_what_was_read_last_in_this_session(self, scorer, world, visible):
@@ -63,7 +69,8 @@ class TestFrontPage:
         here = (age < minutes) & (visible["history_ids"][:, 0] > 0)
         assert 5 < here.sum() < len(here) - 5
         last = scorer.main_topic[visible["history_ids"][:, :1].astype(int)]
-        plain, strong = (FrontPage(scorer, world, related=strength).act(visible) for strength in (0.0, 9.0))
+        options = (FrontPageOptions(related=strength) for strength in (0.0, 9.0))
+        plain, strong = (FrontPage(scorer, world, related).act(visible) for related in options)
         assert np.array_equal(plain[~here], strong[~here])
         same = [(scorer.main_topic[slates] == last)[here].mean() for slates in (plain, strong)]
         assert same[0] < 0.4 < 0.7 < same[1]
@@ -74,7 +81,8 @@ class TestFrontPage:
         one = {key: np.repeat(value, 4000, axis=0) for key, value in one.items()}
         one["context"] = one["context"].copy()
         one["context"][:, 1] = np.arange(4000)  # visible, so that the noise differs
-        first = FrontPage(scorer, world, popularity=1.0, interest=0.0, related=0.0, pool=50).act(one)[:, 0]
+        options = FrontPageOptions(popularity=1.0, interest=0.0, related=0.0, pool=50)
+        first = FrontPage(scorer, world, options).act(one)[:, 0]
         rank = np.empty(len(world.catalog))
         rank[np.argsort(-world.catalog.popularity, kind="stable")] = np.arange(1, len(rank) + 1)
         page = 1 + np.flatnonzero(rank <= 50)
@@ -88,7 +96,7 @@ class TestFrontPage:
 
     def test_news_appears_ages_and_goes(self, catalog, item_vectors, visible):
         world = build_world(catalog, small(horizon__days=6, items__life=0.5))
-        policy = FrontPage(Scorer(world, item_vectors), world, half_life=0.3)
+        policy = FrontPage(Scorer(world, item_vectors), world, FrontPageOptions(half_life=0.3))
         later = {key: value.copy() for key, value in visible.items()}
         for day in (1.0, 3.0, 5.0):
             later["context"][:, 5] = day
@@ -101,4 +109,4 @@ class TestFrontPage:
     )
     def test_refusals_name_field_and_range(self, scorer, world, field, value):
         with pytest.raises(ValueError, match=f"{field} = {value}"):
-            FrontPage(scorer, world, **{field: value})
+            FrontPage(scorer, world, FrontPageOptions(**{field: value}))

@@ -7,8 +7,8 @@ import pytest
 from longplay.agents.base import Agent
 from longplay.agents.offline.logging_policies import POLICIES, make_policy
 from longplay.agents.rules.context import RuleModels
-from longplay.agents.runs.config import Setting
-from longplay.agents.sb3.training import train
+from longplay.agents.runs.training import train
+from longplay.agents.setting import Setting
 from longplay.tests.agents.small import tiny_run
 
 

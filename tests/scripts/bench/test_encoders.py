@@ -54,7 +54,7 @@ def test_what_is_compared_encodes_alike():
 
 
 def test_reload_meets_the_cache_only(monkeypatch):
-    monkeypatch.setattr(TextEncoder, "_run", lambda *_: pytest.fail("a text was encoded"))
+    monkeypatch.setattr(TextEncoder, "_encode_missing", lambda *_: pytest.fail("a text was encoded"))
     processor, wall = bench.measure_reload(["One.", "Two."], None, 1)
     assert processor > 0
     assert 0 < wall < 30

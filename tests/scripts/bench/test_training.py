@@ -89,7 +89,7 @@ def test_every_learner_of_the_table_counts_its_steps(setting):
     for name in ("PL-PPO catalogue", "SlateQ"):
         iterate = rows[name].make()
         assert iterate() > 0
-    assert rows["PPO weights"].make()() == 64 * bench.RunConfig(setting=setting).settings["n_steps"]
+    assert rows["PPO weights"].make()() == 64 * bench.RunConfig(setting=setting).algorithm_arguments["n_steps"]
 
 
 @pytest.mark.parametrize("option", ["--rounds 0", "--users -1", "--own-users 0", "--stock-users 0"])

@@ -73,10 +73,10 @@ def test_a_study_is_kept_and_goes_on(here, call, monkeypatch):
         scenario = Scenario.load(folder / f"world-{world:04d}.toml")
         assert scenario.shape == base.shape
         for key in ("repeat_penalty", "dwell_base"):
-            assert scenario.number(key) == pytest.approx(row[key])
+            assert scenario.read_number(key) == pytest.approx(row[key])
             low, high = base.ranges[key]
             assert low <= row[key] <= high
-    assert worlds.loc[0, "repeat_penalty"] == base.number("repeat_penalty")
+    assert worlds.loc[0, "repeat_penalty"] == base.read_number("repeat_penalty")
     assert worlds["τ"][0] == pytest.approx(1.0)
 
     monkeypatch.setattr(sensitivity, "play_world", lambda args, file: pytest.fail("nothing is left to play"))
