@@ -19,12 +19,13 @@ class AgentContract:
     items, slots = 300, 10
     whole_catalogue = False  # may show what is no candidate
     repeats = False  # may show an item twice in a slate
+    leaves_slots_empty = False  # may leave out an item that would take clicks from better ones: zeros, at the end
     avoids_history = True  # shows an item of the history only when nothing else is left
 
     @staticmethod
-    def part(observation, which):
+    def take_users(observation, which):
         return {
-            key: AgentContract.part(value, which) if isinstance(value, dict) else value[which].copy()
+            key: AgentContract.take_users(value, which) if isinstance(value, dict) else value[which].copy()
             for key, value in observation.items()
         }
 
@@ -43,28 +44,31 @@ class AgentContract:
         slates = self.act(subject, observation)
         assert slates.dtype == np.int64
         assert slates.shape == (len(observation["candidates"]), self.slots)
-        assert slates.min() >= 1
+        assert slates.min() >= (0 if self.leaves_slots_empty else 1)
         assert slates.max() <= self.items
-        if not self.repeats:
-            for slate in slates:
-                assert len(set(slate)) == self.slots
+        for slate in slates:
+            shown = slate[slate > 0]
+            assert len(shown) > 0
+            assert (slate[: len(shown)] == shown).all()
+            if not self.repeats:
+                assert len(set(shown)) == len(shown)
 
     def test_users_are_told_apart(self, subject, observation):
         assert len({slate.tobytes() for slate in self.act(subject, observation)}) > len(observation["candidates"]) // 2
 
     def test_same_observation_gives_the_same_slates(self, subject, observation):
         first = self.act(subject, observation)
-        self.act(subject, self.part(observation, slice(3, 7)))  # nothing may be remembered
+        self.act(subject, self.take_users(observation, slice(3, 7)))  # nothing may be remembered
         np.testing.assert_array_equal(self.act(subject, observation), first)
 
     def test_observation_is_left_as_it_was(self, subject, observation):
-        before = self.part(observation, slice(None))
+        before = self.take_users(observation, slice(None))
         self.act(subject, observation)
         assert_same(observation, before)
 
     def test_slates_follow_the_order_of_the_users(self, subject, observation):
         order = np.random.default_rng(1).permutation(len(observation["candidates"]))
-        moved = self.act(subject, self.part(observation, order))
+        moved = self.act(subject, self.take_users(observation, order))
         np.testing.assert_array_equal(moved, self.act(subject, observation)[order])
 
     def test_a_slate_does_not_depend_on_the_batch(self, subject, observation):
@@ -77,13 +81,13 @@ class AgentContract:
             slice(count // 2, count),
             slice(count - 1, count),
         ):
-            np.testing.assert_array_equal(self.act(subject, self.part(observation, piece)), whole[piece])
+            np.testing.assert_array_equal(self.act(subject, self.take_users(observation, piece)), whole[piece])
 
     def test_slates_are_of_the_candidates(self, subject, observation):
         if self.whole_catalogue:
             pytest.skip("shows the whole catalogue")
         for slate, candidates in zip(self.act(subject, observation), observation["candidates"], strict=True):
-            assert set(slate) <= set(candidates.astype(int))
+            assert set(slate) - {0} <= set(candidates.astype(int))
 
     def test_items_of_the_history_are_shown_only_when_nothing_else_is_left(self, subject, observation):
         if not self.avoids_history:

@@ -119,7 +119,7 @@ class TestPolicy(AgentContract):
     def observation(self, states):
         """Of users whose last six items differ: the contract makes candidates of them, and those are never repeated."""
         differ = [len(set(row[:6])) == 6 for row in states[0]["history_ids"]]
-        return self.part(states[0], np.array(differ))
+        return self.take_users(states[0], np.array(differ))
 
     def test_the_best_scored_come_at_a_low_temperature(self, scorer, observation):
         cold, score = policy(scorer, 1e-6, length=1.0), make_weighted_score(scorer, {"length": 1.0})

@@ -228,7 +228,7 @@ class TestRecurrentAgent(AgentContract):
         whole, after = subject.follow(observation, memory)
         for which in (users[::-1], users[3:9]):
             part = {name: value[which] for name, value in memory.items()}
-            slates, kept = subject.follow(self.part(observation, which), part)
+            slates, kept = subject.follow(self.take_users(observation, which), part)
             np.testing.assert_array_equal(slates, whole[which])
             for name, value in kept.items():
                 np.testing.assert_allclose(value, after[name][which], atol=1e-6)
