@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -122,7 +123,14 @@ class TestProcesses:
         words = ["--name", "signal", *TINY.replace("--steps 256", "--steps 100000").split()]
         command = [sys.executable, str(SCRIPTS / "tune.py"), *words]
         process = subprocess.Popen(
-            command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=place,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # A suite that a shell put into the background ignores interruptions, and hands that on.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         begun = place / "runs" / "signal" / "trial-0000" / "checkpoint.pt"
         try:
