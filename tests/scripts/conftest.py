@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from longplay.envs.shared.compiled import cache_folder
 from longplay.scripts.shared.console import run_command
 from longplay.tests.envs.worlds import make_catalog
 
@@ -38,9 +39,13 @@ def furnish(folder):
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory):
-    """The folder; what runs in it finds its cache there too."""
+    """The folder; what runs in it finds its cache there too, with the loops that are compiled already."""
     folder = tmp_path_factory.mktemp("place")
     furnish(folder)
+    loops = cache_folder().parent
+    loops.mkdir(parents=True, exist_ok=True)
+    (folder / "cache").mkdir()
+    (folder / "cache" / "compiled").symlink_to(loops)
     return folder
 
 

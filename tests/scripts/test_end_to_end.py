@@ -267,6 +267,7 @@ class TestDemo:
 def test_bench_prints_a_rate_for_each_batch(call, here, monkeypatch):
     small = make_world(str(here / "small.toml"), here / "items.csv")
     monkeypatch.setattr(bench, "make_world", lambda: small)
+    monkeypatch.setattr(bench, "measure_first_step", lambda: {"cold": 2.0, "warm": 1.0})
     quick = ("--batches", "1", "8", "--seconds", "0.01", "--rounds", "1", "--items", "0", "--no-peers")
     code, output = call(bench, *quick, folder=here)
     assert code == 0

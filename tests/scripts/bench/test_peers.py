@@ -375,6 +375,7 @@ class TestBench:
     def test_no_peers_asks_for_none(self, call, world, monkeypatch, tmp_path):
         monkeypatch.setattr(bench, "make_world", lambda: world)
         monkeypatch.setattr(peers, "measure_all", lambda *_: pytest.fail("asked for"))
+        monkeypatch.setattr(bench, "measure_first_step", lambda: {"cold": 2.0, "warm": 1.0})
         monkeypatch.setattr(
             bench, "measure_crowded", lambda *_: {"users": 1, "processes": 1, "quiet": [1, 1], "busy": [1, 1]}
         )
