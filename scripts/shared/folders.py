@@ -3,13 +3,15 @@
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from longplay.agents.offline.logging_policies import POLICIES
 from longplay.envs.shared.files import replacing, write_whole
+
+if TYPE_CHECKING:  # it takes most of a second, and few commands draw
+    from matplotlib.figure import Figure
 
 RUNS = Path("runs")
 
@@ -56,7 +58,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         table.to_parquet(temporary, index=False)
 
 
-def write_figure(figure: Figure, path: Path) -> bytes:
+def write_figure(figure: "Figure", path: Path) -> bytes:
     """Write a PNG file whole or not at all; returns its bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
