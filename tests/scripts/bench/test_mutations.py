@@ -1,0 +1,96 @@
+"""Changes of one operator or constant, and what becomes of those that tests notice and those that they do not."""
+
+import pandas as pd
+import pytest
+
+from longplay.scripts.bench import mutations
+from longplay.scripts.bench.mutants import list_mutants
+
+
+def mutate(source):
+    return [mutant.apply(source) for mutant in list_mutants(source)]
+
+
+@pytest.mark.parametrize(
+    ("source", "changed"),
+    [
+        ("a = b + c", ["a = b - c"]),
+        ("a -= b", ["a += b"]),
+        ("a = (b) // (c)  # b / c", ["a = (b) * (c)  # b / c"]),
+        ("a = b ** c", ["a = b * c"]),
+        ("a = b * c", ["a = b / c"]),
+        ("a = b < c <= d", ["a = b <= c <= d", "a = b < c < d"]),
+        ("a = b and c", ["a = b or c"]),
+        ("a = not b", ["a = b"]),
+        ("a = -b", ["a = b"]),
+        ("a = True", ["a = False"]),
+        ("a = 2", ["a = 3"]),
+        ("a = 0.5", ["a = 0.55"]),
+        ("a = 0.0", ["a = 1.0"]),
+        ("γ = 'é'; a = b + c", ["γ = 'é'; a = b - c"]),
+        ("def f(a: 'int' | None = None) -> 'int' | None: ...", []),
+        ("raise ValueError(a + 1)", []),
+        ("a = f'{b + 1}'", []),
+        ("a = b is c", []),
+    ],
+)
+def test_one_place_is_changed(source, changed):
+    assert mutate(source) == changed
+
+
+def test_a_line_is_that_of_the_change():
+    source = "a = (\n    b\n    + c\n)\nd = 1\n"
+    assert [mutant.line for mutant in list_mutants(source)] == [3, 5]
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """A project of two small files, of which the tests hold one."""
+    root = tmp_path / "project"
+    (root / "envs").mkdir(parents=True)
+    (root / "tests" / "envs").mkdir(parents=True)
+    (root / "tests" / "pytest.ini").write_text("[pytest]\naddopts = -q -p no:cacheprovider\n")
+    (root / "envs" / "held.py").write_text("def add(a, b):\n    return a + b\n")
+    (root / "envs" / "loose.py").write_text("def add(a, b):\n    return a + b\n")
+    test = "import runpy\n\ndef test_it():\n    assert runpy.run_path('envs/held.py')['add'](1, 2) == 3\n"
+    (root / "tests" / "envs" / "test_held.py").write_text(test)
+    monkeypatch.setattr(mutations, "ROOT", root)
+    monkeypatch.setattr(mutations, "NEUTRAL", tmp_path / "mutations.toml")
+    monkeypatch.setattr(mutations, "SUBJECTS", {"sums": ("envs/held.py",), "others": ("envs/loose.py",)})
+    monkeypatch.setattr(mutations, "read_commit", lambda: "abc")
+
+    def copy_project(folder):
+        mutations.shutil.copytree(root, folder / "longplay")
+        return folder / "longplay"
+
+    monkeypatch.setattr(mutations, "copy_project", copy_project)
+    monkeypatch.setattr(mutations, "list_tests", lambda copy, file: {"file": ["tests/envs"]})
+    return tmp_path
+
+
+def test_what_is_noticed_is_told_from_what_is_not(call, small):
+    options = ["--name", "m", "--mutants", "2"]
+    code, output = call(mutations, *options, folder=small)
+    assert code == 0, output
+    outcomes = pd.read_parquet(small / "runs/m/outcomes.parquet").set_index("file")
+    assert outcomes["noticed_by"].to_dict() == {"envs/held.py": "tests/envs", "envs/loose.py": ""}
+    assert "none: it is missed" in (small / "runs/m/mutations.md").read_text()
+    assert "return a - b" in outcomes["after"].to_list()
+
+    # Nothing is tested twice, but what is left can meet the whole suite, and an argument takes it out of the count.
+    (small / "mutations.toml").write_text('"envs/loose.py: return a + b -> return a - b" = "nobody calls it"\n')
+    code, output = call(mutations, *options, "--suite", folder=small)
+    assert code == 0, output
+    outcomes = pd.read_parquet(small / "runs/m/outcomes.parquet").set_index("file")
+    assert outcomes["reached"].to_dict() == {"envs/held.py": "file", "envs/loose.py": "suite"}
+    assert "nobody calls it" in (small / "runs/m/mutations.md").read_text()
+    code, output = call(mutations, *options, "--seed", "1", folder=small)
+    assert code == 2
+    assert "was begun with seed = 0, not 1" in output
+
+
+def test_tests_that_fail_by_themselves_are_refused(call, small):
+    (small / "project/envs/held.py").write_text("def add(a, b):\n    return a - b\n")
+    code, output = call(mutations, "--name", "m", "--mutants", "2", folder=small)
+    assert code == 2
+    assert "fail without any change; mend them first" in output
