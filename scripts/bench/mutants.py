@@ -104,9 +104,9 @@ def _list_changes(node: ast.AST) -> Iterator[Change]:
             for left, right in pairwise(values):
                 yield _begin_change(left, right, operator)
         case ast.Compare(left=left, ops=operators, comparators=others):
-            for operator, before, after in zip(operators, [left, *others], others, strict=False):
-                if type(operator) in SWAPPED:
-                    yield _begin_change(before, after, operator)
+            for comparison, before, after in zip(operators, [left, *others], others, strict=False):
+                if type(comparison) in SWAPPED:
+                    yield _begin_change(before, after, comparison)
         case ast.UnaryOp(op=ast.USub() | ast.Not() | ast.Invert(), operand=operand):
             yield (node.lineno, node.col_offset), (operand.lineno, operand.col_offset), "", ""
         case ast.Constant(value=bool() | int() | float() as value):
