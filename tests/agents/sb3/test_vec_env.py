@@ -230,12 +230,13 @@ class TestTrueUnits:
         assert earned == pytest.approx(play_by_hand(setting, "minutes", 1)[0], rel=1e-6)
 
     def test_the_callback_for_evaluation_reports_minutes(self, setting):
-        model = PPO("MlpPolicy", self.make(setting, scale=REWARD_SCALE), n_steps=8, batch_size=32, n_epochs=1, seed=0)
+        settings = {"n_steps": 8, "batch_size": 32, "n_epochs": 1, "learning_rate": 0.0, "seed": 0}
+        model = PPO("MlpPolicy", self.make(setting, scale=REWARD_SCALE), device="cpu", **settings)
         callback = EvalCallback(self.make(setting), eval_freq=8, n_eval_episodes=SLOTS, verbose=0)
         model.learn(8 * SLOTS, callback=callback)
-        same, _ = evaluate_policy(model, self.make(setting, scale=REWARD_SCALE), SLOTS)
-        assert callback.last_mean_reward > 5.0
-        assert callback.last_mean_reward == pytest.approx(same, rel=1.0)
+        earned, _ = evaluate_policy(model, self.make(setting), SLOTS)
+        assert callback.last_mean_reward == pytest.approx(earned)
+        assert earned > 1.0
 
     @pytest.mark.parametrize("reward", ["clicks", "returns"])
     def test_what_is_no_minutes_is_never_scaled(self, setting, reward):
