@@ -121,7 +121,7 @@ class Trainer(ABC):
         """Close the environment."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class FunctionAgent:
     """A plain function as an agent.
 

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from scipy.stats import CensoredData, ecdf
 from scipy.stats import t as student
 
-
 USERS_ONLY, ONE_USER = "users only", "one user"
 # Why an interval with such a label says less than 95 %.
 REASONS = {
-    USERS_ONLY: "a method was trained once, so there are no seeds to resample, and another training may well lie outside",
+    USERS_ONLY: "a method was trained once, so there are no seeds to resample, and another may well lie outside",
     ONE_USER: "there are no users to resample, and another user may well lie outside",
 }
 

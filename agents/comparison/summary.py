@@ -69,7 +69,7 @@ def summarise(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.Da
 
 
 def _against(results: pd.DataFrame, policy: str, other: str, alike: bool = False) -> Interval | None:
-    """Less another policy that took part; `alike` if seed by seed: twins of one seed set out alike, with the same luck."""
+    """Less another policy that took part; `alike` if seed by seed: twins of a seed set out alike, and meet the same."""
     if policy == other or not (results["policy"] == other).any():
         return None
     own, theirs = read_minutes(results, policy), read_minutes(results, other)

@@ -2,6 +2,7 @@
 
 import zlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class ExploringAgent:
             if random[b]:
                 drawn = self._draw(rng, float(days[b]))
                 slates[b, : len(drawn)] = drawn
-        agent = self._agent
+        agent: Any = self._agent
         if isinstance(agent, Remembering):
             chosen, memory = agent.follow(observation, memory)
             slates[~random] = check_agent_slates(chosen, agent, observation, self.world)[~random]

@@ -120,7 +120,7 @@ class TrainingUsers:
 
 
 def _check_columns(columns: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """Columns of candidates (B, M) that a learner shows; what is not checked here, NumPy would spread over all users."""
+    """Columns (B, K) of candidates (B, M); NumPy would spread others over all users, or cut them."""
     users, count = shape
     array = np.asarray(columns)
     if array.ndim != 2 or len(array) != users or array.dtype.kind not in "iu":

@@ -128,7 +128,7 @@ class SlateVecEnv(VecEnv):
         raise NotImplementedError("the slots are one batch; call the method on .env")
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """No slot is wrapped on its own; but as with a `Monitor`, ``info["episode"]`` has what an episode truly paid."""
+        """Yes of `Monitor`, for ``info["episode"]`` has what an episode truly paid; of others no."""
         return [wrapper_class is Monitor] * len(list(self._get_indices(indices)))
 
 

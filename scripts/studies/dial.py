@@ -200,8 +200,8 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
         for name, other in (("− twin", TWIN), ("− best rule", best), ("− oracle", ORACLE)):
             others = minutes[other]
             # A twin begins with the same seed, so those two are compared seed by seed.
-            sides = (minutes[AHEAD] - others,) if other == TWIN else (minutes[AHEAD], others)
-            row[name] = bootstrap_difference(*sides, trained_once=once)
+            own, theirs = (minutes[AHEAD] - others, None) if other == TWIN else (minutes[AHEAD], others)
+            row[name] = bootstrap_difference(own, theirs, trained_once=once)
         summaries.append(row)
     return pd.DataFrame(summaries)
 
@@ -254,8 +254,8 @@ def write_picture(folder: Path, frame: pd.DataFrame, results: pd.DataFrame) -> N
         "<!doctype html><html lang=en><meta charset=utf-8><title>longplay: the dial</title>"
         "<body style='font:15px/1.5 system-ui,sans-serif;max-width:1280px;margin:2rem auto'>"
         f"<h1>When does planning pay?</h1><p>{results['user'].nunique()} test users, the same luck for every policy; "
-        f"95 % intervals of a bootstrap over users (paired) and training seeds. {explain_labels(frame.to_numpy().ravel())} "
-        "The dial scales everything that couples "
+        f"95 % intervals of a bootstrap over users (paired) and training seeds. "
+        f"{explain_labels(frame.to_numpy().ravel())} The dial scales everything that couples "
         "what is shown now to what comes later.</p>"
         f"<img alt='minutes against the dial' style='max-width:100%' src='data:image/png;base64,{picture}'>"
         f"{frame.map(str).to_html(index=False)}",

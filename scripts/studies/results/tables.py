@@ -46,8 +46,8 @@ def measure_gap_closed(results: pd.DataFrame, policy: str, ceiling: str) -> Inte
     if policy in (SIMILARITY, ceiling):
         return None
     floor, once = read_minutes(results, SIMILARITY), is_trained_once(results, policy)
-    gains = (read_minutes(results, name) - floor for name in (policy, ceiling))
-    return bootstrap_ratio(*gains, trained_once=once)
+    own, most = (read_minutes(results, name) - floor for name in (policy, ceiling))
+    return bootstrap_ratio(own, most, trained_once=once)
 
 
 def measure_gaps(results: pd.DataFrame, policies: "pd.Series[str]", ceiling: str) -> "pd.Series[Any]":

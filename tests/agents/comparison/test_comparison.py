@@ -388,7 +388,7 @@ class TestReport:
         assert str(row["vs similarity"]).endswith("] users only")
         assert "“users only” stands where a method was trained once, so there are no seeds to resample" in page
         assert not re.search(r"<b>[^<]*users only", page)
-        assert "+5.0 [+4.0, +6.0] users only" == _cell("x", Interval(5.0, 4.0, 6.0, "users only"))
+        assert _cell("x", Interval(5.0, 4.0, 6.0, "users only")) == "+5.0 [+4.0, +6.0] users only"
         assert _cell("x", Interval(5.0, 4.0, 6.0)).startswith("<b>")
 
     def test_what_the_user_wrote_is_escaped(self, page):

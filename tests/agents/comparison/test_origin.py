@@ -86,7 +86,8 @@ class TestEnvironment:
 
 class TestOrigin:
     @pytest.fixture(scope="class")
-    def found(self, setting):
+    @staticmethod
+    def found(setting):
         tuned = tune_rules(setting, 4, lambda what: None, names=("mmr", "popularity"), trials=2)
         learned = Contestant("PPO", "learned", [], "1 seed", about={"seeds": [3], "slates_spent": [np.int64(256)]})
         return describe_origin(setting, [*tuned, learned, *make_references(setting)], 12, 4)

@@ -33,7 +33,7 @@ def test_spaces_accents_and_signs_are_refused_with_a_name_that_would_do(name, od
 
 
 def test_a_name_without_any_such_letter_has_no_proposal():
-    with pytest.raises(ValueError, match="name = '电影' has '影', '电'; allowed: .* between folders$"):
+    with pytest.raises(ValueError, match=r"name = '电影' has '影', '电'; allowed: .* between folders$"):
         run_folder("电影")
 
 
