@@ -77,6 +77,7 @@ def describe_environment(setting: Setting) -> dict[str, Any]:
 
 def list_overrides(scenario: Scenario, base: Scenario) -> dict[str, Any]:
     """Constants by their dotted names, such as ``satiation.sensitivity``, in which a scenario differs from another."""
+    pairs: list[tuple[str, Any, Any]]
     pairs = [(format_key(key), value, base.values.get(key)) for key, value in scenario.values.items()]
     pairs += [(f"shape.{key}", value, getattr(base.shape, key)) for key, value in vars(scenario.shape).items()]
     pairs += [("day.hours", list(scenario.hours), list(base.hours))]

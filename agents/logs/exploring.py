@@ -67,7 +67,8 @@ class ExploringAgent:
                 drawn = self._draw(rng, float(days[b]))
                 slates[b, : len(drawn)] = drawn
         agent: Any = self._agent
-        if isinstance(agent, Remembering):
+        remembers = isinstance(agent, Remembering)
+        if remembers:
             chosen, memory = agent.follow(observation, memory)
             slates[~random] = check_agent_slates(chosen, agent, observation, self.world)[~random]
         elif agent is not None and not random.all():
