@@ -95,7 +95,7 @@ class TestOrigin:
     def test_rules_have_their_options_and_how_they_were_found(self, found):
         mmr = found["policies"]["MMR"]
         assert (mmr["kind"], mmr["rule"]) == ("rule", "mmr")
-        assert mmr["note"] == f"λ = {mmr['options']['trade_off']:g}"
+        assert mmr["note"] == f"λ = {mmr['options']['trade_off']:.3g}"
         assert mmr["search"]["trials"] == 2
         assert found["policies"]["PPO"]["seeds"] == [3]
         assert set(found["policies"]) == {"MMR", "popularity", "PPO", "myopic oracle", "taste oracle"}
