@@ -194,7 +194,7 @@ def make_shifted_table(env: str, home: pd.DataFrame, away: pd.DataFrame, scenari
     rows, movable = [], set(away["policy"])
     for policy in (contestant for contestant in scenario.contestants if contestant.name in movable):
         before, after = read_minutes(home, policy.name), read_minutes(away, policy.name)
-        once = is_trained_once(away, policy.name)
+        once = policy.kind == "learned" and len(after) == 1
         row = {"policy": policy.name, "kind": policy.kind}
         row["minutes at home"] = format_interval(bootstrap_difference(before, trained_once=once), LEVEL)
         row["minutes shifted"] = format_interval(bootstrap_difference(after, trained_once=once), LEVEL)
@@ -212,7 +212,8 @@ def make_control_table(env: str, home: pd.DataFrame, scenario: ScenarioResults) 
     """Where looking ahead cannot pay: nobody may beat the taste oracle."""
     rows = []
     for policy in scenario.contestants:
-        own, once = read_minutes(home, policy.name), is_trained_once(home, policy.name)
+        own = read_minutes(home, policy.name)
+        once = policy.kind == "learned" and len(own) == 1
         row = {"policy": policy.name, "kind": policy.kind}
         row["minutes"] = format_interval(bootstrap_difference(own, trained_once=once), LEVEL)
         for other in (ORACLE, SIMILARITY):
