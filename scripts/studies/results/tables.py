@@ -41,18 +41,18 @@ class ScenarioResults:
     spent: dict[str, Mapping[str, float]] = field(default_factory=dict)
 
 
-def measure_gap_closed(results: pd.DataFrame, policy: str, ceiling: str) -> Interval | None:
+def measure_gap_closed(results: pd.DataFrame, policy: str, ceiling: str, trained_once: bool = False) -> Interval | None:
     """Share of the way from greedy similarity to a ceiling that a policy goes."""
     if policy in (SIMILARITY, ceiling):
         return None
-    floor, once = read_minutes(results, SIMILARITY), is_trained_once(results, policy)
+    floor = read_minutes(results, SIMILARITY)
     own, most = (read_minutes(results, name) - floor for name in (policy, ceiling))
-    return bootstrap_ratio(own, most, trained_once=once)
+    return bootstrap_ratio(own, most, trained_once=trained_once)
 
 
 def measure_gaps(results: pd.DataFrame, policies: "pd.Series[str]", ceiling: str) -> "pd.Series[Any]":
     """`measure_gap_closed` of some policies."""
-    gaps = [measure_gap_closed(results, policy, ceiling) for policy in policies]
+    gaps = [measure_gap_closed(results, name, ceiling, is_trained_once(results, name)) for name in policies]
     return pd.Series(gaps, policies.index, dtype=object)
 
 
