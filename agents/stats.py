@@ -9,22 +9,51 @@ from numpy.typing import NDArray
 from scipy.stats import CensoredData, ecdf
 from scipy.stats import t as student
 
+USERS_ONLY, ONE_USER = "users only", "one user"
+# Why an interval with such a label says less than 95 %.
+REASONS = {
+    USERS_ONLY: "a method was trained once, so there are no seeds to resample, and another may well lie outside",
+    ONE_USER: "there are no users to resample, and another user may well lie outside",
+}
+
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its 95 % interval."""
+    """An estimate and its 95 % interval.
+
+    Attributes
+    ----------
+    mean, low, high
+        The estimate, and the bounds.
+    label
+        What alone the interval allows for, one of `REASONS`, where that is not all that varies; else empty.
+    """
 
     mean: float
     low: float
     high: float
+    label: str = ""
 
     def __str__(self) -> str:
-        return f"{self.mean:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
+        words = f"{self.mean:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
+        return f"{words} {self.label}" if self.label else words
 
     @property
     def excludes_zero(self) -> bool:
         """Whether the interval lies on one side of 0."""
         return self.low > 0 or self.high < 0
+
+    @property
+    def shows_difference(self) -> bool:
+        """Whether it excludes 0 and allows for all that varies: what tables set in bold."""
+        return self.excludes_zero and not self.label
+
+
+def choose_label(users: int, trained_once: bool) -> str:
+    """Label of an interval of so many users, and of a method that was trained once or not."""
+    if users == 1:
+        return ONE_USER
+    return USERS_ONLY if trained_once else ""
 
 
 def spread_seeds(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -43,7 +72,11 @@ def spread_seeds(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def bootstrap_difference(
-    a: NDArray[np.float64], b: NDArray[np.float64] | None = None, resamples: int = 10_000, seed: int = 0
+    a: NDArray[np.float64],
+    b: NDArray[np.float64] | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+    trained_once: bool = False,
 ) -> Interval:
     """Mean of ``a − b`` over seeds and users, with a 95 % percentile interval of a two-way bootstrap.
 
@@ -57,6 +90,9 @@ def bootstrap_difference(
         (S, U) and (T, U): one row a training seed, one column a user; a rule has one row. Without `b`, the mean of `a`.
     resamples
         Bootstrap resamples.
+    trained_once
+        Whether a side is a method that was trained with one seed alone. A row of a rule is all there is of it, that of
+        a training is one of many: the interval is then labelled.
     """
     sides = [np.atleast_2d(np.asarray(side, np.float64)) for side in (a, b) if side is not None]
     users = sides[0].shape[1]
@@ -74,11 +110,15 @@ def bootstrap_difference(
         values += sign * ((seeds @ spread_seeds(side)) * weights).sum(axis=1)
     mean = sides[0].mean() - (sides[1].mean() if len(sides) > 1 else 0.0)
     low, high = np.quantile(values, [0.025, 0.975])
-    return Interval(float(mean), float(low), float(high))
+    return Interval(float(mean), float(low), float(high), choose_label(users, trained_once))
 
 
 def bootstrap_ratio(
-    above: NDArray[np.float64], below: NDArray[np.float64], resamples: int = 4000, seed: int = 0
+    above: NDArray[np.float64],
+    below: NDArray[np.float64],
+    resamples: int = 4000,
+    seed: int = 0,
+    trained_once: bool = False,
 ) -> Interval | None:
     """Ratio of two means over seeds and users, with a 95 % percentile interval of a two-way bootstrap.
 
@@ -88,6 +128,8 @@ def bootstrap_ratio(
     ----------
     above, below
         (S, U), or (1, U) where it is the same for all seeds.
+    trained_once
+        As of `bootstrap_difference`.
 
     Returns
     -------
@@ -103,7 +145,7 @@ def bootstrap_ratio(
     if bottom.mean() <= 0 or (under <= 0).mean() >= 0.025:
         return None
     low, high = np.quantile(over[under > 0] / under[under > 0], [0.025, 0.975])
-    return Interval(float(top.mean() / bottom.mean()), float(low), float(high))
+    return Interval(float(top.mean() / bottom.mean()), float(low), float(high), choose_label(users, trained_once))
 
 
 def bootstrap_incomplete(values: NDArray[np.float64], resamples: int = 2000, seed: int = 0) -> Interval:
@@ -127,7 +169,8 @@ def bootstrap_incomplete(values: NDArray[np.float64], resamples: int = 2000, see
     weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) * (counts > 0)
     estimates = (weights * means).sum(axis=1) / np.maximum(weights.sum(axis=1), 1.0)
     low, high = np.quantile(estimates, [0.025, 0.975])
-    return Interval(float(np.nanmean(values, axis=1).mean()), float(low), float(high))
+    label = choose_label(users, seeds == 1)
+    return Interval(float(np.nanmean(values, axis=1).mean()), float(low), float(high), label)
 
 
 def estimate_retention(

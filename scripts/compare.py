@@ -5,7 +5,8 @@
     python scripts/compare.py --name more --rules similarity fatigue linucb als --rule-trials 20 --rules-folder rules
 
 Rules are tuned on validation users, everything is played by test users. Writes runs/NAME: report.html (self-contained),
-results.parquet (one row a policy, seed and user), config.toml.
+results.parquet (one row a policy, seed and user), config.toml. Both say what made the results, down to the options of
+each rule, the versions of packages and the commit: ``pandas.read_parquet(...).attrs["origin"]``, and ``[origin]``.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,7 @@ from longplay.agents.comparison.contestants import (
     play_contestants,
     tune_rules,
 )
+from longplay.agents.comparison.origin import describe_origin, make_plain
 from longplay.agents.comparison.report import write_report, write_retention
 from longplay.agents.comparison.summary import flatten_summary, summarise
 from longplay.agents.playing.evaluate import held_out_users
@@ -35,7 +37,7 @@ from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import run_folder, write_table
-from longplay.scripts.shared.tables import format_interval, make_table
+from longplay.scripts.shared.tables import MARK, explain_labels, format_interval, make_table
 from longplay.scripts.shared.tracking import MODES, Tracker
 
 
@@ -48,7 +50,7 @@ class Arguments:
     runs: tuple[str, ...] = ()
     """Names of training runs; those that differ in the seed alone are one method."""
     rules: tuple[str, ...] = QUICK
-    """Rules that take part, similarity among them; beside the quick ones, which are the default, there are linucb,
+    """Rules that take part, or nothing for none; beside the quick ones, which are the default, there are linucb,
     lints, personal-linucb, personal-lints, user-knn, item-knn, als, tower-heads and lightgcn."""
     rule_trials: int = TRIALS
     """Options that are tried of each rule that has any."""
@@ -94,18 +96,18 @@ def main(args: Arguments) -> None:
 
         results = play_contestants(setting, contestants, args.users, show)
     frame = summarise(results, contestants)
+    origin = describe_origin(setting, contestants, args.users, args.validation_users)
+    results.attrs = {"origin": origin}
     write_table(results, folder / "results.parquet")
-    config = {"longplay": longplay.__version__, **asdict(args), "runs": list(args.runs), "rules": list(args.rules)}
-    config |= {} if args.linear is None else {"linear": str(args.linear)}
-    config = {key: value for key, value in config.items() if value is not None}
-    config["setting"] = {key: value for key, value in asdict(setting).items() if value is not None}
+    results.attrs = {}  # which pandas would copy with every step
+    config = make_plain({"longplay": longplay.__version__, **asdict(args), "origin": origin})
     write_whole(folder / "config.toml", tomli_w.dumps(config))
     report = write_report(folder, frame, results, trained, config)
     with Tracker(args.track, folder, "compare", config) as tracker:
         tracker.log(flatten_summary(frame))
         tracker.table("comparison", frame.drop(columns="note").astype(str))
         tracker.picture("retention", write_retention(results, folder / "retention.png"))
-        tracker.artifact(f"comparison-{args.name.replace('/', '-')}", "report", [report, folder / "results.parquet"])
+        tracker.artifact(f"comparison-{args.name}", "report", [report, folder / "results.parquet"])
     for table in make_tables(frame, args.users, setting.world.scenario.params.horizon_days):
         console.print(table)
     console.print(f"report: {report}", soft_wrap=True)
@@ -115,10 +117,8 @@ def check_rules(args: Arguments) -> None:
     """Refuse rules that could not be compared."""
     for name in args.rules:
         RULES.card(name, "rules")
-    if "similarity" not in args.rules or len(set(args.rules)) < len(args.rules):
-        raise ValueError(
-            f"rules = {list(args.rules)} must be different ones, and similarity, which all is compared with, among them"
-        )
+    if len(set(args.rules)) < len(args.rules):
+        raise ValueError(f"rules = {list(args.rules)} must be different ones; name each once")
     if args.rule_trials < 1:
         raise ValueError(f"rule_trials = {args.rule_trials} is out of range; allowed: from 1, which tries the defaults")
 
@@ -127,17 +127,19 @@ def make_tables(frame: pd.DataFrame, users: int, days: float) -> list[Table]:
     """The summary as two terminal tables that fit 80 columns."""
     learned = frame[frame["kind"] == "learned"]
     last = "γ=0 twin" if learned["vs γ=0 twin"].notna().any() else "taste oracle"
-    differences = ("similarity", "best rule", last)
+    differences = [name for name in ("similarity", "best rule", last) if frame[f"vs {name}"].notna().any()]
     title = f"Minutes in {days:g} days, {users} test users, same luck (95 % intervals)"
     columns = ("policy", "minutes", *(f"− {name}" for name in differences))
-    minutes = make_table(title, columns, "LR", padding=0)
-    title = f"How they earn it (best rule: {frame.attrs['best rule']})"
+    caption = explain_labels(frame[[f"vs {name}" for name in differences]].to_numpy().ravel(), MARK)
+    minutes = make_table(title, columns, "LR", padding=0, caption=caption or None, caption_justify="left")
+    title = f"How they earn it (best rule: {frame.attrs['best rule'] or 'none took part'})"
     columns = ("policy", "first session", "sessions", "click rate", "kept", "diversity", "coverage")
-    habits = make_table(title, columns, "LR", padding=0)
+    spent = "\n".join(f"{row['policy']} learnt from {row['note']}" for row in learned.to_dict("records"))
+    habits = make_table(title, columns, "LR", padding=0, caption=spent or None, caption_justify="left")
     kinds = frame["kind"].tolist()
     for row, following in zip(frame.to_dict("records"), [*kinds[1:], kinds[-1]], strict=True):
         end = row["kind"] != following
-        gains = (format_interval(row[f"vs {name}"], "+.0f", ".0f") for name in differences)
+        gains = (format_interval(row[f"vs {name}"], "+.0f", ".0f", MARK) for name in differences)
         minutes.add_row(row["policy"], f"{row['minutes']:.1f}", *gains, end_section=end)
         habits.add_row(
             row["policy"],

@@ -146,7 +146,7 @@ def _read_history(log: Interactions, user: int) -> Histories:
 def _play_history(setting: Setting, args: Arguments, user: int) -> Histories:
     """What a user has consumed after some slates."""
     env = make_env(setting.world, 1, setting.item_vectors)
-    following = AgentSession(make_policy(resolve_policy(args.policy), setting), 1)
+    following = AgentSession(make_policy(resolve_policy(args.policy), setting), 1, setting.world)
     observation: Any = env.reset(seed=args.luck, options={"users": [user]})[0]
     for _ in range(args.slates):
         observation, _, terminated, truncated, _ = env.step(following.act(observation, np.ones(1, bool)))

@@ -37,7 +37,7 @@ from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import console, load_world, run_command, set_threads
 from longplay.scripts.shared.folders import run_folder, write_table
-from longplay.scripts.shared.tables import format_interval, make_table
+from longplay.scripts.shared.tables import MARK, explain_labels, format_interval, make_table
 
 CONFIG = "config.json"
 
@@ -235,11 +235,12 @@ def learn_policy(job: Learn, folder: Path) -> None:
     played = Evaluator(setting.world, setting.item_vectors, people, VALIDATION_LUCK).play(agent)
     played.attrs = {}
     write_table(played, folder / "users.parquet")
-    minutes = bootstrap_difference(played["minutes"].to_numpy())
+    minutes = bootstrap_difference(played["minutes"].to_numpy(), trained_once=True)
     console.print(
-        f"{agent.name}: {format_interval(minutes, '.1f')} minutes in the month of "
+        f"{agent.name}: {format_interval(minutes, '.1f', mark=MARK)} minutes in the month of "
         f"{len(people):,} validation users, {played['minutes'].sum() / played['slates'].sum():.2f} a slate; the log "
-        f"had {log.minutes.sum() / len(log.user):.1f} a user, {log.minutes.mean():.2f} a slate. Kept in {folder}",
+        f"had {log.minutes.sum() / len(log.user):.1f} a user, {log.minutes.mean():.2f} a slate. Kept in {folder}. "
+        f"{explain_labels([minutes], MARK)}",
         soft_wrap=True,
     )
 

@@ -21,7 +21,7 @@ import tyro
 
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import DEFAULT, configure_run
-from longplay.agents.runs.progress import CHECKPOINT, CURVE
+from longplay.agents.runs.progress import CHECKPOINT, CURVE, count_slates
 from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting
 from longplay.envs.shared.names import one_of
@@ -92,7 +92,8 @@ def main(args: Arguments) -> None:
 
         curve = train(config, folder, args.resume, report)
         files: list[Path] = [folder / name for name in ("policy.safetensors", "policy.json", "config.json", CURVE)]
-        tracker.artifact(f"policy-{args.name.replace('/', '-')}", "model", files)
+        tracker.artifact(f"policy-{args.name}", "model", files)
+    console.print(f"learnt from {count_slates(folder):,} slates, {config.steps:,} were asked for: rounds are whole")
     best = curve.sort_values("minutes").iloc[-1]
     # On one line however narrow the terminal: the demo reads it.
     console.print(

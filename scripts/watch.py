@@ -122,7 +122,7 @@ def play_life(
     observation, info = env.reset(seed=luck, options={"users": [user]})
     life.begin(users[0])
     moments = [Moment(users[0].copy(), copy.deepcopy(life))]
-    over, following = False, AgentSession(agent, 1)
+    over, following = False, AgentSession(agent, 1, setting.world)
     while not over:
         visible = {**observation, "latent": info["latent"]} if agent.privileged else observation
         slates = following.act(visible, np.ones(1, bool))

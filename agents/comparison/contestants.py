@@ -1,9 +1,10 @@
 """A comparison: rules tuned on validation users, trained policies, references, all on the same test users and luck."""
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ from ..registry import REFERENCES, RULES
 from ..rules.context import LOGGED_STEPS, RuleModels
 from ..rules.tuning import QUICK, TRIALS, tune_or_load
 from ..runs.config import RunConfig
+from ..runs.progress import count_slates
 from ..runs.reading import load_agent
 from ..setting import Setting
 
@@ -31,6 +33,7 @@ class Contestant:
     note: str = ""
     twin: str = ""  # name of the same method with γ = 0, if that takes part; the linear oracle's is the myopic one
     seeds: Sequence[int] = ()  # of the trainings, in the order of the agents; by default 0, 1, …
+    about: Mapping[str, Any] = field(default_factory=dict)  # what made it, as plain data
 
 
 def tune_rules(
@@ -66,7 +69,7 @@ def tune_rules(
     contestants = []
     for name in names:
         tuned, agent = tune_or_load(name, models, evaluator, trials, folder)
-        contestants.append(Contestant(RULES[name].title, "rule", [agent], tuned.note))
+        contestants.append(Contestant(RULES[name].title, "rule", [agent], tuned.note, about=tuned.describe()))
     return contestants
 
 
@@ -95,9 +98,28 @@ def load_learned(setting: Setting, folders: Sequence[Path]) -> list[Contestant]:
         first, seeds = members[0][0], [config.seed for config, _ in members]
         twins = (name for name, others in groups.items() if name != label and others[0][0].is_twin_of(first))
         agents = [load_agent(folder, config, setting) for config, folder in members]
-        note = f"{describe_seeds(len(agents))}, {first.steps:,} steps"
-        contestants.append(Contestant(label, "learned", agents, note, next(twins, ""), seeds))
+        spent = [count_slates(folder) for _, folder in members]
+        note = f"{describe_seeds(len(agents))}, {describe_slates(spent, first.steps)}"
+        about = describe_trainings([config for config, _ in members], [folder for _, folder in members], spent)
+        contestants.append(Contestant(label, "learned", agents, note, next(twins, ""), seeds, about))
     return contestants
+
+
+def describe_trainings(configs: Sequence[RunConfig], folders: Sequence[Path], spent: Sequence[int]) -> dict[str, Any]:
+    """What made a trained method, as plain data: its settings but the seed, and of each seed the run and its slates."""
+    settings = asdict(configs[0])
+    del settings["setting"], settings["seed"], settings["steps"]
+    seeds = [config.seed for config in configs]
+    runs = [folder.as_posix() for folder in folders]
+    steps = {"slates_asked_for": configs[0].steps, "slates_spent": list(spent)}
+    return {"runs": runs, "seeds": seeds, **steps, "settings": settings}
+
+
+def describe_slates(spent: Sequence[int], wished: int) -> str:
+    """Slates of the trainings of a method, in words, and how many were asked for where it is another number."""
+    low, high = min(spent), max(spent)
+    words = f"{high:,} slates" if low == high else f"{low:,} to {high:,} slates"
+    return words if low == high == wished else f"{words} ({wished:,} asked for)"
 
 
 def describe_seeds(seeds: int) -> str:
@@ -134,7 +156,9 @@ def make_references(setting: Setting, linear: LinearOracle | None = None) -> lis
         agent = reference.build(setting.world)
         contestants.append(Contestant(reference.title, "reference", [agent], reference.note))
     if linear is not None:  # with weights of 0 it is the myopic oracle
-        contestants.append(Contestant(linear.name, "reference", [linear], REFERENCES["linear"].note, MYOPIC))
+        about = {"weights": linear.weights.tolist()}
+        note = REFERENCES["linear"].note
+        contestants.append(Contestant(linear.name, "reference", [linear], note, MYOPIC, about=about))
     return contestants
 
 

@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...envs.shared.files import write_whole
 from ..runs.config import RunConfig
 from ..runs.progress import CURVE
-from ..stats import Interval, estimate_retention
+from ..stats import REASONS, Interval, estimate_retention
 
 COLOURS = mpl.colormaps["tab20"](range(20))
 STYLE = """
@@ -43,7 +43,7 @@ def write_report(
     trained
         Folders of the training runs, for the learning curves.
     config
-        Configuration, which is shown as it is.
+        Configuration, of which every line is shown.
     """
     pictures = [("Minutes until the horizon", draw_differences(frame)), ("Retention", draw_retention(results))]
     if trained:
@@ -56,14 +56,14 @@ def write_report(
         "<p class=key><span style='background:#fafafa'>rules</span><span style='background:#eef5ff'>learned</span>"
         "<span style='background:#fff7ea'>references that read hidden state</span></p>",
         f"<div class=wide>{_table(frame)}</div>",
-        f"<p>Best rule: {html.escape(frame.attrs['best rule'])}. Differences in bold have an interval that "
-        "excludes 0. “Kept” is the share of users who have not churned; "
+        f"<p>Best rule: {html.escape(frame.attrs['best rule'] or 'none took part')}. Differences in bold have an "
+        f"interval that excludes 0. {_explain_labels(frame)}“Kept” is the share of users who have not churned; "
         "“diversity” is one minus the mean pairwise cosine of the text vectors in a slate; “coverage” is the share of "
         "the catalogue ever shown; “satiation” is the mean of its sum over topics when a slate is read.</p>",
     ]
     for title, figure in pictures:
         body.append(f"<h2>{title}</h2><img alt='{title}' src='data:image/png;base64,{_png(figure)}'>")
-    rows = "\n".join(f"{key} = {value}" for key, value in config.items())
+    rows = "\n".join(_list_settings(config))
     body.append(f"<h2>Configuration</h2><pre>{html.escape(rows)}</pre>")
     page = (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
@@ -84,9 +84,25 @@ def _table(frame: pd.DataFrame) -> str:
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
 
+def _list_settings(config: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """A line a setting, those of tables within tables with dots in their names."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _list_settings(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key} = {value}"
+
+
+def _explain_labels(frame: pd.DataFrame) -> str:
+    """Why some intervals have a label, and are not in bold."""
+    found = {value.label for value in frame.to_numpy().ravel() if isinstance(value, Interval)}
+    words = (f"“{label}” stands where {reason}; never in bold. " for label, reason in REASONS.items() if label in found)
+    return "".join(words)
+
+
 def _cell(column: str, value: Any) -> str:
     if isinstance(value, Interval):
-        return f"<b>{value}</b>" if value.excludes_zero else str(value)
+        return f"<b>{value}</b>" if value.shows_difference else str(value)
     if value is None or isinstance(value, str):
         return html.escape(value or "")
     if column in ("click rate", "kept", "coverage"):

@@ -17,9 +17,25 @@ def read_minutes(results: pd.DataFrame, policy: str) -> NDArray[np.float64]:
     return rows.pivot(index="seed", columns="user", values="minutes").to_numpy()
 
 
+def is_trained_once(results: pd.DataFrame, *policies: str) -> bool:
+    """Whether one of these policies is a method with a single training seed: of intervals, see `Interval.label`."""
+    learned = results[results["policy"].isin(policies) & (results["kind"] == "learned")]
+    return bool((learned.groupby("policy")["seed"].nunique() == 1).any())
+
+
+def find_best_rule(results: pd.DataFrame) -> str:
+    """The rule of most minutes; empty where no rule took part."""
+    minutes = results[results["kind"] == "rule"].groupby("policy")["minutes"].mean()
+    return "" if minutes.empty else str(minutes.idxmax())
+
+
 def summarise(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.DataFrame:
-    """One row a policy, by kind and minutes: means, and paired differences with intervals as `Interval`."""
-    best = results[results["kind"] == "rule"].groupby("policy")["minutes"].mean().idxmax()
+    """One row a policy, by kind and minutes: means, and paired differences with intervals as `Interval`.
+
+    A difference is None where it would be of a policy to itself, or to one that did not take part;
+    ``attrs["best rule"]`` is empty where no rule did.
+    """
+    best = find_best_rule(results)
     table = []
     for c in contestants:
         rows = results[results["policy"] == c.name]
@@ -30,10 +46,10 @@ def summarise(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.Da
                 "kind": c.kind,
                 "note": c.note,
                 "minutes": own.mean(),
-                "interval": bootstrap_difference(own),
+                "interval": bootstrap_difference(own, trained_once=is_trained_once(results, c.name)),
                 "vs similarity": _against(results, c.name, SIMILARITY),
-                "vs best rule": _against(results, c.name, str(best)),
-                "vs γ=0 twin": _against(results, c.name, c.twin, alike=True) if c.twin else None,
+                "vs best rule": _against(results, c.name, best),
+                "vs γ=0 twin": _against(results, c.name, c.twin, alike=True),
                 "vs taste oracle": _against(results, c.name, ORACLE) if c.kind == "learned" else None,
                 "first session": rows["first_session_minutes"].mean(),
                 "sessions": rows["sessions"].mean(),
@@ -45,7 +61,7 @@ def summarise(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.Da
             }
         )
     frame = pd.DataFrame(table)
-    frame.attrs["best rule"] = str(best)
+    frame.attrs["best rule"] = best
     order = {"rule": 0, "learned": 1, "reference": 2}
     return frame.sort_values(
         ["kind", "minutes"], key=lambda s: s.map(order) if s.name == "kind" else s, ignore_index=True
@@ -53,13 +69,14 @@ def summarise(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.Da
 
 
 def _against(results: pd.DataFrame, policy: str, other: str, alike: bool = False) -> Interval | None:
-    """Less another policy; `alike` if seed by seed: twins of one seed set out alike and meet the same users."""
-    if policy == other:
+    """Less another policy that took part; `alike` if seed by seed: twins of a seed set out alike, and meet the same."""
+    if policy == other or not (results["policy"] == other).any():
         return None
     own, theirs = read_minutes(results, policy), read_minutes(results, other)
+    once = is_trained_once(results, policy, other)
     if alike and _seeds(results, policy) == _seeds(results, other):
-        return bootstrap_difference(own - theirs)
-    return bootstrap_difference(own, theirs)
+        return bootstrap_difference(own - theirs, trained_once=once)
+    return bootstrap_difference(own, theirs, trained_once=once)
 
 
 def _seeds(results: pd.DataFrame, policy: str) -> list[int]:

@@ -2,13 +2,14 @@
 
 import zlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...envs.engine import ContextColumn, Observation
 from ...envs.users.world import World
-from ..base import Agent, Memory, Remembering, select_users
+from ..base import Agent, Memory, Remembering, SlateFunction, as_agent, check_agent_slates, select_users
 
 
 @dataclass
@@ -24,7 +25,7 @@ class ExploringAgent:
     world
         World whose items are drawn.
     agent
-        Agent that chooses the other slates; ``None`` only with ``share=1``.
+        Agent, or plain function, that chooses the other slates; ``None`` only with ``share=1``.
     share
         Share of the slates that are random, 0 to 1.
     seed
@@ -32,7 +33,7 @@ class ExploringAgent:
     """
 
     world: World
-    agent: Agent | None = None
+    agent: Agent | SlateFunction | None = None
     share: float = 1.0
     seed: int = 0
     name: str = field(init=False)
@@ -42,7 +43,8 @@ class ExploringAgent:
         """Refuse a share that is none."""
         if self.agent is None and self.share != 1:
             raise ValueError(f"share = {self.share!r} leaves slates to choose; give an agent")
-        self.name = "random" if self.agent is None else f"{self.agent.name}, {self.share:.0%} random"
+        self._agent = None if self.agent is None else as_agent(self.agent)
+        self.name = "random" if self._agent is None else f"{self._agent.name}, {self.share:.0%} random"
         self._ages = self.world.scenario.params.items_life > 0
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
@@ -51,7 +53,7 @@ class ExploringAgent:
 
     def start(self, users: int) -> Memory:
         """The agent's memory of users not met before; empty if it has none."""
-        return self.agent.start(users) if isinstance(self.agent, Remembering) else {}
+        return self._agent.start(users) if isinstance(self._agent, Remembering) else {}
 
     def follow(self, observation: Observation, memory: Memory) -> tuple[NDArray[np.int64], Memory]:
         """Slates, random or the agent's, and what the agent remembers from here on."""
@@ -64,12 +66,14 @@ class ExploringAgent:
             if random[b]:
                 drawn = self._draw(rng, float(days[b]))
                 slates[b, : len(drawn)] = drawn
-        agent: object = self.agent
-        if isinstance(agent, Remembering):
+        agent: Any = self._agent
+        remembers = isinstance(agent, Remembering)
+        if remembers:
             chosen, memory = agent.follow(observation, memory)
-            slates[~random] = chosen[~random]
-        elif self.agent is not None and not random.all():
-            slates[~random] = self.agent.act(select_users(observation, ~random))
+            slates[~random] = check_agent_slates(chosen, agent, observation, self.world)[~random]
+        elif agent is not None and not random.all():
+            asked = select_users(observation, ~random)
+            slates[~random] = check_agent_slates(agent.act(asked), agent, asked, self.world)
         return slates, memory
 
     def _draw(self, rng: np.random.Generator, day: float) -> NDArray[np.int64]:

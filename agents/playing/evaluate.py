@@ -12,7 +12,7 @@ from ...envs.candidates.retriever import Retriever
 from ...envs.engine import ContextColumn
 from ...envs.env import SlateVectorEnv
 from ...envs.users.world import World
-from ..base import Agent, AgentSession, select_users
+from ..base import Agent, AgentSession, SlateFunction, select_users
 
 COLUMNS = (
     "minutes",  # dwell in the month
@@ -53,11 +53,14 @@ class Evaluator:
         unit = self.env.vectors
         self.unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
 
-    def play(self, agent: Agent, progress: Callable[[float], None] | None = None) -> pd.DataFrame:
+    def play(self, agent: Agent | SlateFunction, progress: Callable[[float], None] | None = None) -> pd.DataFrame:
         """One row a user, with `COLUMNS` and the user's id; ``attrs["coverage"]`` is the share of items ever shown.
 
         Parameters
         ----------
+        agent
+            Agent, or a plain function from observations (B, ·) to slates (B, K) of item numbers. Slates that the
+            environment would refuse are a ValueError that names agent, slate and session.
         progress
             Callable that gets the share of users who have finished.
         """
@@ -67,13 +70,13 @@ class Evaluator:
         sums |= {name: np.zeros(count) for name in ("diversity", "satiation")}
         shown = np.zeros(len(self.world.catalog) + 1, bool)
         active = np.ones(count, bool)
-        session = AgentSession(agent, count)
+        session = AgentSession(agent, count, self.world)
         slates = np.zeros((count, self.world.scenario.shape.slate), np.int64)
         churned = np.zeros(count, bool)
         while active.any():
             visible = select_users(observation, active)
             latent = select_users(info["latent"], active)
-            slates[active] = session.act({**visible, "latent": latent} if agent.privileged else visible, active)
+            slates[active] = session.act({**visible, "latent": latent} if session.agent.privileged else visible, active)
             first = observation["context"][:, ContextColumn.SESSION] == 0
             sums["diversity"][active] += self._measure_diversity(slates[active])
             sums["satiation"][active] += latent["satiation"].sum(axis=1)
@@ -98,7 +101,7 @@ class Evaluator:
         table.attrs["coverage"] = float(shown[1:].mean())
         return table
 
-    def mean_minutes(self, agent: Agent) -> float:
+    def mean_minutes(self, agent: Agent | SlateFunction) -> float:
         """Mean minutes of dwell in the month: the metric of the benchmark in every scenario."""
         return float(self.play(agent)["minutes"].mean())
 

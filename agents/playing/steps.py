@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs.engine import Observation
-from ..base import Agent, AgentSession, select_users
+from ..base import Agent, AgentSession, SlateFunction, select_users
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Step:
     info: dict[str, Any]
 
 
-def follow_users(env: Any, policy: Agent, ids: NDArray[np.int64], luck: int) -> Iterator[Step]:
+def follow_users(env: Any, policy: Agent | SlateFunction, ids: NDArray[np.int64], luck: int) -> Iterator[Step]:
     """Play the users named until nobody is left, slate by slate.
 
     Parameters
@@ -52,10 +52,10 @@ def follow_users(env: Any, policy: Agent, ids: NDArray[np.int64], luck: int) -> 
     env
         A `SlateVectorEnv` of as many users in autoreset mode DISABLED, or a wrapper of one.
     policy
-        Sees the users who are still there, and nothing hidden; it may remember them.
+        Agent or plain function; sees the users who are still there, and nothing hidden; it may remember them.
     """
     observation, info = env.reset(seed=luck, options={"users": ids})
-    active, session = np.ones(len(ids), bool), AgentSession(policy, len(ids))
+    active, session = np.ones(len(ids), bool), AgentSession(policy, len(ids), env.unwrapped.world)
     while active.any():
         slates = np.zeros(env.action_space.shape, np.int64)
         slates[active] = session.act(select_users(observation, active), active)

@@ -86,6 +86,7 @@ class TrainingUsers:
 
     def step(self, columns: NDArray[np.int64]) -> SlateOutcome:
         """Show each user the candidates at `columns` (B, K), −1 for an empty slot; `now` moves on."""
+        columns = _check_columns(columns, self.now.ids.shape)
         shown = np.take_along_axis(self.now.ids, np.maximum(columns, 0), axis=1)
         day = self.observation["context"][:, ContextColumn.DAY].copy()
         observation, reward, terminated, truncated, info = self.env.step(np.where(columns >= 0, shown, 0))
@@ -116,3 +117,20 @@ class TrainingUsers:
         self.now = self.inputs(self.observation)
         self.minutes[:] = state["running_minutes"]
         self.finished = state["finished_minutes"].tolist()
+
+
+def _check_columns(columns: Any, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Columns (B, K) of candidates (B, M); NumPy would spread others over all users, or cut them."""
+    users, count = shape
+    array = np.asarray(columns)
+    if array.ndim != 2 or len(array) != users or array.dtype.kind not in "iu":
+        raise ValueError(
+            f"columns must be integers of shape (users, slots) = ({users}, K), got {array.dtype} {array.shape}"
+        )
+    wrong = array[(array < -1) | (array >= count)]
+    if wrong.size:
+        raise ValueError(
+            f"column {int(wrong[0])} is out of range; allowed: 0 to {count - 1}, one of the candidates, or -1 for an "
+            "empty slot"
+        )
+    return array

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from ...envs.candidates.retriever import Retriever
-from ...envs.env import SlateVectorEnv
+from ...envs.env import SlateVectorEnv, check_slates
 from ...envs.users.world import World
 from ..base import select_users
 from .luck import TRIAL_LUCK, training_luck
@@ -36,10 +36,12 @@ def sum_life_minutes(
     """
     observation, info = env.reset(seed=luck, options={"users": users})
     minutes, active = np.zeros(len(users)), np.ones(len(users), bool)
-    slates = np.zeros((len(users), env.unwrapped.world.scenario.shape.slate), np.int64)  # type: ignore[attr-defined]
+    world: World = env.unwrapped.world  # type: ignore[attr-defined]
+    slates = np.zeros((len(users), world.scenario.shape.slate), np.int64)
     while active.any():
         hidden = {"latent": info["latent"]} if "latent" in info else {}
-        slates[active] = act(select_users({**observation, **hidden}, active), active)
+        chosen = act(select_users({**observation, **hidden}, active), active)
+        slates[active] = check_slates(chosen, slates[active].shape, len(world.catalog))
         observation, reward, terminated, truncated, info = env.step(slates)
         minutes += reward
         active = ~(terminated | truncated)
@@ -60,9 +62,11 @@ def sum_slate_minutes(
     """
     observation, _ = env.reset(seed=luck, options={"users": users})
     minutes, active = np.zeros(len(users)), np.ones(len(users), bool)
-    slates = np.zeros((len(users), env.unwrapped.world.scenario.shape.slate), np.int64)  # type: ignore[attr-defined]
+    world: World = env.unwrapped.world  # type: ignore[attr-defined]
+    slates = np.zeros((len(users), world.scenario.shape.slate), np.int64)
     while active.any():
-        slates[active] = act(select_users(observation, active), active)
+        chosen = act(select_users(observation, active), active)
+        slates[active] = check_slates(chosen, slates[active].shape, len(world.catalog))
         before = env.save_state()
         minutes += env.step(slates)[1]
         env.load_state(before)

@@ -19,7 +19,7 @@ from ...envs.shared.options import Options, number
 from ...envs.users.chance import stream_key
 from ...envs.users.records import ACTIVE, HORIZON, NOTHING, user_type
 from ...envs.users.world import World
-from ..base import Agent, Remembering, select_users
+from ..base import Agent, Remembering, SlateFunction, as_agent, check_agent_slates, select_users
 from ..playing.evaluate import held_out_users
 from ..playing.luck import REFERENCE_LUCK
 from ..playing.trials import make_life_env, sum_life_minutes
@@ -86,9 +86,15 @@ class Continuation:
 
     @classmethod
     def fit(
-        cls, world: World, item_vectors: NDArray[np.float32], base: Agent, users: int = 400, luck: int = REFERENCE_LUCK
+        cls,
+        world: World,
+        item_vectors: NDArray[np.float32],
+        base: Agent | SlateFunction,
+        users: int = 400,
+        luck: int = REFERENCE_LUCK,
     ) -> "Continuation":
         """Learn from the lives of training users, at most so many, from every session that they begin."""
+        agent = as_agent(base)
         users = min(users, len(world.split("train")))
         env, horizon = make_life_env(world, item_vectors, users), float(world.scenario.params.horizon_days)
         records = env.unwrapped.engine.users  # type: ignore[attr-defined]
@@ -103,7 +109,7 @@ class Continuation:
             terms.append(cls.make_terms(records[fresh], horizon))
             earned.append(so_far[fresh].copy())
             who.append(np.flatnonzero(fresh))
-            return base.act(observation)
+            return check_agent_slates(agent.act(observation), agent, observation, world)
 
         total = sum_life_minutes(env, held_out_users(world, "train", users), luck, act)
         to_go = total[np.concatenate(who)] - np.concatenate(earned)
@@ -127,9 +133,9 @@ class RolloutPlanner:
     item_vectors
         Vectors (N, E) that candidates of later sessions are found by.
     base
-        Agent, without a memory of its own, that plays on after the slate that is tried.
+        Agent or plain function, without a memory of its own, that plays on after the slate that is tried.
     proposals
-        Agents whose slates are tried beside the base policy's.
+        Agents or plain functions whose slates are tried beside the base policy's.
     options
         Options of the rollouts.
     continuation
@@ -138,8 +144,8 @@ class RolloutPlanner:
 
     world: World
     item_vectors: NDArray[np.float32]
-    base: Agent
-    proposals: Sequence[Agent]
+    base: Agent | SlateFunction
+    proposals: Sequence[Agent | SlateFunction]
     options: RolloutOptions = field(default_factory=RolloutOptions)
     continuation: Continuation | None = None
     name: str = "rollout planner"
@@ -147,7 +153,7 @@ class RolloutPlanner:
 
     def __post_init__(self) -> None:
         """Refuse agents that remember, and set the stage for rollouts."""
-        for agent in (self.base, *self.proposals):
+        for agent in map(as_agent, (self.base, *self.proposals)):
             if isinstance(agent, Remembering):
                 raise ValueError(f"agent {agent.name!r} has a memory of its users; rollouts need one without")
         tries = (1 + len(self.proposals)) * self.options.count
@@ -179,9 +185,13 @@ class RolloutPlanner:
 
     def propose(self, observation: Any) -> NDArray[np.int64]:
         """(B, P, K) slates that are tried, the base policy's first."""
-        visible = {key: value for key, value in observation.items() if key != "latent"}
-        agents = (self.base, *self.proposals)
-        return np.stack([a.act(observation if a.privileged else visible) for a in agents], axis=1)
+        return np.stack([self._ask(policy, observation) for policy in (self.base, *self.proposals)], axis=1)
+
+    def _ask(self, policy: Agent | SlateFunction, observation: Any) -> NDArray[np.int64]:
+        """(B, K) slates of an agent, who is shown what is hidden only if it says so."""
+        agent = as_agent(policy)
+        seen = {key: value for key, value in observation.items() if agent.privileged or key != "latent"}
+        return check_agent_slates(agent.act(seen), agent, seen, self.world)
 
     def try_slates(self, observation: Any, slates: NDArray[np.int64]) -> NDArray[np.float64]:
         """(B, P, R) minutes of each rollout of slates (B, P, K)."""
@@ -265,8 +275,7 @@ class RolloutPlanner:
                 minutes[cut] += self.continuation.estimate_minutes(records[cut])
             active &= ~cut
             if active.any():
-                visible = {**observation, "latent": info["latent"]} if self.base.privileged else observation
-                shown[active] = self.base.act(select_users(visible, active))
+                shown[active] = self._ask(self.base, select_users({**observation, "latent": info["latent"]}, active))
         return minutes[:count]
 
 

@@ -59,6 +59,10 @@ class TunedRule:
         """Make the agent that follows the rule with these options."""
         return RULES[self.rule].build(models, self.options)
 
+    def describe(self) -> dict[str, Any]:
+        """The rule, its options, and all that the search for them depended on, as plain data."""
+        return {"rule": self.rule, "options": asdict(self.options), "search": dict(self.search)}
+
     @property
     def note(self) -> str:
         """The options in words."""

@@ -21,6 +21,14 @@ CURVE = "curve.csv"
 FINISHED = "finished.json"
 
 
+def count_slates(folder: Path) -> int:
+    """Slates that the training in a folder has learnt from: whole rounds of them, so often more than were asked for."""
+    end = folder / FINISHED
+    if end.is_file():
+        return int(json.loads(end.read_text(encoding="utf-8"))["step"])
+    return int(pd.read_csv(folder / CURVE)["step"].iloc[-1])
+
+
 class TrainingProgress:
     """Evaluates at even intervals, keeps the best policy, and writes checkpoints, all between two rounds of learning.
 

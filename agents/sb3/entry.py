@@ -15,6 +15,7 @@ from ...encoders.state import StateEncoder
 from ...envs.candidates.scoring import FEATURES
 from ...envs.candidates.wrappers import MappedAction
 from ...envs.shared.options import Options
+from ..playing.training_users import REWARD_SCALE
 from ..registry import AGENTS, AgentEntry
 from .agents import SB3Agent, check_encoder, load_policy, make_agent
 from .extractor import OpenState
@@ -125,7 +126,8 @@ class SB3Entry(AgentEntry):
 
     def make_env(self, config: Any, reading: Any, states: States) -> SlateVecEnv:
         """The training users of a run, as stable-baselines3 wants them."""
-        return SlateVecEnv(MappedAction(reading.make_training_env(config.num_envs), reading.action_map), states)
+        env = MappedAction(reading.make_training_env(config.num_envs), reading.action_map)
+        return SlateVecEnv(env, states, REWARD_SCALE)
 
     def make_trainer(self, config: Any, reading: Any) -> SB3Trainer:
         """The algorithm in front of its training users."""

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:  # it takes most of a second, and few commands draw
     from matplotlib.figure import Figure
 
 RUNS = Path("runs")
+LONGEST_NAME = 100  # artifacts of Weights & Biases have at most 128 characters, with a word before the run's name
 
 
 def run_folder(name: str) -> Path:
@@ -22,12 +25,29 @@ def run_folder(name: str) -> Path:
     Raises
     ------
     ValueError
-        If the name would lead out of it.
+        If the name would lead out of it; or if there is no such folder yet, and the name is not one that trackers and
+        data sets can take: what is there already can be read by any.
     """
     folder = RUNS / name
     if not name or not folder.resolve().is_relative_to(RUNS.resolve()) or folder.resolve() == RUNS.resolve():
         raise ValueError(f"name = {name!r} must be a folder name below {RUNS}/")
+    if not folder.exists():
+        check_name(name)
     return folder
+
+
+def check_name(name: str) -> None:
+    """Refuse what could not be the name of everything that a run is kept under, before the run."""
+    odd = sorted(set(re.findall(r"[^A-Za-z0-9._/-]", name)))
+    plain = re.sub(r"[^A-Za-z0-9._/-]+", "-", unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode())
+    if odd:
+        fix = f"; give, for instance, {plain.strip('-')!r}" if plain.strip("-/") else ""
+        raise ValueError(
+            f"name = {name!r} has {', '.join(map(repr, odd))}; allowed: letters A to Z and a to z without accents, "
+            f"digits, '.', '_', '-', and '/' between folders{fix}"
+        )
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"name = {name!r} has {len(name)} characters; allowed: at most {LONGEST_NAME}")
 
 
 def resolve_policy(name: str) -> str:

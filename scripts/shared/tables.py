@@ -9,15 +9,16 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
-from longplay.agents.stats import Interval
+from longplay.agents.stats import REASONS, Interval
 from longplay.envs.shared.files import write_whole
 
 FRAMED: dict[str, Any] = {"box": box.HEAVY_HEAD, "show_edge": True}  # a style with lines around all cells
 TIGHT: dict[str, Any] = {"padding": (0, 1, 0, 0)}  # a style with a single space between columns
+MARK = "*"  # of a labelled interval, where there is no room for its label; `explain_labels` says what it means
 
 
-def format_interval(interval: Interval | None, mean: str = ".4f", bound: str = "") -> str:
-    """``mean [low, high]``; empty where there is no interval.
+def format_interval(interval: Interval | None, mean: str = ".4f", bound: str = "", mark: str = "") -> str:
+    """``mean [low, high]`` and the interval's label, if it has one; empty where there is no interval.
 
     Parameters
     ----------
@@ -25,11 +26,21 @@ def format_interval(interval: Interval | None, mean: str = ".4f", bound: str = "
         An estimate.
     mean, bound
         Format specifications of the mean and of the two bounds; those of the bounds are the mean's if left out.
+    mark
+        What stands in place of the label.
     """
     if interval is None:
         return ""
     low, high = (format(value, bound or mean) for value in (interval.low, interval.high))
-    return f"{interval.mean:{mean}} [{low}, {high}]"
+    label = (mark or f" {interval.label}") if interval.label else ""
+    return f"{interval.mean:{mean}} [{low}, {high}]{label}"
+
+
+def explain_labels(intervals: Iterable[object], mark: str = "") -> str:
+    """What the labels among some intervals mean, a sentence each; empty where there are none."""
+    found = {interval.label for interval in intervals if isinstance(interval, Interval) and interval.label}
+    before = f"{mark} " if mark else ""
+    return " ".join(f"{before}{label}: {reason}." for label, reason in REASONS.items() if label in found)
 
 
 def make_table(

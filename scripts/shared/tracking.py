@@ -1,6 +1,7 @@
 """Logging to Weights & Biases, offline unless asked otherwise."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -75,9 +76,9 @@ class Tracker:
             self._run.log({name: wandb.Image(str(path))})
 
     def artifact(self, name: str, kind: str, paths: list[Path]) -> None:
-        """Log files as an artifact."""
+        """Log files as an artifact; what its name cannot have becomes ``-``, for the files are there already."""
         if self._run is not None:
-            artifact = wandb.Artifact(name, type=kind)
+            artifact = wandb.Artifact(re.sub(r"[^A-Za-z0-9._-]", "-", name)[:128], type=kind)
             for path in paths:
                 artifact.add_file(str(path))
             self._run.log_artifact(artifact)

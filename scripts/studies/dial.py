@@ -24,12 +24,14 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from longplay.agents.base import Agent
-from longplay.agents.comparison.contestants import tune_rules
+from longplay.agents.comparison.contestants import Contestant, describe_trainings, tune_rules
+from longplay.agents.comparison.origin import describe_origin
 from longplay.agents.comparison.summary import read_minutes
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.runs.config import RunConfig
+from longplay.agents.runs.progress import count_slates
 from longplay.agents.runs.reading import load_agent
 from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
@@ -37,7 +39,7 @@ from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import record_study, run_folder, write_figure, write_table
-from longplay.scripts.shared.tables import TIGHT, format_interval, make_table
+from longplay.scripts.shared.tables import MARK, TIGHT, explain_labels, format_interval, make_table
 from longplay.scripts.shared.tracking import MODES
 from longplay.scripts.shared.trainings import Training, train_all
 
@@ -145,12 +147,14 @@ def play_missing(args: Arguments, strength: float, setting: Setting, show: Calla
     if not missing:
         return
     agents: dict[str, Agent] = {ORACLE: MyopicOracle(setting.world)}
+    policies = {ORACLE: Contestant(ORACLE, "reference", [agents[ORACLE]])}
     if any(p in RULES for p, _ in missing):
 
         def say(what: str) -> None:
             show(f"strength {strength:g}: {what}", 0.0)
 
         contestants = tune_rules(setting, args.validation_users, say, NAMES)
+        policies |= {contestant.name: contestant for contestant in contestants}
         agents |= {contestant.name: contestant.agents[0] for contestant in contestants}
     evaluator = Evaluator(
         setting.world, setting.item_vectors, held_out_users(setting.world, "test", args.users), TEST_LUCK
@@ -159,10 +163,13 @@ def play_missing(args: Arguments, strength: float, setting: Setting, show: Calla
         agent = agents.get(policy)
         if agent is None:
             folder = run_folder(name_run(args, strength, policy, seed))
-            agent = load_agent(folder, make_configs(args, setting, seed)[policy], setting)
+            config = make_configs(args, setting, seed)[policy]
+            agent = load_agent(folder, config, setting)
+            about = describe_trainings([config], [folder], [count_slates(folder)])
+            policies[policy] = Contestant(policy, "learned", [agent], about=about)
         table = evaluator.play(agent, lambda share, p=policy: show(f"strength {strength:g}: {p}", share))  # type: ignore[misc]
-        table.attrs = {}
         table = table.assign(strength=strength, policy=policy, seed=seed)
+        table.attrs = {"origin": describe_origin(setting, [policies[policy]], args.users, args.validation_users)}
         write_table(table, locate_lives(args, strength, policy, seed))
 
 
@@ -170,7 +177,12 @@ def read_results(args: Arguments) -> pd.DataFrame:
     """All rows of the strengths and seeds asked for."""
     seeds = {policy: args.seeds if policy in (AHEAD, TWIN) else 1 for policy in POLICIES}
     files = [locate_lives(args, x, p, s) for x in sorted(args.strengths) for p in POLICIES for s in range(seeds[p])]
-    return pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    lives = {file: pd.read_parquet(file) for file in files}
+    root = run_folder(args.name)
+    origins = {file.relative_to(root).as_posix(): table.attrs.pop("origin", {}) for file, table in lives.items()}
+    results = pd.concat(list(lives.values()), ignore_index=True)
+    results.attrs = {"origin": origins}
+    return results
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
@@ -180,12 +192,16 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
         minutes = {policy: read_minutes(rows, policy) for policy in POLICIES}
         best = max(RULES, key=lambda rule: minutes[rule].mean())
         row: dict[str, object] = {"strength": strength, "best rule": best}
-        row |= {policy: bootstrap_difference(own) for policy, own in minutes.items()}
+        once = len(minutes[AHEAD]) == 1  # as of its twin
+        row |= {
+            policy: bootstrap_difference(own, trained_once=once and policy in (AHEAD, TWIN))
+            for policy, own in minutes.items()
+        }
         for name, other in (("− twin", TWIN), ("− best rule", best), ("− oracle", ORACLE)):
             others = minutes[other]
             # A twin begins with the same seed, so those two are compared seed by seed.
-            sides = (minutes[AHEAD] - others,) if other == TWIN else (minutes[AHEAD], others)
-            row[name] = bootstrap_difference(*sides)
+            own, theirs = (minutes[AHEAD] - others, None) if other == TWIN else (minutes[AHEAD], others)
+            row[name] = bootstrap_difference(own, theirs, trained_once=once)
         summaries.append(row)
     return pd.DataFrame(summaries)
 
@@ -196,11 +212,16 @@ def make_tables(frame: pd.DataFrame, args: Arguments) -> list[Table]:
     title = f"Minutes, {args.users} test users, same luck"
     minutes = make_table(title, ("dial", *POLICIES), "r", **TIGHT)
     title = f"{AHEAD} against others, paired (95 % intervals: users and seeds)"
-    gains = make_table(title, ("dial", *differences, "best rule"), "r", **TIGHT)
+    caption = explain_labels(frame.to_numpy().ravel(), MARK) or None
+    gains = make_table(
+        title, ("dial", *differences, "best rule"), "r", caption=caption, caption_justify="left", **TIGHT
+    )
     for row in frame.to_dict("records"):
         strength = f"{row['strength']:g}"
         minutes.add_row(strength, *(f"{row[policy].mean:.1f}" for policy in POLICIES))
-        gains.add_row(strength, *(format_interval(row[name], "+.0f", ".0f") for name in differences), row["best rule"])
+        gains.add_row(
+            strength, *(format_interval(row[name], "+.0f", ".0f", MARK) for name in differences), row["best rule"]
+        )
     return [minutes, gains]
 
 
@@ -233,7 +254,8 @@ def write_picture(folder: Path, frame: pd.DataFrame, results: pd.DataFrame) -> N
         "<!doctype html><html lang=en><meta charset=utf-8><title>longplay: the dial</title>"
         "<body style='font:15px/1.5 system-ui,sans-serif;max-width:1280px;margin:2rem auto'>"
         f"<h1>When does planning pay?</h1><p>{results['user'].nunique()} test users, the same luck for every policy; "
-        "95 % intervals of a bootstrap over users (paired) and training seeds. The dial scales everything that couples "
+        f"95 % intervals of a bootstrap over users (paired) and training seeds. "
+        f"{explain_labels(frame.to_numpy().ravel())} The dial scales everything that couples "
         "what is shown now to what comes later.</p>"
         f"<img alt='minutes against the dial' style='max-width:100%' src='data:image/png;base64,{picture}'>"
         f"{frame.map(str).to_html(index=False)}",

@@ -13,12 +13,14 @@ Writes runs/NAME/results.parquet, one row a scenario, policy and user.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from gymnasium.vector import AutoresetMode
 
 from longplay.agents.comparison.contestants import make_references, play_contestants, tune_rules
+from longplay.agents.comparison.origin import describe_origin
 from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.setting import Setting
 from longplay.envs.env import SlateVectorEnv
@@ -60,15 +62,16 @@ def main(args: Arguments) -> None:
     """Play, check, print."""
     folder = run_folder(args.name)
     settings = {env: Setting(env) for env in args.envs}
-    played = [play_scenario(setting, args).assign(world=env) for env, setting in settings.items()]
+    played = {env: play_scenario(setting, args) for env, setting in settings.items()}
     correlations = {env: correlate_substance_and_reward(setting.world) for env, setting in settings.items()}
-    table = pd.concat(played, ignore_index=True)
+    table = pd.concat([lives.assign(world=env) for env, (lives, _) in played.items()], ignore_index=True)
+    table.attrs = {"origin": {env: origin for env, (_, origin) in played.items()}}
     write_table(table, folder / "results.parquet")
     print_report(table, correlations)
 
 
-def play_scenario(setting: Setting, args: Arguments) -> pd.DataFrame:
-    """Tune the rules of one scenario, and play everybody."""
+def play_scenario(setting: Setting, args: Arguments) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Tune the rules of one scenario, and play everybody; also what made these lives."""
     load_world(setting)
     with make_progress() as progress:
         task = progress.add_task(setting.env, total=None)
@@ -76,9 +79,9 @@ def play_scenario(setting: Setting, args: Arguments) -> pd.DataFrame:
         def say(what: str, share: float = 0.0) -> None:
             progress.update(task, description=f"{setting.env}: {what}")
 
-        return play_contestants(
-            setting, [*tune_rules(setting, args.validation_users, say), *make_references(setting)], args.users, say
-        )
+        contestants = [*tune_rules(setting, args.validation_users, say), *make_references(setting)]
+        lives = play_contestants(setting, contestants, args.users, say)
+        return lives, describe_origin(setting, contestants, args.users, args.validation_users)
 
 
 def print_report(results: pd.DataFrame, correlations: dict[str, float]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from longplay.agents.stats import (
+    REASONS,
     Interval,
     bootstrap_difference,
     bootstrap_incomplete,
@@ -13,6 +14,35 @@ from longplay.agents.stats import (
     estimate_retention,
     spread_seeds,
 )
+
+
+class TestLabels:
+    """An interval that leaves out what varies says so."""
+
+    ROWS = np.random.default_rng(0).normal(10.0, 1.0, (3, 50))
+
+    def test_a_method_trained_once_has_users_alone(self):
+        once = bootstrap_difference(self.ROWS[:1], trained_once=True)
+        assert (once.label, once.excludes_zero, once.shows_difference) == ("users only", True, False)
+        assert str(once).endswith("] users only")
+
+    def test_bounds_are_the_same_with_or_without_a_label(self):
+        once, rule = (bootstrap_difference(self.ROWS[:1], trained_once=label) for label in (True, False))
+        assert (once.mean, once.low, once.high) == (rule.mean, rule.low, rule.high)
+        assert (rule.label, rule.shows_difference) == ("", True)
+
+    def test_one_user_is_no_sample_of_users(self):
+        alone = bootstrap_difference(self.ROWS[:, :1])
+        assert (alone.label, alone.shows_difference) == ("one user", False)
+
+    def test_ratios_and_incomplete_rows_have_them_too(self):
+        assert bootstrap_ratio(self.ROWS[:1], self.ROWS[:1] + 1.0, trained_once=True).label == "users only"
+        assert bootstrap_ratio(self.ROWS, self.ROWS + 1.0).label == ""
+        assert bootstrap_incomplete(self.ROWS[:1]).label == "users only"
+        assert bootstrap_incomplete(self.ROWS).label == ""
+
+    def test_each_label_has_its_reason(self):
+        assert set(REASONS) == {"users only", "one user"}
 
 
 class TestInterval:

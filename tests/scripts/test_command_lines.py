@@ -201,6 +201,7 @@ class TestRefusals:
             (bench, "--rounds 0", "rounds must be at least 1"),
             (bench, "--batches 0", "batches and rounds must be at least 1"),
             (bench, "--seconds -1", "seconds above 0"),
+            (train, "--track off --name Läufe/eins", "name = 'Läufe/eins' has 'ä'; allowed: letters A to Z and a to z"),
             (compare, "--rule-trials 0", "rule_trials = 0 is out of range; allowed: from 1"),
             (play, f"--users 0 {SMALL}", "users = 0 is out of range"),
             (play, "--trials -1", "trials = -1 must be at least 0"),
@@ -217,7 +218,6 @@ class TestRefusals:
             (bench_training, "--rounds 0", "rounds = 0 must be at least 1"),
             # what rules and references are given
             (compare, "--rules similarity mmrr", "rules = 'mmrr' is unknown (did you mean 'mmr'?); allowed: "),
-            (compare, "--rules mmr", "rules = ['mmr'] must be different ones, and similarity, which all is compared"),
             (compare, "--rules similarity mmr mmr", "rules = ['similarity', 'mmr', 'mmr'] must be different ones"),
             (compare, "--rules-folder ../x", "name = '../x' must be a folder name below runs/"),
             (

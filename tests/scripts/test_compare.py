@@ -49,6 +49,13 @@ def test_rules_and_references_asked_for_take_part_and_are_kept(ready, call, monk
         **dict.fromkeys(("myopic oracle", "taste oracle", "linear oracle"), "reference"),
     }
     config = tomllib.loads((ready / "runs/some/config.toml").read_text(encoding="utf-8"))
+    origin = results.attrs["origin"]
+    assert origin == config["origin"]
+    assert origin["environment"]["overrides"] == {"shape.users": 200, "shape.candidates": 40, "horizon.days": 4.0}
+    assert set(origin["policies"]) == set(kinds)
+    assert origin["policies"]["MMR"]["options"].keys() == {"trade_off"}
+    assert origin["users"]["test"]["count"] == 6
+    assert origin["software"]["commit"]
     assert config["rules"] == ["similarity", "mmr", "lints"]
     assert (config["rule_trials"], config["rules_folder"], config["linear"]) == (2, "kept", "weights.json")
 
@@ -61,3 +68,12 @@ def test_rules_and_references_asked_for_take_part_and_are_kept(ready, call, monk
         one, two = (table[table["policy"] == policy]["minutes"].tolist() for table in (results, second))
         assert one == two
     assert "linear oracle" not in set(second["policy"])
+
+
+@pytest.mark.parametrize("rules", ["popularity", ""])
+def test_a_table_comes_without_similarity_and_without_rules(ready, call, rules):
+    code, output = call(compare, *f"--name few{len(rules)} --rules {rules} {SMALL}".split(), folder=ready)
+    assert code == 0, output
+    assert "myopic oracle" in output
+    assert "− similarity" not in output
+    assert f"best rule: {rules or 'none took part'}" in output

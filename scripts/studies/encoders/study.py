@@ -23,7 +23,9 @@ from typing import Any
 import pandas as pd
 
 from longplay.agents.comparison.contestants import Contestant, play_contestants
+from longplay.agents.comparison.origin import describe_environment, describe_software, make_plain
 from longplay.agents.playing.evaluate import held_out_users
+from longplay.agents.playing.luck import TEST_LUCK
 from longplay.agents.rules.encoded import score_by_encoder
 from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.agents.rules.topics import StaticCap
@@ -91,12 +93,18 @@ def main(args: Arguments) -> None:
     for location in locations:
         load_source(location)  # texts are encoded once, before the workers start
     results = measure_all(args, folder, locations)
+    origin = {"software": describe_software(), "environment": make_plain(describe_environment(setting))}
+    results.attrs = {"origin": origin | {"log": args.log, "seeds": args.seeds}}
     write_table(results, folder / "results.parquet")
+    results.attrs = {}
     makers = (encoder_tables.tabulate_warm, encoder_tables.tabulate_cold)
     tables = [make(results, location.source) for location in locations for make in makers]
     if args.states:
         played = measure_engagement(args, folder, setting, locations[0])
+        people = {"users": args.users, "validation_users": args.validation_users, "steps": args.steps}
+        played.attrs = {"origin": origin | {"log": args.log, "seeds": args.seeds, "luck": TEST_LUCK, **people}}
         write_table(played, folder / "engagement.parquet")
+        played.attrs = {}
         tables.append(encoder_tables.tabulate_engagement(played))
     write_markdown(tables, folder / "tables.md")
     with Tracker(args.track, folder, "compare-encoders", {"log": args.log, "seeds": args.seeds}) as tracker:

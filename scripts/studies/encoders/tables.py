@@ -53,9 +53,12 @@ def tabulate_engagement(lives: pd.DataFrame) -> pd.DataFrame:
         row["state or encoder"] = str(name)
         for kind, title in (("PPO", "PPO"), ("greedy", "greedy"), ("rule", "greedy")):
             if (name, kind) in minutes:
-                row[title] = format_interval(bootstrap_difference(minutes[name, kind]), ".0f")
+                own = minutes[name, kind]
+                once = kind != "rule" and len(own) == 1
+                row[title] = format_interval(bootstrap_difference(own, trained_once=once), ".0f")
         if name != FROZEN and {(name, "PPO"), (FROZEN, "PPO")} <= minutes.keys():
-            gap = bootstrap_difference(minutes[name, "PPO"], minutes[FROZEN, "PPO"])
+            sides = minutes[name, "PPO"], minutes[FROZEN, "PPO"]
+            gap = bootstrap_difference(*sides, trained_once=min(map(len, sides)) == 1)
             row[f"PPO − PPO on {FROZEN}"] = format_interval(gap, "+.0f")
         rows.append(row)
     return make_frame(rows, "Minutes in 30 days")

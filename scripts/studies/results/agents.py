@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from longplay.agents.comparison.contestants import Contestant, describe_seeds
+from longplay.agents.comparison.contestants import (
+    Contestant,
+    describe_seeds,
+    describe_slates,
+    describe_trainings,
+)
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import DEFAULT, configure_run
-from longplay.agents.runs.progress import CURVE
+from longplay.agents.runs.progress import count_slates
 from longplay.scripts.shared.folders import run_folder
 from longplay.scripts.shared.trainings import COST, Training
 from longplay.scripts.studies.results.prepare import get_setting
@@ -128,9 +132,13 @@ def summarise_agents(
         config, twin = runs[0].config, label + TWIN
         title = make_title(config, label)
         second = make_title(trainings[env, twin, 0].config, twin) if twin in labels else ""
-        steps = f"{config.steps:,} steps" + (" and a search" if config.options.get("later") == "search" else "")
-        contestants.append(Contestant(title, "learned", (), f"{steps}, {describe_seeds(len(runs))}", second))
-        spent[title] = mean_costs([run_folder(run.name) for run in runs])
+        folders = [run_folder(run.name) for run in runs]
+        slates = [count_slates(folder) for folder in folders]
+        search = " and a search" if config.options.get("later") == "search" else ""
+        note = f"{describe_slates(slates, config.steps)}{search}, {describe_seeds(len(runs))}"
+        about = describe_trainings([run.config for run in runs], folders, slates)
+        contestants.append(Contestant(title, "learned", (), note, second, about=about))
+        spent[title] = mean_costs(folders)
         if not label.endswith(TWIN):
             titles[label] = title
     return contestants, titles, spent
@@ -138,7 +146,7 @@ def summarise_agents(
 
 def mean_costs(folders: Sequence[Path]) -> dict[str, float]:
     """Mean slates of some trainings, and mean CPU and wall seconds as far as they are known."""
-    slates = [pd.read_csv(folder / CURVE)["step"].iloc[-1] for folder in folders]
+    slates = [count_slates(folder) for folder in folders]
     costs = [json.loads((f / COST).read_text(encoding="utf-8")) for f in folders if (f / COST).is_file()]
     seconds = {key: sum(cost[key] for cost in costs) / len(costs) for key in ("cpu", "wall")} if costs else {}
     return {"slates": float(np.mean(slates)), **seconds}

@@ -25,10 +25,12 @@ import pandas as pd
 
 from longplay.agents.base import Agent
 from longplay.agents.comparison.contestants import Contestant, make_references
+from longplay.agents.comparison.origin import describe_origin
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.registry import RULES
 from longplay.agents.rules.tuning import QUICK
 from longplay.agents.runs.progress import CHECKPOINT
+from longplay.agents.stats import REASONS, USERS_ONLY
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import console, load_world, make_progress
 from longplay.scripts.shared.folders import record_study, run_folder, write_table
@@ -119,7 +121,10 @@ def main(args: Arguments) -> None:
     with open_report() as say:
         played = {env: play_scenario(args, preparations[env], trainings, report_in(env, say)) for env in envs}
         results = pd.concat([lives for lives, _ in played.values()], ignore_index=True)
+        origins = {env: describe_played(args, env, scenario) for env, (_, scenario) in played.items()}
+        results.attrs = {"origin": origins}
         write_table(results, folder / "results.parquet")
+        results.attrs = {}  # which pandas would compare wherever rows are joined
         say("intervals", 0.0)
         tables = results_tables.make_tables(results, {env: scenario for env, (_, scenario) in played.items()}, CONTROL)
     write_markdown(tables, folder / "results.md", describe_study(args))
@@ -241,7 +246,7 @@ def play_scenario(
         lives.append(arena.read_or_play(row, arena.compute_stamp(*causes), agent, say).assign(world=where))
 
     for name, (tuned, rule) in results_prepare.load_rules(preparation, say).items():
-        scenario.contestants.append(Contestant(RULES[name].title, "rule", (), tuned.note))
+        scenario.contestants.append(Contestant(RULES[name].title, "rule", (), tuned.note, about=tuned.describe()))
         files = sorted(file for file in (folder / "rules" / name).rglob("*") if file.is_file())
         for where in arenas:
             play(StudyRow(name, RULES[name].title, "rule"), tuple(files), lambda rule=rule: rule, where)  # type: ignore[misc]
@@ -275,13 +280,19 @@ def play_untrained(args: Arguments, preparation: Preparation) -> None:
     play_scenario(args, preparation, {}, lambda what, share: None)
 
 
+def describe_played(args: Arguments, env: str, scenario: ScenarioResults) -> dict[str, Any]:
+    """What made the results of a scenario."""
+    policies = [*scenario.contestants, *([scenario.planner] if scenario.planner else [])]
+    return describe_origin(get_setting(env), policies, args.users, args.validation_users)
+
+
 def describe_study(args: Arguments) -> str:
     """What stands above the tables."""
     return (
         f"    python -m longplay.scripts.studies.results {shlex.join(sys.argv[1:])}\n\n"
         f"{args.users} test users, the same luck for every policy; rules tuned in {args.trials} trials and policies "
         f"chosen on {args.validation_users} validation users. Intervals: 95 %, bootstrap over users (paired) and "
-        "training seeds, for whose number they allow; with one seed, over users alone. "
+        f"training seeds, for whose number they allow. “{USERS_ONLY}” stands where {REASONS[USERS_ONLY]}. "
         f"{SCORES_NOTE if args.fitted_scores else ''}{results_prepare.POLICY_OF_LOGS} CPU and wall seconds are of one "
         f"training on one thread, the start of its process and its evaluations included, with {args.workers} side by "
         "side."

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from longplay.agents.comparison.contestants import ORACLE, SIMILARITY, Contestant
-from longplay.agents.comparison.summary import read_minutes, summarise
+from longplay.agents.comparison.summary import is_trained_once, read_minutes, summarise
 from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_ratio
 from longplay.scripts.shared.tables import format_interval, make_frame
 
@@ -41,17 +41,18 @@ class ScenarioResults:
     spent: dict[str, Mapping[str, float]] = field(default_factory=dict)
 
 
-def measure_gap_closed(results: pd.DataFrame, policy: str, ceiling: str) -> Interval | None:
+def measure_gap_closed(results: pd.DataFrame, policy: str, ceiling: str, trained_once: bool = False) -> Interval | None:
     """Share of the way from greedy similarity to a ceiling that a policy goes."""
     if policy in (SIMILARITY, ceiling):
         return None
     floor = read_minutes(results, SIMILARITY)
-    return bootstrap_ratio(read_minutes(results, policy) - floor, read_minutes(results, ceiling) - floor)
+    own, most = (read_minutes(results, name) - floor for name in (policy, ceiling))
+    return bootstrap_ratio(own, most, trained_once=trained_once)
 
 
 def measure_gaps(results: pd.DataFrame, policies: "pd.Series[str]", ceiling: str) -> "pd.Series[Any]":
     """`measure_gap_closed` of some policies."""
-    gaps = [measure_gap_closed(results, policy, ceiling) for policy in policies]
+    gaps = [measure_gap_closed(results, name, ceiling, is_trained_once(results, name)) for name in policies]
     return pd.Series(gaps, policies.index, dtype=object)
 
 
@@ -193,12 +194,15 @@ def make_shifted_table(env: str, home: pd.DataFrame, away: pd.DataFrame, scenari
     rows, movable = [], set(away["policy"])
     for policy in (contestant for contestant in scenario.contestants if contestant.name in movable):
         before, after = read_minutes(home, policy.name), read_minutes(away, policy.name)
+        once = policy.kind == "learned" and len(after) == 1
         row = {"policy": policy.name, "kind": policy.kind}
-        row["minutes at home"] = format_interval(bootstrap_difference(before), LEVEL)
-        row["minutes shifted"] = format_interval(bootstrap_difference(after), LEVEL)
-        row["loss"] = format_interval(bootstrap_ratio(before - after, before), SHARE)
-        gap = None if policy.name == SIMILARITY else bootstrap_difference(after, read_minutes(away, SIMILARITY))
-        row["shifted − greedy similarity"] = format_interval(gap, DIFFERENCE)
+        row["minutes at home"] = format_interval(bootstrap_difference(before, trained_once=once), LEVEL)
+        row["minutes shifted"] = format_interval(bootstrap_difference(after, trained_once=once), LEVEL)
+        row["loss"] = format_interval(bootstrap_ratio(before - after, before, trained_once=once), SHARE)
+        row["shifted − greedy similarity"] = ""
+        if policy.name != SIMILARITY:
+            gap = bootstrap_difference(after, read_minutes(away, SIMILARITY), trained_once=once)
+            row["shifted − greedy similarity"] = format_interval(gap, DIFFERENCE)
         rows.append((after.mean(), row))
     title = f"{env}Shifted: policies trained and rules tuned in {env}; the oracles know the shifted users"
     return make_frame(sort_rows(rows), title)
@@ -209,11 +213,14 @@ def make_control_table(env: str, home: pd.DataFrame, scenario: ScenarioResults) 
     rows = []
     for policy in scenario.contestants:
         own = read_minutes(home, policy.name)
+        once = policy.kind == "learned" and len(own) == 1
         row = {"policy": policy.name, "kind": policy.kind}
-        row["minutes"] = format_interval(bootstrap_difference(own), LEVEL)
+        row["minutes"] = format_interval(bootstrap_difference(own, trained_once=once), LEVEL)
         for other in (ORACLE, SIMILARITY):
-            gap = None if policy.name == other else bootstrap_difference(own, read_minutes(home, other))
-            row[f"− {other}"] = format_interval(gap, DIFFERENCE)
+            row[f"− {other}"] = ""
+            if policy.name != other:
+                gap = bootstrap_difference(own, read_minutes(home, other), trained_once=once)
+                row[f"− {other}"] = format_interval(gap, DIFFERENCE)
         rows.append((own.mean(), row))
     return make_frame(sort_rows(rows), f"{env}: one seed of each agent, where the taste oracle is exactly optimal")
 

@@ -25,6 +25,7 @@ import tomli_w
 from rich.table import Table
 
 from longplay.agents.comparison.contestants import make_references, play_contestants, tune_rules
+from longplay.agents.comparison.origin import describe_origin
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.setting import Setting
 from longplay.envs.named.registry import ENVIRONMENTS
@@ -82,8 +83,10 @@ def main(args: Arguments) -> None:
     load_world(setting)
     write_scenarios(folder, args, drawn)
     play_all(folder, args)
-    played = [pd.read_parquet(locate_lives(folder, world)).assign(world=world) for world in range(args.worlds + 1)]
-    results = pd.concat(played, ignore_index=True)
+    played = {str(world): pd.read_parquet(locate_lives(folder, world)) for world in range(args.worlds + 1)}
+    origins = {world: lives.attrs.pop("origin", {}) for world, lives in played.items()}  # lives of old have none
+    results = pd.concat([lives.assign(world=int(world)) for world, lives in played.items()], ignore_index=True)
+    results.attrs = {"origin": origins}
     write_table(results, folder / "results.parquet")
     minutes = results.pivot_table(index="world", columns="policy", values="minutes", aggfunc="mean")
     minutes = minutes.iloc[:, np.argsort(-minutes.loc[0].to_numpy(), kind="stable")]
@@ -128,7 +131,9 @@ def play_world(args: Arguments, file: Path) -> None:
     """Tune the rules in one world, and play everybody."""
     setting = Setting(args.env, args.catalog, str(file.with_suffix(".toml")))
     contestants = [*tune_rules(setting, args.validation_users, lambda what: None), *make_references(setting)]
-    write_table(play_contestants(setting, contestants, args.users, lambda name, share: None), file)
+    lives = play_contestants(setting, contestants, args.users, lambda name, share: None)
+    lives.attrs = {"origin": describe_origin(setting, contestants, args.users, args.validation_users)}
+    write_table(lives, file)
 
 
 def make_tables(

@@ -7,23 +7,27 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from longplay.agents.base import Agent
 from longplay.agents.comparison import contestants as compare
 from longplay.agents.comparison.contestants import (
     Contestant,
+    describe_slates,
     load_learned,
     make_references,
     play_contestants,
     tune_rules,
 )
-from longplay.agents.comparison.report import find_retention_band, write_report, write_retention
+from longplay.agents.comparison.report import _cell, find_retention_band, write_report, write_retention
 from longplay.agents.comparison.summary import flatten_summary, read_minutes, summarise
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.rules.context import RuleModels
 from longplay.agents.rules.tuning import tune
+from longplay.agents.runs.progress import count_slates
 from longplay.agents.runs.training import train
 from longplay.agents.stats import Interval, bootstrap_difference
+from longplay.scripts.compare import make_tables
 from longplay.tests.agents.small import tiny_run
 
 RULES = (
@@ -82,6 +86,14 @@ def edited(folder, target, **changes):
     return target
 
 
+def render(table):
+    """As on a terminal of 80 columns."""
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
 def full_disk(path, content):
     """In place of `Path.write_bytes`."""
     with path.open("wb") as file:
@@ -99,6 +111,21 @@ class TestLearned:
         assert found[myopic].twin == ""
         assert found[ahead].note.startswith("2 seeds, 128")
         assert found[myopic].note.startswith("1 seed, 128")
+
+    def test_slates_spent_are_told_beside_those_asked_for(self, setting, tmp_path):
+        """Rounds are whole: PPO here learns from 8 users × 16 slates at a time."""
+        train(tiny_run(setting, steps=130, evals=1), tmp_path / "more", False, lambda row: None)
+        (found,) = load_learned(setting, [tmp_path / "more"])
+        assert found.note == "1 seed, 256 slates (130 asked for)"
+        assert (found.about["slates_spent"], found.about["slates_asked_for"]) == ([256], 130)
+        assert count_slates(tmp_path / "more") == 256
+        (tmp_path / "more" / "finished.json").unlink()  # interrupted: as far as the curve goes
+        assert count_slates(tmp_path / "more") == 256
+
+    def test_slates_in_words(self):
+        assert describe_slates([300_000] * 2, 300_000) == "300,000 slates"
+        assert describe_slates([12_288], 6000) == "12,288 slates (6,000 asked for)"
+        assert describe_slates([100, 120], 100) == "100 to 120 slates (100 asked for)"
 
     def test_seeds_are_those_of_the_trainings_in_whatever_order_they_are_named(self, setting, runs, results):
         (turned,) = load_learned(setting, [runs / "b", runs / "a"])
@@ -247,13 +274,15 @@ class TestSummary:
                 if name == other:
                     assert rows.loc[name, column] is None
                 else:
-                    assert rows.loc[name, column] == bootstrap_difference(own, read_minutes(results, other))
+                    once = name == "PPO weights γ=0"
+                    gap = bootstrap_difference(own, read_minutes(results, other), trained_once=once)
+                    assert rows.loc[name, column] == gap
+                    assert gap.label == ("users only" if once else "")
 
     def test_only_who_has_a_twin_is_compared_with_it(self, frame, results):
         twins = frame.set_index("policy")["vs γ=0 twin"]
-        expected = bootstrap_difference(
-            read_minutes(results, "PPO weights γ=0.95"), read_minutes(results, "PPO weights γ=0")
-        )
+        sides = (read_minutes(results, name) for name in ("PPO weights γ=0.95", "PPO weights γ=0"))
+        expected = bootstrap_difference(*sides, trained_once=True)
         assert twins["PPO weights γ=0.95"] == expected
         assert twins.drop("PPO weights γ=0.95").isna().all()
 
@@ -272,6 +301,44 @@ class TestSummary:
         again = dataclasses.replace(similarity, name="again")
         frame = summarise(play_contestants(setting, [similarity, again], 12, lambda *_: None), [similarity, again])
         assert frame.set_index("policy").loc["again", "vs similarity"] == Interval(0.0, 0.0, 0.0)
+
+    def test_one_agent_alone_gives_a_table(self, setting, contestants, results):
+        for alone in contestants:
+            own = results[results["policy"] == alone.name]
+            frame = summarise(own, [alone])
+            assert list(frame["policy"]) == [alone.name]
+            assert frame["minutes"].item() == pytest.approx(own["minutes"].mean())
+            assert frame.attrs["best rule"] == (alone.name if alone.kind == "rule" else "")
+            for column in ("vs similarity", "vs best rule", "vs γ=0 twin", "vs taste oracle"):
+                assert frame[column].isna().all()
+            assert [table.row_count for table in make_tables(frame, 12, 6.0)] == [1, 1]
+
+    def test_a_function_takes_part_without_rules_beside_it(self, setting, tmp_path):
+        mine = Contestant("mine", "rule", [lambda observation: observation["candidates"][:, :10]])
+        played = play_contestants(setting, [mine, *make_references(setting)], 6, lambda *_: None)
+        frame = summarise(played, [mine, *make_references(setting)])
+        assert frame.attrs["best rule"] == "mine"
+        assert frame["vs similarity"].isna().all()
+        assert frame["vs best rule"].notna().sum() == 2
+        text = render(make_tables(frame, 6, 6.0)[0])
+        assert "− similarity" not in text
+        assert "− best rule" in text
+        assert "Best rule: mine." in write_report(tmp_path, frame, played, [], {}).read_text(encoding="utf-8")
+
+    def test_references_alone_make_a_report_without_a_best_rule(self, setting, tmp_path):
+        played = play_contestants(setting, make_references(setting), 4, lambda *_: None)
+        frame = summarise(played, make_references(setting))
+        assert "Best rule: none took part." in write_report(tmp_path, frame, played, [], {}).read_text(encoding="utf-8")
+        assert "none took part" in render(make_tables(frame, 4, 6.0)[1])
+
+    def test_the_terminal_marks_who_was_trained_once_and_says_why(self, frame):
+        minutes, habits = map(render, make_tables(frame, 12, 6.0))
+        (once,) = [line for line in minutes.splitlines() if line.startswith("PPO weights γ=0 ")]
+        assert once.count("]*") == 2
+        (twice,) = [line for line in minutes.splitlines() if line.startswith("PPO weights γ=0.95")]
+        assert twice.count("]*") == 1  # against its twin, which was trained once
+        assert "* users only: a method was trained once" in " ".join(minutes.split())
+        assert "PPO weights γ=0 learnt from 1 seed, 128 slates" in habits
 
     def test_flat_is_numbers_by_policy_and_column(self, frame):
         values = flatten_summary(frame)
@@ -313,7 +380,16 @@ class TestReport:
             assert f"<td>{row['minutes']:.1f}</td>" in page
             if row["vs best rule"] is not None:
                 gain = row["vs best rule"]
-                assert (f"<td><b>{gain}</b></td>" if gain.excludes_zero else f"<td>{gain}</td>") in page
+                bold = gain.excludes_zero and row["policy"] != "PPO weights γ=0"  # trained once
+                assert (f"<td><b>{gain}</b></td>" if bold else f"<td>{gain}</td>") in page
+
+    def test_a_method_trained_once_is_said_to_be_and_never_bold(self, page, frame):
+        (row,) = frame[frame["policy"] == "PPO weights γ=0"].to_dict("records")
+        assert str(row["vs similarity"]).endswith("] users only")
+        assert "“users only” stands where a method was trained once, so there are no seeds to resample" in page
+        assert not re.search(r"<b>[^<]*users only", page)
+        assert _cell("x", Interval(5.0, 4.0, 6.0, "users only")) == "+5.0 [+4.0, +6.0] users only"
+        assert _cell("x", Interval(5.0, 4.0, 6.0)).startswith("<b>")
 
     def test_what_the_user_wrote_is_escaped(self, page):
         assert "name = &lt;first&gt; &amp; only" in page

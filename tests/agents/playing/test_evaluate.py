@@ -5,8 +5,12 @@ import pandas as pd
 import pytest
 
 from longplay.agents.base import select_users
+from longplay.agents.logs.collect import collect, make_env
+from longplay.agents.logs.exploring import ExploringAgent
 from longplay.agents.playing.evaluate import COLUMNS, Evaluator, held_out_users
+from longplay.agents.playing.trials import make_life_env, sum_life_minutes
 from longplay.agents.references.oracles import MyopicOracle
+from longplay.agents.references.rollouts import RolloutPlanner
 from longplay.agents.rules.diversity import MMR
 from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.agents.rules.simple import Popularity, RandomCandidates, RandomSlate
@@ -14,7 +18,7 @@ from longplay.agents.sb3.agents import SB3Agent
 from longplay.envs import Video
 from longplay.envs.engine import ContextColumn
 from longplay.tests.agents.sb3.test_agents import trained
-from longplay.tests.agents.small import make_training_env, tiny_run
+from longplay.tests.agents.small import Counts, make_training_env, tiny_run
 
 LUCK = 1
 
@@ -127,6 +131,139 @@ class TestColumns:
         table = evaluator.play(Counts(scorer))
         assert sum(counts) == table["slates"].sum()
         assert counts == sorted(counts, reverse=True)
+
+
+class TestPlainFunctions:
+    """A function of observations is an agent."""
+
+    def test_it_scores_as_the_agent_whose_act_it_is(self, evaluator, scorer):
+        agent = Popularity(scorer)
+        expected = evaluator.play(agent)
+        pd.testing.assert_frame_equal(evaluator.play(lambda observation: agent.act(observation)), expected)
+        assert evaluator.mean_minutes(agent.act) == expected["minutes"].mean()
+
+    def test_it_sees_nothing_hidden(self, evaluator):
+        seen = set()
+
+        def first(observation):
+            seen.update(observation)
+            return observation["candidates"][:, :10]
+
+        evaluator.play(first)
+        assert "candidates" in seen
+        assert "latent" not in seen
+
+    def test_it_is_collected_and_explored_with(self, world, item_vectors):
+        def first(observation):
+            return observation["candidates"][:, :10].astype(np.int64)
+
+        users = np.arange(5)
+        log = collect(make_env(world, 5, item_vectors), first, users, luck=3).log
+        exploring = ExploringAgent(world, first, share=0.0)
+        assert exploring.name == "first, 0% random"
+        pd.testing.assert_frame_equal(collect(make_env(world, 5, item_vectors), exploring, users, luck=3).log, log)
+
+    def test_what_is_no_agent_is_refused(self, evaluator):
+        class NoName:
+            def act(self, observation):
+                return observation["candidates"][:, :10]
+
+        for policy, message in (
+            (Popularity, r"agent = Popularity is a class; give an agent made of it, such as Popularity\(\)"),
+            (NoName(), "has act, but no name and no privileged; set name"),
+            (7, "agent = 7 is no agent; give one with name, privileged and act, or a function"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                evaluator.play(policy)
+
+
+WRONG = {
+    "one slate for all": (
+        lambda n: np.arange(1, 11),
+        r"slates have shape \(10,\), expected \(users, slots\) = \(20, 10\)",
+    ),
+    "a number": (lambda n: 1, r"slates have shape \(\), expected"),
+    "one slot": (lambda n: np.ones((n, 1), int), r"slates have shape \(20, 1\), expected"),
+    "one row": (lambda n: np.ones((1, 10), int), r"slates have shape \(1, 10\), expected"),
+    "nothing": (lambda n: None, r"slates have shape \(\), expected"),
+    "rows of unequal length": (lambda n: [[1], [1, 2]], "shape"),
+    "parts of numbers": (lambda n: np.full((n, 10), 1.9), "slates must be whole item numbers from 0 to 300, got 1.9"),
+    "not a number": (lambda n: at_row_7(n, np.nan), "row 7 of 20: slates must be whole item numbers .*, got nan"),
+    "infinite": (lambda n: at_row_7(n, -np.inf), "row 7 of 20: slates must be whole item numbers .*, got -inf"),
+    "no such item": (
+        lambda n: at_row_7(n, 301),
+        r"row 7 of 20: item 301 in a slate is out of range; allowed: 0 .* to 300",
+    ),
+    "negative": (lambda n: at_row_7(n, -1).astype(int), "row 7 of 20: item -1 in a slate is out of range"),
+    "truth values": (lambda n: np.ones((n, 10), bool), "slates must be whole item numbers"),
+    "texts": (lambda n: [["a"] * 10] * n, "slates must be whole item numbers"),
+}
+
+
+def at_row_7(users, value):
+    slates = np.tile(np.arange(1.0, 11.0), (users, 1))
+    slates[7, 3] = value
+    return slates
+
+
+class TestRefusedSlates:
+    """What the environment refuses is not scored: NumPy would spread or cut it to fit."""
+
+    @pytest.mark.parametrize("wrong", WRONG)
+    def test_the_error_names_agent_slate_and_session(self, evaluator, wrong):
+        make, message = WRONG[wrong]
+
+        class Wrong:
+            name, privileged = "mine", False
+
+            def act(self, observation):
+                return make(len(observation["candidates"]))
+
+        with pytest.raises(
+            ValueError, match=rf"^agent 'mine', slate 0 of a life, session 0.*{message}.*; act must return"
+        ):
+            evaluator.play(Wrong())
+
+    def test_every_way_of_playing_refuses_it(self, world, item_vectors, evaluator):
+        def broadcast(observation):
+            return np.arange(1, 11)
+
+        env = make_env(world, 3, item_vectors)
+        with pytest.raises(ValueError, match=r"agent 'broadcast', .*shape \(10,\)"):
+            collect(env, broadcast, np.arange(3))
+        with pytest.raises(ValueError, match=r"agent 'broadcast', .*shape \(10,\)"):
+            collect(env, ExploringAgent(world, broadcast, share=0.5), np.arange(3))
+        with pytest.raises(ValueError, match=r"slates have shape \(10,\)"):
+            sum_life_minutes(
+                make_life_env(world, item_vectors, 3), np.arange(3), 0, lambda seen, which: np.arange(1, 11)
+            )
+        planner = RolloutPlanner(world, item_vectors, MyopicOracle(world), [broadcast])
+        with pytest.raises(ValueError, match=r"agent 'broadcast', .*shape \(10,\)"):
+            Evaluator(world, item_vectors, evaluator.users[:2], LUCK).play(planner)
+
+    def test_later_slates_say_whose_session_it_was(self, evaluator):
+        """Only users of later sessions are shown an item that does not exist."""
+
+        def late(observation):
+            slates = observation["candidates"][:, :10].astype(np.int64)
+            slates[observation["context"][:, ContextColumn.SESSION] == 2, 0] = 999
+            return slates
+
+        with pytest.raises(ValueError, match=r"agent 'late', slate \d+ of a life, session 2, row \d+ of \d+: item 999"):
+            evaluator.play(late)
+
+    def test_a_remembering_agent_is_checked_too(self, evaluator):
+        class Short(Counts):
+            def follow(self, observation, memory):
+                slates, memory = super().follow(observation, memory)
+                return slates[:1], memory
+
+        with pytest.raises(ValueError, match=r"agent 'counts', slate 0 of a life, .*shape \(1, 10\)"):
+            evaluator.play(Short())
+
+    def test_whole_numbers_may_be_floats_as_in_the_environment(self, evaluator):
+        expected = evaluator.play(lambda o: o["candidates"][:, :10].astype(np.int64))
+        pd.testing.assert_frame_equal(evaluator.play(lambda o: o["candidates"][:, :10]), expected)
 
 
 class TestSharedLuck:

@@ -112,6 +112,20 @@ class TestPlayers:
         assert found.choice.tolist() == [1, 0]
         assert found.days.tolist() == [MOST_DAYS, 0.25]
 
+    @pytest.mark.parametrize(
+        ("columns", "message"),
+        [
+            (np.zeros((1, 2), np.int64), r"\(users, slots\) = \(2, K\), got int64 \(1, 2\)"),
+            (np.zeros(2, np.int64), r"got int64 \(2,\)"),
+            (np.zeros((2, 2)), r"got float64 \(2, 2\)"),
+            (np.array([[0, 1], [0, 3]]), "column 3 is out of range; allowed: 0 to 2"),
+            (np.array([[0, -2], [0, 1]]), "column -2 is out of range"),
+        ],
+    )
+    def test_columns_that_would_be_spread_or_cut_are_refused(self, players, columns, message):
+        with pytest.raises(ValueError, match=message):
+            players.step(columns)
+
     def test_minutes_of_lives_that_ended_are_kept(self, players):
         players.minutes[:] = [2.0, 10.0]
         players.step(np.zeros((2, 1), np.int64))

@@ -4,12 +4,17 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from longplay.agents.playing.training_users import REWARD_SCALE
 from longplay.agents.runs.reading import Reading
 from longplay.agents.sb3.vec_env import SlateVecEnv
 from longplay.envs import Video
+from longplay.envs.engine import ContextColumn
 from longplay.tests.agents.small import make_training_env, tiny_run
 
 SLOTS = 4
@@ -28,11 +33,14 @@ class Encoded(gym.Wrapper):
 
     def reset(self, **options):
         observation, info = self.env.reset(**options)
+        self.session = int(observation["context"][ContextColumn.SESSION])
         return self.state(observation), info
 
     def step(self, action):
         observation, reward, terminated, truncated, info = self.env.step(action)
         info["churned"] = terminated
+        info["session"] = self.session
+        self.session = int(observation["context"][ContextColumn.SESSION])
         return self.state(observation), REWARD_SCALE * reward, terminated, truncated, info
 
 
@@ -41,7 +49,7 @@ def traces(setting):
     """The same 320 random actions through the native face and through single environments."""
     encoder = Reading(setting, "pooled").state_encoder
     config = tiny_run(setting, num_envs=SLOTS)
-    native = SlateVecEnv(make_training_env(config), encoder)
+    native = SlateVecEnv(make_training_env(config), encoder, REWARD_SCALE)
     world = setting.world
 
     def single():
@@ -102,6 +110,18 @@ class TestSlateVecEnv:
                     assert info["episode"]["l"] == length[b]
                     minutes[b] = length[b] = 0
 
+    def test_infos_say_who_was_shown_a_slate_and_what_came_of_it(self, traces):
+        sessions, churned = set(), 0
+        for one, other in zip(*(trace[1:] for trace in traces), strict=True):
+            for a, b in zip(one[3], other[3], strict=True):
+                for name in ("user", "item", "left", "session"):
+                    assert a[name] == b[name], name
+                    assert type(a[name]) is (bool if name == "left" else int)
+                sessions.add(a["session"])
+                churned += b["churned"] and a["left"]
+        assert {0, 1, 2} <= sessions
+        assert churned > 3
+
     def test_saved_state_continues(self, setting):
         config = tiny_run(setting, num_envs=SLOTS)
         one, other = (
@@ -146,7 +166,89 @@ class TestSlateVecEnv:
         assert env.get_attr("num_envs") == [SLOTS] * SLOTS
         assert env.get_attr("num_envs", [0, 2]) == [SLOTS] * 2
         assert env.env_is_wrapped(gym.Wrapper) == [False] * SLOTS
+        assert env.env_is_wrapped(Monitor, [1]) == [True]
         with pytest.raises(NotImplementedError, match="one batch"):
             env.set_attr("num_envs", 1)
         with pytest.raises(NotImplementedError, match="one batch"):
             env.env_method("reset")
+
+
+class First:
+    """Shows the first candidates by the action of weights that are all 0, in place of a model."""
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        return np.zeros((len(observation), 10), np.float32), None
+
+
+def play_by_hand(setting, reward, episodes):
+    """What the first episodes of each slot paid, by the vector environment alone."""
+    env = setting.vector_env(SLOTS, "weights", autoreset_mode=AutoresetMode.SAME_STEP)
+    env.unwrapped.reward = reward
+    env.reset(seed=5)
+    sums, found = np.zeros(SLOTS), [[] for _ in range(SLOTS)]
+    while min(map(len, found)) < episodes:
+        _, paid, terminated, truncated, _ = env.step(np.zeros((SLOTS, 10), np.float32))
+        sums += paid
+        for b in np.flatnonzero(terminated | truncated):
+            found[b].append(float(sums[b]))
+            sums[b] = 0.0
+    return [value for row in found for value in row[:episodes]]
+
+
+@pytest.mark.filterwarnings("error")
+class TestTrueUnits:
+    """What is reported is what was earned, though training sees a tenth of it."""
+
+    def make(self, setting, reward="minutes", **options):
+        env = setting.vector_env(SLOTS, "weights", autoreset_mode=AutoresetMode.SAME_STEP)
+        env.unwrapped.reward = reward
+        found = SlateVecEnv(env, Reading(setting, "pooled").state_encoder, **options)
+        found.seed(5)
+        return found
+
+    @pytest.mark.parametrize(
+        ("reward", "options"),
+        [("minutes", {}), ("minutes", {"scale": REWARD_SCALE}), ("clicks", {}), ("returns", {})],
+    )
+    def test_evaluate_policy_reports_what_was_earned(self, setting, reward, options):
+        found, _ = evaluate_policy(
+            First(), self.make(setting, reward, **options), 2 * SLOTS, return_episode_rewards=True
+        )
+        expected = play_by_hand(setting, reward, 2)
+        assert sum(expected) > 0
+        np.testing.assert_allclose(sorted(found), sorted(expected), rtol=1e-9)
+
+    def test_a_step_pays_the_environments_unit(self, setting):
+        env, earned = self.make(setting), 0.0
+        env.reset()
+        while True:
+            _, paid, done, infos = env.step(np.zeros((SLOTS, 10), np.float32))
+            earned += paid[0]
+            if done[0]:
+                break
+        assert earned == pytest.approx(infos[0]["episode"]["r"], rel=1e-6)
+        assert earned == pytest.approx(play_by_hand(setting, "minutes", 1)[0], rel=1e-6)
+
+    def test_the_callback_for_evaluation_reports_minutes(self, setting):
+        settings = {"n_steps": 8, "batch_size": 32, "n_epochs": 1, "learning_rate": 0.0, "seed": 0}
+        model = PPO("MlpPolicy", self.make(setting, scale=REWARD_SCALE), device="cpu", **settings)
+        callback = EvalCallback(self.make(setting), eval_freq=8, n_eval_episodes=SLOTS, verbose=0)
+        model.learn(8 * SLOTS, callback=callback)
+        earned, _ = evaluate_policy(model, self.make(setting), SLOTS)
+        assert callback.last_mean_reward == pytest.approx(earned)
+        assert earned > 1.0
+
+    @pytest.mark.parametrize("reward", ["clicks", "returns"])
+    def test_what_is_no_minutes_is_never_scaled(self, setting, reward):
+        with pytest.raises(ValueError, match=rf"scale = 0.1 is for rewards in minutes, .* pays {reward}; leave it out"):
+            self.make(setting, reward, scale=0.1)
+
+    def test_trainings_see_a_tenth_and_tell_minutes(self, setting):
+        config = tiny_run(setting, num_envs=SLOTS)
+        reading = Reading(setting, "pooled", action="weights")
+        env = config.entry.make_env(config, reading, reading.state_encoder)
+        env.seed(5)
+        env.reset()
+        paid = sum(env.step(np.zeros((SLOTS, 10), np.float32))[1].sum() for _ in range(3))
+        assert paid == pytest.approx(REWARD_SCALE * env.returns.sum(), rel=1e-6)
+        assert paid > 0

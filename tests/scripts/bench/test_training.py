@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from longplay.agents.playing.training_users import REWARD_SCALE
 from longplay.agents.sb3.vec_env import SlateVecEnv
 from longplay.agents.setting import Setting
 from longplay.scripts.bench import training as bench
@@ -49,7 +50,8 @@ def test_rates_and_ratios_are_to_the_first_and_leave_the_first_iteration_out():
 def test_the_stock_stack_lives_the_same_lives(setting):
     """Same action, same states, same rewards: only the way they are run differs."""
     config = bench.RunConfig(setting=setting, num_envs=3)
-    envs = bench.make_stock_env(setting, 3), SlateVecEnv(make_training_env(config), make_states(config, setting))
+    own = SlateVecEnv(make_training_env(config), make_states(config, setting), REWARD_SCALE)
+    envs = bench.make_stock_env(setting, 3), own
     for env in envs:
         env.seed(4)
     np.testing.assert_array_equal(*(env.reset() for env in envs))

@@ -3,7 +3,16 @@
 from rich.console import Console
 
 from longplay.agents.stats import Interval
-from longplay.scripts.shared.tables import FRAMED, TIGHT, format_interval, make_frame, make_table, write_markdown
+from longplay.scripts.shared.tables import (
+    FRAMED,
+    MARK,
+    TIGHT,
+    explain_labels,
+    format_interval,
+    make_frame,
+    make_table,
+    write_markdown,
+)
 
 
 def render(table):
@@ -19,6 +28,17 @@ def test_an_interval_is_its_mean_and_its_bounds():
     assert format_interval(interval, "+.1f") == "+1.2 [-0.5, +3.0]"
     assert format_interval(interval, "+.0f", ".1f") == "+1 [-0.5, 3.0]"
     assert format_interval(None, ".0%") == ""
+
+
+def test_a_label_follows_or_a_mark_that_is_explained():
+    once, twice = Interval(1.25, 0.5, 3.0, "users only"), Interval(1.25, 0.5, 3.0)
+    assert format_interval(once, "+.1f") == "+1.2 [+0.5, +3.0] users only"
+    assert format_interval(once, "+.1f", mark=MARK) == "+1.2 [+0.5, +3.0]*"
+    assert format_interval(twice, "+.1f", mark=MARK) == "+1.2 [+0.5, +3.0]"
+    assert explain_labels([twice, None, "x"], MARK) == ""
+    assert explain_labels([twice, once], MARK).startswith(
+        "* users only: a method was trained once, so there are no seeds"
+    )
 
 
 def test_letters_align_columns_and_the_last_goes_on():

@@ -94,6 +94,15 @@ class TestEnding:
         assert run.logged == [({"x": 1.0}, 64), ({"y": 2.0}, None)]
 
 
+def test_an_artifact_of_an_older_name_is_kept_under_one_that_it_can_have(fake, tmp_path):
+    run, _ = fake
+    (tmp_path / "weights").write_bytes(b"12345")
+    with Tracker("offline", tmp_path, "train", {}) as tracker:
+        tracker.artifact("policy-Läufe/mein Lauf", "model", [tmp_path / "weights"])
+    (artifact,) = run.artifacts
+    assert artifact.name == "policy-L-ufe-mein-Lauf"
+
+
 def test_offline_writes_everything_to_the_folder_without_a_network(tmp_path):
     """In a process of its own: wandb starts a service that would outlive the test."""
     code = (

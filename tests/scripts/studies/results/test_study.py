@@ -106,6 +106,13 @@ class TestStudy:
         text = (folder / "results.md").read_text()
         assert f"python -m longplay.scripts.studies.results {SMALL} --agents ppo --planner-users 3" in text
         assert "| PPO weights γ=0.9 | learned |" in text
+        row = next(line for line in text.splitlines() if line.startswith("| PPO weights γ=0.9 | learned | "))
+        assert row.count("] users only |") >= 4
+        assert "“users only” stands where a method was trained once" in text
+        policies = found.attrs["origin"]["Video"]["policies"]
+        assert policies["PPO weights γ=0.9"]["slates_spent"] == [96]
+        assert policies["greedy minutes"]["search"]["trials"] == 1
+        assert set(found.attrs["origin"]) == {"Video", "Control"}
         assert "96 | 2 | 3 |" in text
         for title in (
             "Video: minutes of 6 test users",
@@ -308,8 +315,9 @@ class TestTables:
         world = ScenarioResults([Contestant(name, kind, ()) for name, kind in kinds])
         table = results_tables.make_shifted_table("Video", home, away, world)
         assert table["policy"].tolist() == ["mine", "greedy similarity"]
-        assert table["loss"].tolist() == ["25% [25%, 25%]", "-20% [-20%, -20%]"]
-        assert table["shifted − greedy similarity"].tolist() == ["+18.0 [+18.0, +18.0]", ""]
+        assert table["loss"].tolist() == ["25% [25%, 25%] users only", "-20% [-20%, -20%]"]
+        assert table["shifted − greedy similarity"].tolist() == ["+18.0 [+18.0, +18.0] users only", ""]
         control = results_tables.make_control_table("Control", home, world)
         assert control["policy"].tolist() == ["taste oracle", "mine", "greedy similarity"]
-        assert control["− taste oracle"].tolist() == ["", "-10.0 [-10.0, -10.0]", "-40.0 [-40.0, -40.0]"]
+        gaps = ["", "-10.0 [-10.0, -10.0] users only", "-40.0 [-40.0, -40.0]"]
+        assert control["− taste oracle"].tolist() == gaps
