@@ -19,6 +19,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
 from ..catalogs.catalog import Catalog
+from ..catalogs.order import sort_items
 from .params import Scenario
 from .population import PAST_DAYS, draw_people
 from .records import TOPICS_PER_ITEM, item_type
@@ -118,7 +119,7 @@ def _build_items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.nd
     items["minutes"][1:] = _compress(catalog.minutes, p.items_shortest, p.items_longest)
     items["born"] = -EVER
     if p.items_life > 0:
-        items["born"][1:] = _spread_births(catalog.published, p.horizon_days, p.items_life)
+        items["born"][1:] = _spread_births(sort_items(catalog, "published", seed), p.horizon_days, p.items_life)
     return items, names
 
 
@@ -147,12 +148,12 @@ def expand_topics(items: np.ndarray, count: int) -> NDArray[np.float32]:
     return dense
 
 
-def _spread_births(published: NDArray[np.float64], horizon: float, life: float) -> NDArray[np.float64]:
+def _spread_births(order: NDArray[np.int64], horizon: float, life: float) -> NDArray[np.float64]:
     """When items appear [days], in their order of publication, evenly from before the users' past to the horizon."""
     first = -(PAST_DAYS[1] + 3 * life)
-    rank = np.empty(len(published))
-    rank[np.argsort(published, kind="stable")] = np.arange(len(published))
-    return np.asarray(first + (rank + 0.5) / len(published) * (horizon - first))
+    rank = np.empty(len(order))
+    rank[order] = np.arange(len(order))
+    return np.asarray(first + (rank + 0.5) / len(order) * (horizon - first))
 
 
 def _weigh_words(catalog: Catalog) -> Any:
