@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -17,6 +17,7 @@ from ..shared.compiled import loop
 from ..users.chance import CANDIDATES, uniform
 from ..users.records import Record
 from ..users.world import World
+from ..wrapper import SlateVectorWrapper
 from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, pad_item_vectors, weigh_recency
 
 NEIGHBOURS = 64  # kept for each item; eight times as many where items age
@@ -46,7 +47,7 @@ class Tally(NamedTuple):
     voted_for: NDArray[np.int32]  # the items with votes
 
 
-class Retriever(VectorWrapper):
+class Retriever(SlateVectorWrapper):
     """Adds ``candidates`` (M item numbers, float32) to the observation of a vector environment.
 
     When a session starts, the candidates are: the items most similar to the user's history (each history item votes for

@@ -123,6 +123,22 @@ def _place(user: Record) -> tuple[int, int, float]:
     return int(user["session"]) + 1, int(user["depth"]) + 1, float(user["clock"])
 
 
+def list_render_modes(modes: Iterable[str]) -> list[str]:
+    """Those of the modes that can be had here: without "human" where no window can be opened.
+
+    Matplotlib is asked where it is in use already; importing it to ask would take half a second. Else a setting of it
+    that draws into files, and Linux without a display server, count as no.
+    """
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        backend, display = str(pyplot.get_backend()), True
+    else:
+        backend = os.environ.get("MPLBACKEND", "")
+        display = sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+        display |= backend.startswith("module://")  # a toolkit of somebody's own
+    fine = display and backend.lower() not in FILE_BACKENDS
+    return [mode for mode in modes if fine or mode != "human"]
+
+
 class Window:
     """A window that shows frames, through matplotlib's interactive backend.
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from gymnasium.vector import AutoresetMode
 
-from ..make import make_vector_env
+from ..make import check_keywords, make_vector_env
 from ..single import SlateEnv
 
 
@@ -39,7 +39,8 @@ class NamedEnv(SlateEnv):
     Arguments
     ---------
     Keywords of ``gymnasium.make(id, ...)`` and ``gymnasium.make_vec(id, num_envs=B, ...)``; the latter also takes
-    ``autoreset_mode``, see `longplay.SlateVectorEnv`.
+    ``autoreset_mode``, see `longplay.SlateVectorEnv`. It takes neither ``wrappers`` (wrap what it returns) nor
+    ``max_episode_steps`` (override ``horizon.days``).
 
     =====================  ===========  ==========================================================================
     keyword                default      what
@@ -109,5 +110,6 @@ class NamedEnv(SlateEnv):
     scenario: ClassVar[str]
 
     def __init__(self, **options: Any) -> None:
+        check_keywords(options.keys() - {"base"}, without=("num_envs", "autoreset_mode"))
         options.setdefault("base", self.scenario)
         super().__init__(make_vector_env(1, autoreset_mode=AutoresetMode.DISABLED, **options))

@@ -102,6 +102,14 @@ class Scenario:
         if len(self.hours) != 24 or not all(math.isfinite(h) and h > 0 for h in self.hours):
             raise ScenarioError(f"scenario {self.name!r}: day.hours needs 24 positive numbers, got {list(self.hours)}")
 
+    def __repr__(self) -> str:
+        dial = f", strength {self.strength:g}" if self.strength != 1 else ""
+        return f"Scenario({self.name!r}, {len(self.values)} constants{dial})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Derived values are made anew: an unpickled record would be writable, and so of another type to compiled loops.
+        return {name: value for name, value in vars(self).items() if name not in ("record", "digest")}
+
     def read_number(self, key: str) -> float:
         """A constant as a number: of a word, its place in `constants.WORDS`."""
         value = self.values[key]

@@ -49,6 +49,16 @@ class World:
     people: np.ndarray
     topic_names: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"World({self.catalog!r}, {self.scenario!r}, seed {self.seed}, {len(self.people)} people)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "topics"}  # which is made anew
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        freeze_records(self.items, self.people)
+
     @functools.cached_property
     def topics(self) -> NDArray[np.float32]:
         """(N+1, G) soft topic membership: an attribute that agents may see."""
@@ -98,9 +108,14 @@ def build_world(catalog: Catalog, scenario: Scenario, seed: int = 0) -> World:
         _check_past(scenario, items)
         topics = expand_topics(items, scenario.shape.topics)[1:].astype(np.float64)
         people = draw_people(scenario, items, topics, catalog.popularity, int(seed))
-    for array in (items, people):
-        array.setflags(write=False)
+    freeze_records(items, people)
     return World(catalog, scenario, int(seed), items, people, names)
+
+
+def freeze_records(*arrays: np.ndarray) -> None:
+    """Make arrays read-only. To compiled loops they are another type if they are not, as after being unpickled."""
+    for array in arrays:
+        array.setflags(write=False)
 
 
 def _build_items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.ndarray, tuple[str, ...]]:
