@@ -1,6 +1,9 @@
 """What one user sees and does: as text, as the record a picture is drawn from, and in a window."""
 
+import os
+import sys
 import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +12,8 @@ from numpy.typing import NDArray
 
 from ..users.records import ACTIVE, CHURNED, Record
 from ..users.world import World
+
+FILE_BACKENDS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # of matplotlib, which open no window
 
 
 def format_clock(clock: float) -> str:
