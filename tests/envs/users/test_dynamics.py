@@ -3,6 +3,7 @@
 Its parts have files of their own: `test_satiation`, `test_choice`, `test_leaving`, `test_gaps`.
 """
 
+import dataclasses
 import math
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.special import expit
 
 from longplay.envs.engine import _begin_lives
 from longplay.envs.users import dynamics
-from longplay.envs.users.records import ACTIVE, HORIZON, NOTHING
+from longplay.envs.users.records import ACTIVE, HORIZON, NOTHING, user_type
 from longplay.tests.envs.worlds import as_array, content, crowd, hand_items, membership, read, record, small
 
 SCENARIO = small()
@@ -216,7 +217,7 @@ def test_drift_draws_signs_for_each_block_of_32_dimensions(width):
     assert len(set(map(int, signs))) == len(signs)
     ups = np.array([int(signs[d // 32]) >> (d % 32) & 1 for d in range(width)])
     walked = np.sqrt(1 / width) + 0.5 / np.sqrt(width) * (2 * ups - 1)
-    dynamics.drift.py_func(params(taste_drift=0.5), users.view(np.recarray)[0])
+    dynamics.drift.py_func(params(taste_drift=0.5), users[0])
     np.testing.assert_allclose(users["taste"][0], walked / np.linalg.norm(walked), rtol=1e-5)
 
 
