@@ -68,8 +68,8 @@ def make_world(
 
 # What Gymnasium calls by these names is done in another way here.
 ELSEWHERE = {
-    "max_episode_steps": "a life ends when its user churns or the horizon is over: pass scenario={'horizon.days': 7}, or "
-    "limit single users with gymnasium.make(id, max_episode_steps=...)",
+    "max_episode_steps": "a life ends when its user churns or the horizon is over: pass scenario={'horizon.days': 7}, "
+    "or limit single users with gymnasium.make(id, max_episode_steps=...)",
     "wrappers": "wrap what make_vec returns, or wrap single users with vectorization_mode='sync'",
     "vector_kwargs": "pass its keywords as they are",
 }

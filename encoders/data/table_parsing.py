@@ -21,8 +21,8 @@ AboveOne = Literal["drop", "clip"]
 _FIXES = {
     "item_unknown": "the catalogue lacks these items, or writes their ids in another way",
     "time_invalid": "check the time unit",
-    "completion_out_of_range": "shares above 1, of items watched again, are kept as 1 with completion_above_one='clip'; "
-    "ratings need rating and best_rating",
+    "completion_out_of_range": "shares above 1, of items watched again, are kept as 1 with "
+    "completion_above_one='clip'; ratings need rating and best_rating",
     "consumed_invalid": "write true or false, or 1 or 0",
     "duplicates": "same user, item and time",
 }

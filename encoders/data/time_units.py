@@ -1,4 +1,4 @@
-"""In which unit a log counts time: recognised where there can be one only, and refused where the one given is not it."""
+"""In which unit a log counts time: recognised where only one can be, refused where the one given cannot."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ def resolve_time_unit(numbers: NDArray[np.float64], unit: str) -> str:
     resolved = "days" if unit == "auto" else unit
     if fitting and resolved != fitting and not (resolved != "iso" and bulk.is_dated(resolved)):
         raise LogError(
-            f"times such as {bulk.middle:.0f} are not {resolved}. Fix: give the time unit {fitting!r}, by which the log "
-            f"goes from {bulk.format_dates(fitting)}"
+            f"times such as {bulk.middle:.0f} are not {resolved}. Fix: give the time unit {fitting!r}, by which "
+            f"the log goes from {bulk.format_dates(fitting)}"
         )
     if resolved != "iso" and (span := (bulk.high - bulk.low) / UNITS[resolved]) > _LONGEST:
         shorter = {name: span * UNITS[resolved] / UNITS[name] for name in UNITS}
         units = ", or ".join(f"{name!r} ({days:,.1f} days)" for name, days in shorter.items() if 0.01 < days < _LONGEST)
         raise LogError(
-            f"times from {bulk.low:.0f} to {bulk.high:.0f} are {span:,.0f} days when read as {resolved}; allowed: up to "
-            f"{_LONGEST:,.0f}. Fix: give the time unit that they are in: {units or 'in days, recounted'}"
+            f"times from {bulk.low:.0f} to {bulk.high:.0f} are {span:,.0f} days when read as {resolved}; allowed: up "
+            f"to {_LONGEST:,.0f}. Fix: give the time unit that they are in: {units or 'in days, recounted'}"
         )
     return resolved

@@ -170,8 +170,8 @@ def check_candidates(world: World) -> None:
     longer = " or raise items.life," if p.items_life > 0 else ""
     raise ValueError(
         f"catalogue {world.catalog.name!r} has {n} items{live}; less a history of {shape.history}, that may leave "
-        f"{max(fewest - shape.history, 0)} candidates for a slate of {shape.slate}. Give about {enough} items,{longer} or "
-        "lower shape.slate or shape.history, or leave candidates out (action='items')"
+        f"{max(fewest - shape.history, 0)} candidates for a slate of {shape.slate}. Give about {enough} items,{longer} "
+        "or lower shape.slate or shape.history, or leave candidates out (action='items')"
     )
 
 

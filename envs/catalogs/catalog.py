@@ -307,7 +307,10 @@ def _say_what_is_absent(path: str | Path, absent: Sequence[str]) -> None:
     if {"popularity", "published"} & set(absent):
         fixes.append("fill popularity and published from a log with longplay.fill_from_log")
     values = ", ".join(f"{key} ({DEFAULTS[key]:g})" for key in absent)
-    say_once(f"{Path(path).name} has no {values}: all its items get the value in brackets. To change that, {', or '.join(fixes)}")
+    say_once(
+        f"{Path(path).name} has no {values}: all its items get the value in brackets. To change that, "
+        f"{', or '.join(fixes)}"
+    )
 
 
 def _read_numeric_field(table: Table, key: str, column: str | None, report: dict[str, int]) -> NDArray[np.float64]:

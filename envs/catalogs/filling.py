@@ -40,13 +40,13 @@ def fill_from_log(
     catalog : Catalog
         N items.
     log : str, Path, or mapping of column names to columns (a DataFrame, too)
-        One row an interaction, in any order; a file is ``.csv`` or ``.jsonl``, either also with ``.gz``, or ``.parquet``.
+        One row an interaction, in any order; a file is ``.csv`` or ``.jsonl``, either also with ``.gz``, or Parquet.
     user, item, time : str
         Columns that must be there: ids as the catalogue has them; times as numbers in any one unit, as dates, or as
         ISO 8601 texts (UTC unless said).
     consumed : str
-        Column of whether the item was opened (true/false, 1/0), if there is one; rows of items only shown are no sign of
-        popularity, but of being there.
+        Column of whether the item was opened (true/false, 1/0), if there is one; rows of items only shown say that
+        the item was there, and not that it was popular.
     fields : sequence of str
         Which of ``"popularity"`` and ``"published"`` to fill; what the catalogue has there is replaced.
 
@@ -76,7 +76,7 @@ def fill_from_log(
             raise CatalogError(f"field {name!r} cannot be filled from a log. Fix: give some of {', '.join(FILLED)}")
     source = str(log) if isinstance(log, str | Path) else "the log"
     cells = read_table(Path(log)).cells if isinstance(log, str | Path) else {str(key): log[key] for key in log}
-    table = Table(Path(source), "row", (), {name: () for name in cells})
+    table = Table(Path(source), "row", (), dict.fromkeys(cells, ()))
     users, items = _read_texts(cells[table.find(user, "user")]), _read_texts(cells[table.find(item, "item")])
     times = _read_times(cells[table.find(time, "time")])
     numbers = {name: number for number, name in enumerate(catalog.ids)}
@@ -86,14 +86,16 @@ def fill_from_log(
     if not len(kept):
         raise CatalogError(
             f"{source}: no row is left of {len(items)} ({int((~known).sum())} of items that are not in the catalogue, "
-            f"{int((known & ~readable).sum())} without a user or a time). Fix: check the names of columns, the item ids "
-            "and the times"
+            f"{int((known & ~readable).sum())} without a user or a time). Fix: check the names of columns, the "
+            "item ids and the times"
         )
     opened = _read_opened(cells[consumed])[kept] if consumed in cells else np.ones(len(kept), bool)
     report = {"log_rows": len(items), "log_item_unknown": int((~known).sum())}
     report["log_row_unreadable"] = int((known & ~readable).sum())
     values = {
-        "popularity": lambda: _rank_popularity([users[row] for row in kept[opened]], number[kept[opened]], len(catalog)),
+        "popularity": lambda: _rank_popularity(
+            [users[row] for row in kept[opened]], number[kept[opened]], len(catalog)
+        ),
         "published": lambda: _find_first_times(number[kept], times[kept], len(catalog)),
     }
     report["items_without_rows"] = len(catalog) - len(np.unique(number[kept]))

@@ -11,8 +11,8 @@ from .catalog import Catalog
 def sort_items(catalog: Catalog, column: str, seed: int, *, descending: bool = False) -> NDArray[np.int64]:
     """Indices (N,) of the items, from 0, in order of a numeric column.
 
-    Equal values keep the order of the table. Where all are equal, because the table has no such column, that order would
-    decide alone who is popular or new; the items then come in order of a hash of column, world seed and id.
+    Equal values keep the order of the table. Where all are equal, because the table has no such column, that order
+    alone would decide who is popular or new; the items then come in order of a hash of column, world seed and id.
 
     Parameters
     ----------

@@ -193,8 +193,8 @@ class Scenario:
             return self
         if self.strength * strength > MOST_STRENGTH:
             raise ScenarioError(
-                f"dynamics_strength = {strength!r} of scenario {self.name!r}, which is scaled by {self.strength:g} already, "
-                f"makes {self.strength * strength:g}; allowed: 0 to {MOST_STRENGTH:g} in all, so at most "
+                f"dynamics_strength = {strength!r} of scenario {self.name!r}, which is scaled by {self.strength:g} "
+                f"already, makes {self.strength * strength:g}; allowed: 0 to {MOST_STRENGTH:g} in all, so at most "
                 f"{MOST_STRENGTH / self.strength:g} here"
             )
         scaled = {key: strength * self.read_number(key) for key in COUPLED}

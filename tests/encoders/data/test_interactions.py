@@ -155,7 +155,9 @@ def test_unix_time_is_recognised_and_said(said, unit):
     assert log.time.tolist() == pytest.approx([0.0, 0.5, 1.0], abs=1e-6)
     (line,) = said()
     assert f"are read as Unix {unit}, 2023-11-14 to 2023-11-15; give the time unit if they are not" in line
-    assert clean(pd.DataFrame({"user": "u", "item": "a", "time": times}), ITEMS, time_unit=unit).time[-1] == log.time[-1]
+    assert (
+        clean(pd.DataFrame({"user": "u", "item": "a", "time": times}), ITEMS, time_unit=unit).time[-1] == log.time[-1]
+    )
     assert said() == []
 
 
@@ -182,11 +184,23 @@ def test_a_few_wrong_times_decide_nothing(said):
 @pytest.mark.parametrize(
     ("unit", "times", "message"),
     [
-        ("seconds", [START * 1000, START * 1000 + 86_400_000], r"such as 17\d+ are not seconds\. Fix: give the time unit 'mil"),
-        ("days", [START, START + 86_400], r"times such as 170\d+ are not days\. Fix: .*'seconds', .* from 2023-11-14 to 2023-11-15"),
+        (
+            "seconds",
+            [START * 1000, START * 1000 + 86_400_000],
+            r"such as 17\d+ are not seconds\. Fix: give the time unit 'mil",
+        ),
+        (
+            "days",
+            [START, START + 86_400],
+            r"times such as 170\d+ are not days\. Fix: .*'seconds', .* from 2023-11-14 to 2023-11-15",
+        ),
         ("iso", [START, START + 86_400], r"are not iso\. Fix: give the time unit 'seconds'"),
         ("milliseconds", [START, START + 86_400], r"are not milliseconds\. Fix: give the time unit 'seconds'"),
-        ("auto", [0, 86_400 * 30], r"from 0 to 2592000 are 2,592,000 days when read as days; .*'seconds' \(30.0 days\)"),
+        (
+            "auto",
+            [0, 86_400 * 30],
+            r"from 0 to 2592000 are 2,592,000 days when read as days; .*'seconds' \(30.0 days\)",
+        ),
         ("auto", [20240131, 20240201], r"times such as 20240\d+ are dates, not days\. Fix: give the time unit 'iso'"),
     ],
 )
@@ -197,7 +211,9 @@ def test_times_that_cannot_be_in_a_unit_are_refused_with_the_one_that_fits(unit,
 
 
 def test_times_since_the_start_of_a_log_are_taken_as_said(said):
-    assert clean(table(time=[0, 1_300_000_000]), ITEMS, time_unit="milliseconds").time[-1] == pytest.approx(15.0463, abs=1e-4)
+    assert clean(table(time=[0, 1_300_000_000]), ITEMS, time_unit="milliseconds").time[-1] == pytest.approx(
+        15.0463, abs=1e-4
+    )
     assert clean(table(time=[0, 2_592_000]), ITEMS, time_unit="seconds").time[-1] == 30.0
     assert said() == []
 
@@ -215,8 +231,8 @@ def test_watch_ratios_above_one_are_clipped_by_choice(said):
     assert "completion_clipped" not in dropped.report
     (line,) = said()
     assert line == (
-        "longplay: the log lost 8 of 24 rows, 33.3%, to completion_out_of_range (shares above 1, of items watched again, "
-        "are kept as 1 with completion_above_one='clip'; ratings need rating and best_rating)"
+        "longplay: the log lost 8 of 24 rows, 33.3%, to completion_out_of_range (shares above 1, of items watched "
+        "again, are kept as 1 with completion_above_one='clip'; ratings need rating and best_rating)"
     )
     with pytest.raises(LogError, match=r"completion_above_one 'cut' is unknown\. Fix: give one of 'drop', 'clip'"):
         clean(frame, ITEMS, completion_above_one="cut")
@@ -228,7 +244,9 @@ def test_a_reason_is_said_where_it_takes_more_than_two_percent(said):
     assert said() == []
     clean(pd.concat([frame, frame.tail(1).assign(time=200)]), ITEMS)
     (line,) = said()
-    assert line.startswith("longplay: the log lost 3 of 101 rows, 3.0%, to item_unknown (the catalogue lacks these items")
+    assert line.startswith(
+        "longplay: the log lost 3 of 101 rows, 3.0%, to item_unknown (the catalogue lacks these items"
+    )
 
 
 def test_whole_numbers_with_gaps_are_ids_as_written():

@@ -164,8 +164,8 @@ def refuse(catalog, scenario):
 def test_a_catalogue_that_cannot_fill_a_slate_is_refused(items, left):
     catalog = make_catalog(items)
     assert refuse(catalog, small(shape__users=20)) == (
-        f"catalogue 'small' has {items} items; less a history of 20, that may leave {left} candidates for a slate of 10. "
-        "Give about 31 items, or lower shape.slate or shape.history, or leave candidates out (action='items')"
+        f"catalogue 'small' has {items} items; less a history of 20, that may leave {left} candidates for a slate of "
+        "10. Give about 31 items, or lower shape.slate or shape.history, or leave candidates out (action='items')"
     )
     make_vector_env(1, catalog=catalog, scenario=small(shape__users=20)).reset(seed=0)  # as the message says
 
@@ -175,7 +175,9 @@ def test_where_items_age_those_live_at_a_time_must_fill_a_slate(catalog):
     news = small("news", shape__users=20)
     text = refuse(catalog, news)
     numbers = "catalogue 'small' has 300 items of which at times only 13 are live (for 2.12 days each)"
-    assert text.startswith(f"{numbers}; less a history of 20, that may leave 0 candidates for a slate of 12. Give about ")
+    assert text.startswith(
+        f"{numbers}; less a history of 20, that may leave 0 candidates for a slate of 12. Give about "
+    )
     assert "or raise items.life" in text
     enough = make_catalog(int(text.split("Give about ")[1].split()[0]))
     env = make_vector_env(40, catalog=enough, scenario=news, candidates=True, item_vectors=vectors(enough))

@@ -82,9 +82,17 @@ def test_whole_numbers_among_gaps_are_ids_as_written():
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        ({"time": "moment"}, {}, r"the log: no column 'time' among 'user', 'item', 'moment'\. Fix: rename one, or pass"),
+        (
+            {"time": "moment"},
+            {},
+            r"the log: no column 'time' among 'user', 'item', 'moment'\. Fix: rename one, or pass",
+        ),
         ({}, {"item": "items"}, r"no column 'items' .*pass item='item'"),
-        ({}, {"fields": ["rating"]}, r"field 'rating' cannot be filled from a log\. Fix: give some of popularity, publ"),
+        (
+            {},
+            {"fields": ["rating"]},
+            r"field 'rating' cannot be filled from a log\. Fix: give some of popularity, publ",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(change, options, message):
@@ -93,18 +101,22 @@ def test_what_does_not_fit_is_named(change, options, message):
 
 
 def test_a_log_of_other_items_is_refused():
-    with pytest.raises(CatalogError, match=r"no row is left of 7 \(6 of items that are not in the catalogue, 1 without"):
+    with pytest.raises(
+        CatalogError, match=r"no row is left of 7 \(6 of items that are not in the catalogue, 1 without"
+    ):
         fill_from_log(small_catalog(ids=("x", "y", "b2")), pd.DataFrame(ROWS).replace({"item": {"c": "x"}}))
 
 
 def test_columns_that_a_table_lacks_are_said_once(tmp_path, capsys):
-    path = write(tmp_path / "items.csv", [{"id": "a", "text": "A.", "rating": 3}, {"id": "b", "text": "B.", "rating": 4}])
+    path = write(
+        tmp_path / "items.csv", [{"id": "a", "text": "A.", "rating": 3}, {"id": "b", "text": "B.", "rating": 4}]
+    )
     Catalog.from_table(path)
     Catalog.from_table(path)
     assert capsys.readouterr().err == (
         "longplay: items.csv has no minutes (10), popularity (0.5), published (0): all its items get the value in "
-        "brackets. To change that, add a column, or name one as minutes_column or popularity_column or published_column, "
-        "or fill popularity and published from a log with longplay.fill_from_log\n"
+        "brackets. To change that, add a column, or name one as minutes_column or popularity_column or "
+        "published_column, or fill popularity and published from a log with longplay.fill_from_log\n"
     )
     full = {"minutes": 5, "popularity": 1, "rating": 3, "published": 2000}
     Catalog.from_table(write(tmp_path / "full.csv", [{"id": name, "text": "A.", **full} for name in "ab"]))

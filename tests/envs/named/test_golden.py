@@ -49,7 +49,9 @@ def trace(name):
     for step in range(200):
         # No generator: slates must be the same with every version of NumPy.
         there = np.searchsorted(born, day, side="right")[:, None]
-        observation, _, terminated, truncated, info = env.step(there - (7919 * step + 104729 * user + 1299709 * slot) % reach)
+        observation, _, terminated, truncated, info = env.step(
+            there - (7919 * step + 104729 * user + 1299709 * slot) % reach
+        )
         day = info["day"]
         events = [info["user"], info["choice"], info["left"], terminated, truncated]
         digest.update(np.array(events).astype("<i8").tobytes())
