@@ -1,6 +1,7 @@
 from .candidates.retriever import Retriever as Retriever
 from .candidates.scoring import Scorer as Scorer
 from .catalogs.catalog import Catalog as Catalog
+from .catalogs.filling import fill_from_log as fill_from_log
 from .catalogs.films import load_films as load_films
 from .catalogs.table import CatalogError as CatalogError
 from .engine import ContextColumn as ContextColumn

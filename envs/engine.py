@@ -129,7 +129,7 @@ class Engine:
         self.minutes = np.zeros(self.num)
         cuts = [slice(c[0], c[-1] + 1) for c in np.array_split(np.arange(self.num), threads) if len(c)]
         self._pieces = [(cut, np.zeros(1, work_type(shape))) for cut in cuts]
-        self._pool = ThreadPoolExecutor(len(self._pieces)) if len(self._pieces) > 1 else None
+        self._pool = self._start_threads()
 
     def seed(self, luck: NDArray[np.int64], mask: NDArray[np.bool_]) -> None:
         """Give the slots of `mask` new luck; their next episode is the first with it."""
@@ -166,6 +166,18 @@ class Engine:
             )
         )
         out["profile"][...] = self.world.people["profile"][self.users["id"]]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("params", "_record", "_pool")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take threads of its own, and the world's constants as they are: the compiled loops then fit."""
+        vars(self).update(state)
+        self.params, self._record = self.world.scenario.params, self.world.scenario.record
+        self._pool = self._start_threads()
+
+    def _start_threads(self) -> ThreadPoolExecutor | None:
+        return ThreadPoolExecutor(len(self._pieces)) if len(self._pieces) > 1 else None
 
     def _each(self, job: Callable[[slice, np.ndarray], Any]) -> None:
         if self._pool is None:

@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from .drawing.viewer import LifeRecorder, Window, render_text
+from .drawing.viewer import LifeRecorder, Window, list_render_modes, render_text
 from .engine import ContextColumn, Engine, Observation
 from .users.params import REWARDS
 from .users.population import PAST_DAYS
@@ -123,7 +123,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         Threads of the engine; 1 is best below about a hundred thousand users.
     render_mode
         ``"ansi"``: `render` gives each user's last slate as text; ``"rgb_array"``: a picture of each user's life, with
-        the hidden state; ``"human"``: a window with it at every reset and step, for ``num_envs=1``.
+        the hidden state; ``"human"``: a window with it at every reset and step, for ``num_envs=1``. The environment's
+        ``metadata`` leaves the last out where there is no display.
 
     Examples
     --------
@@ -168,6 +169,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self.reward, self.privileged, self.render_mode = reward, privileged, render_mode
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
+        self.metadata["render_modes"] = list_render_modes(type(self).metadata["render_modes"])
         slots = world.scenario.shape.slate
         self.single_observation_space = make_observation_space(world)
         self._boxes = dict(self.single_observation_space.spaces)

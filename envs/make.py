@@ -1,6 +1,7 @@
 """Entry points of `gymnasium.make` and `gymnasium.make_vec`."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from .candidates.wrappers import MappedAction, check_action, make_action_map
 from .catalogs.catalog import Catalog
 from .catalogs.registry import CATALOGS
 from .env import SlateVectorEnv
+from .shared.names import unknown_name
 from .users.constants import ScenarioError
 from .users.params import Scenario
 from .users.world import World, build_world
@@ -64,6 +66,32 @@ def make_world(
     return build_world(catalog, resolved, world_seed)
 
 
+# What Gymnasium calls by these names is done in another way here.
+ELSEWHERE = {
+    "max_episode_steps": "a life ends when its user churns or the horizon is over: pass scenario={'horizon.days': 7}, "
+    "or limit single users with gymnasium.make(id, max_episode_steps=...)",
+    "wrappers": "wrap what make_vec returns, or wrap single users with vectorization_mode='sync'",
+    "vector_kwargs": "pass its keywords as they are",
+}
+
+
+def check_keywords(given: Iterable[str], without: Iterable[str] = ()) -> None:
+    """Refuse keywords that no environment takes, with what was meant; `without` takes some from those allowed.
+
+    Raises
+    ------
+    ValueError
+        For the first that is unknown.
+    """
+    allowed = [*inspect.signature(make_vector_env).parameters, *inspect.signature(SlateVectorEnv).parameters]
+    allowed = [name for name in dict.fromkeys(allowed) if name not in ("base", "world", "options", *without)]
+    for name in given:
+        if name in ELSEWHERE:
+            raise ValueError(f"keyword = {name!r} is not taken: {ELSEWHERE[name]}")
+        if name not in allowed:
+            raise unknown_name("keyword", name, allowed)
+
+
 def make_vector_env(
     num_envs: int = 1,
     *,
@@ -102,7 +130,13 @@ def make_vector_env(
         (N, E) vectors that candidates are found with: ``TextEncoder().encode(catalog.texts)``.
     options
         `SlateVectorEnv`: split, reward, autoreset_mode, privileged, threads, render_mode.
+
+    Raises
+    ------
+    ValueError
+        For an unknown keyword or a wrong value; the text names it, what is allowed and the fix.
     """
+    check_keywords(options)
     check_action(action)
     world = make_world(base if scenario is None else scenario, catalog, world_seed, base, dynamics_strength)
     env: Any = SlateVectorEnv(world, num_envs, **options)

@@ -43,6 +43,7 @@ class SlateEnv(gym.Env[Observation, Any]):
         if vector.num_envs != 1 or vector.metadata["autoreset_mode"] != AutoresetMode.DISABLED:
             raise ValueError("SlateEnv needs a vector environment with num_envs=1 and autoreset_mode=DISABLED")
         self.vector = vector
+        self.metadata = {**type(self).metadata, "render_modes": vector.metadata["render_modes"]}
         self.observation_space = vector.single_observation_space
         self.action_space = vector.single_action_space
         self.render_mode = vector.render_mode

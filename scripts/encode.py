@@ -28,7 +28,8 @@ from safetensors.numpy import save
 from longplay.encoders.base import Encoder
 from longplay.encoders.data.interactions import Interactions
 from longplay.encoders.data.splits import Split, hold_back, split
-from longplay.encoders.data.table_parsing import TimeUnit
+from longplay.encoders.data.table_parsing import AboveOne
+from longplay.encoders.data.time_units import TimeUnit
 from longplay.encoders.measures.evaluation import evaluate
 from longplay.encoders.registry import ENCODERS
 from longplay.encoders.text.encoder import TextEncoder
@@ -58,8 +59,10 @@ class Arguments:
     """Column of ratings in the table, in place of the share consumed; give --best-rating too."""
     best_rating: float | None = None
     """The best possible rating."""
-    time_unit: TimeUnit = "days"
-    """Unit of the table's times: days, seconds (Unix) or iso."""
+    time_unit: TimeUnit = "auto"
+    """Unit of the table's times; auto finds out whether they are Unix time, dates (iso) or days."""
+    completion_above_one: AboveOne = "drop"
+    """What to do about rows of more than the whole item, such as watch ratios of what was watched twice."""
     settings: tuple[str, ...] = ()
     """Settings of the encoder that differ from its own, such as size=32 epochs=10."""
     bert: str | None = None
@@ -109,6 +112,7 @@ def load_source(args: Arguments) -> Source:
         if args.catalog is None:
             raise ValueError(f"log = {args.log!r} is a table; give --catalog, the table of its items (id, text)")
         columns = {"rating": args.rating, "best_rating": args.best_rating, "time_unit": args.time_unit}
+        columns["completion_above_one"] = args.completion_above_one
         return read_table_log(Path(args.log), args.catalog, text_encoder, **columns)
     folder = run_folder(args.log)
     if not (folder / "log.parquet").is_file():

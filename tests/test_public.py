@@ -9,11 +9,11 @@ import pytest
 PUBLIC = {
     "longplay": """
         Catalog CatalogError ENVIRONMENTS Scenario ScenarioError SlateEnv SlateVectorEnv TextEncoder World
-        attribute_to_text build_world load_films make_world
+        attribute_to_text build_world fill_from_log load_films make_world
     """,
     "longplay.envs": """
         Catalog CatalogError ContextColumn ENVIRONMENTS NamedEnv Retriever Scenario ScenarioError Scorer SlateEnv
-        SlateVectorEnv World build_world load_films make_vector_env make_world
+        SlateVectorEnv World build_world fill_from_log load_films make_vector_env make_world
         Control News NewsShifted Shop ShopShifted Social SocialShifted Tiny Video VideoShifted
     """,
     "longplay.encoders": """

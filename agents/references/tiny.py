@@ -222,8 +222,10 @@ class TinyPlanner:
         return self.solution[START][0]
 
     def act(self, observation: Any) -> NDArray[np.int64]:
-        """Slates (B, K) for the observed states."""
-        return np.array([self.solution[state][1] for state in self.read_states(observation)], np.int64)
+        """Slates (B, K) for the observed states; empty ones where the horizon is over and nothing will be read."""
+        empty: Slate = (0,) * self.world.scenario.shape.slate
+        states = self.read_states(observation)
+        return np.array([self.solution[s][1] if s.tick < self.ticks else empty for s in states], np.int64)
 
     def read_states(self, observation: Any) -> list[State]:
         """The state that each row of the observation shows."""

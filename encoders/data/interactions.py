@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...envs.catalogs.table import read_table
 from .table_parsing import (
+    AboveOne,
     LogError,
     RowFilter,
-    TimeUnit,
     check_choice,
     check_rating,
     find_columns,
@@ -37,6 +37,7 @@ from .table_parsing import (
     read_long_csv,
     read_values,
 )
+from .time_units import TimeUnit
 
 LIKED = 0.5  # share consumed (or rating / best rating) from which an item counts as liked
 
@@ -249,7 +250,8 @@ def clean(
     consumed: str | None = None,
     session: str | None = None,
     minutes: str | None = None,
-    time_unit: TimeUnit = "days",
+    time_unit: TimeUnit = "auto",
+    completion_above_one: AboveOne = "drop",
     unknown_items: Literal["drop", "error"] = "drop",
 ) -> Interactions:
     """Clean a table of interactions, counting in `report` what was dropped, each row under the first reason.
@@ -272,17 +274,27 @@ def clean(
         Whether the item was opened (true/false, 1/0); where not, it was only shown: completion and dwell are 0.
     session, minutes : str, optional
         Any label, numbered for each user by its first row; dwell [min], from 0, an empty cell being unknown (0).
-    time_unit : {"days", "seconds", "iso"}
-        Numbers of days, Unix seconds, or ISO 8601 (UTC unless said); they become days since the first row kept.
+    time_unit : {"auto", "days", "seconds", "milliseconds", "microseconds", "nanoseconds", "iso"}
+        Numbers counted from any moment, or ISO 8601 (UTC unless said); they become days since the first row kept. By
+        "auto" numbers are the Unix time that dates them between 1990 and 2100, which is said, or else days.
+    completion_above_one : {"drop", "clip"}
+        What to do about rows of more than the whole item, such as watch ratios of what was watched twice: leave them
+        out, or count them as whole.
     unknown_items : {"drop", "error"}
         What to do about items that are not in `item_ids`.
 
     Raises
     ------
     CatalogError
-        If a column is not there, an id comes twice, nothing is left, or an item is unknown (where asked).
+        If a column is not there, an id comes twice, nothing is left, an item is unknown (where asked), or the times
+        cannot be in the unit given.
+
+    Notes
+    -----
+    A reason that takes more than 2 % of the rows is said on the error stream.
     """
-    check_choice("time_unit", time_unit, ("days", "seconds", "iso"))
+    check_choice("time_unit", time_unit, get_args(TimeUnit))
+    check_choice("completion_above_one", completion_above_one, get_args(AboveOne))
     check_choice("unknown_items", unknown_items, ("drop", "error"))
     check_rating(completion, rating, best_rating)
     if "rating" in table and not (rating or completion or "completion" in table):
@@ -293,8 +305,9 @@ def clean(
     owners, names = read_ids(cells["user"])
     row_filter.drop(owners < 0, "user_missing")
     values = {"user": owners, "item": read_items(cells["item"], item_ids, row_filter, unknown_items)}
-    values |= read_values(cells, time_unit, best_rating or 1.0, row_filter)
+    values |= read_values(cells, time_unit, best_rating or 1.0, completion_above_one, row_filter)
     row_filter.drop(find_repeats(values, row_filter.keep), "duplicates")
+    row_filter.say_what_went()
     return _sort_rows(values, names, item_ids, cells.get("profile"), row_filter)
 
 

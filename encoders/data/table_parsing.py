@@ -11,15 +11,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...envs.catalogs.table import CatalogError, Table
+from ...envs.catalogs.table import Table
+from ...envs.shared.notices import say_once
+from .time_units import UNITS, TimeUnit, resolve_time_unit
+from .time_units import LogError as LogError
 
-SECONDS_PER_DAY = 86_400.0
-TimeUnit = Literal["days", "seconds", "iso"]
+MUCH = 0.02  # of the rows that one reason takes is more than a few defects
+AboveOne = Literal["drop", "clip"]
+_FIXES = {
+    "item_unknown": "the catalogue lacks these items, or writes their ids in another way",
+    "time_invalid": "check the time unit",
+    "completion_out_of_range": "shares above 1, of items watched again, are kept as 1 with "
+    "completion_above_one='clip'; ratings need rating and best_rating",
+    "consumed_invalid": "write true or false, or 1 or 0",
+    "duplicates": "same user, item and time",
+}
 _WORDS = {"true": 1, "1": 1, "1.0": 1, "false": 0, "0": 0, "0.0": 0}  # of a yes or no, in small letters
-
-
-class LogError(CatalogError):
-    """A defect in a log of interactions; the message names the place, the value, what is allowed and the fix."""
 
 
 class RowFilter:
@@ -33,6 +40,14 @@ class RowFilter:
         """Drop the rows where `bad` (n,), counting those that no earlier reason took."""
         self.report[reason] = int((self.keep & bad).sum())
         self.keep &= ~bad
+
+    def say_what_went(self) -> None:
+        """Say which reasons took more than the share `MUCH` of the rows, and what may help."""
+        total = self.report["rows"]
+        for reason, count in self.report.items():
+            if reason not in ("rows", "completion_clipped") and count > MUCH * total:
+                fix = f" ({_FIXES[reason]})" if reason in _FIXES else ""
+                say_once(f"the log lost {count:,} of {total:,} rows, {count / total:.1%}, to {reason}{fix}")
 
     def list_reasons(self) -> str:
         """The reasons that took rows, with their counts."""
@@ -120,13 +135,13 @@ def read_items(
 
 
 def read_values(
-    cells: Mapping[str, pd.Series], unit: TimeUnit, best: float, row_filter: RowFilter
+    cells: Mapping[str, pd.Series], unit: TimeUnit, best: float, above_one: AboveOne, row_filter: RowFilter
 ) -> dict[str, NDArray[Any]]:
     """Columns (n,) time [days], consumed, completion, minutes and session (labels' numbers); 0 where dropped."""
     values: dict[str, NDArray[Any]] = {"time": _read_times(cells["time"], unit, row_filter)}
     size = len(values["time"])
     opened = values["consumed"] = _read_consumed(cells.get("consumed"), size, row_filter)
-    values["completion"] = _read_completion(cells.get("completion"), opened, best, row_filter)
+    values["completion"] = _read_completion(cells.get("completion"), opened, best, above_one, row_filter)
     values["minutes"] = _read_minutes(cells.get("minutes"), opened, row_filter)
     values["session"] = _read_sessions(cells.get("session"), size, row_filter)
     return values
@@ -134,13 +149,20 @@ def read_values(
 
 def _read_times(cells: pd.Series, unit: TimeUnit, row_filter: RowFilter) -> NDArray[np.float64]:
     """Days since any fixed moment, (n,); 0 where dropped."""
-    if unit == "iso":
-        missing = _find_missing(cells)
-        moments = pd.to_datetime(cells.where(~missing), utc=True, errors="coerce", format="ISO8601")
-        days = ((moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy(np.float64)
+    dated = pd.api.types.is_datetime64_any_dtype(cells.dtype)  # whose numbers mean nothing
+    days, missing = (np.full(len(cells), np.nan), _find_missing(cells)) if dated else _parse_numbers(cells)
+    unread = ~missing & ~np.isfinite(days)
+    if dated or unit == "iso" or (unit == "auto" and unread.any()):
+        texts = cells if dated else cells.astype(str)
+        dates = pd.to_datetime(texts.where(~missing), utc=True, errors="coerce", format="ISO8601")
+        if dated or (unit == "auto" and int(dates.notna().sum()) > int(np.isfinite(days).sum())):
+            unit = "iso"
+    # What is missing tells nothing of the unit.
+    resolved = resolve_time_unit(days[~missing], unit)
+    if resolved == "iso":
+        days = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)).to_numpy(np.float64)
     else:
-        days, missing = _parse_numbers(cells)
-        days = days / (SECONDS_PER_DAY if unit == "seconds" else 1.0)
+        days = days / UNITS[resolved]
     row_filter.drop(missing, "time_missing")
     row_filter.drop(~np.isfinite(days), "time_invalid")
     return np.where(np.isfinite(days), days, 0.0)
@@ -159,7 +181,7 @@ def _read_consumed(cells: pd.Series | None, size: int, row_filter: RowFilter) ->
 
 
 def _read_completion(
-    cells: pd.Series | None, opened: NDArray[np.bool_], best: float, row_filter: RowFilter
+    cells: pd.Series | None, opened: NDArray[np.bool_], best: float, above_one: AboveOne, row_filter: RowFilter
 ) -> NDArray[np.float64]:
     """Share of each item that was consumed, (n,); 0 where it was only shown or the row is dropped."""
     if cells is None:
@@ -168,6 +190,9 @@ def _read_completion(
     share = share / best
     row_filter.drop(opened & missing, "completion_missing")
     row_filter.drop(opened & ~np.isfinite(share), "completion_invalid")
+    if above_one == "clip":
+        row_filter.report["completion_clipped"] = int((row_filter.keep & opened & (share > 1)).sum())
+        share = np.minimum(share, 1.0)
     row_filter.drop(opened & ~((share >= 0) & (share <= 1)), "completion_out_of_range")
     return np.where(opened & (share >= 0) & (share <= 1), share, 0.0)
 

@@ -5,16 +5,19 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from ..catalogs.order import sort_items
+from ..catalogs.registry import CATALOGS
 from ..engine import ContextColumn, Observation
 from ..shared.compiled import loop
 from ..users.chance import CANDIDATES, uniform
 from ..users.records import Record
 from ..users.world import World
+from ..wrapper import SlateVectorWrapper
 from .pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, pad_item_vectors, weigh_recency
 
 NEIGHBOURS = 64  # kept for each item; eight times as many where items age
@@ -44,15 +47,21 @@ class Tally(NamedTuple):
     voted_for: NDArray[np.int32]  # the items with votes
 
 
-class Retriever(VectorWrapper):
+class Retriever(SlateVectorWrapper):
     """Adds ``candidates`` (M item numbers, float32) to the observation of a vector environment.
 
     When a session starts, the candidates are: the items most similar to the user's history (each history item votes for
     its nearest neighbours with its cosine, its recency and its completion), popular ones, recent ones and random ones,
     none twice and none from the history. Where items age, only live ones are found: those that have appeared, and not
     longer ago than four times ``items.life``; where too few are live, the rest are 0. They are a function of the user,
-    their luck, the session and the history alone, so policies whose slates agree see the same candidates. They are in
-    no particular order.
+    their luck, the session and the history alone, so policies whose slates agree see the same candidates.
+
+    Their order tells where they come from: first the similar ones (five eighths of them), most votes first, then the
+    popular, the recent and the random ones. A policy that reads the place of a candidate, and not only what the item
+    is, makes use of that: the first K are greedy similarity under another name, the last K a random slate.
+
+    Where all items are equally popular, or were published at one time, who counts as popular or recent is drawn by the
+    items' ids and the world's seed.
 
     Parameters
     ----------
@@ -60,6 +69,12 @@ class Retriever(VectorWrapper):
         A `SlateVectorEnv`.
     item_vectors
         (N, E) float32, one row an item, as a text encoder gives them; taken as directions.
+
+    Raises
+    ------
+    ValueError
+        If the vectors do not fit the catalogue, or the catalogue is too small to fill each slate with candidates that
+        are not in the history.
     """
 
     def __init__(self, env: VectorEnv[Any, Any, Any], item_vectors: NDArray[np.float32]) -> None:
@@ -71,13 +86,14 @@ class Retriever(VectorWrapper):
         # Of an item's neighbours few are live at a time.
         near, cosine = find_nearest_items(ArrayKey(self.vectors), NEIGHBOURS * (8 if life > 0 else 1))
         self.count = count_candidates(world)
+        check_candidates(world)
         popular = np.zeros(n + 1, bool)
-        top = np.argsort(-world.catalog.popularity, kind="stable")[: max(round(TOP * n), self.count)]
+        top = sort_items(world.catalog, "popularity", world.seed, descending=True)[: max(round(TOP * n), self.count)]
         popular[top + 1] = True
         self._index = ItemIndex(
             near=near,
             cosine=cosine,
-            order=(np.argsort(world.catalog.published, kind="stable") + 1).astype(np.int32),
+            order=(sort_items(world.catalog, "published", world.seed) + 1).astype(np.int32),
             born=world.born,
             popular=popular,
             window=LIVES * life if life > 0 else np.inf,
@@ -134,6 +150,40 @@ def count_candidates(world: World) -> int:
     """M: the scenario's, or as many as a small catalogue has beside a history."""
     shape, n = world.scenario.shape, len(world.catalog)
     return max(min(shape.candidates, n - shape.history), min(n, shape.slate))
+
+
+def check_candidates(world: World) -> None:
+    """Refuse a catalogue of which a full history can leave fewer candidates than a slate has places.
+
+    Raises
+    ------
+    ValueError
+        Naming the numbers of items, of those live at a time, of the history and of the slate, and what to change.
+    """
+    shape, p, n = world.scenario.shape, world.scenario.params, len(world.catalog)
+    fewest = count_live_items(world)
+    # Tiny's two items are what its optimum is known for; its empty places are part of it.
+    if fewest >= shape.history + shape.slate or world.catalog.digest == CATALOGS["tiny"]().digest:
+        return
+    live = f" of which at times only {fewest} are live (for {LIVES * p.items_life:g} days each)" if fewest < n else ""
+    enough = int(np.ceil((shape.history + shape.slate + 1) * n / fewest)) if fewest else 2 * n
+    longer = " or raise items.life," if p.items_life > 0 else ""
+    raise ValueError(
+        f"catalogue {world.catalog.name!r} has {n} items{live}; less a history of {shape.history}, that may leave "
+        f"{max(fewest - shape.history, 0)} candidates for a slate of {shape.slate}. Give about {enough} items,{longer} "
+        "or lower shape.slate or shape.history, or leave candidates out (action='items')"
+    )
+
+
+def count_live_items(world: World) -> int:
+    """The fewest items that are live at any time of the horizon; all of them where items do not age."""
+    p, born = world.scenario.params, np.sort(world.born[1:])
+    if p.items_life <= 0:
+        return len(born)
+    # Few are live just before one appears, and at the end.
+    times = np.append(born[(born > 0) & (born <= p.horizon_days)], [0.0, p.horizon_days])
+    gone = np.searchsorted(born, times - LIVES * p.items_life)
+    return int((np.searchsorted(born, times) - gone).min())
 
 
 class ArrayKey:

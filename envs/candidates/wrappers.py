@@ -20,11 +20,12 @@ from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import VectorEnv, VectorWrapper
+from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from ..engine import Observation
+from ..wrapper import SlateVectorWrapper
 from .presets import stack_preset_weights
 from .scoring import Scorer
 
@@ -139,7 +140,7 @@ def make_action_map(action: str, scorer: Scorer, candidates: int) -> ActionMap:
     return maps[action](scorer)
 
 
-class MappedAction(VectorWrapper):
+class MappedAction(SlateVectorWrapper):
     """A vector environment whose actions go through an `ActionMap`."""
 
     def __init__(self, env: VectorEnv[Any, Any, Any], action_map: ActionMap) -> None:

@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..shared.notices import say_once
 from .table import CatalogError, Table, read_table
 
 Names = str | Sequence[str] | None
 Where = Callable[[int], str]  # item index, from 0 -> the words by which its owner finds it
 
 # The numeric fields, each with the value of a table that has no such column. Any constant is neutral: with equal
-# lengths, say, no item pays more for being long.
+# lengths, say, no item pays more for being long. Where the field orders items, `order.sort_items` sees to that.
 DEFAULTS = {"minutes": 10.0, "popularity": 0.5, "rating": 0.5, "published": 0.0}
 _PERCENTILES = ("popularity", "rating")
 
@@ -142,7 +143,8 @@ class Catalog:
             Labels separated by ``|``, or a list (Parquet, JSONL).
         minutes_column, popularity_column, rating_column, published_column : str, optional
             Numbers; popularity and rating may have any scale and become mid-rank percentiles. Without a name given,
-            an optional field takes the column named like itself, or else one neutral constant, as `report` then says.
+            an optional field takes the column named like itself, or else one neutral constant, which is said on the
+            error stream; `longplay.fill_from_log` fills in popularity and time of publication.
 
         Raises
         ------
@@ -163,6 +165,8 @@ class Catalog:
             for key, column in names.items()
             if column or key in table.cells
         }
+        if absent := [key for key in DEFAULTS if key not in columns]:
+            _say_what_is_absent(path, absent)
         ids, texts = (table.cells[columns[key]] for key in ("id", "text"))
         _check_ids(ids, table.locate_cells(columns["id"]))
         _check_texts(texts, table.locate_cells(columns["text"]))
@@ -296,6 +300,17 @@ def _check_numbers(values: NDArray[np.float64], field_name: str, where: Where) -
         allowed, rule = allowed & (values >= 0) & (values <= 1), "percentiles from 0 to 1"
     for i in np.flatnonzero(~allowed).tolist():
         raise CatalogError(f"{where(i)}: {values[i]} is not allowed. Fix: {field_name} takes {rule}")
+
+
+def _say_what_is_absent(path: str | Path, absent: Sequence[str]) -> None:
+    fixes = ["add a column, or name one as " + " or ".join(f"{key}_column" for key in absent)]
+    if {"popularity", "published"} & set(absent):
+        fixes.append("fill popularity and published from a log with longplay.fill_from_log")
+    values = ", ".join(f"{key} ({DEFAULTS[key]:g})" for key in absent)
+    say_once(
+        f"{Path(path).name} has no {values}: all its items get the value in brackets. To change that, "
+        f"{', or '.join(fixes)}"
+    )
 
 
 def _read_numeric_field(table: Table, key: str, column: str | None, report: dict[str, int]) -> NDArray[np.float64]:

@@ -1,6 +1,9 @@
 """What one user sees and does: as text, as the record a picture is drawn from, and in a window."""
 
+import os
+import sys
 import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +12,8 @@ from numpy.typing import NDArray
 
 from ..users.records import ACTIVE, CHURNED, Record
 from ..users.world import World
+
+FILE_BACKENDS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # of matplotlib, which open no window
 
 
 def format_clock(clock: float) -> str:
@@ -121,6 +126,22 @@ class LifeRecorder:
 
 def _place(user: Record) -> tuple[int, int, float]:
     return int(user["session"]) + 1, int(user["depth"]) + 1, float(user["clock"])
+
+
+def list_render_modes(modes: Iterable[str]) -> list[str]:
+    """Those of the modes that can be had here: without "human" where no window can be opened.
+
+    Matplotlib is asked where it is in use already; importing it to ask would take half a second. Else a setting of it
+    that draws into files, and Linux without a display server, count as no.
+    """
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        backend, display = str(pyplot.get_backend()), True
+    else:
+        backend = os.environ.get("MPLBACKEND", "")
+        display = sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+        display |= backend.startswith("module://")  # a toolkit of somebody's own
+    fine = display and backend.lower() not in FILE_BACKENDS
+    return [mode for mode in modes if fine or mode != "human"]
 
 
 class Window:

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from gymnasium.vector import AutoresetMode
 
-from ..make import make_vector_env
+from ..make import check_keywords, make_vector_env
 from ..single import SlateEnv
 
 
@@ -39,7 +39,8 @@ class NamedEnv(SlateEnv):
     Arguments
     ---------
     Keywords of ``gymnasium.make(id, ...)`` and ``gymnasium.make_vec(id, num_envs=B, ...)``; the latter also takes
-    ``autoreset_mode``, see `longplay.SlateVectorEnv`.
+    ``autoreset_mode``, see `longplay.SlateVectorEnv`. It takes neither ``wrappers`` (wrap what it returns) nor
+    ``max_episode_steps`` (override ``horizon.days``).
 
     =====================  ===========  ==========================================================================
     keyword                default      what
@@ -52,8 +53,8 @@ class NamedEnv(SlateEnv):
     ``world_seed``         ``0``        fixes who and what exists; 0 to 2**63 − 1
     ``dynamics_strength``  ``1.0``      how far the present moves the future, 0 to 5: 0 decouples them, 1 is the
                                         scenario, more is stress; see `longplay.Scenario.with_strength`
-    ``action``             ``'items'``  ``'items'``, ``'candidates'``, ``'query'`` or ``'weights'``; see
-                                        `longplay.envs.candidates.wrappers`
+    ``action``             ``'items'``  ``'items'``, ``'candidates'``, ``'query'``, ``'weights'`` or ``'presets'``;
+                                        see `longplay.envs.candidates.wrappers`
     ``candidates``         ``False``    add ``candidates`` to the observation; actions other than ``'items'``
                                         always do
     ``item_vectors``       ``None``     (N, E) float32 that candidates are found with, such as
@@ -79,10 +80,12 @@ class NamedEnv(SlateEnv):
     --------
     Your own items and constants; a TOML file starts from a scenario, too, and gives what differs:
 
+    >>> from itertools import product
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> import gymnasium, longplay
-    >>> words = "cat sea war ice sun spy cook judge king ship horse dog".split()
+    >>> heroes, places = "spy cook judge king horse dog".split(), "sea war ice sun ship farm".split()
+    >>> words = [f"{hero} and {place}" for hero, place in product(heroes, places)]
     >>> with TemporaryDirectory() as folder:
     ...     table, constants = Path(folder, "items.csv"), Path(folder, "mine.toml")
     ...     _ = table.write_text("id,text\n" + "".join(f"{word},A film about a {word}\n" for word in words))
@@ -90,22 +93,23 @@ class NamedEnv(SlateEnv):
     ...     env = gymnasium.make("longplay/Video-v0", catalog=table, scenario=constants)
     >>> world = env.unwrapped.world
     >>> world.catalog, float(world.scenario.params.satiation_sensitivity)
-    (Catalog('items', 12 items), 0.8)
-    >>> env.action_space == gymnasium.spaces.MultiDiscrete([13] * 10)
+    (Catalog('items', 36 items), 0.8)
+    >>> env.action_space == gymnasium.spaces.MultiDiscrete([37] * 10)
     True
 
     The same through objects, with the actions of `longplay.envs.candidates.wrappers`, and hidden state for a reference:
 
     >>> options = {"catalog": world.catalog, "scenario": {"satiation.sensitivity": 0.8}, "privileged": True}
-    >>> vectors = world.topics[1:]  # (12, 24), for want of a text encoder
+    >>> vectors = world.topics[1:]  # (36, 24), for want of a text encoder
     >>> env = gymnasium.make("longplay/Video-v0", action="query", item_vectors=vectors, **options)
     >>> observation, info = env.reset(seed=0)
     >>> env.action_space.shape, observation["candidates"].shape, float(info["latent"]["trust"])
-    ((24,), (10,), 0.5)
+    ((24,), (16,), 0.5)
     """
 
     scenario: ClassVar[str]
 
     def __init__(self, **options: Any) -> None:
+        check_keywords(options.keys() - {"base"}, without=("num_envs", "autoreset_mode"))
         options.setdefault("base", self.scenario)
         super().__init__(make_vector_env(1, autoreset_mode=AutoresetMode.DISABLED, **options))

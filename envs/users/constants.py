@@ -127,8 +127,8 @@ def check_shape(name: str, shape: Shape) -> None:
         )
 
 
-def check_value(name: str, key: str, value: Any) -> None:
-    """Refuse an unknown constant, and a value that is not allowed."""
+def check_value(name: str, key: str, value: Any, strength: float = 1.0) -> None:
+    """Refuse an unknown constant, and a value that is not allowed; above 1, a dial's strength widens what is."""
     if key in WORDS:
         if value not in WORDS[key]:
             words = ", ".join(map(repr, WORDS[key]))
@@ -137,6 +137,8 @@ def check_value(name: str, key: str, value: Any) -> None:
     if key not in LIMITS:
         raise ScenarioError(f"scenario {name!r}: unknown field {format_key(key)}{suggest_name(key, [*LIMITS, *WORDS])}")
     low, high, unit = LIMITS[key]
+    if strength > 1:
+        low, high = low * strength, high * strength
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not low <= value <= high:
         raise ScenarioError(

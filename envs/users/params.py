@@ -31,7 +31,7 @@ from .constants import (
     suggest_name,
 )
 
-MOST_STRENGTH = 5.0  # of the dial; every shipped scenario's constants stay within their limits up to here
+MOST_STRENGTH = 5.0  # of the dial, however often it is turned
 REWARDS = ("minutes", "clicks", "returns")
 
 # What couples the present to the future; `Scenario.with_strength` scales it.
@@ -67,6 +67,8 @@ class Scenario:
         Name of the catalogue that comes with the scenario; see `longplay.envs.catalogs.registry.CATALOGS`.
     reward
         Payment of a step, one of `REWARDS`.
+    strength
+        What the values of `COUPLED` have been multiplied by; their limits hold for what they were before.
     """
 
     name: str
@@ -77,12 +79,13 @@ class Scenario:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     catalog: str = "films"
     reward: str = "minutes"
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what the dynamics could not run on."""
         check_shape(self.name, self.shape)
         for key, value in self.values.items():
-            check_value(self.name, key, value)
+            check_value(self.name, key, value, self.strength if key in COUPLED else 1.0)
         missing = sorted({*LIMITS, *WORDS} - set(self.values))
         if missing:
             raise ScenarioError(
@@ -98,6 +101,14 @@ class Scenario:
             )
         if len(self.hours) != 24 or not all(math.isfinite(h) and h > 0 for h in self.hours):
             raise ScenarioError(f"scenario {self.name!r}: day.hours needs 24 positive numbers, got {list(self.hours)}")
+
+    def __repr__(self) -> str:
+        dial = f", strength {self.strength:g}" if self.strength != 1 else ""
+        return f"Scenario({self.name!r}, {len(self.values)} constants{dial})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Derived values are made anew: an unpickled record would be writable, and so of another type to compiled loops.
+        return {name: value for name, value in vars(self).items() if name not in ("record", "digest")}
 
     def read_number(self, key: str) -> float:
         """A constant as a number: of a word, its place in `constants.WORDS`."""
@@ -173,15 +184,22 @@ class Scenario:
         strength
             0: users are what they would be whatever is shown, so the best slate now is the best slate (of the whole
             catalogue: a retriever still finds its candidates by what was clicked); 1: the scenario as it is; above 1:
-            stress. At most 5.
+            stress. At most 5, also of a scenario that is scaled already: strengths multiply. Limits of constants hold
+            for the scenario as it is, and nothing is clipped to them.
         """
         if not isinstance(strength, int | float) or not 0 <= strength <= MOST_STRENGTH:
             raise ScenarioError(f"dynamics_strength = {strength!r} is out of range; allowed: 0 to {MOST_STRENGTH:g}")
         if strength == 1:
             return self
+        if self.strength * strength > MOST_STRENGTH:
+            raise ScenarioError(
+                f"dynamics_strength = {strength!r} of scenario {self.name!r}, which is scaled by {self.strength:g} "
+                f"already, makes {self.strength * strength:g}; allowed: 0 to {MOST_STRENGTH:g} in all, so at most "
+                f"{MOST_STRENGTH / self.strength:g} here"
+            )
         scaled = {key: strength * self.read_number(key) for key in COUPLED}
         scaled["time_coupling"] = min(1.0, strength * self.read_number("time_coupling"))
-        return dataclasses.replace(self, values={**self.values, **scaled})
+        return dataclasses.replace(self, values={**self.values, **scaled}, strength=self.strength * strength)
 
     @classmethod
     def load(cls, source: "str | Path | Scenario") -> "Scenario":
@@ -269,7 +287,8 @@ def _read_scenario(name: str, table: Mapping[str, Any], base: Scenario | None) -
     if missing:
         raise ScenarioError(f"scenario {name!r}: missing shape.{missing[0]}; give it a whole number")
     given = {key: str(value) for key, value in named.items() if value is not None}
-    return Scenario(name, Shape(**shape), values, hours, sources, ranges, **given)
+    strength = base.strength if base else 1.0
+    return Scenario(name, Shape(**shape), values, hours, sources, ranges, **given, strength=strength)
 
 
 def _check_entry(name: str, full: str, entry: Mapping[str, Any]) -> None:

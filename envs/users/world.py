@@ -19,6 +19,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
 from ..catalogs.catalog import Catalog
+from ..catalogs.order import sort_items
 from .params import Scenario
 from .population import PAST_DAYS, draw_people
 from .records import TOPICS_PER_ITEM, item_type
@@ -47,6 +48,16 @@ class World:
     items: np.ndarray
     people: np.ndarray
     topic_names: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"World({self.catalog!r}, {self.scenario!r}, seed {self.seed}, {len(self.people)} people)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "topics"}  # which is made anew
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        freeze_records(self.items, self.people)
 
     @functools.cached_property
     def topics(self) -> NDArray[np.float32]:
@@ -97,9 +108,14 @@ def build_world(catalog: Catalog, scenario: Scenario, seed: int = 0) -> World:
         _check_past(scenario, items)
         topics = expand_topics(items, scenario.shape.topics)[1:].astype(np.float64)
         people = draw_people(scenario, items, topics, catalog.popularity, int(seed))
-    for array in (items, people):
-        array.setflags(write=False)
+    freeze_records(items, people)
     return World(catalog, scenario, int(seed), items, people, names)
+
+
+def freeze_records(*arrays: np.ndarray) -> None:
+    """Make arrays read-only. To compiled loops they are another type if they are not, as after being unpickled."""
+    for array in arrays:
+        array.setflags(write=False)
 
 
 def _build_items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -118,7 +134,7 @@ def _build_items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.nd
     items["minutes"][1:] = _compress(catalog.minutes, p.items_shortest, p.items_longest)
     items["born"] = -EVER
     if p.items_life > 0:
-        items["born"][1:] = _spread_births(catalog.published, p.horizon_days, p.items_life)
+        items["born"][1:] = _spread_births(sort_items(catalog, "published", seed), p.horizon_days, p.items_life)
     return items, names
 
 
@@ -147,12 +163,12 @@ def expand_topics(items: np.ndarray, count: int) -> NDArray[np.float32]:
     return dense
 
 
-def _spread_births(published: NDArray[np.float64], horizon: float, life: float) -> NDArray[np.float64]:
+def _spread_births(order: NDArray[np.int64], horizon: float, life: float) -> NDArray[np.float64]:
     """When items appear [days], in their order of publication, evenly from before the users' past to the horizon."""
     first = -(PAST_DAYS[1] + 3 * life)
-    rank = np.empty(len(published))
-    rank[np.argsort(published, kind="stable")] = np.arange(len(published))
-    return np.asarray(first + (rank + 0.5) / len(published) * (horizon - first))
+    rank = np.empty(len(order))
+    rank[order] = np.arange(len(order))
+    return np.asarray(first + (rank + 0.5) / len(order) * (horizon - first))
 
 
 def _weigh_words(catalog: Catalog) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from gymnasium.vector import AutoresetMode, VectorWrapper
+from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -15,6 +15,7 @@ from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.engine import ContextColumn, Observation
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import World, factor_texts
+from longplay.envs.wrapper import SlateVectorWrapper
 
 WINDOW_DAYS = 16.0  # of the Globo log: 1 to 16 October 2017
 INACTIVITY = 30.0  # [minutes] without a click after which a session is over
@@ -27,7 +28,7 @@ def make_text_vectors(world: World, width: int = 64) -> NDArray[np.float32]:
     return factor_texts(tfidf, width).astype(np.float32)
 
 
-class Arrivals(VectorWrapper):
+class Arrivals(SlateVectorWrapper):
     """Has each user's life begin on a later day, with their past moved along.
 
     Parameters

@@ -273,6 +273,21 @@ DEMANDS = {
 }
 
 
+def test_a_user_who_has_finished_is_shown_nothing(world, planner):
+    """Their clock stands at the horizon, where no slate is planned."""
+    env = SlateVectorEnv(world, 200, autoreset_mode="Disabled")
+    observation, _ = env.reset(seed=0)
+    over = np.zeros(200, bool)
+    while not over.all():
+        observation, _, terminated, truncated, _ = env.step(planner.act(observation))
+        over = terminated | truncated
+    assert truncated.any()
+    assert terminated.any()
+    slates = planner.act(observation)
+    assert (slates[truncated] == 0).all()
+    env.step(slates)
+
+
 @pytest.mark.parametrize("name", list(DEMANDS))
 def test_what_leaves_no_finite_problem_is_named(name):
     scenario = Scenario.load("tiny").with_overrides({name: DEMANDS[name]})

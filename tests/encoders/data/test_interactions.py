@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from longplay.encoders.data.interactions import LIKED, Interactions, clean, from_table
 from longplay.encoders.data.table_parsing import LogError
 from longplay.envs.catalogs.table import CatalogError
+from longplay.envs.shared import notices
 from longplay.tests.encoders.small_logs import log_of, make_log
 
 ITEMS = ("a", "b", "c")
@@ -133,6 +134,119 @@ def test_units_of_time_agree():
     assert clean(table(time=["not", "2024-01-01"]), ITEMS, time_unit="iso").report["time_invalid"] == 1
     for log in (days, seconds, stamps):
         assert log.time.tolist() == pytest.approx([0.0, 1.75], abs=1e-9)
+
+
+@pytest.fixture
+def said(monkeypatch, capsys):
+    """The lines that were said so far; each may be said anew."""
+    monkeypatch.setattr(notices, "_SAID", set())
+    return lambda: capsys.readouterr().err.splitlines()
+
+
+MOMENTS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
+START = 1_700_000_000  # 2023-11-14T22:13:20Z
+
+
+@pytest.mark.parametrize("unit", MOMENTS)
+def test_unix_time_is_recognised_and_said(said, unit):
+    """Milliseconds passed as seconds: a day spanned a thousand; seconds as days: it spanned 86,400."""
+    times = [(START + second) * MOMENTS[unit] for second in (0, 43_200, 86_400)]
+    log = clean(pd.DataFrame({"user": "u", "item": ["a", "b", "c"], "time": times}), ITEMS)
+    assert log.time.tolist() == pytest.approx([0.0, 0.5, 1.0], abs=1e-6)
+    (line,) = said()
+    assert f"are read as Unix {unit}, 2023-11-14 to 2023-11-15; give the time unit if they are not" in line
+    assert (
+        clean(pd.DataFrame({"user": "u", "item": "a", "time": times}), ITEMS, time_unit=unit).time[-1] == log.time[-1]
+    )
+    assert said() == []
+
+
+def test_numbers_that_date_nothing_are_days(said):
+    for times in ([0.25, 2.0], [19_000, 19_001.75], [0.0, 30_000.0]):
+        assert clean(table(time=times), ITEMS).time[-1] == times[1] - times[0]
+    assert said() == []
+
+
+@pytest.mark.parametrize("form", [list, pd.to_datetime, lambda texts: pd.to_datetime(texts).tz_localize("UTC")])
+def test_dates_are_recognised(form):
+    texts = ["2023-11-15T04:13:20", "2023-11-16T22:13:20"]
+    assert clean(table(time=form(texts)), ITEMS).time.tolist() == pytest.approx([0.0, 1.75], abs=1e-9)
+
+
+def test_a_few_wrong_times_decide_nothing(said):
+    times = [0, -1, "never", *(START + 60 * minute for minute in range(997))]
+    log = clean(pd.DataFrame({"user": "u", "item": "a", "time": times}), ITEMS)
+    assert log.report["time_invalid"] == 1
+    assert log.time[-1] - log.time[2] == pytest.approx(996 / 1440, abs=1e-6)
+    assert len(said()) == 1
+
+
+@pytest.mark.parametrize(
+    ("unit", "times", "message"),
+    [
+        (
+            "seconds",
+            [START * 1000, START * 1000 + 86_400_000],
+            r"such as 17\d+ are not seconds\. Fix: give the time unit 'mil",
+        ),
+        (
+            "days",
+            [START, START + 86_400],
+            r"times such as 170\d+ are not days\. Fix: .*'seconds', .* from 2023-11-14 to 2023-11-15",
+        ),
+        ("iso", [START, START + 86_400], r"are not iso\. Fix: give the time unit 'seconds'"),
+        ("milliseconds", [START, START + 86_400], r"are not milliseconds\. Fix: give the time unit 'seconds'"),
+        (
+            "auto",
+            [0, 86_400 * 30],
+            r"from 0 to 2592000 are 2,592,000 days when read as days; .*'seconds' \(30.0 days\)",
+        ),
+        ("auto", [20240131, 20240201], r"times such as 20240\d+ are dates, not days\. Fix: give the time unit 'iso'"),
+    ],
+)
+def test_times_that_cannot_be_in_a_unit_are_refused_with_the_one_that_fits(unit, times, message):
+    for form in (int, str):
+        with pytest.raises(LogError, match=message):
+            clean(table(time=[form(time) for time in times]), ITEMS, time_unit=unit)
+
+
+def test_times_since_the_start_of_a_log_are_taken_as_said(said):
+    assert clean(table(time=[0, 1_300_000_000]), ITEMS, time_unit="milliseconds").time[-1] == pytest.approx(
+        15.0463, abs=1e-4
+    )
+    assert clean(table(time=[0, 2_592_000]), ITEMS, time_unit="seconds").time[-1] == 30.0
+    assert said() == []
+
+
+def test_watch_ratios_above_one_are_clipped_by_choice(said):
+    """As where what was watched twice counts twice, 7 of 24 rows."""
+    shares = [1.5] * 7 + [0.5] * 16 + [-0.5]
+    frame = pd.DataFrame({"user": "u", "item": "a", "time": range(24), "completion": shares})
+    kept = clean(frame, ITEMS, completion_above_one="clip")
+    assert (kept.report["completion_clipped"], kept.report["completion_out_of_range"], len(kept)) == (7, 1, 23)
+    assert sorted(set(kept.completion.tolist())) == [0.5, 1.0]
+    said()
+    dropped = clean(frame, ITEMS)
+    assert (dropped.report["completion_out_of_range"], len(dropped)) == (8, 16)
+    assert "completion_clipped" not in dropped.report
+    (line,) = said()
+    assert line == (
+        "longplay: the log lost 8 of 24 rows, 33.3%, to completion_out_of_range (shares above 1, of items watched "
+        "again, are kept as 1 with completion_above_one='clip'; ratings need rating and best_rating)"
+    )
+    with pytest.raises(LogError, match=r"completion_above_one 'cut' is unknown\. Fix: give one of 'drop', 'clip'"):
+        clean(frame, ITEMS, completion_above_one="cut")
+
+
+def test_a_reason_is_said_where_it_takes_more_than_two_percent(said):
+    frame = pd.DataFrame({"user": "u", "item": ["a"] * 98 + ["zzz"] * 2, "time": range(100)})
+    clean(frame, ITEMS)
+    assert said() == []
+    clean(pd.concat([frame, frame.tail(1).assign(time=200)]), ITEMS)
+    (line,) = said()
+    assert line.startswith(
+        "longplay: the log lost 3 of 101 rows, 3.0%, to item_unknown (the catalogue lacks these items"
+    )
 
 
 def test_whole_numbers_with_gaps_are_ids_as_written():

@@ -1,11 +1,13 @@
 """Candidates: the same for everybody who saw the same, fresh when a session starts, near to the history."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
 from longplay.envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
-from longplay.envs.candidates.retriever import Retriever
+from longplay.envs.candidates.retriever import Retriever, count_live_items
 from longplay.envs.engine import ContextColumn
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_vector_env
@@ -133,22 +135,112 @@ def test_length_of_the_vectors_does_not_matter(make, world, catalog):
     np.testing.assert_array_equal(np.sort(one["candidates"]), np.sort(two["candidates"]))
 
 
-@pytest.mark.parametrize("items", [10, 12, 19, 31])
-def test_a_tiny_catalogue_gives_what_it_has(items):
-    catalog = make_catalog(items)
+def test_the_smallest_catalogue_always_fills_a_slate():
+    catalog = make_catalog(30)
     scenario = small(shape__users=20)
     env = make_vector_env(8, catalog=catalog, scenario=scenario, candidates=True, item_vectors=vectors(catalog))
     observation, _ = env.reset(seed=0)
-    rng = np.random.default_rng(0)
+    rng, checked = np.random.default_rng(0), 0
     for _ in range(40):
-        for found, history in zip(observation["candidates"], observation["history_ids"], strict=True):
-            real = found[found > 0]
-            assert len(set(real)) == len(real)
-            if observation["context"][0, ContextColumn.DEPTH] == 0 and found is observation["candidates"][0]:
-                assert not set(real) & set(history)
+        for b in np.flatnonzero(observation["context"][:, ContextColumn.DEPTH] == 0):
+            found = observation["candidates"][b]
+            assert found.min() >= 1
+            assert len(set(found)) == 10
+            assert not set(found) & set(observation["history_ids"][b])
+            checked += 1
         assert observation in env.observation_space
-        observation = env.step(rng.integers(0, items + 1, (8, 10)))[0]
-    assert env.single_observation_space["candidates"].shape == (max(items - 20, 10),)
+        observation = env.step(rng.integers(0, 31, (8, 10)))[0]
+    assert checked > 20
+    assert env.single_observation_space["candidates"].shape == (10,)
+
+
+def refuse(catalog, scenario):
+    with pytest.raises(ValueError, match="candidates") as refused:
+        make_vector_env(1, catalog=catalog, scenario=scenario, candidates=True, item_vectors=vectors(catalog))
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(("items", "left"), [(29, 9), (19, 0), (10, 0)])
+def test_a_catalogue_that_cannot_fill_a_slate_is_refused(items, left):
+    catalog = make_catalog(items)
+    assert refuse(catalog, small(shape__users=20)) == (
+        f"catalogue 'small' has {items} items; less a history of 20, that may leave {left} candidates for a slate of "
+        "10. Give about 31 items, or lower shape.slate or shape.history, or leave candidates out (action='items')"
+    )
+    make_vector_env(1, catalog=catalog, scenario=small(shape__users=20)).reset(seed=0)  # as the message says
+
+
+def test_where_items_age_those_live_at_a_time_must_fill_a_slate(catalog):
+    """News with 300 items of one's own: 8 to 14 candidates were found for slates of 12."""
+    news = small("news", shape__users=20)
+    text = refuse(catalog, news)
+    numbers = "catalogue 'small' has 300 items of which at times only 13 are live (for 2.12 days each)"
+    assert text.startswith(
+        f"{numbers}; less a history of 20, that may leave 0 candidates for a slate of 12. Give about "
+    )
+    assert "or raise items.life" in text
+    enough = make_catalog(int(text.split("Give about ")[1].split()[0]))
+    env = make_vector_env(40, catalog=enough, scenario=news, candidates=True, item_vectors=vectors(enough))
+    assert 32 <= count_live_items(env.unwrapped.world) < 36
+    few = make_catalog(len(enough) * 9 // 10)
+    assert "candidates for a slate of 12" in refuse(few, news)
+
+
+def test_the_fewest_live_items_are_those_of_any_moment(catalog):
+    world = build_world(catalog, aged(items__life=0.5))
+    counts = [
+        ((world.born[1:] <= now) & (world.born[1:] >= now - 2.0)).sum()
+        for now in np.linspace(0, world.scenario.params.horizon_days, 20001)
+    ]
+    assert count_live_items(world) == min(counts)
+
+
+def test_tiny_keeps_its_empty_places():
+    """Its optimum is known for two items, of which a history holds one or both."""
+    env = make_vector_env(4, base="tiny", candidates=True, item_vectors=np.eye(2, dtype=np.float32))
+    assert (env.reset(seed=0)[0]["candidates"] > 0).sum(axis=1).tolist() == [1] * 4
+
+
+def constant(catalog, column):
+    return dataclasses.replace(catalog, **{column: np.full(len(catalog), 0.5)})
+
+
+def reverse(catalog):
+    """The same items, the last row first."""
+    columns = ("ids", "texts", "topics", "minutes", "popularity", "rating", "published")
+    return dataclasses.replace(catalog, **{name: getattr(catalog, name)[::-1] for name in columns})
+
+
+@pytest.mark.parametrize("column", ["popularity", "published"])
+def test_a_constant_column_favours_no_row(column):
+    """Of the candidates a tenth come from a tenth of the rows: without `popularity` it was a quarter."""
+    catalog = constant(make_catalog(2000), column)
+    found = []
+    for seed in range(3):
+        env = Retriever(SlateVectorEnv(build_world(catalog, small(), seed), 100), vectors(catalog))
+        found.append(env.reset(seed=0)[0]["candidates"].astype(int))
+    share = (np.array(found) <= 200).mean()
+    assert share == pytest.approx(0.1, abs=0.03)
+    assert (np.array(found) > 1800).mean() == pytest.approx(0.1, abs=0.03)
+
+
+def test_where_values_exist_the_first_rows_of_equal_ones_come_first():
+    """What the candidates of the shipped ids hang on."""
+    catalog = dataclasses.replace(make_catalog(2000), popularity=np.repeat([0.75, 0.25], 1000))
+    env = Retriever(SlateVectorEnv(build_world(catalog, small()), 1), vectors(catalog))
+    assert np.flatnonzero(env._index.popular).tolist() == list(range(1, 201))
+
+
+def test_who_is_popular_hangs_on_ids_and_world_alone():
+    catalog = constant(make_catalog(400), "popularity")
+
+    def find_popular(items, seed=0):
+        env = Retriever(SlateVectorEnv(build_world(items, small(), seed), 1), vectors(items))
+        return {items.ids[i] for i in np.flatnonzero(env._index.popular[1:])}
+
+    assert len(find_popular(catalog)) == 64
+    assert find_popular(reverse(catalog)) == find_popular(catalog)
+    assert find_popular(catalog, 1) != find_popular(catalog)
 
 
 @pytest.mark.parametrize(
@@ -171,10 +263,10 @@ def test_wrong_vectors_are_named(world, catalog, change, message):
 # --- items that age ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("life", [0.5, 4.0])
-def test_where_items_age_only_live_ones_are_found(catalog, life):
+@pytest.mark.parametrize(("life", "count"), [(1.5, 64), (4.0, 64)])
+def test_where_items_age_only_live_ones_are_found(catalog, life, count):
     """Those that have appeared, and not longer ago than four lives; where too few are, the rest are 0."""
-    world = build_world(catalog, aged(items__life=life))
+    world = build_world(catalog, aged(items__life=life, shape__candidates=count))
     env = Retriever(SlateVectorEnv(world, 60), vectors(catalog))
     observation, _ = env.reset(seed=0)
     rng, checked, short = np.random.default_rng(0), 0, 0
@@ -189,13 +281,13 @@ def test_where_items_age_only_live_ones_are_found(catalog, life):
             assert set(real) <= set(live) - set(history)
             assert len(set(real)) == len(real)
             assert (np.diff((found > 0).astype(int)) <= 0).all()  # the zeros come last
-            assert len(real) == min(64, len(set(live) - set(history)))
-            checked, short = checked + 1, short + (len(real) < 64)
+            assert len(real) == min(env.count, len(set(live) - set(history)))
+            checked, short = checked + 1, short + (len(real) < env.count)
         observation, _, terminated, truncated, _ = env.step(rng.integers(0, 301, (60, 10)))
         assert observation in env.observation_space
         fresh = (observation["context"][:, ContextColumn.DEPTH] == 0) & ~terminated & ~truncated
     assert checked > 200
-    assert (short == checked) if life < 1 else (short < checked)
+    assert (short == checked) if life < 2 else (short < checked)
 
 
 def test_recent_candidates_are_the_newest_of_those_that_have_appeared(catalog):

@@ -3,6 +3,7 @@
 Its parts have files of their own: `test_satiation`, `test_choice`, `test_leaving`, `test_gaps`.
 """
 
+import dataclasses
 import math
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.special import expit
 
 from longplay.envs.engine import _begin_lives
 from longplay.envs.users import dynamics
-from longplay.envs.users.records import ACTIVE, HORIZON, NOTHING
+from longplay.envs.users.records import ACTIVE, HORIZON, NOTHING, user_type
 from longplay.tests.envs.worlds import as_array, content, crowd, hand_items, membership, read, record, small
 
 SCENARIO = small()
@@ -203,6 +204,21 @@ def test_drift_is_the_walk_of_its_signs_compiled_and_plain():
         dynamics.drift(p, users[0])
         dynamics.drift.py_func(p, users[1])
         np.testing.assert_array_equal(users["taste"][0], users["taste"][1])
+
+
+@pytest.mark.parametrize("width", [8, 64, 72, 256])
+def test_drift_draws_signs_for_each_block_of_32_dimensions(width):
+    """Of its own: with those of the first, all blocks of a wider taste would walk alike."""
+    shape, who = dataclasses.replace(SCENARIO.shape, taste=width), 7
+    users = np.zeros(1, user_type(shape))
+    users["id"], users["k0"], users["k1"], users["clock"], users["day"] = who, 12345, 67890, 3.5, 2
+    users["taste"] = np.sqrt(1 / width)
+    signs = [dynamics.philox(who, 3, 0, dynamics.DRIFT + block, 12345, 67890)[0] for block in range(-(-width // 32))]
+    assert len(set(map(int, signs))) == len(signs)
+    ups = np.array([int(signs[d // 32]) >> (d % 32) & 1 for d in range(width)])
+    walked = np.sqrt(1 / width) + 0.5 / np.sqrt(width) * (2 * ups - 1)
+    dynamics.drift.py_func(params(taste_drift=0.5), users[0])
+    np.testing.assert_allclose(users["taste"][0], walked / np.linalg.norm(walked), rtol=1e-5)
 
 
 def test_a_month_of_drift_turns_taste_as_far_as_the_constant_says():

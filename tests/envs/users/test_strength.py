@@ -2,9 +2,11 @@
 
 import math
 
+import gymnasium
 import numpy as np
 import pytest
 
+import longplay
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_vector_env, make_world
 from longplay.envs.users.constants import ScenarioError
@@ -148,9 +150,44 @@ def test_a_strength_that_is_none_is_refused(catalog, wrong):
         make_vector_env(1, catalog=catalog, dynamics_strength=wrong)
 
 
-def test_a_strength_that_takes_a_constant_out_of_its_limits_names_it():
-    with pytest.raises(ScenarioError, match=r"repeat.penalty = 60.0 is out of range; allowed: 0 to 20"):
-        small(repeat__penalty=20.0).with_strength(3)
+def test_limits_are_those_of_the_scenario_that_is_scaled():
+    """Momentum of News leaves its own from 4.39 on."""
+    scaled = small(repeat__penalty=20.0).with_strength(3)
+    assert scaled.values["repeat_penalty"] == 60
+    assert scaled.with_overrides({"horizon.days": 5}).values["repeat_penalty"] == 60  # and it stays a scaled one
+    with pytest.raises(ScenarioError, match=r"repeat.penalty = 60.1 is out of range; allowed: 0 to 60"):
+        scaled.with_overrides({"repeat.penalty": 60.1})
+    with pytest.raises(ScenarioError, match=r"choice.appeal = 11 is out of range; allowed: 0 to 10 "):
+        scaled.with_overrides({"choice.appeal": 11})  # which the dial does not scale
+    with pytest.raises(ScenarioError, match=r"repeat.penalty = 20.5 is out of range; allowed: 0 to 20 "):
+        small(repeat__penalty=20.5)
+
+
+def test_a_dial_that_is_turned_twice_ends_at_5():
+    with pytest.raises(
+        ScenarioError,
+        match=r"= 2 of scenario 'video', which is scaled by 3 already, makes 6; .*5 in all, so at most 1.66667 here",
+    ):
+        small().with_strength(3).with_strength(2)
+    assert small().with_strength(0.5).with_strength(5).strength == 2.5
+
+
+@pytest.mark.parametrize("strength", [0, 1, 2, 5])
+@pytest.mark.parametrize("name", sorted(longplay.ENVIRONMENTS))
+def test_every_shipped_id_is_made_at_any_strength(catalog, name, strength):
+    sizes = {"shape.users": 50} if name != "longplay/Tiny-v0" else {}
+    env = gymnasium.make_vec(name, num_envs=20, dynamics_strength=strength, catalog=catalog, scenario=sizes)
+    own = Scenario.load(longplay.ENVIRONMENTS.card(name).words["scenario"])
+    scenario = env.unwrapped.world.scenario
+    assert {key: scenario.values[key] for key in COUPLED} == {key: strength * own.read_number(key) for key in COUPLED}
+    env.reset(seed=0)
+    rng, clicks = np.random.default_rng(0), 0
+    for _ in range(20):
+        observation, reward, _, _, info = env.step(rng.integers(0, 301, env.action_space.shape))
+        assert observation in env.observation_space
+        assert np.isfinite(reward).all()
+        clicks += (info["choice"] >= 0).sum()
+    assert clicks > 0
 
 
 def test_the_dial_is_an_argument_of_the_environment(catalog):
