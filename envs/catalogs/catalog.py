@@ -56,6 +56,8 @@ class Catalog:
         Time when it appeared: the year, or any finite number where larger is newer.
     report : mapping of str to int
         Counts of what cleaning found and did.
+    source : str
+        File that it was read from, for messages; "" for none.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class Catalog:
     rating: NDArray[np.float64]
     published: NDArray[np.float64]
     report: Mapping[str, int] = field(default_factory=dict)
+    source: str = ""
 
     def __post_init__(self) -> None:
         size = len(self.ids)
@@ -108,7 +111,7 @@ class Catalog:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of all that affects a simulation: every field but `name` and `report`."""
+        """SHA-256 (hex) of all that affects a simulation: every field but `name`, `report` and `source`."""
         # JSON marks where each text ends, so that moving a letter between neighbours changes the digest.
         words = json.dumps([self.ids, self.texts, self.topics])
         numbers = [getattr(self, column).astype("<f8").tobytes() for column in DEFAULTS]
@@ -170,7 +173,8 @@ class Catalog:
         report = {"rows": len(ids), "columns_ignored": len(set(table.cells) - set(columns.values()))}
         report["topics_missing"] = sum(not labels for labels in topics)
         numbers = {key: _read_numeric_field(table, key, columns.get(key), report) for key in DEFAULTS}
-        return cls(name or Path(path).name.split(".")[0], tuple(ids), tuple(texts), topics, **numbers, report=report)
+        name = name or Path(path).name.split(".")[0]
+        return cls(name, tuple(ids), tuple(texts), topics, **numbers, report=report, source=str(path))
 
 
 def compute_midrank_percentile(values: ArrayLike) -> NDArray[np.float64]:
