@@ -85,18 +85,18 @@ def make_parallel(count: int = 2000, seed: int = 0, labels: bool = True) -> tupl
         return f"{first[0]} {last[0]}", f"{first[1]}·{last[1]}"
 
     english, chinese, topics = [], [], []
-    for i in range(count):
+    for _ in range(count):
         genre = GENRES[rng.integers(len(GENRES))]
-        who, does, where = map(draw, _GENRES[genre])
+        who, does, where, then = map(draw, (*_GENRES[genre], _GENRES[genre][1]))
         adjective, noun, country, year = draw(_ADJECTIVES), draw(_NOUNS), draw(_COUNTRIES), rng.integers(1950, 2015)
         director, one, two = draw_name(), draw_name(), draw_name()
         english.append(
             f"The {adjective[0]} {noun[0]} ({year}), a {genre[0].lower()} film directed by {director[0]}, starring "
-            f"{one[0]} and {two[0]}. From {country[0]}, in {country[2]}. Film {i}: {who[0]} {does[0]} {where[0]}."
+            f"{one[0]} and {two[0]}. From {country[0]}, in {country[2]}. {who[0].capitalize()} {does[0]} {where[0]} and {then[0]}."
         )
         chinese.append(
             f"《{adjective[1]}的{noun[1]}》（{year}），{genre[1]}电影，{director[1]}执导，{one[1]}和{two[1]}主演。"
-            f"{country[1]}，{country[3]}。影片{i}：{who[1]}{where[1]}{does[1]}。"
+            f"{country[1]}，{country[3]}。{who[1]}{where[1]}{does[1]}，{then[1]}。"
         )
         topics.append(genre)
     numbers = {
