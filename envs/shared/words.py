@@ -59,6 +59,16 @@ def split_words(text: str) -> list[str]:
     return list(_split_runs(unicodedata.normalize("NFKC", text))) if is_unspaced(text) else _SPACED.findall(text)
 
 
+def keep_words(text: str, count: int) -> str:
+    """The beginning of a text on one line: some words, each of at most two letters where no white space parts words.
+
+    >>> keep_words("Alien (1979), a film.", 2), keep_words("《异形》是恐怖片", 2)
+    ('Alien (1979),', '《异形》')
+    """
+    words = text.split()[:count]
+    return " ".join(words) if not is_unspaced(text) else " ".join(words)[: 2 * count]
+
+
 def _split_runs(text: str) -> Iterator[str]:
     for run in _RUN.finditer(text):
         word = run[0]
