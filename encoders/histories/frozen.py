@@ -116,9 +116,9 @@ class TextOptions(Options):
     """Items told at most."""
     memory: int = number(16_384, 1, 10**9)
     """Histories whose vectors are kept, those met last."""
-    language: str = word("en", LANGUAGES)
+    language: str = word("en", *LANGUAGES)
     """Language that histories are told in."""
-    kind: str = word("any", KINDS)
+    kind: str = word("any", *KINDS)
     """What the items are."""
 
 

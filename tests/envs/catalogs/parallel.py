@@ -1,6 +1,9 @@
 """The same films in English and in Chinese, from templates: what differs between the two is the language alone."""
 
+import csv
 import functools
+import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -120,3 +123,19 @@ def compute_genre_cosine(factors, genres):
         rows = factors[[i for i, name in enumerate(genres) if name == genre]]
         cosines.append(((rows.sum(axis=0) ** 2).sum() - len(rows)) / (len(rows) * (len(rows) - 1)))
     return float(np.mean(cosines))
+
+
+def write_parallel(folder: Path, count: int = 2000) -> None:
+    """Write ``english.csv`` and ``chinese.csv``, as owners of a catalogue would."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for catalog in make_parallel(count):
+        with (folder / f"{catalog.name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["id", "text", "topics", "minutes", "popularity", "rating", "published"])
+            numbers = (catalog.minutes, catalog.popularity, catalog.rating, catalog.published)
+            labels = map("|".join, catalog.topics)
+            writer.writerows(zip(catalog.ids, catalog.texts, labels, *numbers, strict=True))
+
+
+if __name__ == "__main__":
+    write_parallel(Path(sys.argv[1]))
