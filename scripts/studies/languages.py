@@ -3,9 +3,9 @@
     python -m longplay.tests.envs.catalogs.parallel runs/films        # the same 2,000 films in English and in Chinese
     python -m longplay.scripts.studies.languages --catalogs runs/films/english.csv runs/films/chinese.csv
 
-A model is an alias (minilm, multilingual), a folder or a hub name; "scratch" is trained from nothing on each catalogue, as
-scripts/pretrain.py --from-scratch does. Where the catalogues hold the same items, one asks for the nearest of each of
-its items in the next one, too. Prints a table; nothing is written but a scratch model's folder below runs/NAME.
+A model is an alias (minilm, multilingual), a folder or a hub name; "scratch" is trained from nothing on each catalogue,
+as scripts/pretrain.py --from-scratch does. Where the catalogues hold the same items, the nearest to each
+item of one are sought in the next, too. Prints a table; nothing is written but a scratch model's folder below runs/NAME.
 """
 
 import itertools
@@ -83,7 +83,7 @@ def train_model(args: Arguments, catalog: Catalog) -> Path:
 
 
 def measure_across(asked: NDArray[np.float32], found: NDArray[np.float32], catalog: Catalog) -> float:
-    """Share of the items of one language nearest to each of another's, its translation left out, with a topic in common."""
+    """Share of the nearest of one language to each of another, its translation left out, with a topic in common."""
     cosine = asked @ found.T
     np.fill_diagonal(cosine, -np.inf)
     nearest = np.argsort(-cosine, axis=1, kind="stable")[:, :NEAREST]

@@ -16,8 +16,8 @@ from longplay.encoders.networks.pretrain import (
     train_tokenizer,
 )
 from longplay.encoders.text.model_folder import ModelError, ModelFolder
-from longplay.tests.envs.catalogs.parallel import make_parallel
 from longplay.tests.encoders.text.tiny_bert import SETTINGS, TEXTS, tiny_bert
+from longplay.tests.envs.catalogs.parallel import make_parallel
 
 FURTHER = PretrainOptions(epochs=4, tokens=24, batch_size=16, learning_rate=2e-3)
 

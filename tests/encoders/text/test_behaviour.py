@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longplay.encoders import behaviour_to_text
-from longplay.encoders.text.behaviour import KINDS, LANGUAGES, BehaviourWords
-from longplay.encoders.text.behaviour import NO_HISTORY
+from longplay.encoders.text.behaviour import KINDS, LANGUAGES, NO_HISTORY, BehaviourWords
 
 histories = st.lists(
     st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1e5)),

@@ -120,12 +120,12 @@ class TestMultilingual:
             TextEncoder("multilingual", **options)
 
     def test_training_it_further_is_refused_by_name(self, tmp_path):
-        with pytest.raises(ModelError, match="text model 'multilingual' .* four-bit weights can be neither tuned"):
+        with pytest.raises(ModelError, match=r"text model 'multilingual' .* four-bit weights can be neither tuned"):
             continue_pretraining("multilingual", ["text"] * 30, tmp_path)
 
     def test_tuning_it_in_a_tower_is_refused_by_name(self):
         items, log = make_items(), make_log()
-        with pytest.raises(ModelError, match="text model 'multilingual' .* four-bit weights can be neither tuned"):
+        with pytest.raises(ModelError, match=r"text model 'multilingual' .* four-bit weights can be neither tuned"):
             ENCODERS["tower"].make(items, model="multilingual").fit(log)
 
     def test_the_real_one_reads_english_and_chinese_alike(self):

@@ -53,5 +53,5 @@ def test_other_languages_kinds_and_words(options, told):
 
 
 def test_an_unknown_language_is_refused():
-    with pytest.raises(ValueError, match="language = 'fr' is unknown.*; allowed: 'en', 'zh'"):
+    with pytest.raises(ValueError, match=r"language = 'fr' is unknown.*; allowed: 'en', 'zh'"):
         profile_to_text(["x"], language="fr")

@@ -73,7 +73,7 @@ def test_texts_without_words_are_refused_with_the_file_and_the_fix(items, tmp_pa
 
 def test_a_catalogue_without_a_file_is_named_when_refused():
     catalog = dataclasses.replace(make_parallel(50, labels=False)[0], texts=("?",) * 50)
-    with pytest.raises(CatalogError, match="^catalogue 'english': no word stands"):
+    with pytest.raises(CatalogError, match=r"^catalogue 'english': no word stands"):
         build_anew(catalog, small())
 
 
