@@ -5,7 +5,7 @@
 
 A model is an alias (minilm, multilingual), a folder or a hub name; "scratch" is trained from nothing on each catalogue,
 as scripts/pretrain.py --from-scratch does. Where the catalogues hold the same items, the nearest to each
-item of one are sought in the next, too. Prints a table; nothing is written but a scratch model's folder below runs/NAME.
+item of one are sought in the next, too. Prints a table; writes nothing but models from nothing, below runs/NAME.
 """
 
 import itertools
