@@ -37,7 +37,7 @@ class Setting(Options):
     strength: float = number(1.0, 0.0, MOST_STRENGTH)
     """The dial: 0 decouples the present from the future, 1 is the scenario, above 1 is stress."""
     bert: str | None = None
-    """A BERT by folder or hub name; by default all-MiniLM-L6-v2 from the installed package."""
+    """A text model by alias (minilm, multilingual), folder or hub name; by default minilm."""
 
     def __post_init__(self) -> None:
         """Refuse unknown names before anything slow happens."""

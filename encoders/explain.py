@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from rich.cells import cell_len
 
 from .base import Encoder, EncoderError, Histories, leave_one_out
 from .text.cache import Vectors
@@ -223,15 +224,19 @@ def remove_part(text: str, phrase: str) -> str:
 
     >>> remove_part("Alien (1979), a horror, science fiction film.", "Horror")
     'Alien (1979), a science fiction film.'
+    >>> remove_part("《异形》（1979），恐怖、科幻电影。", "恐怖")
+    '《异形》（1979），科幻电影。'
     """
     start = text.lower().find(phrase.lower()) if phrase.strip() else -1
     if start < 0:
         return text
     before, after = text[:start].rstrip(), text[start + len(phrase) :].lstrip()
-    if after.startswith(","):  # of a list, the comma goes with its part
+    if after[:1] in tuple(",，、"):  # of a list, the comma goes with its part
         after = after[1:].lstrip()
-    joined = f"{before} {after}" if after[:1] not in (".", ";", ":", ")") else before.rstrip(",") + after
-    return joined.strip()
+    if after[:1] in tuple(".;:)。；：）"):
+        return (before.rstrip(",，、") + after).strip()
+    wide = cell_len(before[-1:] + after[:1]) > 2  # such as Chinese letters and marks, which no space parts
+    return f"{before}{'' if wide and before == text[:start] else ' '}{after}".strip()
 
 
 def to_table(explanations: Sequence[Explanation]) -> pd.DataFrame:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
+from rich.cells import cell_len
 
+from ..envs.drawing.fonts import pick_families
 from .explain import Explanation, Reason
 from .outcomes.calibration import Reliability
 
@@ -26,15 +29,21 @@ Array = NDArray[np.float64]
 def shorten(text: str, width: int) -> str:
     """The text on one line of at most `width` letters, at the end of a word with an ellipsis where it is longer.
 
+    A wide letter, such as a Chinese one, counts as two.
+
     >>> shorten("The Good, the Bad and the Ugly (1966)", 24)
     'The Good, the Bad and…'
+    >>> shorten("《黄金三镖客》，西部电影", 16)
+    '《黄金三镖客》…'
     """
     text = " ".join(text.split())
-    if len(text) <= width:
+    if cell_len(text) <= width:
         return text
-    head = text[:width]  # what may stay, and one letter more: the ellipsis takes a place
+    head = text[
+        : next(end for end in range(len(text), -1, -1) if cell_len(text[:end]) <= width)
+    ]  # what may stay, and one letter more: the ellipsis takes a place
     words = head[:-1] if head[-1] == " " else head.rpartition(" ")[0]
-    return (words if len(words) > width // 2 else head[:-1]).rstrip(" ,.;:(") + "…"
+    return (words if len(words) > width // 2 else head[:-1]).rstrip(" ,.;:(，。；：（、") + "…"
 
 
 def draw_reliability(panels: Mapping[str, Mapping[str, Reliability]], title: str = "Reliability") -> Figure:
@@ -118,6 +127,13 @@ def draw_explanations(explanations: Sequence[Explanation], most: int = 8) -> Fig
     most : int
         Bars of a panel at most; the rest is told as one.
     """
+    names = [name for why in explanations for name in (why.title, *(part.title for part in why.history))]
+    names += [share.name for why in explanations for share in why.attributes]
+    with mpl.rc_context({"font.family": pick_families(names)}):
+        return _draw_panels(explanations, most)
+
+
+def _draw_panels(explanations: Sequence[Explanation], most: int) -> Figure:
     beside = any(explanation.attributes for explanation in explanations)
     heights = [
         1.3 + 0.3 * min(most + 1, max(len(explanation.history), len(explanation.attributes), 2))

@@ -66,7 +66,7 @@ class Arguments:
     settings: tuple[str, ...] = ()
     """Settings of the encoder that differ from its own, such as size=32 epochs=10."""
     bert: str | None = None
-    """A BERT by folder or hub name for the items' frozen vectors; by default all-MiniLM-L6-v2."""
+    """A text model by alias (minilm, multilingual), folder or hub name for the items' vectors; by default minilm."""
     seed: int = 0
     """Seed of the split and of the fit."""
     list: bool = False

@@ -45,6 +45,7 @@ from longplay.encoders.outcomes.questions import (
 )
 from longplay.encoders.outcomes.survival import ReturnTime, concordance, integrated_brier, kaplan_meier
 from longplay.encoders.registry import ENCODERS, load_encoder
+from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.shared.console import console, run_command, set_threads
 from longplay.scripts.shared.folders import RUNS, run_folder, write_figure
@@ -67,6 +68,8 @@ class Arguments:
     encoder: str = "pooled"
     """Encoder whose vectors are read: a name, fitted on the training users where it learns, or a folder below runs/ of
     a saved one."""
+    bert: str | None = None
+    """A text model by alias, folder or hub name for the items' vectors; by default all-MiniLM-L6-v2."""
     days: float = 3.0
     """Days within which a user is to come back, for retention."""
     cut: float = 0.6
@@ -133,7 +136,7 @@ def _check_arguments(args: Arguments) -> None:
 
 def _read_parts(args: Arguments) -> tuple[Source, LogParts]:
     log_folder = run_folder(args.log)
-    source = read_collected_log(log_folder)
+    source = read_collected_log(log_folder, TextEncoder(args.bert))
     begin = float(pd.read_parquet(log_folder / "log.parquet", columns=["time"])["time"].min())
     sessions = align_sessions(pd.read_parquet(log_folder / "sessions.parquet"), source.log, begin)
     return source, LogParts(source.log, sessions, args.cut, args.rows, args.seed)

@@ -72,7 +72,7 @@ def main(args: Arguments) -> None:
     knowledge = train_model(args, folder)
     write_whole(folder / RESULT, json.dumps(asdict(knowledge), indent=1))
     print_knowledge(knowledge, folder)
-    if args.texts is None and not args.from_scratch:
+    if args.texts is None:
         compare_neighbours(args.setting, folder)
 
 
@@ -130,7 +130,10 @@ def print_knowledge(knowledge: PretrainingResult, folder: Path) -> None:
 
 
 def compare_neighbours(setting: Setting, folder: Path) -> None:
-    """Say whether vectors still tell what is alike: how many of the nearest items share a topic, before and after."""
+    """Say whether vectors tell what is alike: how many of the nearest items share a topic, before and after.
+
+    Before is the model that was trained on or, from nothing, the default model, which would be used otherwise.
+    """
     catalog = setting.world.catalog
     compared = np.random.default_rng(0).permutation(len(catalog))[:COMPARED]
     texts, labels = [catalog.texts[i] for i in compared], [catalog.topics[i] for i in compared]
@@ -140,7 +143,7 @@ def compare_neighbours(setting: Setting, folder: Path) -> None:
     before, after = (measure_neighbour_agreement(table, labels, NEAREST) for table in vectors)
     console.print(
         f"of the {NEAREST} nearest of {len(compared):,} items, share with a topic in common: "
-        f"{before:.1%} → {after:.1%}",
+        f"{before:.1%} → {after:.1%} (before: {setting.bert or 'minilm'})",
         soft_wrap=True,
     )
 

@@ -4,6 +4,7 @@ A log holds what a platform sees and nothing hidden: what was shown, what was op
 and went, and what they named at sign-up.
 """
 
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from ...envs.candidates.retriever import Retriever
 from ...envs.catalogs.catalog import DEFAULTS, Catalog, compute_midrank_percentile
 from ...envs.engine import ContextColumn
 from ...envs.env import SlateVectorEnv
+from ...envs.shared.words import is_unspaced, split_words
 from ...envs.users.world import World
 from ..base import Agent, select_users
 from ..playing.steps import Step, follow_users
@@ -64,7 +66,7 @@ def label_topics(world: World) -> tuple[str, ...]:
     """G names of topics: the catalogue's labels or, where topics were found in texts, their most telling words."""
     if any(world.catalog.topics):
         return world.topic_names
-    tfidf = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b[^\W\d_]{3,}\b")
+    tfidf = TfidfVectorizer(sublinear_tf=True, analyzer=_list_telling_words)
     words = tfidf.fit_transform(world.catalog.texts)
     share = world.topics[1:].astype(np.float64)
     mean = (words.T @ share).T / np.maximum(share.sum(axis=0), 1e-12)[:, None]
@@ -73,6 +75,11 @@ def label_topics(world: World) -> tuple[str, ...]:
     return tuple(
         " ".join(vocabulary[row]) if name else "" for name, row in zip(world.topic_names, telling, strict=True)
     )
+
+
+def _list_telling_words(text: str) -> list[str]:
+    """Words of a text without numbers and short ones: below three letters, or two where no spaces part words."""
+    return [word for word in split_words(text) if len(word) >= 3 - is_unspaced(word) and not re.search(r"[\d_]", word)]
 
 
 def describe_profiles(world: World, users: NDArray[np.int64]) -> list[str]:

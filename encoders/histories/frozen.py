@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, pad_vectors, pool_history
-from ...envs.shared.options import Options, number
+from ...envs.shared.options import Options, number, word
 from ..base import Encoder, EncoderError, Histories, Items
 from ..registry import ENCODERS, EncoderEntry
-from ..text.behaviour import behaviour_to_text
+from ..text.behaviour import KINDS, LANGUAGES, behaviour_to_text
 from ..text.cache import Vectors
 from ..text.encoder import TextEncoder
 
@@ -116,6 +116,10 @@ class TextOptions(Options):
     """Items told at most."""
     memory: int = number(16_384, 1, 10**9)
     """Histories whose vectors are kept, those met last."""
+    language: str = word("en", *LANGUAGES)
+    """Language that histories are told in."""
+    kind: str = word("any", *KINDS)
+    """What the items are."""
 
 
 class TextHistory(Frozen):
@@ -163,13 +167,14 @@ class TextHistory(Frozen):
 
     def histories_to_texts(self, histories: Histories) -> list[str]:
         """The histories (B, H) as texts (B)."""
+        telling: dict[str, Any] = {name: getattr(self.options, name) for name in ("limit", "language", "kind")}
         told = []
         for row, completions, ages in zip(
             histories["history_ids"], histories["history_completion"], histories["history_age"], strict=True
         ):
             real = np.flatnonzero(row)
             texts = [self.items.texts[int(item) - 1] for item in row[real]]
-            told.append(behaviour_to_text(texts, completions[real], ages[real], limit=self.options.limit))
+            told.append(behaviour_to_text(texts, completions[real], ages[real], **telling))
         return told
 
     def _header(self) -> dict[str, object]:
@@ -194,6 +199,6 @@ ENCODERS.register(
     "text",
     EncoderEntry(TextHistory),
     encoder="TextHistory",
-    about="the history told in English, through BERT",
+    about="the history told in words, through BERT",
     needs_fit=False,
 )

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch.utils.data import Dataset
 from transformers import (
     AutoModel,
@@ -34,6 +34,7 @@ from ...envs.shared.options import Options, number
 from ...envs.shared.progress import ProgressCallback, ignore_progress
 from ..base import EncoderError
 from ..text.bert import hide_progress_bar
+from ..text.encoder import describe_unknown, print_line
 from ..text.model_folder import ModelFolder
 from .fitting import Schedule, silence_transformers, train_network
 from .tower_network import find_nearest
@@ -167,6 +168,7 @@ def continue_pretraining(
         network = AutoModelForMaskedLM.from_pretrained(source.path, local_files_only=True, use_safetensors=True)
     if source.lower_case:
         train, held_out = ([text.lower() for text in share] for share in (train, held_out))
+    _warn_of_unknown(tokenizer, [*train, *held_out], options.tokens)
     about = {"base": source.content_hash()}
     result = _train_and_measure(network, tokenizer, train, held_out, options, seed, folder, about, report)
     _write_model(network, tokenizer, source, folder)
@@ -209,10 +211,19 @@ def pretrain_from_scratch(
 def train_tokenizer(texts: Sequence[str], vocabulary: int, tokens: int) -> PreTrainedTokenizerFast:
     """Word pieces of texts: Unicode normalised, lower case, accents kept, unlike BERT's own, for other languages.
 
-    All characters of the texts are pieces, so that there are at least as many pieces, whatever `vocabulary` is.
+    All characters of the texts are pieces, so that there are at least as many pieces, whatever `vocabulary` is. Scripts
+    without spaces are parted before they are learnt from, or a whole clause becomes one piece: each Chinese character
+    stands alone, as BERT has it, and so does each hiragana, and each letter with its marks in Thai, Lao, Tibetan,
+    Myanmar and Khmer; katakana, whose runs are mostly words, and Hangul, which has spaces, are learnt as words.
     """
-    normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    splitter = pre_tokenizers.BertPreTokenizer()
+    chinese = normalizers.BertNormalizer(
+        clean_text=False, handle_chinese_chars=True, strip_accents=False, lowercase=False
+    )
+    normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), chinese])
+    unspaced = pre_tokenizers.Split(
+        Regex(r"[\p{Hiragana}\p{Thai}\p{Lao}\p{Tibetan}\p{Myanmar}\p{Khmer}]\p{M}*"), behavior="isolated"
+    )
+    splitter = pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), unspaced])
     words = [word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))]
     # The trainer numbers inner characters in the random order of a hash table, and breaks ties by these numbers: told
     # of them beforehand, as if they were special, it gives the same pieces each time.
@@ -329,6 +340,14 @@ def _measure_held_out_loss(network: torch.nn.Module, texts: _Texts, collate: Any
     if not count:
         raise EncoderError("no token of the texts held out was masked; give more texts, or a larger held_out")
     return total / count
+
+
+def _warn_of_unknown(tokenizer: Any, texts: list[str], tokens: int) -> None:
+    """Say in one line where a tokenizer knows too little of the texts to learn from them."""
+    rows = tokenizer(texts, truncation=True, max_length=tokens, add_special_tokens=False)["input_ids"]
+    unknown = sum(row.count(tokenizer.unk_token_id) for row in rows)
+    if line := describe_unknown(sum(map(len, rows)), unknown, "a model from nothing (--from-scratch)"):
+        print_line(line)
 
 
 def _hash_texts(texts: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...envs.candidates.pooling import pad_vectors
 from ...envs.shared.options import Options, number, word
 from ...envs.shared.progress import ProgressCallback
+from ...envs.shared.words import keep_words
 from ..base import Encoder, EncoderError, Histories, Items
 from ..data.interactions import Interactions
 from ..histories.frozen import TextHistory, TextOptions, normalise_rows
@@ -256,9 +257,9 @@ class Tower(Encoder):
 
     def _make_reader(self, bert: Any) -> TextHistory:
         options = self.options
-        short = tuple(" ".join(text.split()[: options.words]).rstrip(",;:") for text in self.items.texts)
+        short = tuple(keep_words(text, options.words).rstrip(",;:，；：、") for text in self.items.texts)
         items = Items(short, np.zeros((len(short), bert.width), np.float32), self.items.minutes)
-        return TextHistory(items, TextOptions(options.model, options.told, options.memory), bert)
+        return TextHistory(items, TextOptions(options.model, options.told, memory=options.memory), bert)
 
     def _histories_to_texts(self, histories: Histories) -> list[str]:
         """The histories as texts, as BERT reads them."""

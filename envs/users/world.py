@@ -20,6 +20,8 @@ from threadpoolctl import threadpool_limits
 
 from ..catalogs.catalog import Catalog
 from ..catalogs.order import sort_items
+from ..catalogs.table import CatalogError
+from ..shared.words import is_unspaced, split_words
 from .params import Scenario
 from .population import PAST_DAYS, draw_people
 from .records import TOPICS_PER_ITEM, item_type
@@ -172,13 +174,34 @@ def _spread_births(order: NDArray[np.int64], horizon: float, life: float) -> NDA
 
 
 def _weigh_words(catalog: Catalog) -> Any:
-    """Sparse (N, words) TF-IDF of text and topic labels."""
-    documents = [
-        " ".join([text, *(f"topic_{label.replace(' ', '_')}" for label in labels)])
-        for text, labels in zip(catalog.texts, catalog.topics, strict=True)
-    ]
-    rare = 3 if len(documents) >= 1000 else 1
-    return TfidfVectorizer(sublinear_tf=True, min_df=rare, token_pattern=r"(?u)\b\w+\b").fit_transform(documents)
+    """Sparse (N, words) TF-IDF of text and topic labels.
+
+    Raises
+    ------
+    CatalogError
+        If no word stands in enough texts, so that nothing tells which items are alike.
+    """
+    rare = 3 if len(catalog) >= 1000 else 1
+    documents = list(zip(catalog.texts, catalog.topics, strict=True))
+    try:
+        return TfidfVectorizer(sublinear_tf=True, min_df=rare, analyzer=_list_words).fit_transform(documents)
+    except ValueError as error:  # of an empty vocabulary, in one of two wordings
+        where = catalog.source or f"catalogue {catalog.name!r}"
+        least = "a single text" if rare == 1 else f"{rare} texts or more"
+        raise CatalogError(
+            f"{where}: no word stands in {least} of {len(catalog):,}, so nothing tells which items are alike. "
+            "Fix: name the column of texts in words (text_column), or add a column 'topics' with labels"
+        ) from error
+
+
+def _list_words(document: tuple[str, tuple[str, ...]]) -> list[str]:
+    """Words of a text and its topic labels, a label's words marked as such."""
+    text, labels = document
+    words = split_words(text)
+    for label in labels:
+        marked = f"topic_{label.replace(' ', '_')}"
+        words += [marked.lower()] if is_unspaced(marked) else split_words(marked)  # cut up, it would mean less
+    return words
 
 
 def factor_texts(tfidf: Any, width: int) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import unicodedata
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 def write_figure(figure: "Figure", path: Path) -> bytes:
     """Write a PNG file whole or not at all; returns its bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # `pick_families` has said it, in one line
+        figure.savefig(buffer, format="png", dpi=120)
     write_whole(path, buffer.getvalue())
     return buffer.getvalue()

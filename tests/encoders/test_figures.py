@@ -42,7 +42,7 @@ def test_a_title_is_shortened_at_a_word(text, width):
 
 def test_the_examples_in_the_docstrings_hold():
     failed, tried = doctest.testmod(sys.modules["longplay.encoders.figures"])
-    assert (failed, tried) == (0, 1)
+    assert (failed, tried) == (0, 2)
 
 
 def test_bars_are_the_contributions_and_the_rest_is_one():

@@ -32,6 +32,10 @@ class TestPretrain:
         assert "runs/shop: 80 texts, from nothing" in output
         before, after = (np.exp(known[name]) for name in ("loss_before", "loss_after"))
         assert f"perplexity {before:,.1f} → {after:,.1f}" in output
+        neighbours = (
+            r"of the 10 nearest of 80 items, share with a topic in common: \d+\.\d% → \d+\.\d% \(before: minilm\)"
+        )
+        assert re.search(neighbours, output)
         assert after < before
         assert TextEncoder(run / "model", cache=None).encode(["a text"]).shape == (1, 16)
 

@@ -14,6 +14,7 @@ from longplay.agents.playing.steps import follow_users
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.engine import ContextColumn, Observation
 from longplay.envs.env import SlateVectorEnv
+from longplay.envs.shared.words import split_words
 from longplay.envs.users.world import World, factor_texts
 from longplay.envs.wrapper import SlateVectorWrapper
 
@@ -24,7 +25,7 @@ CHUNK = 1000  # users at a time, to bound memory
 
 def make_text_vectors(world: World, width: int = 64) -> NDArray[np.float32]:
     """(N, width) cheap item vectors, for candidates where no text encoder is wanted: TF-IDF and a truncated SVD."""
-    tfidf = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(world.catalog.texts)
+    tfidf = TfidfVectorizer(sublinear_tf=True, analyzer=split_words).fit_transform(world.catalog.texts)
     return factor_texts(tfidf, width).astype(np.float32)
 
 

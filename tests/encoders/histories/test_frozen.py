@@ -199,3 +199,15 @@ class TestOptions:
     def test_those_of_another_encoder_are_refused(self):
         with pytest.raises(EncoderError, match="options are TextOptions, must be PooledOptions"):
             PooledHistory(make_items(), TextOptions())
+
+
+def test_a_history_is_told_in_the_language_of_the_options(text_encoder):
+    items = make_items(3, width=384)
+    histories = {
+        f"history_{name}": np.array([[value]], np.float32)
+        for name, value in zip(("ids", "completion", "age"), (1, 1, 0), strict=True)
+    }
+    told = TextHistory(items, TextOptions(language="zh", kind="article"), text_encoder).histories_to_texts(histories)
+    assert told == [f"今天读完了文章：{items.texts[0].rstrip('.')}。"]
+    with pytest.raises(ValueError, match="language = 'fr'"):
+        TextOptions(language="fr")

@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import numpy as np
@@ -16,6 +17,7 @@ from longplay.encoders.networks.pretrain import (
 )
 from longplay.encoders.text.model_folder import ModelError, ModelFolder
 from longplay.tests.encoders.text.tiny_bert import SETTINGS, TEXTS, tiny_bert
+from longplay.tests.envs.catalogs.parallel import make_parallel
 
 FURTHER = PretrainOptions(epochs=4, tokens=24, batch_size=16, learning_rate=2e-3)
 
@@ -102,6 +104,39 @@ def test_word_pieces_keep_accents_and_other_scripts():
     assert tokenizer.decode(tokenizer("ÉCRAN мир")["input_ids"]) == "[CLS] écran мир [SEP]"
     assert tokenizer.mask_token == "[MASK]"
     assert tokenizer("écran", "мир")["input_ids"].count(tokenizer.sep_token_id) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("恐怖片，很Écran", ["恐", "怖", "片", "，", "很", "écran"]),
+        ("ドラマを見ました", ["ドラマ", "を", "見", "ま", "し", "た"]),
+        ("หนังที่ดี", ["ห", "นั", "ง", "ที่", "ดี"]),
+        ("영화 가다", ["영화", "가다"]),
+    ],
+)
+def test_scripts_without_spaces_are_parted_and_others_learnt_as_words(text, pieces, tmp_path):
+    tokenizer = train_tokenizer([text] * 30, 8000, 64)
+    assert tokenizer.tokenize(text) == pieces
+    tokenizer.save_pretrained(tmp_path)
+    assert AutoTokenizer.from_pretrained(tmp_path).tokenize(text) == pieces
+
+
+def test_word_pieces_of_texts_with_spaces_are_what_they_were():
+    texts = [f"{text} Écran {i}, мир" for i, text in enumerate(TEXTS[:40])]
+    tokenizer = train_tokenizer(texts, 300, 32)
+    assert hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest() == (
+        "eccf7fdbe7b4e7f6faae6597655f9467c1d6b6b7ddc39144f93e083f7e68e2f0"
+    )
+
+
+def test_chinese_texts_are_learnt_and_their_genres_gather(tmp_path):
+    catalog = make_parallel(400)[1]
+    settings = ScratchOptions(epochs=6, layers=2, width=64, heads=2, tokens=96, batch_size=16, learning_rate=3e-3)
+    learnt = pretrain_from_scratch(catalog.texts, tmp_path, settings)
+    assert learnt.loss_after < 2.5
+    vectors = TextEncoder(tmp_path / "model", cache=None).encode(catalog.texts)
+    assert measure_neighbour_agreement(vectors, catalog.topics) > 0.7
 
 
 def test_on_disk_word_pieces_are_the_same(tmp_path):

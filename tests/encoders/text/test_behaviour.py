@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longplay.encoders import behaviour_to_text
-from longplay.encoders.text.behaviour import NO_HISTORY
+from longplay.encoders.text.behaviour import KINDS, LANGUAGES, NO_HISTORY, BehaviourWords
 
 histories = st.lists(
     st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1e5)),
@@ -58,3 +58,39 @@ def test_text_keeps_order_and_limit_and_holds_no_nan(history, limit):
 def test_what_cannot_be_told_is_an_error(change, message):
     with pytest.raises(ValueError, match=message):
         behaviour_to_text(**({"texts": ["a"], "completions": [0.5], "ages_days": [1.0]} | change))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"language": "zh"}, "今天看完了：甲；乙。3天前略过了：丙。"),
+        ({"language": "zh", "kind": "article"}, "今天读完了文章：甲；乙。3天前略读了文章：丙。"),
+        ({"kind": "product"}, "Looked at everything of, today: 甲; 乙. Glanced at, 3 days ago: 丙."),
+        (
+            {
+                "words": BehaviourWords(
+                    ("A", "B", "C", "D"), ("0", "1", "{n}d", "{n}w", "{n}m"), "{age}{phrase}<{items}>", "+", "|"
+                )
+            },
+            "0A<甲+乙>|3dD<丙>",
+        ),
+    ],
+)
+def test_other_languages_kinds_and_words(options, told):
+    assert behaviour_to_text(["甲。", "乙", "丙"], [0.95, 1.0, 0.1], [0.0, 0.5, 3.0], **options) == told
+
+
+def test_every_kind_has_words_in_every_language():
+    told = {
+        behaviour_to_text(["x"], [0.5], [1.0], language=tongue, kind=kind) for tongue in LANGUAGES for kind in KINDS
+    }
+    assert len(told) == len(LANGUAGES) * len(KINDS) - 1  # an article is read as a post is, in English
+    assert behaviour_to_text([], [], [], language="zh") == "还没有记录。"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"), [({"language": "fr"}, "language = 'fr'"), ({"kind": "song"}, "kind = 'song'")]
+)
+def test_unknown_languages_and_kinds_are_refused(option, message):
+    with pytest.raises(ValueError, match=message):
+        behaviour_to_text(["x"], [1.0], [0.0], **option)

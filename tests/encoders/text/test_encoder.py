@@ -158,13 +158,13 @@ def test_truncated_texts_are_counted_and_said(encoder, capsys):
     counted = TextEncoder(cache=encoder._cache_folder, max_tokens=8)
     word = "film "
     counted.encode([word * 6, word * 7, word * 7, word * 50, "Space."])  # two tokens are special
-    assert counted.report == {"texts": 5, "from_cache": 0, "encoded": 4, "truncated": 2}
+    assert counted.report == {"texts": 5, "from_cache": 0, "encoded": 4, "truncated": 2, "tokens": 26, "unknown": 0}
     assert capsys.readouterr().err.endswith("; 2 truncated, having more than 8 tokens\n")
     counted.encode([word * 7, "Space.", "Time."])
-    assert counted.report == {"texts": 3, "from_cache": 2, "encoded": 1, "truncated": 0}
+    assert counted.report == {"texts": 3, "from_cache": 2, "encoded": 1, "truncated": 0, "tokens": 10, "unknown": 0}
     assert capsys.readouterr().err == ""
     counted.encode([word * 7])
-    assert counted.report == {"texts": 1, "from_cache": 1, "encoded": 0, "truncated": 0}
+    assert counted.report == {"texts": 1, "from_cache": 1, "encoded": 0, "truncated": 0, "tokens": 6, "unknown": 0}
 
 
 def test_no_texts_give_no_vectors(text_encoder, encoder):
@@ -194,7 +194,10 @@ def test_what_is_no_list_of_texts_is_refused(text_encoder):
     [
         ({"model": "mini-lm"}, "did you mean 'minilm'"),
         ({"model": "MiniLM"}, "did you mean 'minilm'"),
-        ({"model": Path("no") / "such"}, "no such folder; allowed are 'minilm', a local folder, or a name on"),
+        (
+            {"model": Path("no") / "such"},
+            "no such folder; allowed are 'minilm', 'multilingual', a local folder, or a name on",
+        ),
         ({"model": "too/many/parts"}, "no such folder; allowed are"),
         ({"dtype": "int8"}, "dtype='int8' is not known; allowed are 'float32' and 'bfloat16'"),
         ({"batch_size": 0}, "batch_size=0"),
@@ -256,7 +259,7 @@ def test_an_interrupted_encoding_keeps_what_it_has_done(encoder, tmp_path, error
     monkeypatch.undo()
     assert len(VectorCache(tmp_path, encoder.identity, 384).read()) == 3
     again = encoder.encode(texts)
-    assert encoder.report == {"texts": 8, "from_cache": 3, "encoded": 5, "truncated": 0}
+    assert {"texts": 8, "from_cache": 3, "encoded": 5, "truncated": 0}.items() <= encoder.report.items()
     np.testing.assert_allclose(again, encoder.encode_uncached(texts), atol=1e-6)
 
 
@@ -264,7 +267,9 @@ def test_a_killed_encoding_has_saved_on_the_way(encoder, tmp_path, monkeypatch):
     monkeypatch.setattr(text, "_SAVED_EVERY", 0.0)
     sizes = []
     add = VectorCache.add
-    monkeypatch.setattr(VectorCache, "add", lambda self, fresh: (sizes.append(len(fresh)), add(self, fresh))[1])
+    monkeypatch.setattr(
+        VectorCache, "add", lambda self, fresh, *rest: (sizes.append(len(fresh)), add(self, fresh, *rest))[1]
+    )
     encoder.encode(["One.", "One, two.", "One, two, three."])
     assert sizes == [1, 2, 3, 3]  # after each batch, and at the end
 

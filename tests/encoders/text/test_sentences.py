@@ -2,7 +2,7 @@
 
 import pytest
 
-from longplay.encoders.text.sentences import NO_PROFILE, profile_to_text
+from longplay.encoders.text.sentences import NO_PROFILE, ProfileWords, profile_to_text
 
 
 class TestProfile:
@@ -37,3 +37,21 @@ class TestProfile:
     def test_refusals_name_field_and_fix(self, likes, dislikes, said):
         with pytest.raises(ValueError, match=said):
             profile_to_text(likes, dislikes)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"language": "zh"}, "喜欢剧情、谍战和战争。不喜欢恐怖。"),
+        ({"language": "zh", "kind": "film"}, "喜欢电影：剧情、谍战和战争。不喜欢电影：恐怖。"),
+        ({"kind": "post"}, "Likes posts about 剧情, 谍战 and 战争. Dislikes posts about 恐怖."),
+        ({"words": ProfileWords("+{names}", "-{names}", "/", "/", "")}, "+剧情/谍战/战争-恐怖"),
+    ],
+)
+def test_other_languages_kinds_and_words(options, told):
+    assert profile_to_text(["剧情", "谍战", "战争"], ["恐怖"], **options) == told
+
+
+def test_an_unknown_language_is_refused():
+    with pytest.raises(ValueError, match=r"language = 'fr' is unknown.*; allowed: 'en', 'zh'"):
+        profile_to_text(["x"], language="fr")

@@ -15,6 +15,15 @@ from longplay.envs.catalogs.titles import extract_title, split_title
         ("Man opens  shop: all is well.", "Man opens shop"),
         ("A long headline without an end", "A long headline without an end"),
         ("", ""),
+        ("《异形》（1979），恐怖电影。", "《异形》（1979）"),
+        ("《异形》是恐怖电影。", "《异形》"),
+        ("《你好，李焕英》：喜剧", "《你好，李焕英》"),
+        ("导演谈《你好，李焕英》续集，票房大涨", "导演谈《你好，李焕英》续集"),
+        ("国足2比0战胜泰国！比赛回顾(2019)", "国足2比0战胜泰国"),
+        ("異形（1979年）恐怖片", "異形（1979年）"),
+        ("没有标点的标题", "没有标点的标题"),
+        ("导演谈《你好，李焕英》续集", "导演谈《你好，李焕英》续集"),
+        ("《没有结尾，的书名", "《没有结尾"),
     ],
 )
 def test_a_text_has_a_title(text, title):
@@ -33,4 +42,4 @@ def test_a_year_or_a_clause_beyond_the_width_is_none():
 
 
 def test_the_examples_in_the_docstrings_hold():
-    assert doctest.testmod(titles) == (0, 3)
+    assert doctest.testmod(titles) == (0, 5)
