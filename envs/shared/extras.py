@@ -1,7 +1,7 @@
 """Extras: the packages beside the environment's own, and the sentence that says which one is missing.
 
-The environment alone is ``pip install longplay``. ``longplay.encoders``, ``longplay.agents`` and the commands begin with
-`require_extra`, so whoever lacks an extra is told its name and the command, before anything heavy is imported.
+The environment alone is ``pip install longplay``. ``longplay.encoders``, ``longplay.agents`` and all commands begin
+with `require_extra`, so whoever lacks an extra is told its name and the command, before anything heavy is imported.
 """
 
 import importlib.util
@@ -57,7 +57,8 @@ def require_extra(extra: str, user: str) -> None:
     missing = list_missing(extra)
     if not missing:
         return
-    message = f"{user} needs {', '.join(missing)}: not installed; fix: {install_command(extra)}"
+    more = f" and {len(missing) - 1} more" if missing[1:] else ""
+    message = f"{user} needs {missing[0]}{more}: not installed; fix: {install_command(extra)}"
     if command:
         print(f"error: {message}", file=sys.stderr)
         raise SystemExit(2)
