@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 import longplay
 from longplay.envs.shared.extras import EXTRAS, INCLUDED
@@ -53,6 +54,37 @@ def test_the_extras_that_errors_name_are_those_of_the_package():
     assert own == EXTRAS
     assert included["all"] | {one for extra in included["all"] for one in included[extra]} == set(EXTRAS)
     assert {extra: set(INCLUDED.get(extra, ())) for extra in EXTRAS} == {extra: included[extra] for extra in EXTRAS}
+
+
+def read_requirements():
+    """All direct dependencies, those of tools for development left out."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = list(project["dependencies"])
+    lines += [line for extra, own in project["optional-dependencies"].items() if extra != "dev" for line in own]
+    return [needed for needed in map(Requirement, lines) if needed.name != "longplay"]
+
+
+def read_pins(name):
+    """Version by package, of a file of constraints."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    for pin in pins:
+        assert [one.operator for one in pin.specifier] == ["=="], pin
+    return {pin.name: Version(next(iter(pin.specifier)).version) for pin in pins}
+
+
+def test_the_lowest_versions_are_the_floors():
+    pins = read_pins("constraints-lowest.txt")
+    for needed in read_requirements():
+        (floor,) = (Version(one.version) for one in needed.specifier if one.operator == ">=")
+        assert pins[needed.name] == floor, needed
+
+
+def test_the_versions_of_the_figures_are_allowed():
+    pins = read_pins("constraints.txt")
+    for needed in read_requirements():
+        assert needed.specifier.contains(pins[needed.name]), needed
+        assert pins[needed.name].local is None, "a build of one machine"
 
 
 # What our packages bring along and cannot be without: by transformers, and by the package of the BERT's weights.
