@@ -90,14 +90,14 @@ def _write_observations(
             slate[b, k] = user.slate[k]
             response[b, k] = user.completion if k == user.choice else 0.0
         angle = 2.0 * np.pi * (user.clock - np.floor(user.clock))
-        context[b, ContextColumn.DEPTH] = user.depth
-        context[b, ContextColumn.SESSION_MINUTES] = user.session_minutes
-        context[b, ContextColumn.HOUR_SIN] = np.sin(angle)
-        context[b, ContextColumn.HOUR_COS] = np.cos(angle)
-        context[b, ContextColumn.GAP_DAYS] = user.gap
-        context[b, ContextColumn.DAY] = user.clock
-        context[b, ContextColumn.SESSION] = user.session
-        context[b, ContextColumn.SKIPS] = user.skips
+        context[b, ContextColumn.DEPTH.value] = user.depth
+        context[b, ContextColumn.SESSION_MINUTES.value] = user.session_minutes
+        context[b, ContextColumn.HOUR_SIN.value] = np.sin(angle)
+        context[b, ContextColumn.HOUR_COS.value] = np.cos(angle)
+        context[b, ContextColumn.GAP_DAYS.value] = user.gap
+        context[b, ContextColumn.DAY.value] = user.clock
+        context[b, ContextColumn.SESSION.value] = user.session
+        context[b, ContextColumn.SKIPS.value] = user.skips
 
 
 class Engine:

@@ -143,6 +143,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         "render_fps": 2,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
+    closed = True  # until there is something to close: Gymnasium 1.2 closes what is collected, a refused one too
 
     def __init__(
         self,
@@ -164,10 +165,10 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
             raise ValueError(f"render_mode = {render_mode!r} is unknown; allowed: None, {allowed}")
         if render_mode == "human" and num_envs != 1:
             raise ValueError(f"render_mode = 'human' shows one user, num_envs is {num_envs}; use 'rgb_array'")
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.engine = Engine(world, num_envs, split, threads)
         self.world, self.num_envs = world, self.engine.num
         self.reward, self.privileged, self.render_mode = reward, privileged, render_mode
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.metadata["render_modes"] = list_render_modes(type(self).metadata["render_modes"])
         slots = world.scenario.shape.slate
@@ -181,6 +182,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self._finished = np.zeros(self.num_envs, bool)
         self._lives = [LifeRecorder() for _ in range(self.num_envs)] if render_mode in ("rgb_array", "human") else []
         self._window = Window(self.metadata["render_fps"]) if render_mode == "human" else None
+        self.closed = False
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None

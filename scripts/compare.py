@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pandas as pd
-import tomli_w
 import tyro
 from rich.table import Table
 
@@ -33,12 +32,10 @@ from longplay.agents.references.linear import LinearOracle
 from longplay.agents.registry import RULES
 from longplay.agents.rules.tuning import QUICK, TRIALS
 from longplay.agents.setting import Setting
-from longplay.envs.shared.files import write_whole
-from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
-from longplay.scripts.shared.folders import run_folder, write_table
+from longplay.scripts.shared.folders import run_folder, write_table, write_toml
 from longplay.scripts.shared.tables import MARK, explain_labels, format_interval, make_table
-from longplay.scripts.shared.tracking import MODES, Tracker
+from longplay.scripts.shared.tracking import Tracker, check_tracking
 
 
 @dataclass
@@ -70,7 +67,7 @@ class Arguments:
 
 def main(args: Arguments) -> None:
     """Play, summarise, write."""
-    one_of("track", args.track, MODES)
+    check_tracking(args.track)
     check_rules(args)
     folder, setting = run_folder(args.name), args.setting
     rules_folder = None if args.rules_folder is None else run_folder(args.rules_folder)
@@ -101,7 +98,7 @@ def main(args: Arguments) -> None:
     write_table(results, folder / "results.parquet")
     results.attrs = {}  # which pandas would copy with every step
     config = make_plain({"longplay": longplay.__version__, **asdict(args), "origin": origin})
-    write_whole(folder / "config.toml", tomli_w.dumps(config))
+    write_toml(config, folder / "config.toml")
     report = write_report(folder, frame, results, trained, config)
     with Tracker(args.track, folder, "compare", config) as tracker:
         tracker.log(flatten_summary(frame))

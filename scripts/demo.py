@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.setting import Setting
-from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import console, load_world, run_command
 from longplay.scripts.shared.folders import run_folder
-from longplay.scripts.shared.tracking import MODES
+from longplay.scripts.shared.tracking import check_tracking
 from longplay.scripts.shared.trainings import SCRIPTS, Training, make_environment, train_all
 
 COMPARED = "compare.txt"
@@ -45,7 +44,7 @@ class Arguments:
 
 def main(args: Arguments) -> None:
     """Run the three parts."""
-    one_of("track", args.track, MODES)
+    check_tracking(args.track)
     for name in ("seeds", "steps", "users", "workers"):
         if getattr(args, name) < 1:
             raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")

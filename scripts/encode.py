@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 from rich.table import Table
-from safetensors.numpy import save
 
 from longplay.encoders.base import Encoder
 from longplay.encoders.data.interactions import Interactions
@@ -36,7 +35,7 @@ from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import console, make_progress, run_command, set_threads
-from longplay.scripts.shared.folders import run_folder
+from longplay.scripts.shared.folders import run_folder, write_arrays
 from longplay.scripts.shared.logs import Source, read_collected_log, read_table_log
 from longplay.scripts.shared.tables import FRAMED, make_table
 
@@ -97,7 +96,7 @@ def main(args: Arguments) -> None:
         shutil.rmtree(folder / training, ignore_errors=True)
     now = float(np.nextafter(source.log.time.max(), np.inf))
     users = encoder.encode(source.log.histories(np.arange(source.log.users), now))
-    write_whole(folder / "vectors.safetensors", save({"items": encoder.item_vectors, "users": users}))
+    write_arrays({"items": encoder.item_vectors, "users": users}, folder / "vectors.safetensors")
     write_whole(folder / "measures.json", json.dumps(measures, indent=1))
     console.print(make_measures_table(measures))
     console.print(

@@ -24,11 +24,10 @@ from longplay.agents.runs.presets import DEFAULT, configure_run
 from longplay.agents.runs.progress import CHECKPOINT, CURVE, count_slates
 from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting
-from longplay.envs.shared.names import one_of
 from longplay.envs.shared.options import find_changes
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import run_folder
-from longplay.scripts.shared.tracking import MODES, Tracker
+from longplay.scripts.shared.tracking import Tracker, check_tracking
 
 
 @dataclass
@@ -63,7 +62,7 @@ class Arguments:
 
 def main(args: Arguments) -> None:
     """Train, or go on."""
-    one_of("track", args.track, MODES)
+    check_tracking(args.track)
     folder = run_folder(args.name)
     config = replace(args.run, options=find_changes(args.options))
     if args.resume:

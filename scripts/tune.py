@@ -22,12 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from optuna.trial import TrialState
 
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import write_preset
-from longplay.agents.runs.search import SettingsSearch, run_trial
+from longplay.agents.runs.search import SettingsSearch, TrialState, run_trial
 from longplay.agents.runs.spaces import make_run_space
 from longplay.agents.setting import Setting
 from longplay.envs.named.registry import ENVIRONMENTS

@@ -1,5 +1,6 @@
 """The shape of the project: what is packaged, what git keeps, and that a wheel works; `test_imports` has the rest."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -9,8 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import longplay
+from longplay.envs.shared.extras import EXTRAS, INCLUDED
 
 ROOT = Path(longplay.__file__).parent
 LAYERS = ["envs", "encoders", "agents", "scripts"]  # each may import those before it, and itself
@@ -25,6 +29,103 @@ def test_the_packages_listed_are_the_folders_on_disk():
     assert sorted(listed) == sorted(found)
     for folder in folders:
         assert (folder / "__init__.py").is_file(), folder
+
+
+def read_dependencies():
+    """Modules that the environment's packages bring, and by extra, its own modules and the extras it includes."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    renamed = {"scikit-learn": "sklearn", "pillow": "PIL"}
+    own, included = {}, {}
+    for extra, lines in {"": project["dependencies"], **project["optional-dependencies"]}.items():
+        needed = [Requirement(line) for line in lines]
+        names = [one.name for one in needed if one.name != "longplay"]
+        own[extra] = tuple(renamed.get(name, name.replace("-", "_")) for name in names)
+        included[extra] = {
+            one for requirement in needed if requirement.name == "longplay" for one in requirement.extras
+        }
+    return set(own.pop("")), own, included
+
+
+def test_the_extras_that_errors_name_are_those_of_the_package():
+    _, own, included = read_dependencies()
+    assert included["dev"] == {"all"}
+    own.pop("dev")
+    assert own.pop("all") == ()
+    assert own == EXTRAS
+    assert included["all"] | {one for extra in included["all"] for one in included[extra]} == set(EXTRAS)
+    assert {extra: set(INCLUDED.get(extra, ())) for extra in EXTRAS} == {extra: included[extra] for extra in EXTRAS}
+
+
+def read_requirements():
+    """All direct dependencies, those of tools for development left out."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = list(project["dependencies"])
+    lines += [line for extra, own in project["optional-dependencies"].items() if extra != "dev" for line in own]
+    return [needed for needed in map(Requirement, lines) if needed.name != "longplay"]
+
+
+def read_pins(name):
+    """Version by package, of a file of constraints."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    for pin in pins:
+        assert [one.operator for one in pin.specifier] == ["=="], pin
+    return {pin.name: Version(next(iter(pin.specifier)).version) for pin in pins}
+
+
+def test_the_lowest_versions_are_the_floors():
+    pins = read_pins("constraints-lowest.txt")
+    for needed in read_requirements():
+        (floor,) = (Version(one.version) for one in needed.specifier if one.operator == ">=")
+        assert pins[needed.name] == floor, needed
+
+
+def test_the_versions_of_the_figures_are_allowed():
+    pins = read_pins("constraints.txt")
+    for needed in read_requirements():
+        assert needed.specifier.contains(pins[needed.name]), needed
+        assert pins[needed.name].local is None, "a build of one machine"
+
+
+# What our packages bring along and cannot be without: by transformers, and by the package of the BERT's weights.
+BROUGHT = {"tokenizers", "huggingface_hub", "sentence_transformers"}
+
+
+def list_imports(path, nodes):
+    """Packages that statements of a file import, in order, those of Python left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in nodes(tree):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module]
+        else:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        yield from (name.partition(".")[0] for name in names if name.partition(".")[0] not in sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize(
+    ("layer", "extras"),
+    [
+        ("envs", ()),
+        ("encoders", ("encoders",)),
+        ("agents", ("encoders", "agents")),
+        ("scripts", ("encoders", "agents", "wandb")),
+    ],
+)
+def test_a_layer_imports_what_its_extra_installs(layer, extras):
+    light, _, _ = read_dependencies()
+    allowed = light | {"longplay"} | {module for extra in extras for module in EXTRAS[extra]}
+    allowed |= BROUGHT if extras else set()
+    for path in (ROOT / layer).rglob("*.py"):
+        assert set(list_imports(path, ast.walk)) <= allowed, path
+
+
+def test_a_command_meets_the_sentence_about_extras_before_it_imports_one():
+    light, _, _ = read_dependencies()
+    commands = sorted((ROOT / "scripts").glob("[!_]*.py"))
+    assert len(commands) > 12
+    for path in commands:
+        imported = list(list_imports(path, lambda tree: tree.body))
+        assert set(imported[: imported.index("longplay")]) <= light, path
 
 
 def test_git_ignores_no_file_of_the_package():

@@ -78,10 +78,12 @@ class Retriever(SlateVectorWrapper):
     """
 
     def __init__(self, env: VectorEnv[Any, Any, Any], item_vectors: NDArray[np.float32]) -> None:
-        super().__init__(env)
         world = env.unwrapped.world  # type: ignore[attr-defined]
         n = len(world.catalog)
         self.vectors = pad_item_vectors(item_vectors, n)
+        super().__init__(
+            env
+        )  # after the refusal: Gymnasium 1.2 would close the caller's environment with a refused one
         life = world.scenario.params.items_life
         # Of an item's neighbours few are live at a time.
         near, cosine = find_nearest_items(ArrayKey(self.vectors), NEIGHBOURS * (8 if life > 0 else 1))

@@ -238,10 +238,10 @@ def _write_user_features(items: ItemTables, users: VisibleUsers, b: int, out: np
                 wanted[1, g] += completion[h] * topics[item, g]
                 wanted[2, g] += recent * topics[item, g]
     # The session's last item is the most recent of the history, if anything was consumed in this session.
-    if age[0] * 1440.0 < context[ContextColumn.SESSION_MINUTES]:
+    if age[0] * 1440.0 < context[ContextColumn.SESSION_MINUTES.value]:
         wanted[3] = topics[int(history[0])]
     out[:, 0] = users.similarity[b]
-    _describe(items, wanted, candidates, context[ContextColumn.DAY], out)
+    _describe(items, wanted, candidates, context[ContextColumn.DAY.value], out)
 
 
 @loop

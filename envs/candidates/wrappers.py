@@ -144,10 +144,10 @@ class MappedAction(SlateVectorWrapper):
     """A vector environment whose actions go through an `ActionMap`."""
 
     def __init__(self, env: VectorEnv[Any, Any, Any], action_map: ActionMap) -> None:
-        super().__init__(env)
         self.map = action_map
-        self.single_action_space = action_map.space
-        self.action_space = batch_space(action_map.space, self.num_envs)
+        space, batch = action_map.space, batch_space(action_map.space, env.num_envs)
+        super().__init__(env)  # last, as Gymnasium 1.2 would close the caller's environment with a refused one
+        self.single_action_space, self.action_space = space, batch
         self._observation: Observation | None = None
 
     def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Observation, dict[str, Any]]:

@@ -21,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .extras import explain_installation
 from .names import unknown_name
 
 T = TypeVar("T")
@@ -164,8 +165,8 @@ class Registry(Mapping[str, T]):
         if name not in self._entries:
             if card.missing:
                 raise ValueError(
-                    f"{self.noun} {name!r} needs {card.missing}, which is not installed; fix: pip install "
-                    f"{card.missing.replace('_', '-')}"
+                    f"{self.noun} {name!r} needs {card.missing}, which is not installed; fix: "
+                    f"{explain_installation(card.missing)}"
                 )
             self._import(card)
         return self._entries[name]

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import tomli_w
+from numpy.typing import NDArray
+from safetensors.numpy import save
 
 from longplay.agents.offline.logging_policies import POLICIES
 from longplay.envs.shared.files import replacing, write_whole
@@ -77,6 +80,16 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a Parquet file whole or not at all."""
     with replacing(path) as temporary:
         table.to_parquet(temporary, index=False)
+
+
+def write_toml(content: dict[str, Any], path: Path) -> None:
+    """Write a TOML file whole or not at all."""
+    write_whole(path, tomli_w.dumps(content))
+
+
+def write_arrays(arrays: dict[str, NDArray[Any]], path: Path) -> None:
+    """Write a safetensors file whole or not at all."""
+    write_whole(path, save(arrays))
 
 
 def write_figure(figure: "Figure", path: Path) -> bytes:

@@ -7,11 +7,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import wandb
-
+from longplay.envs.shared.extras import install_command, list_missing
 from longplay.envs.shared.names import one_of
 
+if not list_missing("wandb"):
+    import wandb
+
 MODES = ("online", "offline", "off")
+
+
+def check_tracking(mode: str) -> str:
+    """The word for ``--track``, if it is one and what it takes is installed.
+
+    Raises
+    ------
+    ValueError
+        If it is none of `MODES`, or wandb is not installed.
+    """
+    one_of("track", mode, MODES)
+    if mode != "off" and list_missing("wandb"):
+        fix = f"{install_command('wandb')}, or --track off"
+        raise ValueError(f"track = {mode!r} needs wandb, which is not installed; fix: {fix}")
+    return mode
 
 
 class Tracker:
@@ -33,7 +50,7 @@ class Tracker:
     """
 
     def __init__(self, mode: str, folder: Path, job: str, config: Mapping[str, Any]) -> None:
-        self.mode = one_of("track", mode, MODES)
+        self.mode = check_tracking(mode)
         self.folder, self.job, self.config = folder, job, dict(config)
         self._run: Any = None
 

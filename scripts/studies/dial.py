@@ -36,11 +36,10 @@ from longplay.agents.runs.reading import load_agent
 from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.files import write_whole
-from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import record_study, run_folder, write_figure, write_table
 from longplay.scripts.shared.tables import MARK, TIGHT, explain_labels, format_interval, make_table
-from longplay.scripts.shared.tracking import MODES
+from longplay.scripts.shared.tracking import check_tracking
 from longplay.scripts.shared.trainings import Training, train_all
 
 NAMES = ("similarity", "static-cap", "minutes")  # of the rules, as `RULES` of `longplay.agents.registry` has them
@@ -84,7 +83,7 @@ class Arguments:
 
 def main(args: Arguments) -> None:
     """Train, play, show; whatever is there already is left as it is."""
-    one_of("track", args.track, MODES)
+    check_tracking(args.track)
     for name in ("seeds", "steps", "workers"):
         if getattr(args, name) < 1:
             raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")

@@ -1,10 +1,16 @@
 """Mistakes at the Gymnasium faces: each named, with what is allowed and the fix."""
 
+import gc
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
 
+from longplay.envs.candidates.retriever import Retriever
+from longplay.envs.candidates.wrappers import MappedAction
 from longplay.envs.env import SlateVectorEnv
+from longplay.envs.literature.interest_evolution import InterestEvolutionVectorEnv
 from longplay.envs.make import make_vector_env
 from longplay.envs.single import SlateEnv
 from longplay.tests.envs.worlds import small, vectors
@@ -109,3 +115,78 @@ def test_a_state_of_another_size_is_refused(catalog, world):
     env = make_vector_env(2, catalog=catalog, scenario=small(), action="candidates", item_vectors=vectors(catalog))
     with pytest.raises(ValueError, match=r"state has no candidates of shape \(2, 64\)"):
         env.load_state(state)
+
+
+class TestARefusedConstructor:
+    """Gymnasium 1.2 closes what is collected; later versions do not, so the tests bring its way along."""
+
+    @pytest.fixture
+    def errors(self, monkeypatch):
+        """Errors that collecting met, which Python would print and go on."""
+
+        def close_as_gymnasium_1_2_does(env):
+            if not getattr(env, "closed", True):
+                env.close()
+
+        caught = []
+        monkeypatch.setattr(gymnasium.vector.VectorEnv, "__del__", close_as_gymnasium_1_2_does, raising=False)
+        monkeypatch.setattr(sys, "unraisablehook", lambda error: caught.append(error.exc_value))
+        yield caught
+        assert caught == []
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"reward": "likes"},
+            {"split": "dev"},
+            {"render_mode": "humans"},
+            {"num_envs": 0},
+            {"threads": 0},
+            {"autoreset_mode": "sometimes"},
+            {"nothing": 1},
+        ],
+        ids=lambda options: next(iter(options)),
+    )
+    def test_of_the_environment_leaves_nothing_to_close(self, world, errors, options):
+        with pytest.raises((ValueError, TypeError)):
+            SlateVectorEnv(world, **options)
+        gc.collect()
+
+    def test_of_a_window_leaves_nothing_to_close(self, world, errors, monkeypatch):
+        def refuse(rate):
+            raise ValueError("no display")
+
+        monkeypatch.setattr("longplay.envs.env.Window", refuse)
+        with pytest.raises(ValueError, match="no display"):
+            SlateVectorEnv(world, render_mode="human")
+        gc.collect()
+
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            lambda env: Retriever(env, np.zeros((3, 2), np.float32)),
+            lambda env: SlateEnv(env),
+            lambda env: MappedAction(env, None),
+        ],
+        ids=["candidates", "single", "action"],
+    )
+    def test_of_a_wrapper_leaves_the_environment_open(self, world, errors, wrap):
+        env = SlateVectorEnv(world, 2, threads=2)
+        with pytest.raises((ValueError, AttributeError)):
+            wrap(env)
+        gc.collect()
+        assert not env.closed
+        env.reset(seed=0)
+
+    def test_of_the_users_of_slateq_leaves_nothing_to_close(self, errors):
+        with pytest.raises(ValueError, match="num_envs"):
+            InterestEvolutionVectorEnv(0)
+        gc.collect()
+
+    def test_an_environment_that_is_collected_is_closed(self, world, errors):
+        env = SlateVectorEnv(world, 2, threads=2)
+        engine = env.engine
+        del env
+        gc.collect()
+        with pytest.raises(RuntimeError, match="shutdown"):
+            engine._pool.submit(len, ())

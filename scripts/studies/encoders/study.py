@@ -38,7 +38,7 @@ from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import console, load_world, make_progress
 from longplay.scripts.shared.folders import record_study, run_folder, write_table
 from longplay.scripts.shared.tables import render_frame, write_markdown
-from longplay.scripts.shared.tracking import MODES, Tracker
+from longplay.scripts.shared.tracking import Tracker, check_tracking
 from longplay.scripts.shared.trainings import Training, train_all
 from longplay.scripts.studies.encoders import tables as encoder_tables
 from longplay.scripts.studies.encoders.fits import LogLocation, load_source, locate_fit, run_fits
@@ -116,7 +116,7 @@ def main(args: Arguments) -> None:
 
 def check_arguments(args: Arguments, log: Path) -> Setting:
     """Refuse what could not run, before anything slow happens; the setting of the log's world."""
-    one_of("track", args.track, MODES)
+    check_tracking(args.track)
     for name in args.encoders:
         one_of("encoders", name, ALL)
     for pair in args.skip:

@@ -36,7 +36,7 @@ from longplay.scripts.shared.console import console, load_world, make_progress
 from longplay.scripts.shared.folders import record_study, run_folder, write_table
 from longplay.scripts.shared.pool import work_side_by_side
 from longplay.scripts.shared.tables import render_frame, write_markdown
-from longplay.scripts.shared.tracking import MODES
+from longplay.scripts.shared.tracking import check_tracking
 from longplay.scripts.shared.trainings import Training, is_finished, train_all
 from longplay.scripts.studies.results import agents as results_agents
 from longplay.scripts.studies.results import play as results_play
@@ -135,7 +135,7 @@ def main(args: Arguments) -> None:
 
 def check_arguments(args: Arguments) -> None:
     """Refuse what could not run, before anything slow happens."""
-    one_of("track", args.track, MODES)
+    check_tracking(args.track)
     more_rules = [name for name in RULES if name not in QUICK]
     for key, allowed in (
         ("envs", SCENARIOS),

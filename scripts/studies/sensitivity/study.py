@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import tomli_w
 from rich.table import Table
 
 from longplay.agents.comparison.contestants import make_references, play_contestants, tune_rules
@@ -29,10 +28,9 @@ from longplay.agents.comparison.origin import describe_origin
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.setting import Setting
 from longplay.envs.named.registry import ENVIRONMENTS
-from longplay.envs.shared.files import write_whole
 from longplay.envs.users.constants import format_key
 from longplay.scripts.shared.console import console, load_world, make_progress
-from longplay.scripts.shared.folders import record_study, run_folder, write_figure, write_table
+from longplay.scripts.shared.folders import record_study, run_folder, write_figure, write_table, write_toml
 from longplay.scripts.shared.pool import work_side_by_side
 from longplay.scripts.shared.tables import TIGHT, make_table
 from longplay.scripts.studies.sensitivity.analysis import (
@@ -109,7 +107,7 @@ def write_scenarios(folder: Path, args: Arguments, drawn: pd.DataFrame) -> None:
         for key, value in drawn.iloc[world - 1].items() if world else ():
             group, _, name = format_key(str(key)).partition(".")
             content.setdefault(group, {})[name] = float(value)
-        write_whole(locate_lives(folder, world).with_suffix(".toml"), tomli_w.dumps(content))
+        write_toml(content, locate_lives(folder, world).with_suffix(".toml"))
 
 
 def locate_lives(folder: Path, world: int) -> Path:

@@ -18,14 +18,11 @@ from longplay.envs.literature.interest_evolution import (
     compute_choice_probabilities,
     nudge_interest,
 )
-from longplay.scripts.studies.interest_evolution.players import (
-    choose_best_quality,
-    choose_most_interesting,
-    choose_random,
-    choose_thrifty,
-    play_sessions,
-)
 from longplay.tests.assertions import assert_same
+
+players = pytest.importorskip("longplay.scripts.studies.interest_evolution.players")
+choose_best_quality, choose_most_interesting = players.choose_best_quality, players.choose_most_interesting
+choose_random, choose_thrifty, play_sessions = players.choose_random, players.choose_thrifty, players.play_sessions
 
 SESSIONS = 1500
 POLICIES = {

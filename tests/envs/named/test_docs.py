@@ -10,7 +10,6 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import longplay
-from longplay.agents.references.tiny import TinyPlanner
 from longplay.envs.candidates.retriever import count_candidates
 from longplay.envs.env import LATENT
 from longplay.envs.make import make_vector_env
@@ -172,9 +171,10 @@ def test_every_key_of_info_is_documented():
 
 
 def test_what_is_said_of_tiny_is_what_the_planner_finds():
+    planners = pytest.importorskip("longplay.agents.references.tiny")
     text = sections(ENVIRONMENTS["longplay/Tiny-v0"])
     world = longplay.make_world("tiny")
-    planner, myopic = TinyPlanner(world), TinyPlanner(world, greedy=True)
+    planner, myopic = planners.TinyPlanner(world), planners.TinyPlanner(world, greedy=True)
     assert {slate for _, slate in myopic.solution.values()} == {(1, 2)}
     values = [planner.value, *(planner.evaluate(lambda _, fixed=slate: fixed) for slate in ((2, 1), (1, 2)))]
     assert [minutes for _, minutes in table(text["Known optimum"])] == [f"{value:.4f}" for value in values]

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from longplay.envs.shared.registry import Registry, named_by
+from longplay.envs.shared.registry import Card, Registry, named_by
 
 ONE = """
 from things import THINGS
@@ -74,6 +74,12 @@ class TestLookingUp:
             things["peer"]
         with pytest.raises(ValueError, match="--fruit = 'peer' is unknown"):
             things.card("peer", "--fruit")
+
+    def test_what_needs_a_module_of_an_extra_names_the_extra(self, things, monkeypatch):
+        monkeypatch.setitem(things.cards, "fig", Card("fig", "fruit.needs", {"needs": "torch_geometric"}))
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # nothing is installed
+        with pytest.raises(ValueError, match=r"torch_geometric, not .*; fix: pip install \"longplay\[enc"):
+            things["fig"]
 
     def test_what_needs_something_that_is_not_installed_is_listed_and_refused(self, things):
         assert things.cards["fig"].missing == "no_such_module"

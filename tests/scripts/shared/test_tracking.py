@@ -11,6 +11,8 @@ import pytest
 import wandb
 
 from longplay.agents.stats import Interval
+from longplay.scripts import train
+from longplay.scripts.shared import tracking
 from longplay.scripts.shared.tracking import Tracker
 
 
@@ -53,6 +55,24 @@ class TestOff:
             tracker.artifact("a", "model", [tmp_path / "missing"])
         assert not list(tmp_path.iterdir())
         assert dict(os.environ) == environment
+
+
+class TestWithoutWandb:
+    @pytest.fixture(autouse=True)
+    def lacking(self, monkeypatch):
+        monkeypatch.setattr(tracking, "list_missing", lambda extra: [extra])
+
+    @pytest.mark.parametrize("mode", ["offline", "online"])
+    def test_the_extra_and_the_way_without_it_are_named(self, tmp_path, mode):
+        message = rf'track = \'{mode}\' needs wandb, .*; fix: pip install "longplay\[wandb\]", or --track off'
+        with pytest.raises(ValueError, match=message):
+            Tracker(mode, tmp_path, "train", {})
+        with pytest.raises(ValueError, match=message):  # before the training, not after it
+            train.main(train.Arguments(name="never", track=mode))
+
+    def test_nothing_is_needed_where_nothing_is_tracked(self, tmp_path):
+        with Tracker("off", tmp_path, "train", {}) as tracker:
+            tracker.log({"x": 1.0})
 
 
 class TestModes:
