@@ -1,6 +1,8 @@
 """What the scripts share: the command line, the console, bars of progress, threads, and the loading of a world."""
 
+import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +22,8 @@ from rich.progress import (
 from threadpoolctl import threadpool_limits
 
 from longplay.agents.setting import Setting
+from longplay.scripts.shared.claims import release_claims
+from longplay.scripts.shared.processes import follow_parent, heed_signals
 
 console = Console(highlight=False)
 
@@ -27,20 +31,33 @@ console = Console(highlight=False)
 def run_command(main: Callable[[Any], None], arguments: type[Any]) -> None:
     """Parse the arguments, run, and turn a refusal into one readable line and exit code 2.
 
+    A request to stop ends it with 128 + the signal's number, and leaves no child behind.
+
     Arguments whose defaults depend on other words have a class method ``defaults``, from the words to the arguments.
     """
+    follow_parent()
+    with heed_signals():
+        _run(main, arguments)
+
+
+def _run(main: Callable[[Any], None], arguments: type[Any]) -> None:
     try:
         options: dict[str, Any] = {"prog": _name_command()}
         if hasattr(arguments, "defaults"):
             options["default"] = arguments.defaults(sys.argv[1:])
-        main(tyro.cli(arguments, description=sys.modules[main.__module__].__doc__, **options))
+        given = tyro.cli(arguments, description=sys.modules[main.__module__].__doc__, **options)
+        with release_claims():
+            main(given)
     except ValueError as error:
         console.print("[red]error:[/red] ", end="")
         console.print(str(error), markup=False)
         raise SystemExit(2) from error
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         console.print("interrupted")
-        raise SystemExit(130) from None
+        raise SystemExit(128 + getattr(interruption, "number", signal.SIGINT)) from None
+    finally:
+        for worker in multiprocessing.active_children():  # an error may have left a pool to finish its work
+            worker.kill()
 
 
 def _name_command() -> str | None:
