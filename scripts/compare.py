@@ -33,6 +33,7 @@ from longplay.agents.rules.tuning import QUICK, TRIALS
 from longplay.agents.setting import Setting
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
+from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import run_folder, write_table
 from longplay.scripts.shared.tables import format_interval, make_table
@@ -76,6 +77,7 @@ def main(args: Arguments) -> None:
     group_runs(setting, trained)  # refuses what cannot be compared before anything slow happens
     held_out_users(setting.world, "test", args.users)
     held_out_users(setting.world, "validation", args.validation_users, field="validation_users")
+    claim(folder)
     linear = None if args.linear is None else LinearOracle.load(args.linear, setting.world)
     load_world(setting)
     policies = load_learned(setting, trained)

@@ -18,6 +18,7 @@ CLAIMED = "LONGPLAY_CLAIMED"  # in a child's environment: folders that its paren
 _WAIT = 1.0  # seconds: a writer that has been killed is gone by then
 
 _held: dict[Path, FileLock] = {}
+_made: set[Path] = set()  # of these, the folders that were not there before
 
 
 def claim(folder: Path) -> None:
@@ -31,6 +32,8 @@ def claim(folder: Path) -> None:
     place = folder.resolve()
     if place in _held or str(place) in os.environ.get(CLAIMED, "").split(os.pathsep):
         return
+    if not place.exists():
+        _made.add(place)
     place.mkdir(parents=True, exist_ok=True)
     lock = FileLock(place / LOCK, timeout=_WAIT)
     try:
@@ -60,11 +63,15 @@ def share_claims() -> dict[str, str]:
 
 @contextmanager
 def release_claims() -> Iterator[None]:
-    """In the end, let go of what was claimed within."""
+    """In the end, let go of what was claimed within; a folder that was made for it and stayed empty is removed."""
     before = set(_held)
     try:
         yield
     finally:
         for place in set(_held) - before:
             (place / HOLDER).unlink(missing_ok=True)
+            if place in _made and [file.name for file in place.iterdir()] == [LOCK]:
+                (place / LOCK).unlink()
+                place.rmdir()
+            _made.discard(place)
             _held.pop(place).release()
