@@ -130,20 +130,21 @@ def compare_all(comparisons: Sequence[Comparison]) -> None:
     missing = [comparison for comparison in comparisons if not comparison.is_finished()]
     if len(missing) < len(comparisons):
         console.print(f"{len(comparisons) - len(missing)} of {len(comparisons)} comparisons were finished before")
-    running: list[tuple[Comparison, subprocess.Popen[bytes]]] = []
+    running: list[tuple[Comparison, str, subprocess.Popen[bytes]]] = []
     try:
-        running += [(comparison, comparison.start()) for comparison in missing]
+        for comparison in missing:
+            running.append((comparison, comparison.compute_stamp(), comparison.start()))
         with console.status("rules are tuned on validation users, then all policies play"):
-            for comparison, process in running:
+            for comparison, stamp, process in running:
                 if process.wait():
                     log = run_folder(comparison.name) / COMPARED
                     console.print(log.read_text(encoding="utf-8"), markup=False, soft_wrap=True)
                     raise ValueError(f"the comparison {comparison.name} failed; see above")
-                write_whole(run_folder(comparison.name) / COMPARED_STAMP, comparison.compute_stamp())
+                write_whole(run_folder(comparison.name) / COMPARED_STAMP, stamp)
     finally:
-        for _, process in running:
+        for _, _, process in running:
             ask_to_stop(process)
-        for _, process in running:
+        for _, _, process in running:
             wait_for_end(process)
 
 

@@ -13,12 +13,10 @@ from filelock import FileLock, Timeout
 
 from longplay.envs.shared.files import write_whole
 
-LOCK, HOLDER = ".lock", ".writer.json"
 CLAIMED = "LONGPLAY_CLAIMED"  # in a child's environment: folders that its parent writes to, and lets it write to
 _WAIT = 1.0  # seconds: a writer that has been killed is gone by then
 
 _held: dict[Path, FileLock] = {}
-_made: set[Path] = set()  # of these, the folders that were not there before
 
 
 def claim(folder: Path) -> None:
@@ -32,10 +30,8 @@ def claim(folder: Path) -> None:
     place = folder.resolve()
     if place in _held or str(place) in os.environ.get(CLAIMED, "").split(os.pathsep):
         return
-    if not place.exists():
-        _made.add(place)
-    place.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(place / LOCK, timeout=_WAIT)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place.with_name(f".{place.name}.lock"), timeout=_WAIT)  # beside it: what is in it are results
     try:
         lock.acquire()
     except Timeout:
@@ -45,12 +41,17 @@ def claim(folder: Path) -> None:
     _held[place] = lock
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     since = time.strftime("%Y-%m-%d %H:%M:%S")
-    write_whole(place / HOLDER, json.dumps({"process": os.getpid(), "command": command, "since": since}))
+    write_whole(locate_holder(place), json.dumps({"process": os.getpid(), "command": command, "since": since}))
+
+
+def locate_holder(place: Path) -> Path:
+    """File that says who has claimed a folder."""
+    return place.with_name(f".{place.name}.writer.json")
 
 
 def _read_holder(place: Path) -> str:
     try:
-        note = json.loads((place / HOLDER).read_text(encoding="utf-8"))
+        note = json.loads(locate_holder(place).read_text(encoding="utf-8"))
         return f"process {note['process']} ({note['command']}) since {note['since']}"
     except (OSError, ValueError, KeyError, TypeError):  # it has just begun
         return "another process"
@@ -63,15 +64,11 @@ def share_claims() -> dict[str, str]:
 
 @contextmanager
 def release_claims() -> Iterator[None]:
-    """In the end, let go of what was claimed within; a folder that was made for it and stayed empty is removed."""
+    """In the end, let go of what was claimed within."""
     before = set(_held)
     try:
         yield
     finally:
         for place in set(_held) - before:
-            (place / HOLDER).unlink(missing_ok=True)
-            if place in _made and [file.name for file in place.iterdir()] == [LOCK]:
-                (place / LOCK).unlink()
-                place.rmdir()
-            _made.discard(place)
+            locate_holder(place).unlink(missing_ok=True)
             _held.pop(place).release()

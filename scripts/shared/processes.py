@@ -122,6 +122,14 @@ def start_child(command: list[str], output: IO[bytes], environment: Mapping[str,
     )
 
 
+def has_ended(child: subprocess.Popen[bytes]) -> bool:
+    """Whether a process of `start_child` has ended by itself."""
+    if child.poll() is None:
+        return False
+    ask_to_stop(child)  # closes the pipe, which nobody reads any more
+    return True
+
+
 def ask_to_stop(child: subprocess.Popen[bytes]) -> None:
     """Close the pipe to a process of `start_child`."""
     if child.stdin is not None:

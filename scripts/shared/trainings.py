@@ -15,7 +15,7 @@ from longplay.agents.runs.progress import CHECKPOINT, FINISHED
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.shared.console import console, make_progress
 from longplay.scripts.shared.folders import run_folder
-from longplay.scripts.shared.processes import ask_to_stop, start_child, wait_for_end
+from longplay.scripts.shared.processes import ask_to_stop, has_ended, start_child, wait_for_end
 
 SCRIPTS = Path(__file__).parents[1]
 COST = "cost.json"
@@ -45,7 +45,7 @@ def train_all(trainings: Sequence[Training], workers: int, track: str) -> None:
                 time.sleep(0.2)
                 for process in list(running):
                     before = _measure_child_seconds()
-                    if process.poll() is None:
+                    if not has_ended(process):
                         continue
                     name, start = running.pop(process)
                     add_cost(run_folder(name), _measure_child_seconds() - before, time.monotonic() - start)

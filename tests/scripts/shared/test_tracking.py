@@ -121,6 +121,33 @@ def test_offline_writes_everything_to_the_folder_without_a_network(tmp_path):
     assert not (tmp_path / "wandb").exists()
 
 
+class TestResuming:
+    def start(self, asked, folder, mode="offline", resume=False):
+        with Tracker(mode, folder, "train", {}, resume):
+            pass
+        return asked[-1]
+
+    @pytest.mark.parametrize(("mode", "again"), [("offline", None), ("online", "allow")])
+    def test_a_resumed_run_goes_on_as_the_same(self, fake, tmp_path, mode, again):
+        _, asked = fake
+        first = self.start(asked, tmp_path, mode)
+        assert "resume" not in first
+        second = self.start(asked, tmp_path, mode, resume=True)
+        assert second["id"] == first["id"]
+        assert second.get("resume") == again  # offline there is nothing to resume
+        assert (tmp_path / "wandb" / "run-id.txt").read_text() == first["id"]
+
+    def test_one_that_starts_again_is_another(self, fake, tmp_path):
+        _, asked = fake
+        assert self.start(asked, tmp_path)["id"] != self.start(asked, tmp_path)["id"]
+
+    def test_one_that_was_not_tracked_before_begins(self, fake, tmp_path):
+        _, asked = fake
+        begun = self.start(asked, tmp_path, "online", resume=True)
+        assert "resume" not in begun
+        assert self.start(asked, tmp_path, "online", resume=True)["id"] == begun["id"]
+
+
 def test_table_of_a_summary_is_plain_text(fake, tmp_path):
     run, _ = fake
     frame = pd.DataFrame({"policy": ["MMR"], "vs": [Interval(1.0, 0.0, 2.0)], "minutes": [np.float64(3.0)]})
