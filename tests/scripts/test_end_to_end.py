@@ -20,6 +20,7 @@ from longplay.envs.make import make_world
 from longplay.scripts import compare, demo, train
 from longplay.scripts.bench import environment as bench
 from longplay.scripts.shared import processes
+from longplay.tests.scripts import network
 
 SCRIPTS = Path(longplay.__file__).parent / "scripts"
 SMALL = ("--catalog", "items.csv", "--scenario", "small.toml")
@@ -31,6 +32,7 @@ def trained(place, environment):
     """A run in the folder, and what train.py printed."""
     command = [sys.executable, str(SCRIPTS / "train.py"), "--name", NAME, *SMALL, "--track", "offline"]
     command += ["--steps", "2048", "--num-envs", "64", "--eval-users", "5", "--evals", "2"]
+    command = network.watch(command, place / "sent")
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return place / "runs" / NAME, done.stdout + done.stderr
@@ -76,6 +78,12 @@ class TestTrain:
         content = log.read_bytes()
         assert b"validation/minutes" in content
         assert b"learning_rate" in content
+
+    def test_nothing_reaches_for_a_network(self, trained, place):
+        """Neither the program nor what it starts: wandb's service is a program of its own."""
+        if not network.can_watch():
+            pytest.skip("strace, which sees what child processes send, is not here or not allowed")
+        assert network.list_attempts(place / "sent") == []
 
     def test_it_says_what_it_did(self, trained):
         folder, output = trained

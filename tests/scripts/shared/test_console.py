@@ -63,10 +63,16 @@ def test_where_a_write_fails_nothing_is_half_written_and_a_sentence_is_said(name
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "runs/x/a"), "the system refuses runs/x/a: the disk is full; "),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/x/a"),
+            "the system refuses runs/x/a: the disk is full; ",
+        ),
         (OSError(errno.EROFS, "Read-only file system", "runs"), "the system refuses runs: the disk is read-only; "),
         (PermissionError(errno.EACCES, "Permission denied", "runs"), "the system refuses runs: permission is denied; "),
-        (RuntimeError("I/O error: No space left on device (os error 28)"), "the system refuses a file: the disk is full"),
+        (
+            RuntimeError("I/O error: No space left on device (os error 28)"),
+            "the system refuses a file: the disk is full",
+        ),
     ],
 )
 def test_failures_of_a_disk_are_told_from_others(error, said):
@@ -88,7 +94,7 @@ def test_a_read_only_folder_is_a_sentence(call):
 
     code, output = call(train, "--name", "x", folder="/sys/kernel")
     assert code == 2
-    assert "the system refuses runs" in output
+    assert "the system refuses /sys/kernel/runs: " in output
     assert "and give the command again" in output
     assert "Traceback" not in output
 

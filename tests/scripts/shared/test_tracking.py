@@ -12,6 +12,7 @@ import wandb
 
 from longplay.agents.stats import Interval
 from longplay.scripts.shared.tracking import Tracker
+from longplay.tests.scripts import network
 
 
 class FakeRun:
@@ -73,6 +74,7 @@ class TestModes:
         assert options["job_type"] == "compare"
         assert options["config"] == {"seed": 3}
         assert options["name"] == "run"
+        assert options["settings"].x_disable_machine_info  # which asks the network where it runs
         assert options["dir"] == tmp_path / "deep" / "run"
         assert options["dir"].is_dir()
         assert run.finished == [0]
@@ -108,9 +110,8 @@ def test_offline_writes_everything_to_the_folder_without_a_network(tmp_path):
     )
     # No address to send anything to: going online would fail.
     environment = {**os.environ, "WANDB_BASE_URL": "http://127.0.0.1:9", "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path
-    )
+    command = network.watch([sys.executable, "-c", code], tmp_path / "sent")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     (folder,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
@@ -118,6 +119,8 @@ def test_offline_writes_everything_to_the_folder_without_a_network(tmp_path):
     content = log.read_bytes()
     for text in (b"validation/minutes", b"gamma", b"policy-run"):
         assert text in content
+    if network.can_watch():
+        assert network.list_attempts(tmp_path / "sent") == []
     assert not (tmp_path / "wandb").exists()
 
 

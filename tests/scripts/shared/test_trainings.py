@@ -59,7 +59,9 @@ class TestCost:
         )
 
     def test_a_training_is_charged_with_its_own_seconds(self, folder, monkeypatch):
-        self.started(monkeypatch, folder, "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass")
+        self.started(
+            monkeypatch, folder, "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+        )
         trainings.train_all([Training("x", CONFIG), Training("y", CONFIG)], 2, "off")
         for name in ("x", "y"):
             cost = json.loads(Path(f"runs/{name}/cost.json").read_text())
