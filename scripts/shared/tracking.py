@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import wandb
 
@@ -15,7 +15,7 @@ from longplay.envs.shared.names import one_of
 MODES = ("online", "offline", "off")
 RUN_ID = Path("wandb", "run-id.txt")
 # wandb asks the network where it runs, and a process of its own measures the machine: neither is asked for here.
-QUIET = {"console": "off", "silent": True, "x_disable_machine_info": True, "x_disable_stats": True}
+QUIET: dict[str, Any] = {"console": "off", "silent": True, "x_disable_machine_info": True, "x_disable_stats": True}
 
 
 class Tracker:
@@ -51,7 +51,7 @@ class Tracker:
             os.environ.setdefault("WANDB_SILENT", "true")
             identity = self._read_identity() if self.resume else None
             # Offline there is nothing to resume: what `wandb sync` sends is joined by its identity.
-            again = {"resume": "allow"} if identity and self.mode == "online" else {}
+            again: Literal["allow"] | None = "allow" if identity and self.mode == "online" else None
             if identity is None:
                 identity = secrets.token_hex(4)
                 write_whole(self.folder / RUN_ID, identity)
@@ -64,7 +64,7 @@ class Tracker:
                 config=self.config,
                 mode="online" if self.mode == "online" else "offline",
                 settings=wandb.Settings(**QUIET),
-                **again,
+                resume=again,
             )
         return self
 

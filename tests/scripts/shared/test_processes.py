@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -146,6 +147,6 @@ class TestChildren:
 
 def _asked_default(number):
     """Whether a process leaves SIGTERM to the system."""
-    with open(f"/proc/{number}/status", encoding="ascii") as file:
-        caught = int(re.search(r"SigCgt:\s*(\w+)", file.read()).group(1), 16)
+    status = Path(f"/proc/{number}/status").read_text(encoding="ascii")
+    caught = int(re.search(r"SigCgt:\s*(\w+)", status).group(1), 16)
     return not caught & 1 << (signal.SIGTERM - 1)

@@ -134,10 +134,10 @@ class TestResuming:
     def test_a_resumed_run_goes_on_as_the_same(self, fake, tmp_path, mode, again):
         _, asked = fake
         first = self.start(asked, tmp_path, mode)
-        assert "resume" not in first
+        assert first["resume"] is None
         second = self.start(asked, tmp_path, mode, resume=True)
         assert second["id"] == first["id"]
-        assert second.get("resume") == again  # offline there is nothing to resume
+        assert second["resume"] == again  # offline there is nothing to resume
         assert (tmp_path / "wandb" / "run-id.txt").read_text() == first["id"]
 
     def test_one_that_starts_again_is_another(self, fake, tmp_path):
@@ -147,7 +147,7 @@ class TestResuming:
     def test_one_that_was_not_tracked_before_begins(self, fake, tmp_path):
         _, asked = fake
         begun = self.start(asked, tmp_path, "online", resume=True)
-        assert "resume" not in begun
+        assert begun["resume"] is None
         assert self.start(asked, tmp_path, "online", resume=True)["id"] == begun["id"]
 
 
