@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from longplay.scripts import compare
 from longplay.scripts.shared import claims
 from longplay.scripts.shared.claims import claim, release_claims
 from longplay.tests.scripts.programs import Program
@@ -40,6 +41,16 @@ def test_a_second_writer_is_told_of_the_first(writer, place):
         claim(place / "x")
     said = rf"{place}/x is being written to by process {writer.process.pid} \(-c --name 'x y'\) since [-0-9]+ [0-9:]+; "
     assert re.fullmatch(said + "wait until it ends, end it, or give another --name", str(refusal.value))
+
+
+def test_two_comparisons_of_one_name(call, place):
+    other = "import sys, time; from pathlib import Path; from longplay.scripts.shared.claims import claim\n"
+    with Program(["-c", other + "claim(Path('runs/x')); time.sleep(100)", "--name", "x"], place, os.environ) as first:
+        first.wait_for(claims.locate_holder(place / "runs" / "x").is_file)
+        code, output = call(compare, "--name", "x", "--env", "longplay/Tiny-v0", *"--users 5 --validation-users 5".split())
+        assert code == 2
+        assert f"runs/x is being written to by process {first.process.pid} (-c --name x) since " in output
+        assert not (place / "runs" / "x").exists()
 
 
 def test_a_claim_ends_with_its_holder(writer, place):

@@ -1,8 +1,8 @@
 """What a command says when the disk fails: a sentence; and nothing is left half-written."""
 
 import errno
-import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -77,18 +77,14 @@ def test_where_a_write_fails_nothing_is_half_written_and_a_sentence_is_said(name
 )
 def test_failures_of_a_disk_are_told_from_others(error, said):
     assert describe_disk_failure(error).startswith(said)
-    try:
-        try:
-            raise error
-        except Exception as first:
-            raise RuntimeError("could not finish") from first
-    except RuntimeError as second:
-        assert describe_disk_failure(second).startswith(said)
+    later = RuntimeError("could not finish")
+    later.__cause__ = error
+    assert describe_disk_failure(later).startswith(said)
     assert describe_disk_failure(FileNotFoundError(errno.ENOENT, "No such file", "x")) is None
     assert describe_disk_failure(ZeroDivisionError("division by zero")) is None
 
 
-@pytest.mark.skipif(not os.path.isdir("/sys/kernel"), reason="Linux has a folder that even root cannot write to")
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="Linux has a folder that even root cannot write to")
 def test_a_read_only_folder_is_a_sentence(call):
     from longplay.scripts import train
 

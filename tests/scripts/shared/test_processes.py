@@ -12,7 +12,7 @@ from longplay.scripts.shared import processes
 from longplay.scripts.shared.processes import Interruption, heed_signals
 from longplay.tests.scripts.programs import Program
 
-linux = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are found again in /proc")
+linux = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are found again in /proc")
 
 CHILD = """
 import signal, sys, time
@@ -68,11 +68,10 @@ def signals():
 class TestSignals:
     @pytest.mark.parametrize("number", processes.SIGNALS)
     def test_the_first_one_interrupts_and_the_second_would_end_the_process(self, number):
-        with pytest.raises(KeyboardInterrupt) as interruption, heed_signals():
-            try:
+        with heed_signals():
+            with pytest.raises(KeyboardInterrupt) as interruption:
                 signal.raise_signal(number)
-            finally:
-                assert [signal.getsignal(each) for each in processes.SIGNALS] == [signal.SIG_DFL] * 2
+            assert [signal.getsignal(each) for each in processes.SIGNALS] == [signal.SIG_DFL] * 2
         assert interruption.value.number == number
         assert isinstance(interruption.value, Interruption)
         assert signal.getsignal(number) == signal.default_int_handler  # as it was before
