@@ -33,6 +33,7 @@ from longplay.agents.offline.logging_policies import check_policy, load_catalog,
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.setting import Setting
 from longplay.envs.catalogs.catalog import Catalog
+from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command, set_threads
 from longplay.scripts.shared.folders import record_study, resolve_policy, run_folder, write_table
 
@@ -71,6 +72,7 @@ def main(args: Arguments) -> None:
     study = {key: value for key, value in asdict(args).items() if key != "name"}
     if (folder / "study.json").exists():
         record_study(folder, study)
+    claim(folder)
     setting = replace_catalog(args, folder)
     users = held_out_users(setting.world, args.split, args.users)
     load_for_policy(setting, policy)

@@ -32,6 +32,7 @@ from longplay.agents.references.linear import LinearOracle
 from longplay.agents.registry import RULES
 from longplay.agents.rules.tuning import QUICK, TRIALS
 from longplay.agents.setting import Setting
+from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import run_folder, write_table, write_toml
 from longplay.scripts.shared.tables import MARK, explain_labels, format_interval, make_table
@@ -75,6 +76,7 @@ def main(args: Arguments) -> None:
     group_runs(setting, trained)  # refuses what cannot be compared before anything slow happens
     held_out_users(setting.world, "test", args.users)
     held_out_users(setting.world, "validation", args.validation_users, field="validation_users")
+    claim(folder)
     linear = None if args.linear is None else LinearOracle.load(args.linear, setting.world)
     load_world(setting)
     policies = load_learned(setting, trained)

@@ -4,9 +4,11 @@
 
 One PPO is also trained in the control, where looking ahead cannot pay and nobody can beat the taste oracle.
 Writes runs/demo and runs/demo/control: report.html, results.parquet, config.toml, and the trained policies. What an
-interrupted demo had finished or begun is taken up again.
+interrupted demo had finished or begun is taken up again; what is finished is shown as it was, until code or trainings
+change.
 """
 
+import hashlib
 import subprocess
 import sys
 import time
@@ -15,12 +17,16 @@ from dataclasses import dataclass, replace
 
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.setting import Setting
+from longplay.envs.shared.files import write_whole
+from longplay.scripts.shared.claims import claim, share_claims
 from longplay.scripts.shared.console import console, load_world, run_command
 from longplay.scripts.shared.folders import run_folder
+from longplay.scripts.shared.processes import ask_to_stop, start_child, wait_for_end
 from longplay.scripts.shared.tracking import check_tracking
 from longplay.scripts.shared.trainings import SCRIPTS, Training, make_environment, train_all
 
-COMPARED = "compare.txt"
+COMPARED, COMPARED_STAMP = "compare.txt", "compare.sha256"
+LAYERS, SOURCES = ("envs", "encoders", "agents", "scripts"), (".py", ".toml")  # what a comparison's code is
 SLATEQ_SHARE = 3  # it learns from a third of PPO's slates: what is chosen from each tells it more
 
 
@@ -48,7 +54,7 @@ def main(args: Arguments) -> None:
     for name in ("seeds", "steps", "users", "workers"):
         if getattr(args, name) < 1:
             raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")
-    run_folder(args.name)
+    claim(run_folder(args.name))
     started = time.monotonic()
     console.rule("1. Real films through a real BERT")
     load_world(Setting(), show_cleaning=True)
@@ -68,34 +74,77 @@ def main(args: Arguments) -> None:
     runs = [training.name for training in trainings]
     # Half the users do for the control, where the oracle is far ahead; lives are longer there, so it takes as long.
     half = replace(args, users=(args.users + 1) // 2)
-    control_run = start_comparison(f"{args.name}/control", [f"{args.name}/control/ppo-0"], control.setting.env, half)
-    main_run = start_comparison(args.name, runs, ahead.setting.env, args)
-    with console.status("rules are tuned on validation users, then all policies play"):
-        for process in (control_run, main_run):
-            process.wait()
-    print_comparison(control_run, f"{args.name}/control", "The control: nothing shown now changes anything later")
-    print_comparison(main_run, args.name, "The comparison")
+    compare_all(
+        [
+            Comparison(f"{args.name}/control", control.setting.env, (f"{args.name}/control/ppo-0",), half),
+            Comparison(args.name, ahead.setting.env, tuple(runs), args),
+        ]
+    )
+    titles = {f"{args.name}/control": "The control: nothing shown now changes anything later"}
+    for name, title in (titles | {args.name: "The comparison"}).items():
+        console.rule(title)
+        console.print((run_folder(name) / COMPARED).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
     console.print(f"done in {(time.monotonic() - started) / 60:.1f} minutes")
 
 
-def start_comparison(name: str, runs: Sequence[str], env: str, args: Arguments) -> subprocess.Popen[bytes]:
-    """Start scripts/compare.py; what it prints goes to a file, so that two can run side by side."""
-    command = ["--name", name, "--env", env, "--users", str(args.users), "--track", args.track, "--runs", *runs]
-    with (run_folder(name) / COMPARED).open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, str(SCRIPTS / "compare.py"), *command],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=make_environment() | {"COLUMNS": "80"},
-        )
+@dataclass(frozen=True)
+class Comparison:
+    """One call of scripts/compare.py; what it prints goes to a file, so that two can run side by side."""
+
+    name: str
+    env: str
+    runs: tuple[str, ...]
+    args: Arguments
+
+    @property
+    def words(self) -> list[str]:
+        """Of its command line."""
+        users, track = str(self.args.users), self.args.track
+        return ["--name", self.name, "--env", self.env, "--users", users, "--track", track, "--runs", *self.runs]
+
+    def compute_stamp(self) -> str:
+        """Digest of what it depends on: words, policies, and the package's own files."""
+        digest = hashlib.sha256("\n".join(self.words).encode())
+        policies = [run_folder(run) / name for run in self.runs for name in ("config.json", "policy.safetensors")]
+        sources = [file for layer in LAYERS for file in (SCRIPTS.parent / layer).rglob("*.*") if file.suffix in SOURCES]
+        for file in [*policies, *sorted(sources)]:
+            digest.update(hashlib.sha256(file.read_bytes() if file.is_file() else b"").digest())
+        return digest.hexdigest()
+
+    def is_finished(self) -> bool:
+        """Whether it has come to its end as it would now."""
+        stamp = run_folder(self.name) / COMPARED_STAMP
+        return stamp.is_file() and stamp.read_text(encoding="utf-8") == self.compute_stamp()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the process."""
+        command = [sys.executable, str(SCRIPTS / "compare.py"), *self.words]
+        environment = make_environment() | share_claims() | {"COLUMNS": "80"}
+        with (run_folder(self.name) / COMPARED).open("wb") as log:
+            return start_child(command, log, environment)
 
 
-def print_comparison(process: subprocess.Popen[bytes], name: str, title: str) -> None:
-    """Show what a comparison printed."""
-    console.rule(title)
-    console.print((run_folder(name) / COMPARED).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
-    if process.returncode:
-        raise ValueError(f"the comparison {name} failed; see above")
+def compare_all(comparisons: Sequence[Comparison]) -> None:
+    """Make the comparisons that are not finished, side by side; none outlives this call, or this process."""
+    missing = [comparison for comparison in comparisons if not comparison.is_finished()]
+    if len(missing) < len(comparisons):
+        console.print(f"{len(comparisons) - len(missing)} of {len(comparisons)} comparisons were finished before")
+    running: list[tuple[Comparison, str, subprocess.Popen[bytes]]] = []
+    try:
+        for comparison in missing:
+            running.append((comparison, comparison.compute_stamp(), comparison.start()))
+        with console.status("rules are tuned on validation users, then all policies play"):
+            for comparison, stamp, process in running:
+                if process.wait():
+                    log = run_folder(comparison.name) / COMPARED
+                    console.print(log.read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+                    raise ValueError(f"the comparison {comparison.name} failed; see above")
+                write_whole(run_folder(comparison.name) / COMPARED_STAMP, stamp)
+    finally:
+        for _, _, process in running:
+            ask_to_stop(process)
+        for _, _, process in running:
+            wait_for_end(process)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from longplay.encoders.registry import ENCODERS
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
+from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, make_progress, run_command, set_threads
 from longplay.scripts.shared.folders import run_folder, write_arrays
 from longplay.scripts.shared.logs import Source, read_collected_log, read_table_log
@@ -80,6 +81,7 @@ def main(args: Arguments) -> None:
         return
     folder = run_folder(args.name)
     changes = parse_settings(args.settings)
+    claim(folder)
     set_threads(1)
     source = load_source(args)
     encoder = ENCODERS[args.encoder].make(source.items, **changes)

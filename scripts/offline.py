@@ -35,6 +35,7 @@ from longplay.agents.stats import bootstrap_difference
 from longplay.envs.candidates.scoring import FEATURES, Scorer
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
+from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, load_world, run_command, set_threads
 from longplay.scripts.shared.folders import run_folder, write_table
 from longplay.scripts.shared.tables import MARK, explain_labels, format_interval, make_table
@@ -108,6 +109,7 @@ def main(args: Arguments) -> None:
     folder = run_folder(args.job.name)
     if (folder / CONFIG).exists():
         raise ValueError(f"{folder} exists; give another --name")
+    claim(folder)
     set_threads(1)
     jobs: dict[type[Any], Any] = {Log: log_policy, Estimate: estimate_targets, Learn: learn_policy}
     jobs[type(args.job)](args.job, folder)

@@ -36,6 +36,7 @@ from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.names import one_of
 from longplay.envs.shared.options import Options
+from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import run_folder
 
@@ -150,6 +151,8 @@ def make_agent(args: Arguments) -> tuple[Agent, str]:
         return reference.build(world), "reads hidden state"
     if args.agent == RUN:
         return load_run(args)
+    if args.save is not None:
+        claim(run_folder(args.save))
     models = RuleModels(args.setting, console.print)
     if args.trials:
         people = held_out_users(args.setting.world, "validation", args.validation_users)

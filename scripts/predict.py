@@ -47,6 +47,7 @@ from longplay.encoders.outcomes.survival import ReturnTime, concordance, integra
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
+from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, run_command, set_threads
 from longplay.scripts.shared.folders import RUNS, run_folder, write_figure
 from longplay.scripts.shared.logs import Source, read_collected_log
@@ -97,6 +98,7 @@ def main(args: Arguments) -> None:
     """Read, fit, measure, write."""
     folder = run_folder(args.name)
     _check_arguments(args)
+    claim(folder)
     set_threads(1)
     source, parts = _read_parts(args)
     encoder, seen = _make_encoder(args.encoder, source.items, parts, args.seed)

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+import pandas as pd
 import tyro
 
 from longplay.agents.runs.config import RunConfig
@@ -25,9 +26,11 @@ from longplay.agents.runs.progress import CHECKPOINT, CURVE, count_slates
 from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting
 from longplay.envs.shared.options import find_changes
+from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import run_folder
 from longplay.scripts.shared.tracking import Tracker, check_tracking
+from longplay.scripts.shared.trainings import Training, is_finished
 
 
 @dataclass
@@ -71,10 +74,14 @@ def main(args: Arguments) -> None:
         raise ValueError(
             f"{folder} exists; give --resume to continue it, --overwrite to start again, or another --name"
         )
+    if args.resume and is_finished(Training(args.name, config)):
+        print_best(pd.read_csv(folder / CURVE), folder)
+        return
+    claim(folder)
     console.print(f"{folder}: {config.label}, seed {config.seed}, {config.steps:,} steps")
     load_world(config.setting)
     with (
-        Tracker(args.track, folder, "train", {**asdict(config), "label": config.label}) as tracker,
+        Tracker(args.track, folder, "train", {**asdict(config), "label": config.label}, args.resume) as tracker,
         make_progress(count=True, remaining=True, note=True) as progress,
     ):
         task = progress.add_task("training", total=config.steps, note="")
@@ -93,6 +100,11 @@ def main(args: Arguments) -> None:
         files: list[Path] = [folder / name for name in ("policy.safetensors", "policy.json", "config.json", CURVE)]
         tracker.artifact(f"policy-{args.name}", "model", files)
     console.print(f"learnt from {count_slates(folder):,} slates, {config.steps:,} were asked for: rounds are whole")
+    print_best(curve, folder)
+
+
+def print_best(curve: pd.DataFrame, folder: Path) -> None:
+    """The point of the curve whose policy was kept."""
     best = curve.sort_values("minutes").iloc[-1]
     # On one line however narrow the terminal: the demo reads it.
     console.print(

@@ -35,7 +35,7 @@ from ...envs.shared.progress import ProgressCallback, ignore_progress
 from ..base import EncoderError
 from ..text.bert import hide_progress_bar
 from ..text.encoder import describe_unknown, print_line
-from ..text.model_folder import ModelFolder
+from ..text.model_folder import LOCAL, ModelFolder
 from .fitting import Schedule, silence_transformers, train_network
 from .tower_network import find_nearest
 
@@ -164,8 +164,8 @@ def continue_pretraining(
     train, held_out = _hold_out(texts, options.held_out, seed)
     with hide_progress_bar(), silence_transformers(), torch.random.fork_rng():
         torch.manual_seed(seed)  # of the fresh head
-        tokenizer = AutoTokenizer.from_pretrained(source.path, local_files_only=True)
-        network = AutoModelForMaskedLM.from_pretrained(source.path, local_files_only=True, use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(source.path, **LOCAL)
+        network = AutoModelForMaskedLM.from_pretrained(source.path, **LOCAL, use_safetensors=True)
     if source.lower_case:
         train, held_out = ([text.lower() for text in share] for share in (train, held_out))
     _warn_of_unknown(tokenizer, [*train, *held_out], options.tokens)

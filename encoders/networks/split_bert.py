@@ -17,7 +17,7 @@ from transformers import AutoModel, AutoTokenizer
 from ..base import EncoderError
 from ..text.bert import hide_progress_bar, use_onednn
 from ..text.cache import Vectors
-from ..text.model_folder import ModelFolder
+from ..text.model_folder import LOCAL, ModelFolder
 
 _AT_ONCE = 512  # passing texts whose states are held
 _CHUNK = 32  # texts that are padded together; sorted by length, so that little is padding
@@ -73,10 +73,8 @@ class SplitBert:
         self._about = [model, trained, tokens]
         self.width, self._tokens = folder.width, tokens
         with hide_progress_bar():
-            self._tokenizer = AutoTokenizer.from_pretrained(folder.path, local_files_only=True)
-            bert = AutoModel.from_pretrained(
-                folder.path, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
+            self._tokenizer = AutoTokenizer.from_pretrained(folder.path, **LOCAL)
+            bert = AutoModel.from_pretrained(folder.path, **LOCAL, use_safetensors=True, dtype=torch.float32)
         layers = getattr(getattr(bert, "encoder", None), "layer", None)
         if layers is None or trained > len(layers):
             present = "no layers as BERT's" if layers is None else f"{len(layers)} layers"

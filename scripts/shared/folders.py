@@ -15,6 +15,7 @@ from safetensors.numpy import save
 
 from longplay.agents.offline.logging_policies import POLICIES
 from longplay.envs.shared.files import replacing, write_whole
+from longplay.scripts.shared.claims import claim
 
 if TYPE_CHECKING:  # it takes most of a second, and few commands draw
     from matplotlib.figure import Figure
@@ -60,13 +61,14 @@ def resolve_policy(name: str) -> str:
 
 
 def record_study(folder: Path, study: dict[str, Any]) -> None:
-    """Note in the folder what a study is of, so that its parts can be kept and added to.
+    """Claim the folder, and note in it what a study is of, so that its parts can be kept and added to.
 
     Raises
     ------
     ValueError
-        If the folder holds a study of something else.
+        If the folder holds a study of something else, or another process writes to it.
     """
+    claim(folder)
     file = folder / "study.json"
     if not file.exists():
         write_whole(file, json.dumps(study, indent=1))

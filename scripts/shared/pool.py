@@ -1,13 +1,15 @@
 """Work side by side, in processes that keep what they have loaded."""
 
 import multiprocessing
-import signal
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing.synchronize import Event
 from typing import TypeVar
 
 from longplay.scripts.shared.console import set_threads
+from longplay.scripts.shared.processes import die_with, ignore_signals
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -38,7 +40,7 @@ def work_side_by_side(
         yield from ((running[future], future.result()) for future in as_completed(running))
     except BaseException:
         for child in multiprocessing.active_children():
-            child.terminate()
+            child.kill()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
@@ -69,8 +71,17 @@ def is_stopped() -> bool:
 
 
 def _start_worker(stop: Event | None) -> None:
-    """One thread, and an interruption is the parent's business, who then ends the process or sets `stop`."""
+    """One thread; an interruption is the parent's business, who ends the process or sets `stop`, and ends it by dying."""
     global _stop
     _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_signals()
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        die_with(parent.pid)
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
     set_threads(1)
+
+
+def _end_after(parent: "multiprocessing.process.BaseProcess") -> None:
+    parent.join()
+    os._exit(1)

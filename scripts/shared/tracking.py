@@ -2,18 +2,23 @@
 
 import os
 import re
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from longplay.envs.shared.extras import install_command, list_missing
+from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
 
 if not list_missing("wandb"):
     import wandb
 
 MODES = ("online", "offline", "off")
+RUN_ID = Path("wandb", "run-id.txt")
+# wandb asks the network where it runs, and a process of its own measures the machine: neither is asked for here.
+QUIET: dict[str, Any] = {"console": "off", "silent": True, "x_disable_machine_info": True, "x_disable_stats": True}
 
 
 def check_tracking(mode: str) -> str:
@@ -35,7 +40,8 @@ class Tracker:
     """A wandb run, or nothing.
 
     ``offline`` writes to ``<folder>/wandb`` without a network (look at it with ``wandb leet``, send it with
-    ``wandb sync``); ``online`` needs an account; ``off`` writes nothing. Entering starts the run, leaving ends it.
+    ``wandb sync``); ``online`` needs an account; ``off`` writes nothing. Entering starts the run, leaving ends it. The
+    run's identity is kept in ``<folder>/wandb/run-id.txt``, so that one that is resumed goes on as the same run.
 
     Parameters
     ----------
@@ -47,11 +53,13 @@ class Tracker:
         ``"train"`` or ``"compare"``.
     config
         Shown with the run.
+    resume
+        Whether to go on with the folder's run, where there is one.
     """
 
-    def __init__(self, mode: str, folder: Path, job: str, config: Mapping[str, Any]) -> None:
+    def __init__(self, mode: str, folder: Path, job: str, config: Mapping[str, Any], resume: bool = False) -> None:
         self.mode = check_tracking(mode)
-        self.folder, self.job, self.config = folder, job, dict(config)
+        self.folder, self.job, self.config, self.resume = folder, job, dict(config), resume
         self._run: Any = None
 
     def __enter__(self) -> Self:
@@ -59,16 +67,28 @@ class Tracker:
         if self.mode != "off":
             self.folder.mkdir(parents=True, exist_ok=True)
             os.environ.setdefault("WANDB_SILENT", "true")
+            identity = self._read_identity() if self.resume else None
+            # Offline there is nothing to resume: what `wandb sync` sends is joined by its identity.
+            again: Literal["allow"] | None = "allow" if identity and self.mode == "online" else None
+            if identity is None:
+                identity = secrets.token_hex(4)
+                write_whole(self.folder / RUN_ID, identity)
             self._run = wandb.init(
                 project="longplay",
+                id=identity,
                 dir=self.folder,
                 name=self.folder.name,
                 job_type=self.job,
                 config=self.config,
                 mode="online" if self.mode == "online" else "offline",
-                settings=wandb.Settings(console="off", silent=True),
+                settings=wandb.Settings(**QUIET),
+                resume=again,
             )
         return self
+
+    def _read_identity(self) -> str | None:
+        file = self.folder / RUN_ID
+        return file.read_text(encoding="utf-8").strip() or None if file.is_file() else None
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

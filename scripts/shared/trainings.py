@@ -13,8 +13,9 @@ from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import NONE
 from longplay.agents.runs.progress import CHECKPOINT, FINISHED
 from longplay.envs.shared.files import write_whole
-from longplay.scripts.shared.console import make_progress
+from longplay.scripts.shared.console import console, make_progress
 from longplay.scripts.shared.folders import run_folder
+from longplay.scripts.shared.processes import ask_to_stop, has_ended, start_child, wait_for_end
 
 SCRIPTS = Path(__file__).parents[1]
 COST = "cost.json"
@@ -29,12 +30,14 @@ class Training:
 
 
 def train_all(trainings: Sequence[Training], workers: int, track: str) -> None:
-    """Run the trainings, some side by side; none outlives this call."""
-    waiting = list(trainings)
+    """Run the trainings that are not finished, some side by side; none outlives this call, or this process."""
+    waiting = [training for training in trainings if not is_finished(training)]
+    if len(waiting) < len(trainings):
+        console.print(f"{len(trainings) - len(waiting)} of {len(trainings)} trainings were finished before")
     running: dict[subprocess.Popen[bytes], tuple[str, float]] = {}
     try:
         with make_progress(count=True) as progress:
-            task = progress.add_task("trainings", total=len(trainings))
+            task = progress.add_task("trainings", total=len(trainings), completed=len(trainings) - len(waiting))
             while waiting or running:
                 while waiting and len(running) < workers:
                     training = waiting.pop(0)
@@ -42,7 +45,7 @@ def train_all(trainings: Sequence[Training], workers: int, track: str) -> None:
                 time.sleep(0.2)
                 for process in list(running):
                     before = _measure_child_seconds()
-                    if process.poll() is None:
+                    if not has_ended(process):
                         continue
                     name, start = running.pop(process)
                     add_cost(run_folder(name), _measure_child_seconds() - before, time.monotonic() - start)
@@ -52,10 +55,11 @@ def train_all(trainings: Sequence[Training], workers: int, track: str) -> None:
                     progress.console.print(f"{name}: {last.split(';')[0]}")
                     progress.advance(task)
     finally:
+        for process in running:
+            ask_to_stop(process)
         for process, (name, start) in running.items():
             before = _measure_child_seconds()
-            process.terminate()
-            process.wait()
+            wait_for_end(process)
             add_cost(run_folder(name), _measure_child_seconds() - before, time.monotonic() - start)
 
 
@@ -69,13 +73,13 @@ def is_finished(training: Training) -> bool:
 
 
 def _measure_child_seconds() -> float:
-    """CPU seconds of the processes that this one has started and that have ended."""
+    """CPU seconds of the processes that this one has started and that have ended; NaN where the system doesn't tell."""
     times = os.times()
-    return times.children_user + times.children_system
+    return float("nan") if os.name == "nt" else times.children_user + times.children_system
 
 
 def add_cost(folder: Path, cpu: float, wall: float) -> None:
-    """Add to what a training has taken, start of the process and interruptions included [s]."""
+    """Add to what a training has taken, start of the process and interruptions included [s]; NaN is unknown."""
     file = folder / COST
     cost = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"cpu": 0.0, "wall": 0.0}
     write_whole(file, json.dumps({"cpu": cost["cpu"] + cpu, "wall": cost["wall"] + wall}))
@@ -96,8 +100,8 @@ def start_training(training: Training, track: str) -> subprocess.Popen[bytes]:
         command += ["--preset", NONE, "--overwrite"]
         command += [word for key, value in settings.items() for word in make_words(key, value)]
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log.txt").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=make_environment())
+    with (folder / "log.txt").open("ab" if "--resume" in command else "wb") as log:
+        return start_child(command, log, make_environment())
 
 
 def make_words(name: str, value: object) -> list[str]:

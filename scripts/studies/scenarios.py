@@ -25,6 +25,7 @@ from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.setting import Setting
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import World
+from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import run_folder, write_table
 from longplay.scripts.shared.tables import FRAMED, make_table
@@ -61,6 +62,7 @@ def correlate_substance_and_reward(world: World, users: int = 200) -> float:
 def main(args: Arguments) -> None:
     """Play, check, print."""
     folder = run_folder(args.name)
+    claim(folder)
     settings = {env: Setting(env) for env in args.envs}
     played = {env: play_scenario(setting, args) for env, setting in settings.items()}
     correlations = {env: correlate_substance_and_reward(setting.world) for env, setting in settings.items()}

@@ -3,17 +3,14 @@
 import json
 import re
 import signal
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import pandas as pd
 import pytest
 
 from longplay.agents.runs.presets import read_preset
 from longplay.scripts import train, tune
+from longplay.tests.scripts.programs import Program
 from longplay.tests.scripts.test_command_lines import SCRIPTS, SMALL
 
 TINY = f"{SMALL} --agent pl-ppo --steps 256 --num-envs 8 --eval-users 5 --evals 2"
@@ -121,29 +118,12 @@ class TestSearch:
 class TestProcesses:
     def test_an_interruption_stops_the_worker_and_leaves_its_trial_to_go_on_with(self, place, environment):
         words = ["--name", "signal", *TINY.replace("--steps 256", "--steps 100000").split()]
-        command = [sys.executable, str(SCRIPTS / "tune.py"), *words]
-        process = subprocess.Popen(
-            command,
-            cwd=place,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # A suite that a shell put into the background ignores interruptions, and hands that on.
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-        )
         begun = place / "runs" / "signal" / "trial-0000" / "checkpoint.pt"
-        try:
-            deadline = time.monotonic() + 120
-            while not begun.is_file():
-                assert process.poll() is None, process.stdout.read()
-                assert time.monotonic() < deadline, "no checkpoint after two minutes"
-                time.sleep(0.1)
-            process.send_signal(signal.SIGINT)
-            output, _ = process.communicate(timeout=60)
-        finally:
-            process.kill()
-        assert process.returncode == 130, output
+        with Program([SCRIPTS / "tune.py", *words], place, environment) as program:
+            program.wait_for(begun.is_file)
+            code, output = program.send(signal.SIGINT)
+            program.wait_until_alone()
+        assert code == 130, output
         assert "Traceback" not in output
         assert "interrupted" in output
         assert list(trials(place, "signal")["state"]) == ["RUNNING"]

@@ -148,5 +148,5 @@ def mean_costs(folders: Sequence[Path]) -> dict[str, float]:
     """Mean slates of some trainings, and mean CPU and wall seconds as far as they are known."""
     slates = [count_slates(folder) for folder in folders]
     costs = [json.loads((f / COST).read_text(encoding="utf-8")) for f in folders if (f / COST).is_file()]
-    seconds = {key: sum(cost[key] for cost in costs) / len(costs) for key in ("cpu", "wall")} if costs else {}
-    return {"slates": float(np.mean(slates)), **seconds}
+    seconds = {key: float(np.mean([cost[key] for cost in costs])) for key in ("cpu", "wall")} if costs else {}
+    return {"slates": float(np.mean(slates)), **{key: mean for key, mean in seconds.items() if not np.isnan(mean)}}

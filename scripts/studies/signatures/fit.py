@@ -26,6 +26,7 @@ from scipy.optimize import least_squares
 
 from longplay.envs.make import read_scenario
 from longplay.envs.shared.files import write_whole
+from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, run_command, set_threads
 from longplay.scripts.shared.folders import run_folder
 from longplay.scripts.studies.signatures.distances import read_ccdf, read_survival_points
@@ -93,7 +94,7 @@ def main(args: Arguments) -> None:
     folder = run_folder(args.name)
     search = Search(args, read_reference(args.reference, args.log), folder)
     set_threads(1)
-    folder.mkdir(parents=True, exist_ok=True)
+    claim(folder)
     search.load()
     while len(search.known) < args.evaluations:
         search.evaluate(search.propose())

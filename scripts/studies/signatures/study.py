@@ -21,6 +21,7 @@ from longplay.agents.playing.evaluate import held_out_users
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.make import make_world, read_scenario
 from longplay.envs.shared.files import replacing, write_whole
+from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, make_progress, set_threads
 from longplay.scripts.shared.folders import run_folder
 from longplay.scripts.shared.tables import TIGHT, make_table
@@ -90,6 +91,7 @@ def main(args: Arguments) -> None:
     """Simulate, measure, compare, write."""
     folder = run_folder(args.name)
     real = None if args.reference is None else read_reference(args.reference, args.log)
+    claim(folder)
     set_threads(1)
     simulated = simulate(args)
     distances = None if real is None else compare_signatures(simulated, real)

@@ -1,13 +1,16 @@
 """Compiled loops on disk: any change of the sources starts anew, and no folder is no failure."""
 
+import contextlib
 import multiprocessing
 import os
+import pickle
 import re
 import shutil
 import tempfile
 import threading
 from concurrent.futures import ProcessPoolExecutor
 
+import numba
 import pytest
 from numba import config, njit
 
@@ -135,6 +138,43 @@ def test_where_nobody_is_at_home_the_process_compiles_for_itself(monkeypatch):
 
     monkeypatch.setattr(compiled.Path, "home", nowhere)
     assert fallen_back(compiled.loop(triple))
+
+
+class Planted:
+    """What unpickling it runs."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.file),)
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has other rights")
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777])
+def test_what_others_may_have_put_into_the_folder_does_not_run(tmp_path, monkeypatch, capsys, mode):
+    monkeypatch.setenv("LONGPLAY_CACHE", str(tmp_path))
+    compiled._say_not_kept.cache_clear()
+    compiled.loop(triple)(4)
+    folder = compiled.cache_folder()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    (index,) = folder.rglob("*triple*.nbi")
+    version = index.read_bytes()[: len(pickle.dumps(numba.__version__, protocol=-1))]
+    index.write_bytes(version + pickle.dumps(Planted(tmp_path / "proof")))
+    folder.chmod(mode)
+    capsys.readouterr()
+    loops = [compiled.loop(triple) for _ in range(2)]
+    assert all(fallen_back(function) for function in loops)
+    assert not (tmp_path / "proof").exists()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"longplay: compiled loops are not kept on disk ({folder.resolve()} can be written to by " in said
+    assert "Fix: set LONGPLAY_CACHE to a folder of your own" in said
+    # And it would have run: with the folder as it should be, Numba reads it.
+    folder.chmod(0o700)
+    with contextlib.suppress(Exception):
+        compiled.loop(triple)(4)
+    assert (tmp_path / "proof").exists()
 
 
 # --- the notice ----------------------------------------------------------------------------------------------------

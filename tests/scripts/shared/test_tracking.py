@@ -14,6 +14,7 @@ from longplay.agents.stats import Interval
 from longplay.scripts import train
 from longplay.scripts.shared import tracking
 from longplay.scripts.shared.tracking import Tracker
+from longplay.tests.scripts import network
 
 
 class FakeRun:
@@ -93,6 +94,7 @@ class TestModes:
         assert options["job_type"] == "compare"
         assert options["config"] == {"seed": 3}
         assert options["name"] == "run"
+        assert options["settings"].x_disable_machine_info  # which asks the network where it runs
         assert options["dir"] == tmp_path / "deep" / "run"
         assert options["dir"].is_dir()
         assert run.finished == [0]
@@ -137,9 +139,8 @@ def test_offline_writes_everything_to_the_folder_without_a_network(tmp_path):
     )
     # No address to send anything to: going online would fail.
     environment = {**os.environ, "WANDB_BASE_URL": "http://127.0.0.1:9", "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path
-    )
+    command = network.watch([sys.executable, "-c", code], tmp_path / "sent")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     (folder,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
@@ -147,7 +148,36 @@ def test_offline_writes_everything_to_the_folder_without_a_network(tmp_path):
     content = log.read_bytes()
     for text in (b"validation/minutes", b"gamma", b"policy-run"):
         assert text in content
+    if network.can_watch():
+        assert network.list_attempts(tmp_path / "sent") == []
     assert not (tmp_path / "wandb").exists()
+
+
+class TestResuming:
+    def start(self, asked, folder, mode="offline", resume=False):
+        with Tracker(mode, folder, "train", {}, resume):
+            pass
+        return asked[-1]
+
+    @pytest.mark.parametrize(("mode", "again"), [("offline", None), ("online", "allow")])
+    def test_a_resumed_run_goes_on_as_the_same(self, fake, tmp_path, mode, again):
+        _, asked = fake
+        first = self.start(asked, tmp_path, mode)
+        assert first["resume"] is None
+        second = self.start(asked, tmp_path, mode, resume=True)
+        assert second["id"] == first["id"]
+        assert second["resume"] == again  # offline there is nothing to resume
+        assert (tmp_path / "wandb" / "run-id.txt").read_text() == first["id"]
+
+    def test_one_that_starts_again_is_another(self, fake, tmp_path):
+        _, asked = fake
+        assert self.start(asked, tmp_path)["id"] != self.start(asked, tmp_path)["id"]
+
+    def test_one_that_was_not_tracked_before_begins(self, fake, tmp_path):
+        _, asked = fake
+        begun = self.start(asked, tmp_path, "online", resume=True)
+        assert begun["resume"] is None
+        assert self.start(asked, tmp_path, "online", resume=True)["id"] == begun["id"]
 
 
 def test_table_of_a_summary_is_plain_text(fake, tmp_path):

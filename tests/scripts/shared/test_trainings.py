@@ -50,7 +50,8 @@ class TestCost:
         add_cost(folder, 1.0, 4.0)
         assert json.loads((folder / "cost.json").read_text()) == {"cpu": 2.5, "wall": 6.0}
 
-    def started(self, monkeypatch, code):
+    def started(self, monkeypatch, folder, code):
+        (folder / "finished.json").unlink()
         whole = trainings.subprocess.Popen
         begin = "import sys; sys.stdout.write('best: 1 minute; kept'); sys.stdout.flush(); "
         monkeypatch.setattr(
@@ -58,7 +59,9 @@ class TestCost:
         )
 
     def test_a_training_is_charged_with_its_own_seconds(self, folder, monkeypatch):
-        self.started(monkeypatch, "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass")
+        self.started(
+            monkeypatch, folder, "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+        )
         trainings.train_all([Training("x", CONFIG), Training("y", CONFIG)], 2, "off")
         for name in ("x", "y"):
             cost = json.loads(Path(f"runs/{name}/cost.json").read_text())
@@ -66,7 +69,7 @@ class TestCost:
             assert cost["wall"] >= 0.3
 
     def test_one_that_fails_ends_the_others_and_all_are_charged(self, folder, monkeypatch):
-        self.started(monkeypatch, "raise SystemExit(3)")
+        self.started(monkeypatch, folder, "raise SystemExit(3)")
         with pytest.raises(ValueError, match=r"training x failed; its output is in runs/x/log\.txt"):
             trainings.train_all([Training("x", CONFIG), Training("y", CONFIG)], 2, "off")
         assert Path("runs/x/cost.json").exists()
