@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .cache import VectorCache, Vectors, hash_text
-from .model_folder import ModelError, ModelFolder
+from .model_folder import DEFAULT_MODEL, ModelError, ModelFolder
 
 if TYPE_CHECKING:
     from .bert import Bert
@@ -53,8 +53,12 @@ class TextEncoder:
 
     Attributes
     ----------
+    name : str
+        What the model was called: alias, folder or hub name.
     width : int
         Width E of the vectors, known without loading the model.
+    model_hash : str
+        Hash of the model's files: the same wherever they lie, and on whatever device they run.
     identity : str
         Hash of all that a vector depends on besides its text: the folder's files, dtype, device, length, code.
     report : Mapping of str to int
@@ -91,6 +95,7 @@ class TextEncoder:
         device: str = "cpu",
         cache: str | Path | None = "auto",
     ) -> None:
+        self.name = str(DEFAULT_MODEL if model is None else model)
         self._folder = folder = ModelFolder.find(model)
         self._max_tokens = folder.max_tokens if max_tokens is None else max_tokens
         if dtype not in ("float32", "bfloat16"):
@@ -105,9 +110,14 @@ class TextEncoder:
         self.report: Mapping[str, int] = dict.fromkeys(_COUNTS, 0)
 
     @cached_property
+    def model_hash(self) -> str:
+        """Hash of the model's files."""
+        return self._folder.content_hash()
+
+    @cached_property
     def identity(self) -> str:
         """Hash of all that a vector depends on besides its text."""
-        parts = [CODE_VERSION, self._folder.content_hash(), self._dtype, self._device, self._max_tokens]
+        parts = [CODE_VERSION, self.model_hash, self._dtype, self._device, self._max_tokens]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def encode(self, texts: Sequence[str]) -> Vectors:
