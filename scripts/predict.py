@@ -26,11 +26,10 @@ from longplay.encoders import Encoder, Items
 from longplay.encoders.base import read_header
 from longplay.encoders.figures import draw_reliability, draw_survival
 from longplay.encoders.outcomes.calibration import (
-    Isotonic,
-    Platt,
     Reliability,
     brier_score,
     expected_calibration_error,
+    fit_recalibration,
     measure_reliability,
     simulate_perfect_error,
 )
@@ -51,7 +50,6 @@ from longplay.scripts.shared.folders import RUNS, run_folder, write_figure
 from longplay.scripts.shared.logs import Source, read_collected_log
 from longplay.scripts.shared.tables import FRAMED, make_table
 
-FEW = 1000  # validation rows below which two numbers recalibrate, not a step function
 NEW, MET = "users not met before", "users whom the encoder may have met"
 GROUPS = ("most likely back", "in between", "least likely back")
 
@@ -235,11 +233,10 @@ def _measure_classifier(
     name: str, model: Any, valid: Outcomes, test: Outcomes, args: Arguments, folder: Path, file: str = ""
 ) -> list[PredictorResult]:
     """A classifier as fitted, and recalibrated on the validation rows."""
-    kind = Platt if len(valid) < FEW else Isotonic
-    recalibrate = kind.fit(model.predict(valid.vectors, valid.other), valid.outcome)
+    recalibrate = fit_recalibration(model.predict(valid.vectors, valid.other), valid.outcome)
     file = (file or name).replace(" ", "-")
     model.save(folder / f"{file}.safetensors")
-    recalibrate.save(folder / f"{file}-{kind.__name__.lower()}.safetensors")
+    recalibrate.save(folder / f"{file}-{type(recalibrate).__name__.lower()}.safetensors")
     plain = model.predict(test.vectors, test.other)
     scores = {"AUC": _compute_auc, "Brier": brier_score}
     results = []
