@@ -24,7 +24,9 @@ from sklearn.metrics import r2_score, roc_auc_score, root_mean_squared_error
 from longplay.agents.stats import estimate_retention as kaplan_meier_interval
 from longplay.encoders import Encoder, Items
 from longplay.encoders.base import read_header
+from longplay.encoders.data.splits import hold_back
 from longplay.encoders.figures import draw_reliability, draw_survival
+from longplay.encoders.measures.floor import fit_on_whole
 from longplay.encoders.outcomes.calibration import (
     Reliability,
     brier_score,
@@ -44,6 +46,7 @@ from longplay.encoders.outcomes.questions import (
 )
 from longplay.encoders.outcomes.survival import ReturnTime, concordance, integrated_brier, kaplan_meier
 from longplay.encoders.registry import ENCODERS, load_encoder
+from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.shared.console import console, run_command, set_threads
 from longplay.scripts.shared.folders import RUNS, run_folder, write_figure
@@ -77,6 +80,8 @@ class Arguments:
     """Bootstrap resamples of users, for the intervals."""
     seed: int = 0
     """Seed of the draw of users and rows, and of the encoder's fit."""
+    bert: str | None = None
+    """A BERT by folder or hub name, of which the encoder's vectors of texts are; by default all-MiniLM-L6-v2."""
 
 
 class PredictorResult(NamedTuple):
@@ -131,7 +136,7 @@ def _check_arguments(args: Arguments) -> None:
 
 def _read_parts(args: Arguments) -> tuple[Source, LogParts]:
     log_folder = run_folder(args.log)
-    source = read_collected_log(log_folder)
+    source = read_collected_log(log_folder, TextEncoder(args.bert))
     begin = float(pd.read_parquet(log_folder / "log.parquet", columns=["time"])["time"].min())
     sessions = align_sessions(pd.read_parquet(log_folder / "sessions.parquet"), source.log, begin)
     return source, LogParts(source.log, sessions, args.cut, args.rows, args.seed)
@@ -140,16 +145,22 @@ def _read_parts(args: Arguments) -> tuple[Source, LogParts]:
 def _make_encoder(name: str, items: Items, parts: LogParts, seed: int) -> tuple[Encoder, bool]:
     """The encoder, and whether it may have learnt from more than the training part."""
     if name in ENCODERS:
-        return ENCODERS[name].make(items).fit(parts.train, seed=seed), False
+        return fit_on_whole(ENCODERS[name].make(items), parts.train, seed=seed), False
     encoder = load_encoder(run_folder(name), items)
-    return encoder, encoder.needs_fit and read_header(run_folder(name))["logs"] != [parts.train.digest]
+    known = ([parts.train.digest], [part.digest for part in hold_back(parts.train)])
+    return encoder, encoder.needs_fit and read_header(run_folder(name))["logs"] not in known
 
 
 def _measure_interest(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path) -> list[PredictorResult]:
     results = []
-    for name in ("interest", "interest with match", "interest with features"):
-        train, valid, test = (parts.collect_shown(part, encoder, "features" in name) for part in PARTS)
-        model = fit_best_penalty(InterestPredictor.fit, train, valid, match="match" in name)
+    for name, features, match in (
+        ("interest", False, False),
+        ("interest with match", False, True),
+        ("interest with features", True, True),
+    ):
+        train, valid, test = (parts.collect_shown(part, encoder, features) for part in PARTS)
+        matched = encoder.width if match else 0
+        model = fit_best_penalty(InterestPredictor.fit, train, valid, match=match, matched=matched)
         results += _measure_classifier(name, model, valid, test, args, folder)
     return [_measure_share("opened by chance", train, test, args), *results]
 

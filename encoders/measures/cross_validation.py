@@ -70,11 +70,8 @@ def cross_validate(
     cut = np.quantile(log.time, 1.0 - later)
     rows = []
     for fold, (_, tested) in enumerate(KFold(folds, shuffle=True, random_state=seed).split(np.arange(log.users))):
-        test = np.isin(log.user, tested)
-        train, validation, before, after = (
-            log.take(in_part & in_time) for in_part in (~test, test) for in_time in (log.time < cut, log.time >= cut)
-        )
-        if not all(len(table) for table in (train, validation, before, after)):
+        train, validation, before, after = parts = _divide(log, tested, cut)
+        if not all(map(len, parts)):
             raise EncoderError(f"fold {fold} has no rows before or after day {cut:g}; give more rows, or fewer folds")
         pool = np.bincount(train.item[train.consumed], minlength=log.items + 1) > 0
         encoder = make().fit(train, validation, seed=seed + fold)
@@ -84,6 +81,14 @@ def cross_validate(
         labels = _measure_labels(encoder, train, validation, before, after, history, seed)
         rows.append({"fold": fold, "users": len(cases)} | means | labels)
     return pd.DataFrame(rows)
+
+
+def _divide(log: Interactions, tested: NDArray[np.int64], cut: float) -> tuple[Interactions, ...]:
+    """Earlier and later rows of the other users, then earlier and later ones of the tested users."""
+    test = np.isin(log.user, tested)
+    return tuple(
+        log.take(in_part & in_time) for in_part in (~test, test) for in_time in (log.time < cut, log.time >= cut)
+    )
 
 
 def _measure_labels(
