@@ -2,7 +2,7 @@
 
     python scripts/collect.py --name log --items 1000 --users 3000
     python scripts/predict.py --name predictors --log log
-    python scripts/predict.py --name predictors-als --log log --encoder als
+    python scripts/predict.py --name predictors-text --log log --encoder pooled
 
 An encoder is a name (fitted on the training users where it learns) or the folder of a saved one; if that was fitted on
 anything else, as scripts/encode.py does, it may have met the users of the test, and what is measured is titled so.
@@ -65,7 +65,7 @@ class Arguments:
     """Folder below runs/ that is written to."""
     log: str
     """Folder below runs/ that scripts/collect.py wrote."""
-    encoder: str = "pooled"
+    encoder: str = "als"
     """Encoder whose vectors are read: a name, fitted on the training users where it learns, or a folder below runs/ of
     a saved one."""
     days: float = 3.0
