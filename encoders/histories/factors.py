@@ -49,7 +49,8 @@ class ALSOptions(Options):
     """Options of `ALS`."""
 
     width: int | None = number(None, 1, 4096)
-    """Factors of a user and of an item; by default the number that ranks validation rows best, of 8, 16, 32, 64, 128."""
+    """Factors of a user and of an item; by default the number that ranks validation rows best, of 8, 16, 32, 64,
+    128."""
     alpha: float = number(10.0, 0.0, 1e6)
     """Confidence in what was consumed is 1 + alpha · weight; in what was not, 1."""
     regularisation: float | None = number(None, 1e-6, 1e3)
@@ -72,8 +73,8 @@ class ALS(Encoder):
         x = G⁻¹ Y_Hᵀ (I + C Y_H G⁻¹ Y_Hᵀ)⁻¹ c      C = diag(c_h − 1)
 
     Where the options leave them open, the regularisation is chosen first, then the width: by recall@10 of users in the
-    validation rows, given their histories in the log. Without validation rows the log's last tenth in time is asked for.
-    What is chosen so is fitted anew on the whole log.
+    validation rows, given their histories in the log. Without validation rows the log's last tenth in time is asked
+    for, and then learnt from, too.
     """
 
     options_type: ClassVar[type[Options]] = ALSOptions
@@ -126,7 +127,10 @@ class ALS(Encoder):
             cases = find_validation_cases(past, later)
         except EncoderError as error:
             _log.warning(
-                "als: width %d and regularisation %g are taken, not chosen: %s", first.width, first.regularisation, error
+                "als: width %d and regularisation %g are taken, not chosen: %s",
+                first.width,
+                first.regularisation,
+                error,
             )
             return first
 

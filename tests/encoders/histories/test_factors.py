@@ -101,7 +101,9 @@ class TestOptions:
             ALS(make_items(), ALSOptions(width=4, regularisation=1.2, iterations=1)).fit(log)
 
     def test_seeds_give_other_factors(self, log):
-        one, two = (ALS(make_items(), ALSOptions(width=4, regularisation=1.2)).fit(log, seed=s).item_vectors for s in (0, 1))
+        one, two = (
+            ALS(make_items(), ALSOptions(width=4, regularisation=1.2)).fit(log, seed=s).item_vectors for s in (0, 1)
+        )
         assert np.abs(one - two).max() > 1e-3
 
     def test_progress_is_reported(self, log):
@@ -124,15 +126,13 @@ def make_taste_logs(users=150, items=80, width=12, rows=12):
     return [
         dataclasses.replace(
             make_log(users, items, rows=4),
-            **{
-                "user": np.repeat(np.arange(users), rows),
-                "item": part.ravel(),
-                "time": start + np.tile(np.linspace(0.0, 9.0, rows), users),
-                "completion": np.ones(users * rows),
-                "consumed": np.ones(users * rows, bool),
-                "session": np.zeros(users * rows, np.int64),
-                "minutes": np.ones(users * rows),
-            },
+            user=np.repeat(np.arange(users), rows),
+            item=part.ravel(),
+            time=start + np.tile(np.linspace(0.0, 9.0, rows), users),
+            completion=np.ones(users * rows),
+            consumed=np.ones(users * rows, bool),
+            session=np.zeros(users * rows, np.int64),
+            minutes=np.ones(users * rows),
         )
         for part, start in zip(parts, (0.0, 10.0), strict=True)
     ]
@@ -161,7 +161,8 @@ class TestChoice:
         chosen = ALS(make_items(), ALSOptions(width=5)).fit(log, self.LATER())
         assert chosen.width == 5
         penalties = [
-            ALS(make_items(), ALSOptions(width=5, regularisation=value)).fit(log)._penalty for value in factors.PENALTIES
+            ALS(make_items(), ALSOptions(width=5, regularisation=value)).fit(log)._penalty
+            for value in factors.PENALTIES
         ]
         assert chosen._penalty in penalties
 

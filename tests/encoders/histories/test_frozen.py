@@ -170,7 +170,9 @@ class TestTextHistory(EncoderContract):
         assert len(reached) == len(set(forgetful.histories_to_texts(histories))) - 2
 
     def test_vectors_of_another_width_are_refused(self, text_encoder):
-        with pytest.raises(EncoderError, match=r"'minilm', the items' vectors are of another, 16 wide, not 384: .* Fix"):
+        with pytest.raises(
+            EncoderError, match=r"'minilm', the items' vectors are of another, 16 wide, not 384: .* Fix"
+        ):
             TextHistory(make_items(), None, text_encoder)
 
     def test_histories_are_read_by_the_model_of_the_items(self, histories):
@@ -205,7 +207,8 @@ class TestTextHistory(EncoderContract):
         copy = shutil.copytree(tiny_bert()[0], tmp_path / "copy")
         items = read_items(TextEncoder(tiny_bert()[0], cache=None))
         np.testing.assert_array_equal(
-            ENCODERS["text"].make(items, model=str(copy)).encode(histories), ENCODERS["text"].make(items).encode(histories)
+            ENCODERS["text"].make(items, model=str(copy)).encode(histories),
+            ENCODERS["text"].make(items).encode(histories),
         )
 
     def test_another_bert_is_refused_on_loading(self, subject, tmp_path):

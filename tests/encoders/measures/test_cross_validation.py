@@ -45,7 +45,10 @@ def test_the_threshold_is_chosen_without_the_rows_that_are_tested(monkeypatch):
     log = make_log(users=80)
     fit(log, seed=0)
     later = log.time >= np.quantile(log.time, 0.8)
-    tested = [np.isin(log.user, users) for _, users in cross_validation.KFold(2, shuffle=True, random_state=0).split(range(80))]
+    tested = [
+        np.isin(log.user, users)
+        for _, users in cross_validation.KFold(2, shuffle=True, random_state=0).split(range(80))
+    ]
     for labels, test in zip(seen, tested, strict=True):
         np.testing.assert_array_equal(labels, log.liked[later & ~test])
 

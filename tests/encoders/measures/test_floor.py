@@ -17,7 +17,9 @@ def make_popular_log(seed, start=0.0, rows=6):
     log, rng = make_log(rows=rows, seed=seed, start=start), np.random.default_rng(seed)
     chance = 1.0 / np.arange(1, 31) ** 1.5
     items = [1 + rng.choice(30, (log.user == user).sum(), replace=False, p=chance / chance.sum()) for user in range(60)]
-    return dataclasses.replace(log, item=np.concatenate(items), completion=np.ones(len(log)), consumed=np.ones(len(log), bool))
+    return dataclasses.replace(
+        log, item=np.concatenate(items), completion=np.ones(len(log)), consumed=np.ones(len(log), bool)
+    )
 
 
 @pytest.fixture
