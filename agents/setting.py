@@ -66,7 +66,7 @@ class Setting(Options):
     def items(self) -> Items:
         """What encoders know of the items."""
         catalog = self.world.catalog
-        return Items(catalog.texts, self.item_vectors, catalog.minutes.astype(np.float32))
+        return Items(catalog.texts, self.item_vectors, catalog.minutes.astype(np.float32), self.encoder)
 
     @property
     def scorer(self) -> Scorer:

@@ -25,6 +25,7 @@ from .text.cache import Vectors
 
 if TYPE_CHECKING:
     from .data.interactions import Interactions
+    from .text.encoder import TextEncoder
 
 Histories = Mapping[str, NDArray[np.float32]]
 
@@ -49,11 +50,14 @@ class Items:
         Vectors of a text encoder that no log has changed; row i is item i + 1.
     minutes : (N,) float32
         Length of each item [min]; 1 where not known.
+    text_encoder : TextEncoder, optional
+        What made the vectors. An encoder that reads further texts, such as histories, reads them by the same.
     """
 
     texts: tuple[str, ...]
     vectors: Vectors
     minutes: NDArray[np.float32]
+    text_encoder: TextEncoder | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "texts", tuple(self.texts))
@@ -88,6 +92,11 @@ class Items:
         rng = np.random.default_rng(0)
         sample = rng.choice(len(self), min(len(self), 64), replace=False)
         return [float(value) for value in self.vectors[sample] @ rng.standard_normal(self.vectors.shape[1])]
+
+    def describe_model(self) -> dict[str, str] | None:
+        """Name and hash of the text model that made the vectors, where it is known."""
+        known = self.text_encoder
+        return None if known is None else {"name": known.name, "hash": known.model_hash}
 
 
 class Encoder(ABC):
@@ -235,6 +244,7 @@ class Encoder(ABC):
         content = self._header() | {
             "settings": {name: str(v) if v == np.inf else v for name, v in dataclasses.asdict(self.options).items()},
             "fingerprint": self.items.fingerprint,
+            "text_model": self.items.describe_model(),
             "logs": self._logs,
             "file": file.name,
             "sha256": digest,
@@ -261,10 +271,9 @@ class Encoder(ABC):
             options = make_options(cls.__name__, cls.options_type, values)
         except ValueError as error:
             raise EncoderError(f"{folder}: its options are of another version ({error}); fit it again") from error
+        _check_items(folder, content, items)
         encoder = cls(items, options)
         _check_header(folder, content, encoder._header())
-        if not np.allclose(content["fingerprint"], items.fingerprint, rtol=0.0, atol=1e-3):
-            raise EncoderError(f"{folder}: its item vectors are others. Fix: give the items it was fitted on")
         file = Path(folder) / str(content["file"])
         try:
             weights = file.read_bytes()
@@ -324,6 +333,21 @@ def _check_header(folder: str | Path, content: Mapping[str, object], ours: Mappi
         if content.get(name) != value:
             fix = "give the items it was fitted on" if name == "items" else "fit it again"
             raise EncoderError(f"{folder}: its {name} is {content.get(name)!r}, here it is {value!r}. Fix: {fix}")
+
+
+def _check_items(folder: str | Path, content: Mapping[str, Any], items: Items) -> None:
+    """Refuse other items; where their vectors are of another text model, say which two are meant."""
+    saved, ours = content["fingerprint"], items.fingerprint
+    same = len(saved) == len(ours) and np.allclose(saved, ours, rtol=0.0, atol=1e-3)
+    theirs, model = content.get("text_model"), items.describe_model()
+    if not same and theirs and model and theirs["hash"] != model["hash"]:
+        raise EncoderError(
+            f"{folder}: it was fitted on vectors of the text model {theirs['name']!r}, here the items' are of "
+            f"{model['name']!r}. Fix: give --bert {theirs['name']}, or fit it again"
+        )
+    _check_header(folder, content, {"items": items.digest})
+    if not same:
+        raise EncoderError(f"{folder}: its item vectors are others. Fix: give the items it was fitted on")
 
 
 def leave_one_out(encoder: Encoder, histories: Histories, item: NDArray[np.int64]) -> Vectors:

@@ -30,6 +30,7 @@ from longplay.encoders.data.splits import Split, hold_back, split
 from longplay.encoders.data.table_parsing import AboveOne
 from longplay.encoders.data.time_units import TimeUnit
 from longplay.encoders.measures.evaluation import evaluate
+from longplay.encoders.measures.floor import warn_below_popularity
 from longplay.encoders.registry import ENCODERS
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
@@ -92,7 +93,9 @@ def main(args: Arguments) -> None:
     )
     measures = measure_encoder(encoder, parts)
     encoder = ENCODERS[args.encoder].make(source.items, **changes)
-    fit_encoder(encoder, *hold_back(source.log), args.seed, folder / "training-whole", "fitting on the whole log")
+    train, validation = hold_back(source.log)
+    fit_encoder(encoder, train, validation, args.seed, folder / "training-whole", "fitting on the whole log")
+    warn_below_popularity(encoder, train, validation)
     encoder.save(folder)
     for training in ("training", "training-whole"):
         shutil.rmtree(folder / training, ignore_errors=True)

@@ -4,8 +4,8 @@
     python scripts/explain.py --name why-als --log log --encoder als-folder --user 17 --items 5
 
 The history is what the user consumed in some slates that a rule chose, or in a log of scripts/collect.py. An encoder is
-a name (one that learns from logs needs --log, and learns from all of it) or the folder of a saved one. Writes
-runs/NAME.png, runs/NAME.json, and runs/NAME.csv with one row a reason.
+a name (one that learns from logs needs --log, and learns from all of it, the last tenth in time to stop by) or the
+folder of a saved one. Writes runs/NAME.png, runs/NAME.json, and runs/NAME.csv with one row a reason.
 """
 
 import json
@@ -25,6 +25,7 @@ from longplay.encoders.base import Histories
 from longplay.encoders.data.interactions import Interactions
 from longplay.encoders.explain import Explanation, TextEffects, explain, to_table
 from longplay.encoders.figures import draw_explanations, shorten
+from longplay.encoders.measures.floor import fit_on_whole
 from longplay.encoders.registry import ENCODERS, load_encoder
 from longplay.envs.catalogs.titles import extract_title
 from longplay.envs.shared.files import write_whole
@@ -136,7 +137,7 @@ def _make_encoder(name: str, items: Items, log: Interactions | None) -> Encoder:
     if log is None:
         raise ValueError(f"encoder = {name!r} learns from a log; give one with --log, or the folder of a saved encoder")
     with console.status(f"fitting {name}"):
-        return encoder.fit(log)
+        return fit_on_whole(encoder, log)
 
 
 def _read_history(log: Interactions, user: int) -> Histories:

@@ -2,7 +2,7 @@
 
     python scripts/collect.py --name log --items 1000 --users 3000
     python scripts/predict.py --name predictors --log log
-    python scripts/predict.py --name predictors-als --log log --encoder als
+    python scripts/predict.py --name predictors-text --log log --encoder pooled
 
 An encoder is a name (fitted on the training users where it learns) or the folder of a saved one; if that was fitted on
 anything else, as scripts/encode.py does, it may have met the users of the test, and what is measured is titled so.
@@ -24,13 +24,14 @@ from sklearn.metrics import r2_score, roc_auc_score, root_mean_squared_error
 from longplay.agents.stats import estimate_retention as kaplan_meier_interval
 from longplay.encoders import Encoder, Items
 from longplay.encoders.base import read_header
+from longplay.encoders.data.splits import hold_back
 from longplay.encoders.figures import draw_reliability, draw_survival
+from longplay.encoders.measures.floor import fit_on_whole
 from longplay.encoders.outcomes.calibration import (
-    Isotonic,
-    Platt,
     Reliability,
     brier_score,
     expected_calibration_error,
+    fit_recalibration,
     measure_reliability,
     simulate_perfect_error,
 )
@@ -53,7 +54,6 @@ from longplay.scripts.shared.folders import RUNS, run_folder, write_figure
 from longplay.scripts.shared.logs import Source, read_collected_log
 from longplay.scripts.shared.tables import FRAMED, make_table
 
-FEW = 1000  # validation rows below which two numbers recalibrate, not a step function
 NEW, MET = "users not met before", "users whom the encoder may have met"
 GROUPS = ("most likely back", "in between", "least likely back")
 
@@ -66,7 +66,7 @@ class Arguments:
     """Folder below runs/ that is written to."""
     log: str
     """Folder below runs/ that scripts/collect.py wrote."""
-    encoder: str = "pooled"
+    encoder: str = "als"
     """Encoder whose vectors are read: a name, fitted on the training users where it learns, or a folder below runs/ of
     a saved one."""
     bert: str | None = None
@@ -83,6 +83,8 @@ class Arguments:
     """Bootstrap resamples of users, for the intervals."""
     seed: int = 0
     """Seed of the draw of users and rows, and of the encoder's fit."""
+    bert: str | None = None
+    """A BERT by folder or hub name, of which the encoder's vectors of texts are; by default all-MiniLM-L6-v2."""
 
 
 class PredictorResult(NamedTuple):
@@ -147,16 +149,22 @@ def _read_parts(args: Arguments) -> tuple[Source, LogParts]:
 def _make_encoder(name: str, items: Items, parts: LogParts, seed: int) -> tuple[Encoder, bool]:
     """The encoder, and whether it may have learnt from more than the training part."""
     if name in ENCODERS:
-        return ENCODERS[name].make(items).fit(parts.train, seed=seed), False
+        return fit_on_whole(ENCODERS[name].make(items), parts.train, seed=seed), False
     encoder = load_encoder(run_folder(name), items)
-    return encoder, encoder.needs_fit and read_header(run_folder(name))["logs"] != [parts.train.digest]
+    known = ([parts.train.digest], [part.digest for part in hold_back(parts.train)])
+    return encoder, encoder.needs_fit and read_header(run_folder(name))["logs"] not in known
 
 
 def _measure_interest(parts: LogParts, encoder: Encoder, args: Arguments, folder: Path) -> list[PredictorResult]:
     results = []
-    for name in ("interest", "interest with match", "interest with features"):
-        train, valid, test = (parts.collect_shown(part, encoder, "features" in name) for part in PARTS)
-        model = fit_best_penalty(InterestPredictor.fit, train, valid, match="match" in name)
+    for name, features, match in (
+        ("interest", False, False),
+        ("interest with match", False, True),
+        ("interest with features", True, True),
+    ):
+        train, valid, test = (parts.collect_shown(part, encoder, features) for part in PARTS)
+        matched = encoder.width if match else 0
+        model = fit_best_penalty(InterestPredictor.fit, train, valid, match=match, matched=matched)
         results += _measure_classifier(name, model, valid, test, args, folder)
     return [_measure_share("opened by chance", train, test, args), *results]
 
@@ -240,11 +248,10 @@ def _measure_classifier(
     name: str, model: Any, valid: Outcomes, test: Outcomes, args: Arguments, folder: Path, file: str = ""
 ) -> list[PredictorResult]:
     """A classifier as fitted, and recalibrated on the validation rows."""
-    kind = Platt if len(valid) < FEW else Isotonic
-    recalibrate = kind.fit(model.predict(valid.vectors, valid.other), valid.outcome)
+    recalibrate = fit_recalibration(model.predict(valid.vectors, valid.other), valid.outcome)
     file = (file or name).replace(" ", "-")
     model.save(folder / f"{file}.safetensors")
-    recalibrate.save(folder / f"{file}-{kind.__name__.lower()}.safetensors")
+    recalibrate.save(folder / f"{file}-{type(recalibrate).__name__.lower()}.safetensors")
     plain = model.predict(test.vectors, test.other)
     scores = {"AUC": _compute_auc, "Brier": brier_score}
     results = []

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...encoders.base import Encoder, read_header
 from ...encoders.data.interactions import Interactions, clean
 from ...encoders.data.splits import hold_back
+from ...encoders.measures.floor import warn_below_popularity
 from ...encoders.registry import ENCODERS, load_encoder
 from ...envs.engine import Observation
 from ...envs.shared.options import Options, evenly, number
@@ -75,7 +76,9 @@ class EncoderModel(FittedModel[Encoder]):
         train, validation = hold_back(models.get(InteractionLog()))
         models.say(f"fitting {self.name} on {len(train):,} rows")
         encoder = ENCODERS[self.name].make(models.setting.items, **FITTED.get(self.name, {}))
-        return encoder.fit(train, validation, seed=models.seed)
+        encoder.fit(train, validation, seed=models.seed)
+        warn_below_popularity(encoder, train, validation)
+        return encoder
 
     def save(self, model: Encoder, folder: Path) -> None:
         """Write the encoder."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,6 +18,8 @@ from ...envs.candidates.pooling import pad_vectors
 from ...envs.shared.options import Options, number, word
 from ...envs.shared.progress import ProgressCallback
 from ..base import Encoder, EncoderError, Histories
+from ..data.splits import hold_back
+from ..measures.evaluation import evaluate, find_validation_cases
 from ..registry import ENCODERS, EncoderEntry
 from ..text.cache import Vectors
 from .matrix import (
@@ -34,19 +38,25 @@ if TYPE_CHECKING:
     from ..data.interactions import Interactions
 
 _CHUNK = 1024  # histories folded in at a time
+WIDTHS, PENALTIES = (8, 16, 32, 64, 128), (0.3, 0.6, 1.2, 2.4, 4.0)  # among which validation rows choose
+_WIDTH, _PENALTY = 64, 1.2  # where they cannot
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ALSOptions(Options):
     """Options of `ALS`."""
 
-    width: int = number(64, 1, 4096)
-    """Factors of a user and of an item."""
+    width: int | None = number(None, 1, 4096)
+    """Factors of a user and of an item; by default the number that ranks validation rows best, of 8, 16, 32, 64,
+    128."""
     alpha: float = number(10.0, 0.0, 1e6)
     """Confidence in what was consumed is 1 + alpha · weight; in what was not, 1."""
-    regularisation: float = number(1.2, 1e-6, 1e3)
+    regularisation: float | None = number(None, 1e-6, 1e3)
     """Weight λ of the squared length of all factors, in units of the root mean square of the singular values of the
-    confidences in what was consumed: what varies less than λ is taken for noise. Much above 2 little is left."""
+    confidences in what was consumed: what varies less than λ is taken for noise. By default the one that ranks
+    validation rows best, of 0.3, 0.6, 1.2, 2.4, 4.0."""
     iterations: int = number(15, 1, 10_000)
     """Times that users and items are solved for."""
     weights: str = word("completion", *WEIGHTS)
@@ -61,6 +71,10 @@ class ALS(Encoder):
     the inverse is taken of an H × H matrix for each history, of H entries (Woodbury's identity)::
 
         x = G⁻¹ Y_Hᵀ (I + C Y_H G⁻¹ Y_Hᵀ)⁻¹ c      C = diag(c_h − 1)
+
+    Where the options leave them open, the regularisation is chosen first, then the width: by recall@10 of users in the
+    validation rows, given their histories in the log. Without validation rows the log's last tenth in time is asked
+    for, and then learnt from, too.
     """
 
     options_type: ClassVar[type[Options]] = ALSOptions
@@ -76,10 +90,12 @@ class ALS(Encoder):
         folder: Path | None,
         report: ProgressCallback,
     ) -> None:
+        options = self.options
+        if options.width is None or options.regularisation is None:
+            options = self._choose(log, validation, seed, report)
         with _use_one_thread():
             from implicit.cpu.als import AlternatingLeastSquares
 
-            options = self.options
             confidence = build_log_matrix(log, options.weights)
             confidence.data = 1.0 + options.alpha * confidence.data
             rank = min(len(np.unique(places)) for places in confidence.nonzero())
@@ -100,6 +116,35 @@ class ALS(Encoder):
         if not np.isfinite(model.item_factors).all():
             raise EncoderError(f"no finite factors were found; regularisation = {options.regularisation:g}: raise it")
         self._set_factors(pad_vectors(model.item_factors), penalty)
+
+    def _choose(
+        self, log: Interactions, validation: Interactions | None, seed: int, report: ProgressCallback
+    ) -> ALSOptions:
+        """Options with the width and the regularisation that rank validation rows best."""
+        first = _fill_options(self.options, _WIDTH, _PENALTY)
+        past, later = hold_back(log) if validation is None else (log, validation)
+        try:
+            cases = find_validation_cases(past, later)
+        except EncoderError as error:
+            _log.warning(
+                "als: width %d and regularisation %g are taken, not chosen: %s",
+                first.width,
+                first.regularisation,
+                error,
+            )
+            return first
+
+        @functools.cache
+        def measure(width: int, penalty: float) -> float:
+            trial = ALS(self.items, replace(self.options, width=width, regularisation=penalty))
+            return float(evaluate(trial.fit(past, seed=seed, report=report), cases)["recall"].mean())
+
+        width, penalty = first.width, first.regularisation
+        if self.options.regularisation is None:
+            penalty = max(PENALTIES, key=lambda value: measure(width, value))
+        if self.options.width is None:
+            width = max(WIDTHS, key=lambda value: measure(value, penalty))
+        return replace(first, width=width, regularisation=penalty)
 
     def _set_factors(self, items: Vectors, penalty: float) -> None:
         self._items, self._penalty, self.width = items, penalty, items.shape[1]
@@ -207,6 +252,15 @@ class SVD(Encoder):
     def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
         self._items, self._scale = weights["items"], weights["scale"]
         self.width = self._items.shape[1]
+
+
+def _fill_options(options: ALSOptions, width: int, penalty: float) -> ALSOptions:
+    """Options with nothing left open."""
+    return replace(
+        options,
+        width=width if options.width is None else options.width,
+        regularisation=penalty if options.regularisation is None else options.regularisation,
+    )
 
 
 @contextlib.contextmanager

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
@@ -18,6 +18,7 @@ from ..registry import ENCODERS, EncoderEntry
 from ..text.behaviour import KINDS, LANGUAGES, behaviour_to_text
 from ..text.cache import Vectors
 from ..text.encoder import TextEncoder
+from ..text.model_folder import ModelFolder
 
 Float = TypeVar("Float", np.float32, np.float64)
 
@@ -106,12 +107,69 @@ class PooledHistory(Frozen):
         return np.asarray(np.einsum("bh,bhe->be", self._weigh_by_recency(histories), vectors))
 
 
+class HistoryReader:
+    """Histories told as texts and read by a model, whose vectors of the texts met last are kept.
+
+    Parameters
+    ----------
+    texts : sequence of str, length N
+        What is told of each item.
+    read : callable
+        Texts (n) to vectors (n, E).
+    width : int
+        Width E of the vectors.
+    limit : int
+        Items told at most.
+    memory : int
+        Texts whose vectors are kept.
+    language, kind : str
+        Language that histories are told in, and what the items are.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        read: Callable[[list[str]], Vectors],
+        width: int,
+        limit: int,
+        memory: int,
+        language: str = "en",
+        kind: str = "any",
+    ) -> None:
+        self._texts, self._read, self._width, self._memory = texts, read, width, memory
+        self._telling: dict[str, Any] = {"limit": limit, "language": language, "kind": kind}
+        self._met: OrderedDict[str, Vectors] = OrderedDict()
+
+    def __call__(self, histories: Histories) -> Vectors:
+        """Vectors (B, E) of the histories (B, H)."""
+        texts = self.to_texts(histories)
+        fresh = list(dict.fromkeys(text for text in texts if text not in self._met))
+        self._met.update(zip(fresh, self._read(fresh), strict=True))
+        for text in texts:
+            self._met.move_to_end(text)
+        vectors = np.array([self._met[text] for text in texts], np.float32).reshape(len(texts), self._width)
+        while len(self._met) > self._memory:
+            self._met.popitem(last=False)
+        return vectors
+
+    def to_texts(self, histories: Histories) -> list[str]:
+        """The histories (B, H) as texts (B)."""
+        told = []
+        for row, completions, ages in zip(
+            histories["history_ids"], histories["history_completion"], histories["history_age"], strict=True
+        ):
+            real = np.flatnonzero(row)
+            texts = [self._texts[int(item) - 1] for item in row[real]]
+            told.append(behaviour_to_text(texts, completions[real], ages[real], **self._telling))
+        return told
+
+
 @dataclass(frozen=True)
 class TextOptions(Options):
     """Options of `TextHistory`."""
 
-    model: str = "minilm"
-    """A BERT by alias, folder or hub name."""
+    model: str | None = None
+    """A BERT by alias, folder or hub name; by default the one that made the items' vectors."""
     limit: int = number(8, 1, 1000)
     """Items told at most."""
     memory: int = number(16_384, 1, 10**9)
@@ -131,11 +189,16 @@ class TextHistory(Frozen):
     Parameters
     ----------
     items : Items
-        The texts that are told; their vectors should be of the same BERT, or scores mean nothing.
+        The texts that are told, and their vectors, which must be of the same BERT.
     options : TextOptions, optional
         Which BERT, and how many items are told.
     text_encoder : TextEncoder, optional
-        The BERT if it is loaded already; histories pass by its cache on disk.
+        The BERT if it is loaded already and `items` does not name it; histories pass by its cache on disk.
+
+    Raises
+    ------
+    EncoderError
+        If the items' vectors are of another BERT; the message names both.
     """
 
     options_type: ClassVar[type[Options]] = TextOptions
@@ -145,40 +208,72 @@ class TextHistory(Frozen):
         self, items: Items, options: TextOptions | None = None, text_encoder: TextEncoder | None = None
     ) -> None:
         super().__init__(items, options)
-        self._encoder = text_encoder or TextEncoder(self.options.model)
+        self._encoder = _find_text_encoder(items, self.options.model, text_encoder)
+        self.options = replace(self.options, model=self.options.model or self._encoder.name)
         self.width = self._encoder.width
-        if self.width != items.vectors.shape[1]:
-            raise EncoderError(
-                f"item vectors are {items.vectors.shape[1]} wide, those of {self.options.model!r} {self.width}; "
-                "encode the items with the same model"
-            )
-        self._met: OrderedDict[str, Vectors] = OrderedDict()
+        told = self.options
+        read, telling = self._encoder.encode_uncached, (told.limit, told.memory, told.language, told.kind)
+        self._reader = HistoryReader(items.texts, read, self.width, *telling)
 
     def _encode(self, histories: Histories) -> Vectors:
-        texts = self.histories_to_texts(histories)
-        fresh = list(dict.fromkeys(text for text in texts if text not in self._met))
-        self._met.update(zip(fresh, self._encoder.encode_uncached(fresh), strict=True))
-        for text in texts:
-            self._met.move_to_end(text)
-        vectors = np.array([self._met[text] for text in texts], np.float32).reshape(len(texts), self.width)
-        while len(self._met) > self.options.memory:
-            self._met.popitem(last=False)
-        return vectors
+        return self._reader(histories)
 
     def histories_to_texts(self, histories: Histories) -> list[str]:
         """The histories (B, H) as texts (B)."""
-        telling: dict[str, Any] = {name: getattr(self.options, name) for name in ("limit", "language", "kind")}
-        told = []
-        for row, completions, ages in zip(
-            histories["history_ids"], histories["history_completion"], histories["history_age"], strict=True
-        ):
-            real = np.flatnonzero(row)
-            texts = [self.items.texts[int(item) - 1] for item in row[real]]
-            told.append(behaviour_to_text(texts, completions[real], ages[real], **telling))
-        return told
+        return self._reader.to_texts(histories)
 
     def _header(self) -> dict[str, object]:
         return super()._header() | {"bert": self._encoder.identity}
+
+
+_COMPARED = 4  # texts that are read again where it is not known what read them
+_LEAST_COSINE = 0.99  # of one text read twice, in bfloat16 and in float32 alike
+
+
+def check_same_model(items: Items, model: str) -> None:
+    """Refuse a text model of another content than that of the items' vectors, where that is known.
+
+    Raises
+    ------
+    EncoderError
+        If the two differ; the message names both.
+    """
+    ours = items.text_encoder
+    if ours is not None and model != ours.name and ModelFolder.find(model).content_hash() != ours.model_hash:
+        raise _make_mismatch(model, repr(ours.name))
+
+
+def _find_text_encoder(items: Items, model: str | None, given: TextEncoder | None) -> TextEncoder:
+    """The text encoder that reads histories: that of the items, or else one that makes the same vectors."""
+    ours = items.text_encoder
+    if ours is None:
+        encoder = given or TextEncoder(model)
+        _check_vectors(items, encoder)
+        return encoder
+    if given is not None and given.model_hash != ours.model_hash:
+        raise _make_mismatch(given.name, repr(ours.name))
+    if model is not None:
+        check_same_model(items, model)
+    return ours
+
+
+def _check_vectors(items: Items, encoder: TextEncoder) -> None:
+    """Refuse a text encoder that makes other vectors of some of the items' texts than they have."""
+    width = items.vectors.shape[1]
+    if width != encoder.width:
+        raise _make_mismatch(encoder.name, f"another, {width} wide, not {encoder.width}")
+    some = np.linspace(0, len(items) - 1, min(_COMPARED, len(items))).astype(int)
+    found = normalise_rows(encoder.encode_uncached([items.texts[row] for row in some]))
+    if (np.einsum("ne,ne->n", found, normalise_rows(items.vectors[some])) < _LEAST_COSINE).any():
+        raise _make_mismatch(encoder.name, "another, which they do not name")
+
+
+def _make_mismatch(reading: str, known: str) -> EncoderError:
+    return EncoderError(
+        f"histories would be read by the text model {reading!r}, the items' vectors are of {known}: their inner "
+        f"product means nothing. Fix: leave the encoder's option model out, or encode the items by it, with --bert "
+        f"{reading} (in Python Items(…, text_encoder=TextEncoder({reading!r})))"
+    )
 
 
 ENCODERS.register(

@@ -13,9 +13,10 @@ from sklearn.model_selection import KFold
 from ..base import Encoder, EncoderError
 from ..data.interactions import Interactions
 from .evaluation import evaluate, find_validation_cases
-from .metrics import binary_measures
+from .metrics import binary_measures, find_best_threshold
 
-_RANKED = ("recall", "ndcg", "click_through", "auc")
+_RANKED = {"recall_at_k": "recall", "ndcg_at_k": "ndcg", "click_through": "click_through", "ranking_auc": "auc"}
+_LABELLED = ("threshold", "accuracy", "precision", "recall", "f1", "auc")
 _AT_ONCE = 512  # rows whose scores of all items are held
 _MOST = 20_000  # rows whose labels are told
 
@@ -56,7 +57,8 @@ def cross_validate(
         A row for each part: ``fold``, ``users`` (tested), ``recall_at_k``, ``ndcg_at_k``, ``click_through``,
         ``ranking_auc`` (means over users of `evaluate`), and ``accuracy``, ``precision``, ``recall``, ``f1`` and
         ``auc`` of "liked or not" on the test users' later rows. Probabilities for these come from scores by a logistic
-        curve fitted on the validation rows. NaN where the rows are all of one label.
+        curve, and are called positive from ``threshold`` on, both fitted on the validation rows, the latter by the
+        best F1. NaN where the rows are all of one label.
 
     Raises
     ------
@@ -68,21 +70,25 @@ def cross_validate(
     cut = np.quantile(log.time, 1.0 - later)
     rows = []
     for fold, (_, tested) in enumerate(KFold(folds, shuffle=True, random_state=seed).split(np.arange(log.users))):
-        test = np.isin(log.user, tested)
-        train, validation, before, after = (
-            log.take(in_part & in_time) for in_part in (~test, test) for in_time in (log.time < cut, log.time >= cut)
-        )
-        if not all(len(table) for table in (train, validation, before, after)):
+        train, validation, before, after = parts = _divide(log, tested, cut)
+        if not all(map(len, parts)):
             raise EncoderError(f"fold {fold} has no rows before or after day {cut:g}; give more rows, or fewer folds")
         pool = np.bincount(train.item[train.consumed], minlength=log.items + 1) > 0
         encoder = make().fit(train, validation, seed=seed + fold)
         cases = find_validation_cases(before, after, history, pool=pool)
         table = evaluate(encoder, cases, k)
-        means = {name: float(table[name].mean()) for name in _RANKED}
-        row = {"fold": fold, "users": len(cases), "recall_at_k": means["recall"], "ndcg_at_k": means["ndcg"]}
-        row |= {"click_through": means["click_through"], "ranking_auc": means["auc"]}
-        rows.append(row | _measure_labels(encoder, train, validation, before, after, history, seed))
+        means = {title: float(table[name].mean()) for title, name in _RANKED.items()}
+        labels = _measure_labels(encoder, train, validation, before, after, history, seed)
+        rows.append({"fold": fold, "users": len(cases)} | means | labels)
     return pd.DataFrame(rows)
+
+
+def _divide(log: Interactions, tested: NDArray[np.int64], cut: float) -> tuple[Interactions, ...]:
+    """Earlier and later rows of the other users, then earlier and later ones of the tested users."""
+    test = np.isin(log.user, tested)
+    return tuple(
+        log.take(in_part & in_time) for in_part in (~test, test) for in_time in (log.time < cut, log.time >= cut)
+    )
 
 
 def _measure_labels(
@@ -98,11 +104,13 @@ def _measure_labels(
     scores, liked = _score_rows(encoder, train, validation, history, seed)
     asked_scores, truth = _score_rows(encoder, before, after, history, seed)
     if len(np.unique(liked)) < 2 or not len(truth):
-        return dict.fromkeys(("accuracy", "precision", "recall", "f1", "auc"), float("nan"))
+        return dict.fromkeys(_LABELLED, float("nan"))
     # Unit variance, lest regularisation depend on the scale of scores.
     spread = max(float(scores.std()), 1e-12)
     curve = LogisticRegression().fit(scores[:, None] / spread, liked)
-    return binary_measures(truth, curve.predict_proba(asked_scores[:, None] / spread)[:, 1])
+    known, asked = (curve.predict_proba(column[:, None] / spread)[:, 1] for column in (scores, asked_scores))
+    threshold = find_best_threshold(liked, known)
+    return {"threshold": threshold} | binary_measures(truth, asked, threshold)
 
 
 def _score_rows(

@@ -214,6 +214,24 @@ def binary_measures(labels: ArrayLike, probabilities: ArrayLike, threshold: floa
     }
 
 
+def find_best_threshold(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """The probability from which a prediction is best called positive: that of the highest F1; 0.5 without positives.
+
+    Parameters
+    ----------
+    labels : (n,) bool
+        Of rows that are not tested on, such as validation rows.
+    probabilities : (n,) float
+        Probabilities of a positive, in [0, 1].
+    """
+    truth, chance = np.asarray(labels, dtype=np.bool_), np.asarray(probabilities, dtype=np.float64)
+    if not truth.any():
+        return 0.5
+    values = np.unique(chance)
+    above, right = (len(some) - np.searchsorted(np.sort(some), values) for some in (chance, chance[truth]))
+    return float(values[np.argmax(2.0 * right / (above + truth.sum()))])
+
+
 def _find_best_ties(places: Places) -> list[tuple[int, int, int, int]]:
     """For each user with targets: number, `above` and `tied` of the best target, and how many targets tie with it."""
     order = np.lexsort((places.above, places.owner))

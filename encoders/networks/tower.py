@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,11 +17,11 @@ from ...envs.shared.progress import ProgressCallback
 from ...envs.shared.words import keep_words
 from ..base import Encoder, EncoderError, Histories, Items
 from ..data.interactions import Interactions
-from ..histories.frozen import TextHistory, TextOptions, normalise_rows
+from ..histories.frozen import HistoryReader, check_same_model, normalise_rows
 from ..measures.evaluation import find_validation_cases
 from ..registry import ENCODERS, EncoderEntry
 from ..text.cache import Vectors
-from ..text.model_folder import ModelFolder
+from ..text.model_folder import DEFAULT_MODEL, ModelFolder
 from .early_stopping import ValidationRecall
 from .fitting import Schedule, train_network
 from .split_bert import SplitBert, States, read_item_states
@@ -32,8 +32,8 @@ from .tower_network import Pairs, TowerNetwork, weigh_history
 class TowerOptions(Options):
     """Options of `Tower`."""
 
-    model: str = "minilm"
-    """A BERT by alias, folder or hub name."""
+    model: str | None = None
+    """A BERT by alias, folder or hub name; by default the one that made the items' vectors, or else minilm."""
     trained_layers: int = number(1, 0, 100)
     """Upper layers of BERT that learn; 0 trains the heads alone, on the items' own vectors."""
     tokens: int = number(64, 3, 100_000)
@@ -108,6 +108,9 @@ class Tower(Encoder):
 
     def __init__(self, items: Items, options: TowerOptions | None = None) -> None:
         super().__init__(items, options)
+        if self.options.model is None:
+            known = items.text_encoder
+            self.options = replace(self.options, model=DEFAULT_MODEL if known is None else known.name)
         self._bert: SplitBert | None = None
 
     def _fit(
@@ -119,6 +122,8 @@ class Tower(Encoder):
         report: ProgressCallback,
     ) -> None:
         options = self.options
+        if self._reads_texts:
+            check_same_model(self.items, options.model)
         pairs = Pairs(
             log, self._choose_rows(log, seed), options.history, self.items.vectors, options.hard_negatives, seed
         )
@@ -164,10 +169,15 @@ class Tower(Encoder):
             rows = rng.choice(rows, self.options.rows, replace=False)
         return np.sort(rows)
 
+    @property
+    def _reads_texts(self) -> bool:
+        """Whether BERT is needed, to learn along or to read users."""
+        return self.options.trained_layers > 0 or self.options.user == "text"
+
     def _load_bert(self) -> SplitBert | None:
         """BERT, where it is needed."""
         options = self.options
-        if not options.trained_layers and options.user == "pooled":
+        if not self._reads_texts:
             return None
         return SplitBert(options.model, options.trained_layers, options.tokens)
 
@@ -215,7 +225,7 @@ class Tower(Encoder):
     def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
         self._tables = {name: torch.from_numpy(np.array(weight)) for name, weight in weights.items()}
         self.width = weights["items"].shape[1]
-        self._reader: TextHistory | None = None  # what it remembers is of another BERT
+        self._reader: HistoryReader | None = None  # what it remembers is of another BERT
 
     def _weights(self) -> dict[str, NDArray[Any]]:
         return {name: table.numpy() for name, table in self._tables.items()}
@@ -246,7 +256,7 @@ class Tower(Encoder):
             upper = {name[6:]: table for name, table in self._tables.items() if name.startswith("upper.")}
             bert.upper.load_state_dict(upper)
             self._reader = self._make_reader(bert)
-        texts = torch.from_numpy(self._reader.encode(histories))
+        texts = torch.from_numpy(self._reader(histories))
         return texts @ self._tables["head.weight"].T + self._tables["head.bias"]
 
     def _header(self) -> dict[str, object]:
@@ -255,15 +265,15 @@ class Tower(Encoder):
             header["bert"] = ModelFolder.find(self.options.model).content_hash()
         return header
 
-    def _make_reader(self, bert: Any) -> TextHistory:
+    def _make_reader(self, bert: SplitBert) -> HistoryReader:
         options = self.options
         short = tuple(keep_words(text, options.words).rstrip(",;:，；：、") for text in self.items.texts)
-        items = Items(short, np.zeros((len(short), bert.width), np.float32), self.items.minutes)
-        return TextHistory(items, TextOptions(options.model, options.told, memory=options.memory), bert)
+        return HistoryReader(short, bert.encode_uncached, bert.width, options.told, options.memory)
 
     def _histories_to_texts(self, histories: Histories) -> list[str]:
         """The histories as texts, as BERT reads them."""
-        return self._make_reader(self._bert).histories_to_texts(histories)
+        assert self._bert is not None, "which reads them"
+        return self._make_reader(self._bert).to_texts(histories)
 
 
 def _find_best_score(curve: list[dict[str, float]]) -> float:

@@ -99,7 +99,7 @@ def retention(u: ArrayLike, W: ArrayLike, b: float) -> Array:  # noqa: N803  # a
 
 @dataclass(frozen=True, eq=False)
 class InterestPredictor(Saved):
-    """Is an item that was shown opened? ``σ(Wᵀu + Vᵀi + m·⟨u, i⟩ + b)``.
+    """Is an item that was shown opened? ``σ(Wᵀu + Vᵀi + m·⟨u, i⟩ + b)``, the inner product being of the vectors alone.
 
     Attributes
     ----------
@@ -109,29 +109,41 @@ class InterestPredictor(Saved):
         Bias.
     m : float
         Weight of the inner product, 0 unless asked for; without it the order of items is the same for every user.
+    matched : float
+        Columns of u and i that the inner product is of, the first ones; 0 for all.
     """
 
     W: Array
     V: Array
     b: float
     m: float = 0.0
+    matched: float = 0.0
 
     @classmethod
     def fit(
-        cls, users: ArrayLike, items: ArrayLike, opened: ArrayLike, *, penalty: float = 1.0, match: bool = False
+        cls,
+        users: ArrayLike,
+        items: ArrayLike,
+        opened: ArrayLike,
+        *,
+        penalty: float = 1.0,
+        match: bool = False,
+        matched: int = 0,
     ) -> Self:
         """Fit by penalised logistic regression.
 
         Parameters
         ----------
         users, items : (n, E) array
-            Vectors of who was shown what; without `match` they may differ in width.
+            Vectors of who was shown what, features after them; they may differ in width, unless all is matched.
         opened : (n,) bool
             Whether it was opened; both must occur.
         penalty : float
             Weight of the squared weights of the standardised columns in the loss; above 0.
         match : bool
             Whether to fit `m`.
+        matched : int
+            Columns that are matched, the first ones of both, features left out; 0 for all.
 
         Raises
         ------
@@ -139,15 +151,18 @@ class InterestPredictor(Saved):
             If shapes do not fit, a value is not finite, or all or none were opened.
         """
         u, i = _check_vectors("users", users), _check_vectors("items", items)
-        columns = np.concatenate([u, i, _dot(u, i)[:, None]] if match else [u, i], axis=1)
+        if not 0 <= matched <= min(u.shape[1], i.shape[1]):
+            raise EncoderError(f"matched = {matched} is out of range; allowed: 0 to {min(u.shape[1], i.shape[1])}")
+        columns = np.concatenate([u, i, _match(u, i, matched)[:, None]] if match else [u, i], axis=1)
         weights, b = _fit_logistic(columns, opened, penalty)
         E = u.shape[1]
-        return cls(weights[:E], weights[E : E + i.shape[1]], b, float(weights[-1]) if match else 0.0)
+        m = float(weights[-1]) if match else 0.0
+        return cls(weights[:E], weights[E : E + i.shape[1]], b, m, float(matched if match else 0))
 
     def predict(self, users: ArrayLike, items: ArrayLike) -> Array:
         """Chances (n,) of rows (n, E)."""
         u, i = _check_vectors("users", users), _check_vectors("items", items)
-        bias = self.b + (self.m * _dot(u, i) if self.m else 0.0)
+        bias = self.b + (self.m * _match(u, i, int(self.matched)) if self.m else 0.0)
         return np.asarray(expit(u @ self.W + i @ self.V + bias))
 
 
@@ -292,6 +307,11 @@ class RetentionPredictor(Saved):
 
 def _dot(a: ArrayLike, b: ArrayLike) -> Array:
     return np.asarray(np.einsum("...e,...e->...", np.asarray(a, np.float64), np.asarray(b, np.float64)))
+
+
+def _match(users: Array, items: Array, count: int) -> Array:
+    """Inner products (n,) of the first `count` columns of both; of all, which must be as many, where it is 0."""
+    return _dot(users[:, :count], items[:, :count]) if count else _dot(users, items)
 
 
 def _check_vectors(name: str, values: ArrayLike) -> Array:

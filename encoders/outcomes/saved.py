@@ -54,8 +54,10 @@ class Saved:
             raise EncoderError(f"{path} holds {defect!r}, here it must be {cls.__name__!r}. Fix: name another file")
         if metadata.get("sha256") != _hash_arrays(cls.__name__, arrays):
             raise EncoderError(f"{path} is damaged: its checksum is wrong. Fix: fit the model again")
-        names = [field.name for field in dataclasses.fields(cast(Any, cls))]
-        if sorted(arrays) != sorted(names):
+        fields = dataclasses.fields(cast(Any, cls))
+        names = {field.name for field in fields}
+        needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+        if not needed <= arrays.keys() <= names:  # a file may be older than a field that has a default
             defect = f"its fields are {', '.join(sorted(arrays))}, here they are {', '.join(sorted(names))}"
             raise EncoderError(f"{path} is of another version: {defect}. Fix: fit the model again")
         return cls(**{name: float(array) if array.ndim == 0 else array for name, array in arrays.items()})

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from . import multilingual
 from .cache import Counts, VectorCache, Vectors, hash_text
-from .model_folder import ModelError, ModelFolder
+from .model_folder import DEFAULT_MODEL, ModelError, ModelFolder
 
 if TYPE_CHECKING:
     from .bert import Bert
@@ -56,8 +56,12 @@ class TextEncoder:
 
     Attributes
     ----------
+    name : str
+        What the model was called: alias, folder or hub name.
     width : int
         Width E of the vectors, known without loading the model.
+    model_hash : str
+        Hash of the model's files: the same wherever they lie, and on whatever device they run.
     identity : str
         Hash of all that a vector depends on besides its text: the folder's files, dtype, device, length, code.
     report : Mapping of str to int
@@ -96,6 +100,7 @@ class TextEncoder:
         device: str = "cpu",
         cache: str | Path | None = "auto",
     ) -> None:
+        self.name = str(DEFAULT_MODEL if model is None else model)
         if dtype not in ("float32", "bfloat16"):
             raise ModelError(f"dtype={dtype!r} is not known; allowed are 'float32' and 'bfloat16'")
         if batch_size < 1:
@@ -117,10 +122,14 @@ class TextEncoder:
         self._warned = False  # of unknown tokens
 
     @cached_property
+    def model_hash(self) -> str:
+        """Hash of the model's files."""
+        return self._folder.content_hash() if self._folder else multilingual.hash_model()
+
+    @cached_property
     def identity(self) -> str:
         """Hash of all that a vector depends on besides its text."""
-        content = self._folder.content_hash() if self._folder else multilingual.hash_model()
-        parts = [CODE_VERSION, content, self._dtype, self._device, self._max_tokens]
+        parts = [CODE_VERSION, self.model_hash, self._dtype, self._device, self._max_tokens]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def encode(self, texts: Sequence[str]) -> Vectors:

@@ -52,7 +52,7 @@ def read_table_log(log: Path, catalog: Path, text_encoder: TextEncoder | None = 
 
 def _make_source(name: str, catalog: Catalog, log: Interactions, text_encoder: TextEncoder | None) -> Source:
     encoder = text_encoder or TextEncoder()
-    items = Items(catalog.texts, encoder.encode(catalog.texts), catalog.minutes.astype(np.float32))
+    items = Items(catalog.texts, encoder.encode(catalog.texts), catalog.minutes.astype(np.float32), encoder)
     texts = sorted(set(log.profiles) - {""})
     if not texts:
         return Source(name, items, log)

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from longplay.scripts import encode, train
 from longplay.tests.encoders.small import make_items, make_log
+from longplay.tests.encoders.text.tiny_bert import tiny_bert
 
 
 @pytest.fixture
@@ -50,6 +51,22 @@ def test_an_own_log_is_learnt_measured_and_taken_as_a_state(call, tables):
     code, output = call(train, "--name", "ppo", "--state", "runs/mine", "--catalog", "items.csv", *quick)
     assert code == 0, output
     assert "PPO weights γ=0.95 mine" in output
+
+
+def test_the_text_model_named_reads_items_and_histories_and_is_asked_for_again(call, tables):
+    bert, own = str(tiny_bert()[0]), ("--log", "log.csv", "--catalog", "items.csv")
+    quick = ("--settings", "epochs=1", "tuning_epochs=1", "tokens=24", "width=8")
+    for name, settings in (("tower", quick), ("text", ())):
+        code, output = call(encode, "--name", name, "--encoder", name, "--bert", bert, *own, *settings)
+        assert code == 0, output
+        content = json.loads((tables / "runs" / name / "encoder.json").read_text())
+        assert content["settings"]["model"] == content["text_model"]["name"] == bert
+        code, output = call(train, "--name", "x", "--state", f"runs/{name}", "--catalog", "items.csv", "--track", "off")
+        assert code == 2
+        assert f"text model {bert!r}, here the items' are of 'minilm'. Fix: give --bert {bert}" in output
+    code, output = call(encode, "--name", "mixed", "--encoder", "text", *own, "--settings", f"model={bert}")
+    assert code == 2
+    assert f"read by the text model {bert!r}, the items' vectors are of 'minilm'" in output
 
 
 def test_encoders_and_their_settings_are_described(call):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from longplay.encoders.data.splits import hold_back
 from longplay.encoders.outcomes.features import ITEM_FEATURES, USER_FEATURES
 from longplay.encoders.outcomes.predictors import Components, InterestPredictor, RatingPredictor, RetentionPredictor
 from longplay.encoders.outcomes.survival import FEATURES, ReturnTime
@@ -25,6 +26,10 @@ def ready(call, place):
         )
         assert code == 0, words
     return place
+
+
+def test_the_encoder_by_default_is_one_that_learns():
+    assert predict.Arguments(name="x", log="log").encoder == "als"
 
 
 def test_predictors_are_fitted_measured_and_kept(call, ready):
@@ -65,6 +70,10 @@ def test_predictors_are_fitted_measured_and_kept(call, ready):
     assert InterestPredictor.load(folder / "interest.safetensors").m == 0.0
     assert InterestPredictor.load(folder / "interest-with-match.safetensors").m != 0.0
     wider = InterestPredictor.load(folder / "interest-with-features.safetensors")
+    assert wider.m != 0.0
+    assert wider.matched == width
+    assert (folder / "interest-platt.safetensors").is_file()
+    assert metrics["interest with match"]["AUC"][0] > 0.55
     assert (len(wider.W), len(wider.V)) == (width + len(USER_FEATURES), width + len(ITEM_FEATURES))
     assert RatingPredictor.load(folder / "rating-with-features.safetensors").user_map.shape[1] == len(wider.W)
     assert Components.load(folder / "components.safetensors").scale.shape == (2, width)
@@ -72,13 +81,13 @@ def test_predictors_are_fitted_measured_and_kept(call, ready):
     assert ReturnTime.load(folder / "return.safetensors").coefficients.shape == (2 + len(FEATURES),)
 
 
-@pytest.mark.parametrize(("known", "seen"), [("train", False), ("log", True)])
+@pytest.mark.parametrize(("known", "seen"), [("train", False), ("parted", False), ("log", True)])
 def test_a_saved_encoder_that_has_met_the_test_users_is_said_to(call, ready, monkeypatch, known, seen):
     monkeypatch.chdir(ready)
     arguments = predict.Arguments(name="kept", log="log", days=1, rows=1000)
     source, parts = predict._read_parts(arguments)
-    learnt = {"train": parts.train, "log": source.log}[known]
-    ENCODERS["svd"].make(source.items).fit(learnt).save(ready / "runs" / f"svd-{known}")
+    learnt = {"train": (parts.train,), "parted": hold_back(parts.train), "log": (source.log,)}[known]
+    ENCODERS["svd"].make(source.items).fit(*learnt).save(ready / "runs" / f"svd-{known}")
     code, words = call(
         predict, "--name", f"kept-{known}", "--log", "log", "--encoder", f"svd-{known}", *QUICK, folder=ready
     )

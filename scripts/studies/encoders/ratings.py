@@ -27,8 +27,8 @@ BEST = 10.0
 def read_ratings_log(folder: Path, text_encoder: TextEncoder | None = None) -> Source:
     """MovieTweetings, the films with a plot."""
     texts, _, log = load_ratings(folder)
-    vectors = (text_encoder or TextEncoder()).encode(texts)
-    return Source("ratings", Items(texts, vectors, np.ones(len(texts), np.float32)), log)
+    encoder = text_encoder or TextEncoder()
+    return Source("ratings", Items(texts, encoder.encode(texts), np.ones(len(texts), np.float32), encoder), log)
 
 
 def load_ratings(folder: str | Path, plots_only: bool = True) -> tuple[tuple[str, ...], tuple[str, ...], Interactions]:

@@ -1,18 +1,22 @@
 """Encoders that learn nothing: pooling against the plain formula, texts against their own vectors, the contract."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 from longplay.encoders import EncoderError, Items, PooledHistory, TextEncoder, TextHistory
 from longplay.encoders.base import Encoder
 from longplay.encoders.histories.frozen import PooledOptions, TextOptions
+from longplay.encoders.registry import ENCODERS
 from longplay.envs.candidates.pooling import pool_history
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items
+from longplay.tests.encoders.text.tiny_bert import tiny_bert
 
 VECTORS = np.random.default_rng(7).normal(size=(12, 16)).astype(np.float32)
 NAMES = ["Ash", "Bay", "Cog", "Dew", "Elm", "Fox", "Gem", "Hay", "Ivy", "Jar", "Key", "Log"]
@@ -78,6 +82,32 @@ def test_wrong_shapes_and_half_lives_are_named():
 # --- encoders ------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def other_bert(tmp_path):
+    """A folder of the tiny BERT with other weights."""
+    folder = shutil.copytree(tiny_bert()[0], tmp_path / "other")
+    file = folder / "model.safetensors"
+    rng = np.random.default_rng(0)
+    weights = {name: w + rng.normal(0.0, 0.2, w.shape).astype(w.dtype) for name, w in load_file(file).items()}
+    save_file(weights, file)
+    return folder
+
+
+def read_items(text_encoder):
+    """Items whose vectors name what made them."""
+    items = make_items()
+    return Items(items.texts, text_encoder.encode(items.texts), items.minutes, text_encoder)
+
+
+def test_an_encoder_fitted_on_another_models_vectors_names_both(other_bert, tmp_path):
+    ours, other = (read_items(TextEncoder(folder, cache=None)) for folder in (tiny_bert()[0], other_bert))
+    PooledHistory(ours).save(tmp_path / "pooled")
+    assert PooledHistory.load(tmp_path / "pooled", ours).width == 32
+    both = rf"vectors of the text model '{tiny_bert()[0]}', here the items' are of '{other_bert}'. Fix: give --bert"
+    with pytest.raises(EncoderError, match=both):
+        PooledHistory.load(tmp_path / "pooled", other)
+
+
 class TestPooledHistory(EncoderContract):
     encoder = PooledHistory
     options = PooledOptions(half_life_items=3.0, half_life_days=math.inf)
@@ -140,8 +170,46 @@ class TestTextHistory(EncoderContract):
         assert len(reached) == len(set(forgetful.histories_to_texts(histories))) - 2
 
     def test_vectors_of_another_width_are_refused(self, text_encoder):
-        with pytest.raises(EncoderError, match="item vectors are 16 wide, those of 'minilm' 384"):
+        with pytest.raises(
+            EncoderError, match=r"'minilm', the items' vectors are of another, 16 wide, not 384: .* Fix"
+        ):
             TextHistory(make_items(), None, text_encoder)
+
+    def test_histories_are_read_by_the_model_of_the_items(self, histories):
+        items = read_items(TextEncoder(tiny_bert()[0], cache=None))
+        subject = ENCODERS["text"].make(items)
+        assert subject.options.model == str(tiny_bert()[0])
+        expected = items.text_encoder.encode_uncached(subject.histories_to_texts(histories))
+        np.testing.assert_array_equal(subject.encode(histories), expected)
+
+    def test_a_model_of_the_same_width_and_other_weights_is_refused(self, other_bert):
+        ours, other = (TextEncoder(folder, cache=None) for folder in (tiny_bert()[0], other_bert))
+        assert ours.width == other.width
+        items = read_items(ours)
+        both = rf"read by the text model '{other_bert}', the items' vectors are of '{tiny_bert()[0]}': .* --bert"
+        for make in (
+            lambda: ENCODERS["text"].make(items, model=str(other_bert)),
+            lambda: TextHistory(items, None, other),
+            lambda: ENCODERS["cold-start"].make(items, inner="text", inner_settings={"model": str(other_bert)}),
+        ):
+            with pytest.raises(EncoderError, match=both):
+                make()
+
+    def test_where_the_items_name_no_model_their_vectors_tell(self, other_bert):
+        ours, other = (TextEncoder(folder, cache=None) for folder in (tiny_bert()[0], other_bert))
+        items = read_items(ours)
+        nameless = Items(items.texts, items.vectors, items.minutes)
+        assert TextHistory(nameless, None, ours).width == ours.width
+        with pytest.raises(EncoderError, match=rf"'{other_bert}', the items' vectors are of another, which"):
+            TextHistory(nameless, None, other)
+
+    def test_the_same_model_elsewhere_is_the_same(self, tmp_path, histories):
+        copy = shutil.copytree(tiny_bert()[0], tmp_path / "copy")
+        items = read_items(TextEncoder(tiny_bert()[0], cache=None))
+        np.testing.assert_array_equal(
+            ENCODERS["text"].make(items, model=str(copy)).encode(histories),
+            ENCODERS["text"].make(items).encode(histories),
+        )
 
     def test_another_bert_is_refused_on_loading(self, subject, tmp_path):
         subject.save(tmp_path)

@@ -173,6 +173,22 @@ def test_binary_measures_by_hand():
     }
 
 
+def test_the_best_threshold_has_the_best_f1_of_all():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        chance = np.round(rng.random(60), 2)
+        truth = rng.random(60) < chance / 5
+        if not truth.any():
+            continue
+        found = metrics.find_best_threshold(truth, chance)
+        best = max(metrics.binary_measures(truth, chance, value)["f1"] for value in np.unique(chance))
+        assert metrics.binary_measures(truth, chance, found)["f1"] == pytest.approx(best)
+
+
+def test_a_threshold_of_what_never_happens_is_one_half():
+    assert metrics.find_best_threshold([False, False], [0.1, 0.2]) == 0.5
+
+
 def test_binary_measures_that_are_undefined_are_nan():
     found = metrics.binary_measures([False, False], [0.1, 0.2])
     assert found["accuracy"] == 1.0

@@ -13,6 +13,7 @@ from longplay.encoders.measures.evaluation import evaluate, find_validation_case
 from longplay.encoders.networks.split_bert import SplitBert, read_item_states
 from longplay.encoders.networks.tower import Tower, TowerOptions
 from longplay.encoders.networks.tower_network import Pairs, find_nearest
+from longplay.encoders.registry import ENCODERS
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.tests.encoders.contracts import EncoderContract
 from longplay.tests.encoders.small import make_items, make_log
@@ -225,6 +226,21 @@ def test_another_bert_is_refused_on_loading_where_users_are_read_by_it(user, tmp
             Tower.load(tmp_path / "tower", tower.items)
     else:
         assert Tower.load(tmp_path / "tower", tower.items).width == tower.width
+
+
+def test_the_bert_is_that_of_the_items_and_no_other(tmp_path):
+    reader, items = TextEncoder(tiny_bert()[0], cache=None), make_items()
+    known = Items(items.texts, reader.encode(items.texts), items.minutes, reader)
+    for name in ("tower", "tower-heads"):
+        assert ENCODERS[name].make(known).options.model == str(tiny_bert()[0])
+        assert ENCODERS[name].make(items).options.model == "minilm"
+    own = Tower(known, tiny(model=None)).fit(make_log())
+    np.testing.assert_array_equal(own.item_vectors, Tower(known, tiny()).fit(make_log()).item_vectors)
+    both = rf"read by the text model 'minilm', the items' vectors are of '{tiny_bert()[0]}'"
+    with pytest.raises(EncoderError, match=both):
+        Tower(known, tiny(model="minilm")).fit(make_log())
+    own.save(tmp_path)
+    np.testing.assert_array_equal(Tower.load(tmp_path, known).item_vectors, own.item_vectors)
 
 
 def test_checkpoints_of_another_bert_are_not_gone_on_from(tmp_path):

@@ -12,6 +12,7 @@ from longplay.encoders.outcomes.calibration import (
     Platt,
     brier_score,
     expected_calibration_error,
+    fit_recalibration,
     measure_reliability,
     simulate_perfect_error,
 )
@@ -110,6 +111,31 @@ def test_isotonic_undoes_what_is_no_sigmoid():
     assert expected_calibration_error(fresh**3, later) > 0.1
     assert expected_calibration_error(mend(fresh**3), later) < 0.02
     assert (np.diff(mend(np.linspace(0, 1, 200))) >= 0).all()
+
+
+def test_few_rows_are_mended_by_two_numbers_which_help_where_steps_harm():
+    """Chances somewhat too extreme, 2,000 rows to learn from, one in four happening: Brier scores of 20 draws."""
+
+    def draw_some(rows, rng):
+        true = rng.beta(2.0, 6.0, rows)
+        return expit(1.2 * logit(true) + 0.1), rng.random(rows) < true
+
+    changes = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        few, fresh = draw_some(2000, rng), draw_some(100_000, rng)
+        mended = (mend.fit(*few)(fresh[0]) for mend in (Platt, Isotonic))
+        plain = brier_score(*fresh)
+        changes.append([brier_score(chances, fresh[1]) - plain for chances in mended])
+    by_platt, by_steps = np.array(changes).T
+    assert (by_steps > 0).mean() >= 0.75
+    assert (by_platt < 0).mean() >= 0.75
+    assert (by_platt < by_steps).all()
+
+
+@pytest.mark.parametrize(("rows", "kind"), [(2000, Platt), (9999, Platt), (10_000, Isotonic)])
+def test_how_many_rows_say_what_mends(rows, kind):
+    assert type(fit_recalibration(*draw(rows))) is kind
 
 
 @pytest.mark.parametrize("kind", [Platt, Isotonic])

@@ -94,6 +94,22 @@ def test_interest_without_match_orders_items_alike_for_all_and_with_it_by_user()
     assert np.corrcoef(matched.predict(u, i), expit(2.0 * (u * i).sum(axis=1)))[0, 1] > 0.99
 
 
+def test_features_after_the_vectors_are_not_matched(tmp_path):
+    rng = np.random.default_rng(2)
+    u, i = rng.normal(size=(2, 4000, 4))
+    opened = rng.random(4000) < expit(2.0 * (u * i).sum(axis=1))
+    users, items = np.hstack([u, rng.normal(size=(4000, 3))]), np.hstack([i, rng.normal(size=(4000, 2))])
+    model = InterestPredictor.fit(users, items, opened, match=True, matched=4)
+    assert model.m == pytest.approx(2.0, abs=0.25)
+    by_hand = users @ model.W + items @ model.V + model.m * (u * i).sum(axis=1) + model.b
+    np.testing.assert_allclose(model.predict(users, items), expit(by_hand))
+    model.save(tmp_path / "model.safetensors")
+    loaded = InterestPredictor.load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(loaded.predict(users, items), model.predict(users, items))
+    with pytest.raises(EncoderError, match="matched = 7 is out of range; allowed: 0 to 6"):
+        InterestPredictor.fit(users, items, opened, match=True, matched=7)
+
+
 def test_without_match_items_may_be_wider_than_users():
     rng = np.random.default_rng(3)
     u, i, y = rng.normal(size=(80, 2)), rng.normal(size=(80, 5)), rng.random(80) < 0.5
