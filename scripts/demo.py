@@ -87,14 +87,15 @@ def start_comparison(name: str, runs: Sequence[str], env: str, args: Arguments) 
             [sys.executable, str(SCRIPTS / "compare.py"), *command],
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=make_environment() | {"COLUMNS": "80"},
+            env=make_environment() | {"COLUMNS": "80", "PYTHONIOENCODING": console.encoding},  # as it will be shown
         )
 
 
 def print_comparison(process: subprocess.Popen[bytes], name: str, title: str) -> None:
     """Show what a comparison printed."""
     console.rule(title)
-    console.print((run_folder(name) / COMPARED).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+    said = (run_folder(name) / COMPARED).read_text(encoding=console.encoding, errors="replace")
+    console.print(said, markup=False, soft_wrap=True)
     if process.returncode:
         raise ValueError(f"the comparison {name} failed; see above")
 

@@ -1,8 +1,11 @@
 """What the scripts share: the command line, the console, bars of progress, threads, and the loading of a world."""
 
+import codecs
+import io
 import os
 import sys
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,19 +20,90 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 from threadpoolctl import threadpool_limits
 
 from longplay.agents.setting import Setting
 
-console = Console(highlight=False)
+SPELLED = {
+    "λ": "lambda",
+    "−": "-",
+    "–": "-",
+    "→": "->",
+    "≥": ">=",
+    "≤": "<=",
+    "×": "x",
+    "·": ".",
+    "±": "+-",
+    "“": '"',
+    "”": '"',
+}
+LINES = {"HORIZONTAL": "-", "VERTICAL": "|"}  # by the last word of a line's name; corners and crossings are +
+HANDLER = "longplay.spell"  # name of `_spell_rest` among Python's handlers of encoding errors
 
 
-def run_command(main: Callable[[Any], None], arguments: type[Any]) -> None:
+class SpellingConsole(Console):
+    """A console that spells out what its encoding lacks before it is laid out, so that columns stay in line."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A text as rich lays it out."""
+        return super().render_str(spell(text, self.encoding), **options)
+
+
+console = SpellingConsole(highlight=False)
+
+
+def spell(text: str, encoding: str) -> str:
+    """A text in the characters of an encoding: γ as gamma, − as -, é without its accent, and ? for what has no name."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return "".join(_spell_character(character, encoding) for character in text)
+    return text
+
+
+def _spell_character(character: str, encoding: str) -> str:
+    name = unicodedata.name(character, "")
+    greek = name.rpartition(" ")[2].lower() if name.startswith("GREEK SMALL LETTER") else ""
+    line = "" if " AND " in name else LINES.get(name.rpartition(" ")[2], "")
+    box = line or "+" if name.startswith("BOX DRAWINGS") else ""
+    plain = "".join(part for part in unicodedata.normalize("NFKD", character) if not unicodedata.combining(part))
+    for candidate in (character, SPELLED.get(character, greek or box or plain)):
+        try:
+            candidate.encode(encoding)
+        except UnicodeEncodeError:
+            continue
+        return candidate
+    return "?"
+
+
+def _spell_rest(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return spell(error.object[error.start : error.end], error.encoding), error.end
+
+
+def fit_encoding() -> None:
+    """Have this process's output spell out what its encoding lacks, such as γ on Windows, where Python would crash."""
+    codecs.register_error(HANDLER, _spell_rest)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+        sys.stdout.reconfigure(errors=HANDLER)
+
+
+def run_command(main: Callable[[Any], None], arguments: type[Any] | Callable[[Sequence[str]], type[Any]]) -> None:
     """Parse the arguments, run, and turn a refusal into one readable line and exit code 2.
 
-    Arguments whose defaults depend on other words have a class method ``defaults``, from the words to the arguments.
+    Parameters
+    ----------
+    main
+        Takes the arguments.
+    arguments
+        Their type, or a function from the words of the command line to it. A type whose defaults depend on other words
+        has a class method ``defaults``, from the words to the arguments.
     """
+    fit_encoding()
     try:
+        if not isinstance(arguments, type):
+            arguments = arguments(sys.argv[1:])
         options: dict[str, Any] = {"prog": _name_command()}
         if hasattr(arguments, "defaults"):
             options["default"] = arguments.defaults(sys.argv[1:])

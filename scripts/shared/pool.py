@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing.synchronize import Event
 from typing import TypeVar
 
-from longplay.scripts.shared.console import set_threads
+from longplay.scripts.shared.console import fit_encoding, set_threads
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -73,4 +73,5 @@ def _start_worker(stop: Event | None) -> None:
     global _stop
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    fit_encoding()
     set_threads(1)
