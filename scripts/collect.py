@@ -4,8 +4,8 @@
 
 Writes runs/NAME: log.parquet (one row an item shown), sessions.parquet, users.parquet (with the profiles) and
 items.parquet (the catalogue, for --catalog); of the first --minari-users also whole transitions, as the Minari dataset
-"slates-v0" in runs/NAME/minari. The columns are described in longplay.agents.logs.collect. The same command goes on
-after an interruption.
+"longplay/slates-v0" in runs/NAME/minari. The columns are described in longplay.agents.logs.collect. The same command
+goes on after an interruption.
 """
 
 import shutil

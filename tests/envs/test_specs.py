@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium
@@ -114,11 +115,11 @@ def test_the_files_of_the_cache_are_named_by_what_they_hold(folder, tmp_path):
     assert paths[0] == paths[1]
     assert paths[0]["catalog"] == paths[2]["catalog"]
     assert paths[0]["item_vectors"] != paths[2]["item_vectors"]
-    assert {path.parent for path in map(Path, paths[0].values())} == {tmp_path / "cache" / "specs"}
+    assert {Path(paths[0][name]).parent for name in ("catalog", "item_vectors")} == {tmp_path / "cache" / "specs"}
 
 
 def test_films_with_unknown_ratings_come_back_to_the_bit(folder):
-    catalog = make_catalog(40, rating=np.r_[np.full(30, 0.5), np.linspace(0, 1, 10)])
+    catalog = replace(make_catalog(40), rating=np.r_[np.full(30, 0.5), np.linspace(0, 1, 10)])
     spec = EnvSpec.from_json(portable({"catalog": catalog, "scenario": SMALL}).to_json())
     assert gymnasium.make(spec).unwrapped.world.catalog.digest == catalog.digest
 
