@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import tyro
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -24,6 +23,7 @@ from rich.text import Text
 from threadpoolctl import threadpool_limits
 
 from longplay.agents.setting import Setting
+from longplay.scripts.shared.help import parse_words
 
 SPELLED = {
     "λ": "lambda",
@@ -104,10 +104,10 @@ def run_command(main: Callable[[Any], None], arguments: type[Any] | Callable[[Se
     try:
         if not isinstance(arguments, type):
             arguments = arguments(sys.argv[1:])
-        options: dict[str, Any] = {"prog": _name_command()}
+        options: dict[str, Any] = {"prog": _name_command(), "description": sys.modules[main.__module__].__doc__}
         if hasattr(arguments, "defaults"):
             options["default"] = arguments.defaults(sys.argv[1:])
-        main(tyro.cli(arguments, description=sys.modules[main.__module__].__doc__, **options))
+        main(parse_words(arguments, sys.argv[1:], **options))
     except ValueError as error:
         console.print("[red]error:[/red] ", end="")
         console.print(str(error), markup=False)
