@@ -10,7 +10,7 @@ goes on after an interruption.
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +102,7 @@ def replace_catalog(args: Arguments, folder: Path) -> Setting:
     file = folder / "items.parquet"
     if not (folder / "study.json").exists():
         write_table(tabulate_items(draw_items(load_catalog(args.setting), args.items, args.seed)), file)
-    return replace(args.setting, catalog=str(file))
+    return args.setting.with_table(file)
 
 
 def load_for_policy(setting: Setting, policy: str) -> None:

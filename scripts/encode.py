@@ -54,6 +54,16 @@ class Arguments:
     """Folder below runs/ that scripts/collect.py wrote, or a table of interactions."""
     catalog: Path | None = None
     """Table of the items (id, text), where the log is a table."""
+    id_column: str = "id"
+    """Column of ids in the table of items."""
+    text_column: str = "text"
+    """Column of texts in the table of items."""
+    user: str = "user"
+    """Column of users in the table of interactions."""
+    item: str = "item"
+    """Column of items' ids in the table of interactions."""
+    time: str = "time"
+    """Column of times in the table of interactions."""
     rating: str | None = None
     """Column of ratings in the table, in place of the share consumed; give --best-rating too."""
     best_rating: float | None = None
@@ -108,7 +118,9 @@ def load_source(args: Arguments) -> Source:
     if Path(args.log).is_file():
         if args.catalog is None:
             raise ValueError(f"log = {args.log!r} is a table; give --catalog, the table of its items (id, text)")
-        columns = {"rating": args.rating, "best_rating": args.best_rating, "time_unit": args.time_unit}
+        names = ("id_column", "text_column", "user", "item", "time")
+        columns = {name: getattr(args, name) for name in names}
+        columns |= {"rating": args.rating, "best_rating": args.best_rating, "time_unit": args.time_unit}
         return read_table_log(Path(args.log), args.catalog, text_encoder, **columns)
     folder = run_folder(args.log)
     if not (folder / "log.parquet").is_file():

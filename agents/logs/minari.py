@@ -131,6 +131,7 @@ def _specification(setting: Setting) -> EnvSpec:
         if setting.scenario is None
         else read_scenario(setting.scenario),  # its constants, not its path
         "world_seed": setting.world_seed,
+        **setting.columns,
     }
     options |= {"dynamics_strength": setting.strength, "reward": "minutes"}
     spec = copy.deepcopy(gym.spec(setting.env))  # which gives the registered one itself

@@ -105,6 +105,8 @@ def _tidy(lines: Sequence[str], width: int) -> Iterator[str]:
             head, entries = " ".join(f"{entry.written.strip()} {entry.about}" for entry in entries), []
         elif not inside[:column].strip() and entries:
             entries[-1].about += f" {inside.strip()}"
+        elif entries and not entries[-1].about and inside[:1] not in ("-", " ", "("):  # what is written goes on
+            entries[-1].written += f" {inside}"
         elif inside[column - 2 : column].strip():  # too long for its column, so that what it is comes below
             entries.append(Entry(inside))
         else:
@@ -117,6 +119,8 @@ def _render_box(title: str, head: str, entries: Iterable[Entry], column: int, wi
     sentence, _, rest = " ".join(head.split()).partition(". ")
     if sentence and len(sentence) + 2 <= inside:
         title, head = sentence.removesuffix("."), rest
+    elif sentence:  # too long for a title, which then is the last word of the prefix
+        title = title.removesuffix(" options").rpartition(".")[2]
     lines = textwrap.wrap(head, inside)
     for entry in entries:
         about = textwrap.wrap(entry.about.strip(), inside - column, break_on_hyphens=False)

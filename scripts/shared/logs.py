@@ -44,9 +44,16 @@ def read_collected_log(folder: Path, text_encoder: TextEncoder | None = None) ->
     return _make_source("simulated", catalog, log, text_encoder)
 
 
-def read_table_log(log: Path, catalog: Path, text_encoder: TextEncoder | None = None, **columns: object) -> Source:
+def read_table_log(
+    log: Path,
+    catalog: Path,
+    text_encoder: TextEncoder | None = None,
+    id_column: str = "id",
+    text_column: str = "text",
+    **columns: object,
+) -> Source:
     """An owner's tables of interactions and of items; see `clean` and `Catalog.from_table` for their columns."""
-    items = Catalog.from_table(catalog)
+    items = Catalog.from_table(catalog, id_column=id_column, text_column=text_column)
     return _make_source(log.stem, items, from_table(log, items.ids, **columns), text_encoder)
 
 
