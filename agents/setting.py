@@ -12,6 +12,7 @@ import tyro
 from numpy.typing import NDArray
 
 from ..encoders.base import Items
+from ..encoders.device import find_device
 from ..envs.candidates.scoring import Scorer
 from ..envs.make import make_vector_env, make_world
 from ..envs.named.registry import ENVIRONMENTS
@@ -71,7 +72,7 @@ class Setting(Options):
         """The text encoder."""
         from ..encoders.text.encoder import TextEncoder  # which brings torch; not every policy needs it
 
-        return TextEncoder(self.bert)
+        return TextEncoder(self.bert, device=find_device())
 
     @cached_property
     def item_vectors(self) -> NDArray[np.float32]:

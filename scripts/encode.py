@@ -29,6 +29,7 @@ from longplay.encoders.base import Encoder
 from longplay.encoders.data.interactions import Interactions
 from longplay.encoders.data.splits import Split, hold_back, split
 from longplay.encoders.data.table_parsing import TimeUnit
+from longplay.encoders.device import find_device
 from longplay.encoders.measures.evaluation import evaluate
 from longplay.encoders.registry import ENCODERS
 from longplay.encoders.text.encoder import TextEncoder
@@ -114,7 +115,7 @@ def main(args: Arguments) -> None:
 
 def load_source(args: Arguments) -> Source:
     """The log, and the frozen vectors of its items' texts."""
-    text_encoder = TextEncoder(args.bert)
+    text_encoder = TextEncoder(args.bert, device=find_device())
     if Path(args.log).is_file():
         if args.catalog is None:
             raise ValueError(f"log = {args.log!r} is a table; give --catalog, the table of its items (id, text)")

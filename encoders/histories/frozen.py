@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, pad_vectors, pool_history
 from ...envs.shared.options import Options, number
 from ..base import Encoder, EncoderError, Histories, Items
+from ..device import find_device
 from ..registry import ENCODERS, EncoderEntry
 from ..text.behaviour import behaviour_to_text
 from ..text.cache import Vectors
@@ -141,7 +142,7 @@ class TextHistory(Frozen):
         self, items: Items, options: TextOptions | None = None, text_encoder: TextEncoder | None = None
     ) -> None:
         super().__init__(items, options)
-        self._encoder = text_encoder or TextEncoder(self.options.model)
+        self._encoder = text_encoder or TextEncoder(self.options.model, device=find_device())
         self.width = self._encoder.width
         if self.width != items.vectors.shape[1]:
             raise EncoderError(

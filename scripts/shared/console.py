@@ -23,6 +23,8 @@ from rich.text import Text
 from threadpoolctl import threadpool_limits
 
 from longplay.agents.setting import Setting
+from longplay.encoders.device import DEVICES, VARIABLE, find_device
+from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.help import parse_words
 
 SPELLED = {
@@ -107,7 +109,7 @@ def run_command(main: Callable[[Any], None], arguments: type[Any] | Callable[[Se
         options: dict[str, Any] = {"prog": _name_command(), "description": sys.modules[main.__module__].__doc__}
         if hasattr(arguments, "defaults"):
             options["default"] = arguments.defaults(sys.argv[1:])
-        main(parse_words(arguments, sys.argv[1:], **options))
+        main(parse_words(arguments, take_device(sys.argv[1:]), **options))
     except ValueError as error:
         console.print("[red]error:[/red] ", end="")
         console.print(str(error), markup=False)
@@ -115,6 +117,21 @@ def run_command(main: Callable[[Any], None], arguments: type[Any] | Callable[[Se
     except KeyboardInterrupt:
         console.print("interrupted")
         raise SystemExit(130) from None
+
+
+def take_device(words: Sequence[str]) -> list[str]:
+    """The words without ``--device NAME``, which holds for the whole process and its children; checked at once."""
+    rest, words = list[str](), list(words)
+    while words:
+        word = words.pop(0)
+        flag, equals, value = word.partition("=")
+        if flag != "--device":
+            rest.append(word)
+            continue
+        os.environ[VARIABLE] = value if equals else words.pop(0) if words else ""
+        one_of("device", os.environ[VARIABLE], DEVICES)
+        find_device()
+    return rest
 
 
 def _name_command() -> str | None:

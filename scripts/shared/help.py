@@ -20,6 +20,11 @@ from longplay.envs.shared.options import KEY
 WIDTH = 80  # columns of a help page at most
 WIDE = "129"  # in which tyro renders it: no word is cut, and boxes do not stand side by side yet
 RULE = "─" * 20
+DEVICE = (  # an option of all commands, which run_command reads
+    "--device {auto, cpu, cuda}",
+    "Device on which texts are encoded, and networks learn that have no other place; auto is a GPU where there is one. "
+    "(default: cpu)",
+)
 
 
 def show_choices(names: Iterable[str]) -> Any:
@@ -94,13 +99,14 @@ def _tidy(lines: Sequence[str], width: int) -> Iterator[str]:
             yield from _wrap(line, width)
         before = line
     column = next((line.index("show this help") for line in lines if "show this help" in line), 4) - 2
-    title, head, entries = "", "", list[Entry]()
+    title, head, entries, device = "", "", list[Entry](), [Entry(*DEVICE)]
     for line in lines[first:]:
         inside = line[2:-2].rstrip()
         if line.startswith("╭"):
             title, head, entries = inside.strip("─ "), "", []
         elif line.startswith("╰"):
-            yield from _render_box(title, head, entries, column, width)
+            yield from _render_box(title, head, [*entries, *device], column, width)
+            device = []  # in the first box
         elif inside.startswith(RULE) and not head:
             head, entries = " ".join(f"{entry.written.strip()} {entry.about}" for entry in entries), []
         elif not inside[:column].strip() and entries:

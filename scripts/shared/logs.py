@@ -8,6 +8,7 @@ import pandas as pd
 
 from longplay.encoders.base import Items
 from longplay.encoders.data.interactions import Interactions, clean, from_table
+from longplay.encoders.device import find_device
 from longplay.encoders.text.cache import Vectors
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.catalogs.catalog import Catalog
@@ -58,7 +59,7 @@ def read_table_log(
 
 
 def _make_source(name: str, catalog: Catalog, log: Interactions, text_encoder: TextEncoder | None) -> Source:
-    encoder = text_encoder or TextEncoder()
+    encoder = text_encoder or TextEncoder(device=find_device())
     items = Items(catalog.texts, encoder.encode(catalog.texts), catalog.minutes.astype(np.float32))
     texts = sorted(set(log.profiles) - {""})
     if not texts:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import longplay
+from longplay.encoders.device import VARIABLE
 from longplay.scripts.shared import console as module
-from longplay.scripts.shared.console import console, fit_encoding, spell
+from longplay.scripts.shared.console import console, fit_encoding, spell, take_device
 from longplay.scripts.shared.tables import FRAMED, make_table
 from longplay.scripts.shared.trainings import make_environment
 
@@ -90,6 +91,22 @@ def test_a_script_speaks_through_a_pipe_of_windows(environment, tmp_path):
 def test_what_children_print_into_files_is_utf_8(monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
     assert make_environment()["PYTHONIOENCODING"] == "utf-8"
+
+
+@pytest.mark.parametrize("words", [["--device", "cpu"], ["--device=cpu"], ["x", "--device", "auto", "--y", "3"]])
+def test_the_device_is_of_the_process_and_its_children(monkeypatch, words):
+    monkeypatch.setenv(VARIABLE, "cpu")
+    assert take_device(words) == [word for word in words if word in ("x", "--y", "3")]
+    assert make_environment()[VARIABLE] == ("auto" if "auto" in words else "cpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["--device", "gpu"], "'gpu' is unknown"), (["--device"], "'' is unknown")]
+)
+def test_another_device_is_refused(monkeypatch, words, said):
+    monkeypatch.setenv(VARIABLE, "cpu")
+    with pytest.raises(ValueError, match=f"device = {said}.*; allowed: 'auto', 'cpu', 'cuda'"):
+        take_device(words)
 
 
 def test_the_handler_is_known_by_its_name(pipe):
