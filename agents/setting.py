@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import tyro
 from numpy.typing import NDArray
 
 from ..encoders.base import Items
+from ..encoders.device import find_device
 from ..envs.candidates.scoring import Scorer
 from ..envs.make import make_vector_env, make_world
 from ..envs.named.registry import ENVIRONMENTS
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 class Setting(Options):
     """What is recommended to whom."""
 
-    env: str = "longplay/Video-v0"
+    env: Annotated[str, tyro.conf.arg(metavar="{" + ", ".join(ENVIRONMENTS) + "}")] = "longplay/Video-v0"
     """Environment id."""
     catalog: str | None = None
     """A table of items (CSV, Parquet or JSONL with id and text); by default the environment's own."""
@@ -38,6 +41,10 @@ class Setting(Options):
     """The dial: 0 decouples the present from the future, 1 is the scenario, above 1 is stress."""
     bert: str | None = None
     """A text model by alias (minilm, multilingual), folder or hub name; by default minilm."""
+    id_column: str | None = None
+    """Column of ids in the catalogue's table; by default id."""
+    text_column: str | None = None
+    """Column of texts in the catalogue's table; by default text."""
 
     def __post_init__(self) -> None:
         """Refuse unknown names before anything slow happens."""
@@ -48,14 +55,24 @@ class Setting(Options):
     def world(self) -> World:
         """Items and people."""
         base = ENVIRONMENTS[self.env].scenario
-        return make_world(self.scenario or base, self.catalog, self.world_seed, base, self.strength)
+        return make_world(self.scenario or base, self.catalog, self.world_seed, base, self.strength, **self.columns)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Names of the table's columns that are not the usual ones, as `make_world` takes them."""
+        given = {"id_column": self.id_column, "text_column": self.text_column}
+        return {argument: name for argument, name in given.items() if name is not None}
+
+    def with_table(self, path: Path) -> Setting:
+        """The same with the items of a table that the package wrote, whose columns have the usual names."""
+        return replace(self, catalog=str(path), id_column=None, text_column=None)
 
     @cached_property
     def encoder(self) -> TextEncoder:
         """The text encoder."""
         from ..encoders.text.encoder import TextEncoder  # which brings torch; not every policy needs it
 
-        return TextEncoder(self.bert)
+        return TextEncoder(self.bert, device=find_device())
 
     @cached_property
     def item_vectors(self) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .drawing.viewer import LifeRecorder, Window, list_render_modes, render_text
 from .engine import ContextColumn, Engine, Observation
+from .specs import KeepsSpec
 from .users.params import REWARDS
 from .users.population import PAST_DAYS
 from .users.records import ACTIVE, CHURNED, HORIZON
@@ -48,7 +49,7 @@ def make_observation_space(world: World) -> gym.spaces.Dict:
     )
 
 
-class SlateVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
+class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     """Slate recommendation over the long run, for a batch of simulated users.
 
     One step shows one slate to each user. A user picks an item or none, spends some minutes, tires of what is alike,

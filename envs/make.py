@@ -15,9 +15,12 @@ from .catalogs.catalog import Catalog
 from .catalogs.registry import CATALOGS
 from .env import SlateVectorEnv
 from .shared.names import unknown_name
+from .specs import read_catalog, read_item_vectors
 from .users.constants import ScenarioError
 from .users.params import Scenario
 from .users.world import World, build_world
+
+COLUMNS = tuple(name for name in inspect.signature(Catalog.from_table).parameters if name.endswith("_column"))
 
 
 def read_scenario(scenario: str | Path | Mapping[str, Any] | Scenario, base: str = "video") -> Scenario:
@@ -37,6 +40,7 @@ def make_world(
     world_seed: int = 0,
     base: str = "video",
     dynamics_strength: float = 1.0,
+    **columns: str | None,
 ) -> World:
     """World of a scenario and a catalogue.
 
@@ -52,7 +56,15 @@ def make_world(
         The scenario that overrides start from.
     dynamics_strength
         The dial; see `Scenario.with_strength`.
+    columns
+        Names of the table's columns, ``id_column="asin"`` and the like; see `Catalog.from_table`.
     """
+    given = [name for name, value in columns.items() if value is not None]
+    if given and (catalog is None or isinstance(catalog, Catalog)):
+        raise ValueError(
+            f"{given[0]} = {columns[given[0]]!r} names a column of a table, and there is none; fix: pass catalog=..., "
+            "the table's path, or leave the column out"
+        )
     resolved = read_scenario(scenario, base).with_strength(dynamics_strength)
     if catalog is None:
         if resolved.catalog not in CATALOGS:
@@ -62,7 +74,7 @@ def make_world(
             )
         catalog = CATALOGS[resolved.catalog]()
     elif not isinstance(catalog, Catalog):
-        catalog = Catalog.from_table(catalog)
+        catalog = read_catalog(catalog, **columns)
     return build_world(catalog, resolved, world_seed)
 
 
@@ -102,7 +114,7 @@ def make_vector_env(
     dynamics_strength: float = 1.0,
     action: str = "items",
     candidates: bool = False,
-    item_vectors: NDArray[np.float32] | None = None,
+    item_vectors: NDArray[np.float32] | str | Path | None = None,
     **options: Any,
 ) -> Any:
     """Make a vector environment; ``gymnasium.make_vec("longplay/Video-v0", num_envs=B, ...)`` calls this.
@@ -127,8 +139,10 @@ def make_vector_env(
     candidates
         Add candidates to the observation; the actions other than ``"items"`` always do.
     item_vectors
-        (N, E) vectors that candidates are found with: ``TextEncoder().encode(catalog.texts)``.
+        (N, E) vectors that candidates are found with: ``TextEncoder().encode(catalog.texts)``, or a file of them that
+        ``numpy.save`` wrote.
     options
+        ``id_column`` and the like, where the table's columns have other names, see `Catalog.from_table`; and those of
         `SlateVectorEnv`: split, reward, autoreset_mode, privileged, threads, render_mode.
 
     Raises
@@ -138,7 +152,8 @@ def make_vector_env(
     """
     check_keywords(options)
     check_action(action)
-    world = make_world(base if scenario is None else scenario, catalog, world_seed, base, dynamics_strength)
+    columns = {name: options.pop(name) for name in COLUMNS if name in options}
+    world = make_world(base if scenario is None else scenario, catalog, world_seed, base, dynamics_strength, **columns)
     env: Any = SlateVectorEnv(world, num_envs, **options)
     if action == "items" and not candidates:
         return env
@@ -147,6 +162,7 @@ def make_vector_env(
             f"action = {action!r} with candidates needs item_vectors of shape ({len(world.catalog)}, E): pass "
             "item_vectors=TextEncoder().encode(catalog.texts)"
         )
+    item_vectors = read_item_vectors(item_vectors)
     env = Retriever(env, item_vectors)
     if action != "items":
         env = MappedAction(env, make_action_map(action, Scorer(world, item_vectors), env.count))

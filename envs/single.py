@@ -9,10 +9,11 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from .engine import Observation
+from .specs import KeepsSpec
 from .users.world import World
 
 
-class SlateEnv(gym.Env[Observation, Any]):
+class SlateEnv(KeepsSpec, gym.Env[Observation, Any]):
     """One user at a time: a vector environment of one, with the batch axis taken off.
 
     Everything is as in `SlateVectorEnv`; ``options={"user": n}`` names the user. ``gymnasium.make`` makes one of its

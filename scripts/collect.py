@@ -4,13 +4,13 @@
 
 Writes runs/NAME: log.parquet (one row an item shown), sessions.parquet, users.parquet (with the profiles) and
 items.parquet (the catalogue, for --catalog); of the first --minari-users also whole transitions, as the Minari dataset
-"slates-v0" in runs/NAME/minari. The columns are described in longplay.agents.logs.collect. The same command goes on
-after an interruption.
+"longplay/slates-v0" in runs/NAME/minari. The columns are described in longplay.agents.logs.collect. The same command
+goes on after an interruption.
 """
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +104,7 @@ def replace_catalog(args: Arguments, folder: Path) -> Setting:
     file = folder / "items.parquet"
     if not (folder / "study.json").exists():
         write_table(tabulate_items(draw_items(load_catalog(args.setting), args.items, args.seed)), file)
-    return replace(args.setting, catalog=str(file))
+    return args.setting.with_table(file)
 
 
 def load_for_policy(setting: Setting, policy: str) -> None:

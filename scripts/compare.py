@@ -53,7 +53,10 @@ class Arguments:
     rule_trials: int = TRIALS
     """Options that are tried of each rule that has any."""
     rules_folder: str | None = None
-    """Folder below runs/ that keeps the tuned rules; those there of the same search are not tuned again."""
+    """Folder below runs/ that keeps the tuned rules; those there of the same search are not tuned again. By default
+    that is a folder of the cache for each world, budget and state of the code."""
+    keep_rules: bool = True
+    """Keep the tuned rules in the cache, and take those that are there; where --rules-folder is given, that is used."""
     linear: Path | None = None
     """JSON file of a linear oracle's weights, which then takes part as a reference; the study
     longplay.scripts.studies.results writes such files, as runs/results/Video/linear.json."""
@@ -86,7 +89,8 @@ def main(args: Arguments) -> None:
         def say(what: str) -> None:
             progress.update(task, description=what)
 
-        tuned = tune_rules(setting, args.validation_users, say, args.rules, args.rule_trials, rules_folder)
+        kept = (lambda what: progress.console.print(what, soft_wrap=True)) if args.keep_rules else None
+        tuned = tune_rules(setting, args.validation_users, say, args.rules, args.rule_trials, rules_folder, kept)
         progress.update(task, total=1.0)
         contestants = [*tuned, *policies, *make_references(setting, linear)]
 

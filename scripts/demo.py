@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from longplay.agents.rules.kept import digest_code
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.setting import Setting
 from longplay.envs.shared.files import write_whole
@@ -26,7 +27,6 @@ from longplay.scripts.shared.tracking import check_tracking
 from longplay.scripts.shared.trainings import SCRIPTS, Training, make_environment, train_all
 
 COMPARED, COMPARED_STAMP = "compare.txt", "compare.sha256"
-LAYERS, SOURCES = ("envs", "encoders", "agents", "scripts"), (".py", ".toml")  # what a comparison's code is
 SLATEQ_SHARE = 3  # it learns from a third of PPO's slates: what is chosen from each tells it more
 
 
@@ -83,7 +83,7 @@ def main(args: Arguments) -> None:
     titles = {f"{args.name}/control": "The control: nothing shown now changes anything later"}
     for name, title in (titles | {args.name: "The comparison"}).items():
         console.rule(title)
-        console.print((run_folder(name) / COMPARED).read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+        print_comparison(name)
     console.print(f"done in {(time.monotonic() - started) / 60:.1f} minutes")
 
 
@@ -103,11 +103,10 @@ class Comparison:
         return ["--name", self.name, "--env", self.env, "--users", users, "--track", track, "--runs", *self.runs]
 
     def compute_stamp(self) -> str:
-        """Digest of what it depends on: words, policies, and the package's own files."""
-        digest = hashlib.sha256("\n".join(self.words).encode())
+        """Digest of what it depends on: words, policies, the package's code, and how it is to be shown."""
+        digest = hashlib.sha256("\n".join([*self.words, console.encoding, digest_code()]).encode())
         policies = [run_folder(run) / name for run in self.runs for name in ("config.json", "policy.safetensors")]
-        sources = [file for layer in LAYERS for file in (SCRIPTS.parent / layer).rglob("*.*") if file.suffix in SOURCES]
-        for file in [*policies, *sorted(sources)]:
+        for file in policies:
             digest.update(hashlib.sha256(file.read_bytes() if file.is_file() else b"").digest())
         return digest.hexdigest()
 
@@ -119,7 +118,8 @@ class Comparison:
     def start(self) -> subprocess.Popen[bytes]:
         """Start the process."""
         command = [sys.executable, str(SCRIPTS / "compare.py"), *self.words]
-        environment = make_environment() | share_claims() | {"COLUMNS": "80"}
+        shown = {"COLUMNS": "80", "PYTHONIOENCODING": console.encoding}
+        environment = make_environment() | share_claims() | shown
         with (run_folder(self.name) / COMPARED).open("wb") as log:
             return start_child(command, log, environment)
 
@@ -136,8 +136,7 @@ def compare_all(comparisons: Sequence[Comparison]) -> None:
         with console.status("rules are tuned on validation users, then all policies play"):
             for comparison, stamp, process in running:
                 if process.wait():
-                    log = run_folder(comparison.name) / COMPARED
-                    console.print(log.read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+                    print_comparison(comparison.name)
                     raise ValueError(f"the comparison {comparison.name} failed; see above")
                 write_whole(run_folder(comparison.name) / COMPARED_STAMP, stamp)
     finally:
@@ -145,6 +144,12 @@ def compare_all(comparisons: Sequence[Comparison]) -> None:
             ask_to_stop(process)
         for _, _, process in running:
             wait_for_end(process)
+
+
+def print_comparison(name: str) -> None:
+    """Show what a comparison printed."""
+    said = (run_folder(name) / COMPARED).read_text(encoding=console.encoding, errors="replace")
+    console.print(said, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

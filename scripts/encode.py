@@ -29,6 +29,7 @@ from longplay.encoders.data.interactions import Interactions
 from longplay.encoders.data.splits import Split, hold_back, split
 from longplay.encoders.data.table_parsing import AboveOne
 from longplay.encoders.data.time_units import TimeUnit
+from longplay.encoders.device import find_device
 from longplay.encoders.measures.evaluation import evaluate
 from longplay.encoders.measures.floor import warn_below_popularity
 from longplay.encoders.registry import ENCODERS
@@ -56,6 +57,16 @@ class Arguments:
     """Folder below runs/ that scripts/collect.py wrote, or a table of interactions."""
     catalog: Path | None = None
     """Table of the items (id, text), where the log is a table."""
+    id_column: str = "id"
+    """Column of ids in the table of items."""
+    text_column: str = "text"
+    """Column of texts in the table of items."""
+    user: str = "user"
+    """Column of users in the table of interactions."""
+    item: str = "item"
+    """Column of items' ids in the table of interactions."""
+    time: str = "time"
+    """Column of times in the table of interactions."""
     rating: str | None = None
     """Column of ratings in the table, in place of the share consumed; give --best-rating too."""
     best_rating: float | None = None
@@ -111,11 +122,13 @@ def main(args: Arguments) -> None:
 
 def load_source(args: Arguments) -> Source:
     """The log, and the frozen vectors of its items' texts."""
-    text_encoder = TextEncoder(args.bert)
+    text_encoder = TextEncoder(args.bert, device=find_device())
     if Path(args.log).is_file():
         if args.catalog is None:
             raise ValueError(f"log = {args.log!r} is a table; give --catalog, the table of its items (id, text)")
-        columns = {"rating": args.rating, "best_rating": args.best_rating, "time_unit": args.time_unit}
+        names = ("id_column", "text_column", "user", "item", "time")
+        columns = {name: getattr(args, name) for name in names}
+        columns |= {"rating": args.rating, "best_rating": args.best_rating, "time_unit": args.time_unit}
         columns["completion_above_one"] = args.completion_above_one
         return read_table_log(Path(args.log), args.catalog, text_encoder, **columns)
     folder = run_folder(args.log)

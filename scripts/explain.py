@@ -10,7 +10,7 @@ folder of a saved one. Writes runs/NAME.png, runs/NAME.json, and runs/NAME.csv w
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -113,7 +113,7 @@ def _load_user(args: Arguments) -> tuple[Setting, Items, Interactions | None, in
         if not 0 <= user < len(world.people):
             raise ValueError(f"user = {user} is out of range; allowed: 0 to {len(world.people) - 1}")
         return args.setting, args.setting.items, None, user
-    setting = replace(args.setting, catalog=str(run_folder(args.log) / "items.parquet"))
+    setting = args.setting.with_table(run_folder(args.log) / "items.parquet")
     source = read_collected_log(run_folder(args.log), setting.encoder)
     user = int(min(source.log.user_ids, key=int)) if args.user is None else args.user
     if str(user) not in source.log.user_ids:

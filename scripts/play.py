@@ -11,7 +11,6 @@ users, sessions and the share of users who left for good.
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
@@ -213,16 +212,5 @@ def print_result(args: Arguments, agent: Agent, note: str, table: pd.DataFrame) 
     )
 
 
-def start() -> None:
-    """Read the command line, whose options depend on the agent that it names."""
-    try:
-        kind: Any = make_arguments_type(sys.argv[1:])
-    except ValueError as error:
-        console.print("[red]error:[/red] ", end="")
-        console.print(str(error), markup=False)
-        raise SystemExit(2) from error
-    run_command(main, kind)
-
-
 if __name__ == "__main__":
-    start()
+    run_command(main, make_arguments_type)

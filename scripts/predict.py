@@ -83,8 +83,6 @@ class Arguments:
     """Bootstrap resamples of users, for the intervals."""
     seed: int = 0
     """Seed of the draw of users and rows, and of the encoder's fit."""
-    bert: str | None = None
-    """A BERT by folder or hub name, of which the encoder's vectors of texts are; by default all-MiniLM-L6-v2."""
 
 
 class PredictorResult(NamedTuple):

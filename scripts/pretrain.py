@@ -17,6 +17,7 @@ import numpy as np
 import tyro
 
 from longplay.agents.setting import Setting
+from longplay.encoders.device import find_device
 from longplay.encoders.networks.pretrain import (
     PretrainingResult,
     PretrainOptions,
@@ -139,7 +140,9 @@ def compare_neighbours(setting: Setting, folder: Path) -> None:
     texts, labels = [catalog.texts[i] for i in compared], [catalog.topics[i] for i in compared]
     if sum(map(bool, labels)) <= NEAREST:
         return
-    vectors = (TextEncoder(model, cache=None).encode(texts) for model in (setting.bert, folder / "model"))
+    vectors = (
+        TextEncoder(model, cache=None, device=find_device()).encode(texts) for model in (setting.bert, folder / "model")
+    )
     before, after = (measure_neighbour_agreement(table, labels, NEAREST) for table in vectors)
     console.print(
         f"of the {NEAREST} nearest of {len(compared):,} items, share with a topic in common: "

@@ -1,12 +1,15 @@
 """A comparison: rules tuned on validation users, trained policies, references, all on the same test users and luck."""
 
 import itertools
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 
 from ..base import Agent
 from ..playing.evaluate import Evaluator, held_out_users
@@ -14,7 +17,8 @@ from ..playing.luck import TEST_LUCK, VALIDATION_LUCK
 from ..references.linear import LinearOracle
 from ..registry import REFERENCES, RULES
 from ..rules.context import LOGGED_STEPS, RuleModels
-from ..rules.tuning import QUICK, TRIALS, tune_or_load
+from ..rules.kept import find_kept_rules
+from ..rules.tuning import FILE, QUICK, TRIALS, tune_or_load
 from ..runs.config import RunConfig
 from ..runs.progress import count_slates
 from ..runs.reading import load_agent
@@ -43,6 +47,7 @@ def tune_rules(
     names: Sequence[str] = QUICK,
     trials: int = TRIALS,
     folder: Path | None = None,
+    kept: Callable[[str], object] | None = None,
 ) -> list[Contestant]:
     """The rules, each with options chosen on `users` validation users by the same budget.
 
@@ -60,17 +65,41 @@ def tune_rules(
         Options tried of each rule that has any.
     folder
         Folder that keeps the tuned rules; what is there already is not tuned again.
+    kept
+        Told where tuned rules are kept; with it, and without a folder, that is in the cache, see
+        `longplay.agents.rules.kept.find_kept_rules`.
     """
     for name in names:
         RULES.card(name, "names")
     models = RuleModels(setting, progress, LOGGED_STEPS)
     people = held_out_users(setting.world, "validation", users)
     evaluator = Evaluator(setting.world, setting.item_vectors, people, VALIDATION_LUCK)
-    contestants = []
-    for name in names:
+    lock: AbstractContextManager[object] = nullcontext()
+    in_cache = folder is None and kept is not None
+    if in_cache:
+        folder = find_kept_rules(models, evaluator, trials, names)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.with_name(f"{folder.name}.lock"))  # who wants the same waits, and then takes it
+    with lock:
+        used = [] if folder is None else [name for name in names if (folder / name / FILE).is_file()]
+        if kept is not None and folder is not None:
+            again = f"{len(used)} were tuned before and are used again" if used else "the next comparison takes them"
+            kept(f"{len(names)} rules are kept in {folder}; {again}")
+        return [_tune_or_load(name, models, evaluator, trials, folder, in_cache) for name in names]
+
+
+def _tune_or_load(
+    name: str, models: RuleModels, evaluator: Evaluator, trials: int, folder: Path | None, mend: bool
+) -> Contestant:
+    """A rule; one that is kept in the cache and cannot be read is tuned again."""
+    try:
         tuned, agent = tune_or_load(name, models, evaluator, trials, folder)
-        contestants.append(Contestant(RULES[name].title, "rule", [agent], tuned.note, about=tuned.describe()))
-    return contestants
+    except ValueError:
+        if not mend or folder is None or not (folder / name).is_dir():
+            raise
+        shutil.rmtree(folder / name)
+        tuned, agent = tune_or_load(name, models, evaluator, trials, folder)
+    return Contestant(RULES[name].title, "rule", [agent], tuned.note, about=tuned.describe())
 
 
 def group_runs(setting: Setting, folders: Sequence[Path]) -> dict[str, list[tuple[RunConfig, Path]]]:

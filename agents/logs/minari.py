@@ -15,9 +15,12 @@ from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
 from numpy.typing import NDArray
 
+from ...envs.make import read_scenario
+from ...envs.specs import PortableSpec
 from ..setting import Setting
 
-DATASET = "slates-v0"  # Minari's name of the dataset, below its root
+DATASET = "longplay/slates-v0"  # Minari's id of the dataset, below its root
+BEFORE = "slates-v0"  # its id in folders written before it had a namespace
 FORMAT = "parquet"  # compressed, and needs no other library than the tables do
 
 
@@ -82,11 +85,28 @@ def read_minari(root: Path) -> Any:
     ------
     ValueError
         If there is none.
+
+    Notes
+    -----
+    ``recover_environment`` finds the table of items where it was; where that has gone, and one of the same name lies
+    beside the folder, as ``scripts/collect.py`` writes it, that one is taken: a log may be moved whole.
     """
-    if not (root / DATASET).is_dir():
+    name = next((name for name in (DATASET, BEFORE) if (root / name).is_dir()), None)
+    if name is None:
         raise ValueError(f"{root} has no dataset {DATASET!r}; collect with --minari-users above 0")
     with _datasets_in(root):
-        return minari.load_dataset(DATASET)
+        dataset = minari.load_dataset(name)
+    for spec in (dataset.env_spec, dataset._eval_env_spec):  # which Minari shows by no name of its own
+        _find_catalog(spec, root)
+    return dataset
+
+
+def _find_catalog(spec: EnvSpec | None, root: Path) -> None:
+    """Let a specification name the table of items beside the data set, if it is not where it was."""
+    catalog = None if spec is None else spec.kwargs.get("catalog")
+    if spec is not None and catalog is not None and not Path(catalog).is_file():
+        beside = root.resolve().parent / Path(catalog).name
+        spec.kwargs["catalog"] = str(beside) if beside.is_file() else catalog
 
 
 @contextlib.contextmanager
@@ -107,13 +127,16 @@ def _specification(setting: Setting) -> EnvSpec:
     """How `gymnasium.make` makes the environment again, one user at a time."""
     options: dict[str, Any] = {
         "catalog": setting.catalog,
-        "scenario": setting.scenario,
+        "scenario": None
+        if setting.scenario is None
+        else read_scenario(setting.scenario),  # its constants, not its path
         "world_seed": setting.world_seed,
+        **setting.columns,
     }
     options |= {"dynamics_strength": setting.strength, "reward": "minutes"}
     spec = copy.deepcopy(gym.spec(setting.env))  # which gives the registered one itself
     spec.kwargs = {**spec.kwargs, **options}
-    return spec
+    return PortableSpec.of(spec)
 
 
 def _buffers(parts: Iterable[Mapping[str, NDArray[Any]]], luck: int) -> Iterator[EpisodeBuffer]:

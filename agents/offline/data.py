@@ -177,7 +177,8 @@ def read_logged_setting(folder: Path) -> tuple[Setting, dict[str, Any]]:
     if "setting" not in content:
         raise ValueError(f"{folder} is no log; write one with scripts/offline.py log, or with scripts/collect.py")
     drawn = content.get("items") is not None  # by collect: their world is built from them
-    return Setting(**content["setting"] | ({"catalog": str(folder / "items.parquet")} if drawn else {})), content
+    setting = Setting(**content["setting"])
+    return setting.with_table(folder / "items.parquet") if drawn else setting, content
 
 
 def read_log(folder: Path) -> Log:

@@ -70,8 +70,9 @@ def _rule(name: str, setting: Setting, seed: int) -> Agent:
 def _trained(folder: Path, setting: Setting) -> Agent:
     config = RunConfig.from_json(folder / "config.json")
     theirs = config.setting
-    same = replace(theirs, catalog=None) == replace(setting, catalog=None)
-    if same and theirs.catalog != setting.catalog:  # two files may hold the same items
+    table = {"catalog": None, "id_column": None, "text_column": None}
+    same = replace(theirs, **table) == replace(setting, **table)
+    if same and theirs != setting:  # two files may hold the same items
         same = load_catalog(theirs).digest == setting.world.catalog.digest
     if not same:
         raise ValueError(
@@ -83,6 +84,6 @@ def _trained(folder: Path, setting: Setting) -> Agent:
 def load_catalog(setting: Setting) -> Catalog:
     """The catalogue of a setting, without building its world."""
     if setting.catalog is not None:
-        return Catalog.from_table(setting.catalog)
+        return Catalog.from_table(setting.catalog, **setting.columns)
     named = read_scenario(setting.scenario or ENVIRONMENTS[setting.env].scenario).catalog
     return CATALOGS[named]() if named in CATALOGS else setting.world.catalog  # which refuses

@@ -131,7 +131,7 @@ class TrainingProgress:
                 f"{path} does not exist; there is nothing to resume: give --overwrite in place of --resume"
             )
         try:
-            content: dict[str, Any] = torch.load(path, weights_only=True)
+            content: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
         except Exception as error:
             raise ValueError(
                 f"{path} cannot be read as a checkpoint: {error}; train again: give --overwrite in place of --resume"

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from ...encoders.device import find_device
 from ...envs.candidates.wrappers import ActionMap
 from ...envs.engine import Observation
 from ...envs.shared.files import replacing, write_whole
@@ -113,7 +114,7 @@ def load_policy(
         If the weights cannot be read, or do not fit.
     """
     build: Any = algorithm
-    model = build(policy, None, _init_setup_model=False, device="cpu", **arguments)
+    model = build(policy, None, _init_setup_model=False, device=find_device(), **arguments)
     model.observation_space = make_state_space(states)
     model.action_space, model.n_envs = space, 1
     if getattr(model, "target_entropy", None) == "auto":

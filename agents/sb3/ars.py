@@ -28,7 +28,7 @@ class ConstantFeature(BaseFeaturesExtractor):
 
     def forward(self, observations: Tensor) -> Tensor:
         """(B, 1) ones."""
-        return torch.ones(len(observations), 1)
+        return torch.ones(len(observations), 1, device=observations.device)
 
 
 class ConstantPolicy(ARSLinearPolicy):
@@ -80,12 +80,12 @@ class LivesARS(ARS):
         mapped: Any = self.env.env  # type: ignore[union-attr]
         if self._trials is None:
             self._trials = LifeTrials(mapped.env, self.pop_size, self.users, self.gamma, int(self.seed or 0))
-        actions = np.repeat(candidate_weights.numpy(), self.users, axis=0)
+        actions = np.repeat(candidate_weights.cpu().numpy(), self.users, axis=0)
         number = self._n_updates
         values, shown = self._trials.play(number, lambda seen, which: mapped.map(seen, actions[which]))
         self.num_timesteps += shown
         callback.on_rollout_end()
-        return torch.as_tensor(values, dtype=torch.float32)
+        return torch.as_tensor(values, dtype=torch.float32, device=self.device)
 
 
 def set_one_weight(model: LivesARS, column: int | None) -> None:

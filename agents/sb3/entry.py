@@ -11,6 +11,7 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
 
+from ...encoders.device import find_device
 from ...encoders.state import StateEncoder
 from ...envs.candidates.scoring import FEATURES
 from ...envs.candidates.wrappers import MappedAction
@@ -139,7 +140,7 @@ class SB3Entry(AgentEntry):
             noise["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, EXPLORATION))
         policy, arguments = self.choose_policy(states, config.algorithm_arguments | noise)
         build: Any = self.kind
-        model = build(policy, env, device="cpu", **arguments)
+        model = build(policy, env, device=find_device(), **arguments)
         agent = make_agent(model, states, reading.action_map, config.label)
         return SB3Trainer(agent, env, config.seed, config.state, lambda: self.set_first_slates(model, env, config))
 

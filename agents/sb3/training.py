@@ -156,6 +156,7 @@ def _copy_lstm_state(model: Any) -> list[torch.Tensor]:
 
 
 def _set_lstm_state(model: Any, parts: list[torch.Tensor]) -> None:
+    parts = [part.to(model.device) for part in parts]
     model._last_lstm_states = RNNStates((parts[0], parts[1]), (parts[2], parts[3]))
 
 

@@ -35,7 +35,7 @@ def draw_one_by_one(scores: Tensor, slots: int, torch_rng: torch.Generator) -> T
     size = math.ceil(math.sqrt(count))
     weights = torch.exp(scores - scores.amax(dim=1, keepdim=True))
     weights = pad(weights, (0, -count % size)).view(users, -1, size)
-    masses, rows = weights.sum(dim=2), torch.arange(users)
+    masses, rows = weights.sum(dim=2), torch.arange(users, device=weights.device)
     found = []
     for _ in range(slots):
         if not (masses.sum(dim=1) > 0).all():
@@ -52,7 +52,7 @@ def _pick(weights: Tensor, torch_rng: torch.Generator) -> Tensor:
     """(B,) columns, each as likely as it weighs; never one of weight 0."""
     edges = weights.cumsum(dim=1)
     total = edges[:, -1:].contiguous()
-    at = torch.rand(len(weights), 1, generator=torch_rng) * total
+    at = torch.rand(len(weights), 1, generator=torch_rng, device=weights.device) * total
     below = torch.nextafter(total, torch.zeros_like(total))
     return torch.searchsorted(edges, torch.minimum(at, below), right=True)[:, 0]
 

@@ -298,7 +298,8 @@ def clean(
     check_choice("unknown_items", unknown_items, ("drop", "error"))
     check_rating(completion, rating, best_rating)
     if "rating" in table and not (rating or completion or "completion" in table):
-        raise LogError("the table has a column 'rating'. Fix: give rating='rating' and best_rating, or rename it")
+        fix = "give rating='rating' and best_rating (--rating rating --best-rating 5), or rename it"
+        raise LogError(f"the table has a column 'rating'. Fix: {fix}")
     requested: dict[str, str | None] = {"user": user, "item": item, "time": time, "completion": completion or rating}
     requested |= {"profile": profile, "consumed": consumed, "session": session, "minutes": minutes}
     cells, row_filter = find_columns(table, requested), RowFilter(len(table))

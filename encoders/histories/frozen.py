@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS, pad_vectors, pool_history
 from ...envs.shared.options import Options, number, word
 from ..base import Encoder, EncoderError, Histories, Items
+from ..device import find_device
 from ..registry import ENCODERS, EncoderEntry
 from ..text.behaviour import KINDS, LANGUAGES, behaviour_to_text
 from ..text.cache import Vectors
@@ -247,7 +248,7 @@ def _find_text_encoder(items: Items, model: str | None, given: TextEncoder | Non
     """The text encoder that reads histories: that of the items, or else one that makes the same vectors."""
     ours = items.text_encoder
     if ours is None:
-        encoder = given or TextEncoder(model)
+        encoder = given or TextEncoder(model, device=find_device())
         _check_vectors(items, encoder)
         return encoder
     if given is not None and given.model_hash != ours.model_hash:

@@ -26,6 +26,7 @@ from ...envs.shared.files import write_whole
 from ...envs.shared.options import Options, number
 from ...envs.shared.progress import ProgressCallback, ignore_progress
 from ..base import EncoderError
+from ..device import find_device, make_tensors_on
 
 Score = Callable[[], float]
 
@@ -67,7 +68,7 @@ def train_network(
     folder: Path | None = None,
     about: Mapping[str, Any] | None = None,
     report: ProgressCallback = ignore_progress,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> list[dict[str, float]]:
     """Train a network in place, and leave it with the weights of its best epoch.
 
@@ -91,12 +92,16 @@ def train_network(
         All that the result depends on, as JSON takes it; checkpoints of anything else are not used.
     report : callable
         Gets ``step`` and ``steps``, and once an epoch ``loss`` and ``score``.
+    device : str, optional
+        Where it learns; by default where `longplay.encoders.device.find_device` says. Scores are always taken on the
+        CPU, where encoders compute.
 
     Returns
     -------
     list of dict
         One row an epoch: ``epoch``, ``loss``, ``score``.
     """
+    device = find_device() if device is None else device
     with tempfile.TemporaryDirectory() as temporary, _keep_random_state(), silence_transformers():
         target = Path(temporary) if folder is None else folder
         curve = _open_folder(target, {"seed": seed, **(about or {})})
@@ -166,13 +171,18 @@ class _Trainer(Trainer):
         self.pop_callback(PrinterCallback)
         self.add_callback(_Reporter(report))
 
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """The loss, its new tensors made where the network is."""
+        with make_tensors_on(self.args.device.type):
+            return super().compute_loss(*args, **kwargs)
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Ask for the score."""
         assert self._score is not None
-        self._network.eval()
+        self._network.eval().to("cpu")
         with torch.inference_mode():
             metrics = {"eval_score": float(self._score())}
-        self._network.train()
+        self._network.train().to(self.args.device)
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics

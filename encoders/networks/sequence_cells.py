@@ -11,7 +11,7 @@ HOURS = 24.0  # ages enter as the logarithm of one plus hours
 
 def pick_last(values: Tensor, last: Tensor) -> Tensor:
     """Row ``last[b]`` of each user: (B, T, D) and (B,) to (B, D)."""
-    return values[torch.arange(len(values)), last]
+    return values[torch.arange(len(values), device=values.device), last]
 
 
 class Recency(nn.Module):
@@ -37,7 +37,7 @@ class Recency(nn.Module):
             The only position asked for.
         """
         elapsed = gap.cumsum(dim=1)
-        places = torch.arange(gap.shape[1])
+        places = torch.arange(gap.shape[1], device=gap.device)
         asked = places.expand(gap.shape) if last is None else last[:, None]
         age = elapsed.gather(1, asked)[:, :, None] - (elapsed - gap)[:, None, :]
         back = asked[:, :, None] - places

@@ -127,7 +127,7 @@ class SequenceNetwork(nn.Module):
     def _compute_item_table(self) -> Tensor:
         table: Tensor = self.text(self.vectors)
         table = table if self.ids is None else table + self.ids
-        real = torch.ones(len(table), 1)
+        real = torch.ones(len(table), 1, device=table.device)
         real[0] = 0.0
         return table * real
 
@@ -142,7 +142,7 @@ class SequenceNetwork(nn.Module):
         """
         tokens, gap, last, _ = self.observe(ids, completion, age, table=self.look_up_items())
         vectors = self.read_tokens(tokens, gap, last)
-        return torch.cat([vectors, torch.ones(len(vectors), 1)], dim=1)
+        return torch.cat([vectors, torch.ones(len(vectors), 1, device=vectors.device)], dim=1)
 
     def observe(self, ids: Tensor, completion: Tensor, age: Tensor, *, table: Tensor) -> tuple[Tensor, ...]:
         """Histories as `forward_history` takes them to tokens: oldest first, the padding at the end.
@@ -163,7 +163,7 @@ class SequenceNetwork(nn.Module):
         ids, completion, age = (
             (column_values * real).gather(1, order) for column_values in (ids.long(), completion.float(), age.float())
         )
-        later = torch.cat([age[:, 1:], torch.zeros(len(age), 1)], dim=1)
+        later = torch.cat([age[:, 1:], torch.zeros(len(age), 1, device=age.device)], dim=1)
         tokens, gap = self.make_tokens(ids, completion, (age - later).clamp(min=0.0), table)
         return tokens, gap, real.sum(dim=1), order.shape[1] - 1 - order
 
@@ -174,7 +174,7 @@ class SequenceNetwork(nn.Module):
         scale, shift = self.features(features).chunk(2, dim=2)
         tokens = functional.embedding(ids, self.norm(table)) * (1.0 + scale) + shift
         tokens = torch.cat([self.start.expand(len(ids), 1, -1), tokens], dim=1)
-        return self.dropout(tokens), torch.cat([torch.zeros(len(ids), 1), gap], dim=1)
+        return self.dropout(tokens), torch.cat([torch.zeros(len(ids), 1, device=ids.device), gap], dim=1)
 
     def read_tokens(self, tokens: Tensor, gap: Tensor, last: Tensor | None) -> Tensor:
         """User vectors (B, T, D) at all positions, or (B, D) at the last."""
@@ -232,8 +232,8 @@ class SequenceNetwork(nn.Module):
             defect = "no item is known to have been consumed: how often each was is not saved"
             raise EncoderError(f"{defect}. Fix: train on through forward_history, or fit the encoder again")
         if not 0 < self.negatives < len(consumed):
-            return consumed, torch.zeros(len(consumed)), torch.searchsorted(consumed, target)
-        negatives = consumed[torch.randint(len(consumed), (self.negatives,))]
+            return consumed, torch.zeros(len(consumed), device=consumed.device), torch.searchsorted(consumed, target)
+        negatives = consumed[torch.randint(len(consumed), (self.negatives,), device=consumed.device)]
         items = torch.unique(torch.cat([target, negatives]))
         share = self.counts[items].double() / self.counts.sum()
         missed = len(target) * torch.log1p(-share.clamp(max=1 - 1e-9)) + self.negatives * np.log1p(-1.0 / len(consumed))

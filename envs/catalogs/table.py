@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+FLAGS = ("id_column", "text_column", "user", "item", "time")  # arguments that commands take as well, as --id-column
+
 
 class CatalogError(ValueError):
     """A defect in a catalogue; the message names the place, the value, what is allowed and the fix."""
@@ -54,7 +56,9 @@ class Table:
             return column
         folded = {name.casefold(): name for name in self.cells}
         near = difflib.get_close_matches(column.casefold(), folded, n=1)
-        hint = f"{argument}={folded[near[0]]!r}" if near else f"one of them as {argument}"
+        name = folded[near[0]] if near else ""
+        flag = f" (--{argument.replace('_', '-')} {name}".rstrip() + ")" if argument in FLAGS else ""
+        hint = f"{argument}={name!r}{flag}" if near else f"one of them as {argument}{flag}"
         present = ", ".join(map(repr, self.cells))
         raise CatalogError(f"{self.path}: no column {column!r} among {present}. Fix: rename one, or pass {hint}")
 

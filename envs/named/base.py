@@ -49,7 +49,8 @@ class NamedEnv(SlateEnv):
                                         0.8}``, a TOML file, a scenario's name or a `longplay.Scenario`; ``None``:
                                         the id's own
     ``catalog``            ``None``     a table's path (CSV, JSONL, Parquet) or a `longplay.Catalog`; ``None``: the
-                                        scenario's own
+                                        scenario's own. ``id_column="sku"``, ``text_column`` and so on name the
+                                        table's columns, see `longplay.Catalog.from_table`
     ``world_seed``         ``0``        fixes who and what exists; 0 to 2**63 − 1
     ``dynamics_strength``  ``1.0``      how far the present moves the future, 0 to 5: 0 decouples them, 1 is the
                                         scenario, more is stress; see `longplay.Scenario.with_strength`
@@ -58,7 +59,8 @@ class NamedEnv(SlateEnv):
     ``candidates``         ``False``    add ``candidates`` to the observation; actions other than ``'items'``
                                         always do
     ``item_vectors``       ``None``     (N, E) float32 that candidates are found with, such as
-                                        ``TextEncoder().encode(catalog.texts)``; needed with candidates
+                                        ``TextEncoder().encode(catalog.texts)``, or a file of ``numpy.save``; needed
+                                        with candidates
     ``split``              ``'train'``  whom an episode may meet: ``'train'`` (the first 80 % of the users),
                                         ``'validation'`` (the next 10 %) or ``'test'`` (the last 10 %)
     ``reward``             ``None``     ``'minutes'``, ``'clicks'`` or ``'returns'``; ``None``: the scenario's own

@@ -1,15 +1,17 @@
 """What the scripts share: the command line, the console, bars of progress, threads, and the loading of a world."""
 
+import codecs
 import errno
+import io
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import tyro
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,13 +22,31 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 from threadpoolctl import threadpool_limits
 
 from longplay.agents.setting import Setting
+from longplay.encoders.device import DEVICES, VARIABLE, find_device
+from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.claims import release_claims
+from longplay.scripts.shared.help import parse_words
 from longplay.scripts.shared.processes import follow_parent, heed_signals
 
-console = Console(highlight=False)
+SPELLED = {
+    "λ": "lambda",
+    "−": "-",
+    "–": "-",
+    "→": "->",
+    "≥": ">=",
+    "≤": "<=",
+    "×": "x",
+    "·": ".",
+    "±": "+-",
+    "“": '"',
+    "”": '"',
+}
+LINES = {"HORIZONTAL": "-", "VERTICAL": "|"}  # by the last word of a line's name; corners and crossings are +
+HANDLER = "longplay.spell"  # name of `_spell_rest` among Python's handlers of encoding errors
 
 _DISK_FAILURES = {
     errno.ENOSPC: ("the disk is full", "free some space"),
@@ -38,24 +58,80 @@ _DISK_FAILURES = {
 }
 
 
-def run_command(main: Callable[[Any], None], arguments: type[Any]) -> None:
+class SpellingConsole(Console):
+    """A console that spells out what its encoding lacks before it is laid out, so that columns stay in line."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A text as rich lays it out."""
+        return super().render_str(spell(text, self.encoding), **options)
+
+
+console = SpellingConsole(highlight=False)
+
+
+def spell(text: str, encoding: str) -> str:
+    """A text in the characters of an encoding: γ as gamma, − as -, é without its accent, and ? for what has no name."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return "".join(_spell_character(character, encoding) for character in text)
+    return text
+
+
+def _spell_character(character: str, encoding: str) -> str:
+    name = unicodedata.name(character, "")
+    greek = name.rpartition(" ")[2].lower() if name.startswith("GREEK SMALL LETTER") else ""
+    line = "" if " AND " in name else LINES.get(name.rpartition(" ")[2], "")
+    box = line or "+" if name.startswith("BOX DRAWINGS") else ""
+    plain = "".join(part for part in unicodedata.normalize("NFKD", character) if not unicodedata.combining(part))
+    for candidate in (character, SPELLED.get(character, greek or box or plain)):
+        try:
+            candidate.encode(encoding)
+        except UnicodeEncodeError:
+            continue
+        return candidate
+    return "?"
+
+
+def _spell_rest(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return spell(error.object[error.start : error.end], error.encoding), error.end
+
+
+def fit_encoding() -> None:
+    """Have this process's output spell out what its encoding lacks, such as γ on Windows, where Python would crash."""
+    codecs.register_error(HANDLER, _spell_rest)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+        sys.stdout.reconfigure(errors=HANDLER)
+
+
+def run_command(main: Callable[[Any], None], arguments: type[Any] | Callable[[Sequence[str]], type[Any]]) -> None:
     """Parse the arguments, run, and turn a refusal into one readable line and exit code 2.
 
     A request to stop ends it with 128 + the signal's number, and leaves no child behind.
 
-    Arguments whose defaults depend on other words have a class method ``defaults``, from the words to the arguments.
+    Parameters
+    ----------
+    main
+        Takes the arguments.
+    arguments
+        Their type, or a function from the words of the command line to it. A type whose defaults depend on other words
+        has a class method ``defaults``, from the words to the arguments.
     """
+    fit_encoding()
     follow_parent()
     with heed_signals():
         _run(main, arguments)
 
 
-def _run(main: Callable[[Any], None], arguments: type[Any]) -> None:
+def _run(main: Callable[[Any], None], arguments: type[Any] | Callable[[Sequence[str]], type[Any]]) -> None:
     try:
-        options: dict[str, Any] = {"prog": _name_command()}
+        if not isinstance(arguments, type):
+            arguments = arguments(sys.argv[1:])
+        options: dict[str, Any] = {"prog": _name_command(), "description": sys.modules[main.__module__].__doc__}
         if hasattr(arguments, "defaults"):
             options["default"] = arguments.defaults(sys.argv[1:])
-        given = tyro.cli(arguments, description=sys.modules[main.__module__].__doc__, **options)
+        given = parse_words(arguments, take_device(sys.argv[1:]), **options)
         with release_claims():
             main(given)
     except ValueError as error:
@@ -91,6 +167,21 @@ def describe_disk_failure(error: BaseException | None) -> str | None:
                 return f"{where}: {words}; what was finished before is kept. Fix: {fix}, and give the command again"
         error = error.__cause__ or error.__context__
     return None
+
+
+def take_device(words: Sequence[str]) -> list[str]:
+    """The words without ``--device NAME``, which holds for the whole process and its children; checked at once."""
+    rest, words = list[str](), list(words)
+    while words:
+        word = words.pop(0)
+        flag, equals, value = word.partition("=")
+        if flag != "--device":
+            rest.append(word)
+            continue
+        os.environ[VARIABLE] = value if equals else words.pop(0) if words else ""
+        one_of("device", os.environ[VARIABLE], DEVICES)
+        find_device()
+    return rest
 
 
 def _name_command() -> str | None:

@@ -74,8 +74,15 @@ def record_study(folder: Path, study: dict[str, Any]) -> None:
         write_whole(file, json.dumps(study, indent=1))
     before = json.loads(file.read_text(encoding="utf-8"))
     for key, value in study.items():
-        if before.get(key) != value:
+        if _drop_unset(before.get(key)) != _drop_unset(value):
             raise ValueError(f"{folder} was begun with {key} = {before.get(key)!r}, not {value!r}; give another --name")
+
+
+def _drop_unset(value: Any) -> Any:
+    """A study's words without those left to their default None, which older studies may not know."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _drop_unset(inner) for key, inner in value.items() if inner is not None}
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from longplay.encoders.base import Items
 from longplay.encoders.data.interactions import Interactions, clean, from_table
+from longplay.encoders.device import find_device
 from longplay.encoders.text.cache import Vectors
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.catalogs.catalog import Catalog
@@ -44,14 +45,21 @@ def read_collected_log(folder: Path, text_encoder: TextEncoder | None = None) ->
     return _make_source("simulated", catalog, log, text_encoder)
 
 
-def read_table_log(log: Path, catalog: Path, text_encoder: TextEncoder | None = None, **columns: object) -> Source:
+def read_table_log(
+    log: Path,
+    catalog: Path,
+    text_encoder: TextEncoder | None = None,
+    id_column: str = "id",
+    text_column: str = "text",
+    **columns: object,
+) -> Source:
     """An owner's tables of interactions and of items; see `clean` and `Catalog.from_table` for their columns."""
-    items = Catalog.from_table(catalog)
+    items = Catalog.from_table(catalog, id_column=id_column, text_column=text_column)
     return _make_source(log.stem, items, from_table(log, items.ids, **columns), text_encoder)
 
 
 def _make_source(name: str, catalog: Catalog, log: Interactions, text_encoder: TextEncoder | None) -> Source:
-    encoder = text_encoder or TextEncoder()
+    encoder = text_encoder or TextEncoder(device=find_device())
     items = Items(catalog.texts, encoder.encode(catalog.texts), catalog.minutes.astype(np.float32), encoder)
     texts = sorted(set(log.profiles) - {""})
     if not texts:

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing.synchronize import Event
 from typing import TypeVar
 
-from longplay.scripts.shared.console import set_threads
+from longplay.scripts.shared.console import fit_encoding, set_threads
 from longplay.scripts.shared.processes import die_with, ignore_signals
 
 Task = TypeVar("Task")
@@ -75,6 +75,7 @@ def _start_worker(stop: Event | None) -> None:
     global _stop
     _stop = stop
     ignore_signals()
+    fit_encoding()
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
         die_with(parent.pid)

@@ -51,7 +51,8 @@ def train_all(trainings: Sequence[Training], workers: int, track: str) -> None:
                     add_cost(run_folder(name), _measure_child_seconds() - before, time.monotonic() - start)
                     if process.returncode:
                         raise ValueError(f"training {name} failed; its output is in {run_folder(name)}/log.txt")
-                    last = (run_folder(name) / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-1]
+                    said = (run_folder(name) / "log.txt").read_text(encoding="utf-8", errors="replace")
+                    last = said.strip().splitlines()[-1]
                     progress.console.print(f"{name}: {last.split(';')[0]}")
                     progress.advance(task)
     finally:
@@ -116,5 +117,9 @@ def make_words(name: str, value: object) -> list[str]:
 
 
 def make_environment() -> dict[str, str]:
-    """One thread for each training, and no spinning: idle OpenMP threads would take the cores from the others."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
+    """One thread for each training, and no spinning: idle OpenMP threads would take the cores from the others.
+
+    What it prints into a file is UTF-8, whatever the terminal's encoding.
+    """
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "GOMP_SPINCOUNT": "0"}
+    return {**os.environ, "PYTHONIOENCODING": "utf-8", **threads}

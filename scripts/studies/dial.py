@@ -69,6 +69,10 @@ class Arguments:
     """Environment id."""
     catalog: str | None = None
     """A table of items; by default the environment's own."""
+    id_column: str | None = None
+    """Column of ids in the catalogue's table; by default id."""
+    text_column: str | None = None
+    """Column of texts in the catalogue's table; by default text."""
     scenario: str | None = None
     """A scenario TOML file; by default the environment's own."""
     workers: int = 2
@@ -78,7 +82,14 @@ class Arguments:
 
     def setting(self, strength: float) -> Setting:
         """The setting at a strength."""
-        return Setting(self.env, self.catalog, self.scenario, strength=strength)
+        return Setting(
+            self.env,
+            self.catalog,
+            self.scenario,
+            strength=strength,
+            id_column=self.id_column,
+            text_column=self.text_column,
+        )
 
 
 def main(args: Arguments) -> None:

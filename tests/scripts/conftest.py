@@ -25,7 +25,7 @@ days = 4.0
 
 
 def furnish(folder):
-    """Write ``items.csv`` and ``small.toml`` into a folder."""
+    """Write ``items.csv``, the same as ``goods.csv`` under other names of columns, and ``small.toml`` into a folder."""
     catalog = make_catalog(80)
     with (folder / "items.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -34,6 +34,8 @@ def furnish(folder):
             topics = "|".join(catalog.topics[i])
             popularity = np.round(100 * catalog.popularity[i], 3)
             writer.writerow([catalog.ids[i], catalog.texts[i], topics, round(catalog.minutes[i], 2), popularity])
+    content = (folder / "items.csv").read_text(encoding="utf-8")
+    (folder / "goods.csv").write_text(content.replace("id,text", "sku,words", 1), encoding="utf-8")
     (folder / "small.toml").write_text(SCENARIO)
 
 

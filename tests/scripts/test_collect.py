@@ -1,7 +1,9 @@
 """Collecting a log from the command line: what is written, resumed and refused."""
 
 import hashlib
+from pathlib import Path
 
+import minari
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,7 +92,29 @@ class TestCollect:
         monkeypatch.chdir(folder)
         dataset = read_minari(folder / "runs" / "log" / "minari")
         assert dataset.total_episodes == 18
-        env = dataset.recover_environment()
+        assert dataset.id == "longplay/slates-v0"
+        self.play_again(dataset, dataset.recover_environment())
+
+    @pytest.mark.parametrize("moved", [False, True])
+    def test_it_is_recovered_from_another_folder(self, call, folder, monkeypatch, tmp_path_factory, moved):
+        call(collect, "--name", "log", *COMMAND, folder=folder)
+        other = tmp_path_factory.mktemp("other")
+        monkeypatch.chdir(other)
+        run = folder / "runs" / "log"
+        if moved:  # the folder of the log alone: neither the scenario's file nor the table of before is there
+            run.rename(other / "log")
+            (folder / "small.toml").unlink()
+            run = other / "log"
+            dataset = read_minari(Path("log") / "minari")
+        else:  # as others read it
+            monkeypatch.setenv("MINARI_DATASETS_PATH", str(run / "minari"))
+            dataset = minari.load_dataset("longplay/slates-v0")
+        assert dataset.env_spec.kwargs["catalog"] == str(run / "items.parquet")
+        for eval_env in (False, True):
+            self.play_again(dataset, dataset.recover_environment(eval_env=eval_env))
+
+    @staticmethod
+    def play_again(dataset, env):
         for n in (0, 17):
             episode, (metadata,) = dataset[n], dataset.storage.get_episode_metadata([n])
             observation, _ = env.reset(seed=metadata["seed"], options=metadata["options"])

@@ -9,7 +9,7 @@ import pytest
 from longplay.agents.comparison import contestants as comparison
 from longplay.agents.references.features import FEATURES
 from longplay.agents.references.linear import LinearOracle
-from longplay.agents.rules import tuning
+from longplay.agents.rules import kept, tuning
 from longplay.agents.setting import Setting
 from longplay.scripts import compare
 from longplay.tests.agents.small import unit_vectors
@@ -77,3 +77,73 @@ def test_a_table_comes_without_similarity_and_without_rules(ready, call, rules):
     assert "myopic oracle" in output
     assert "− similarity" not in output
     assert f"best rule: {rules or 'none took part'}" in output
+
+
+@pytest.fixture
+def tuned(monkeypatch, ready, tmp_path):
+    """Names of the rules that are tuned; the cache is empty at first."""
+    names, tune = [], tuning.tune
+
+    def watched(name, *rest):
+        names.append(name)
+        return tune(name, *rest)
+
+    monkeypatch.setattr(tuning, "tune", watched)
+    monkeypatch.setenv("LONGPLAY_CACHE", str(tmp_path / "cache"))
+    return names
+
+
+WORDS = f"--rules similarity mmr --rule-trials 2 {SMALL}"
+
+
+def test_a_second_comparison_takes_the_rules_of_the_first(tuned, ready, call, tmp_path):
+    code, output = call(compare, "--name", "first", *WORDS.split(), folder=ready)
+    assert code == 0, output
+    assert f"2 rules are kept in {tmp_path}/cache/rules/" in output
+    assert "the next comparison takes them" in output
+    assert tuned == ["similarity", "mmr"]
+    code, output = call(compare, "--name", "second", *WORDS.split(), folder=ready)
+    assert code == 0, output
+    assert "; 2 were tuned before and are used again" in output
+    assert tuned == ["similarity", "mmr"]
+    one, two = (pd.read_parquet(ready / f"runs/{name}/results.parquet") for name in ("first", "second"))
+    pd.testing.assert_frame_equal(one, two)
+    # Nothing that could run is kept.
+    endings = {path.suffix for path in (tmp_path / "cache" / "rules").rglob("*") if path.is_file()}
+    assert endings <= {".json", ".safetensors", ".lock"}
+
+
+@pytest.mark.parametrize("change", ["world", "budget", "code", "off", "broken"])
+def test_what_was_tuned_otherwise_is_not_taken(tuned, ready, call, monkeypatch, tmp_path, change):
+    assert call(compare, "--name", "before", *WORDS.split(), folder=ready)[0] == 0
+    words = WORDS.split()
+    if change == "world":
+        words += ["--world-seed", "1"]
+    elif change == "budget":
+        words[words.index("--rule-trials") + 1] = "3"
+    elif change == "code":
+        monkeypatch.setattr(kept, "digest_code", lambda: "of other sources")
+    elif change == "off":
+        words += ["--no-keep-rules"]
+    else:
+        for file in (tmp_path / "cache" / "rules").rglob("rule.json"):
+            file.write_text("{", encoding="utf-8")
+    code, output = call(compare, "--name", "after", *words, folder=ready)
+    assert code == 0, output
+    assert tuned == ["similarity", "mmr"] * 2
+
+
+def test_the_digest_of_the_code_is_of_every_source(monkeypatch, tmp_path):
+    for folder in kept.FOLDERS:
+        (tmp_path / folder).mkdir()
+    source, constants = tmp_path / "agents" / "rule.py", tmp_path / "envs" / "video.toml"
+    source.write_text("a = 1", encoding="utf-8")
+    constants.write_text("b = 1", encoding="utf-8")
+    monkeypatch.setattr(kept, "PACKAGE", tmp_path)
+    digests = [kept.digest_code.__wrapped__()]
+    for file in (source, constants):
+        file.write_text("a = 2", encoding="utf-8")
+        digests.append(kept.digest_code.__wrapped__())
+    monkeypatch.setattr(kept, "LIBRARIES", ("numpy",))
+    digests.append(kept.digest_code.__wrapped__())
+    assert len(set(digests)) == 4

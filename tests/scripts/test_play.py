@@ -17,6 +17,7 @@ from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.scripts import play
+from longplay.scripts.shared.console import run_command
 from longplay.tests.agents.small import tiny_run, unit_vectors
 
 SMALL = ("--scenario", "small.toml", "--catalog", "items.csv", "--users", "6")
@@ -41,7 +42,7 @@ def say(monkeypatch, capsys, place, quick):
         monkeypatch.setattr(sys, "argv", ["play.py", *map(str, words)])
         code = 0
         try:
-            play.start()
+            run_command(play.main, play.make_arguments_type)
         except SystemExit as end:
             code = end.code
         captured = capsys.readouterr()

@@ -18,7 +18,7 @@ def first_slot_entropy(scores: Tensor) -> Tensor:
 def mark_examined(choice: Tensor, slots: int) -> Tensor:
     """(B, K) 1 for the slot consumed and those above it, or for all where nothing was (`choice` −1); else 0."""
     last = torch.where(choice < 0, slots - 1, choice)
-    return (torch.arange(slots) <= last[:, None]).float()
+    return (torch.arange(slots, device=last.device) <= last[:, None]).float()
 
 
 def clipped_surrogate(log_ratio_t: Tensor, adv_t: Tensor, epsilon: float) -> Tensor:

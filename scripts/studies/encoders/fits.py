@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from longplay.encoders.device import find_device
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.shared.console import make_progress
@@ -32,7 +33,7 @@ FitWork = Callable[[Path, LogLocation, str, int], str]  # in a folder; gives wha
 def load_source(location: LogLocation) -> Source:
     """A log and its items, once in each process."""
     read = read_collected_log if location.source == "simulated" else read_ratings_log
-    return read(location.folder, TextEncoder(location.bert))
+    return read(location.folder, TextEncoder(location.bert, device=find_device()))
 
 
 def locate_fit(folder: Path, location: LogLocation, name: str, seed: int) -> Path:

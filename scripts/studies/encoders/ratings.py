@@ -14,6 +14,7 @@ import numpy as np
 from longplay.encoders.base import Items
 from longplay.encoders.data.interactions import Interactions, from_table
 from longplay.encoders.data.table_parsing import LogError
+from longplay.encoders.device import find_device
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.catalogs.catalog import attribute_to_text
 from longplay.envs.catalogs.table import read_table
@@ -27,7 +28,7 @@ BEST = 10.0
 def read_ratings_log(folder: Path, text_encoder: TextEncoder | None = None) -> Source:
     """MovieTweetings, the films with a plot."""
     texts, _, log = load_ratings(folder)
-    encoder = text_encoder or TextEncoder()
+    encoder = text_encoder or TextEncoder(device=find_device())
     return Source("ratings", Items(texts, encoder.encode(texts), np.ones(len(texts), np.float32), encoder), log)
 
 

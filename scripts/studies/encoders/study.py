@@ -16,7 +16,7 @@ of an encoder have changed it is done anew.
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,7 @@ def check_arguments(args: Arguments, log: Path) -> Setting:
         raise ValueError(f"log = {args.log!r} is of {study['split']} users, who are met again; collect --split train")
     setting = Setting(**study["setting"])
     if study["items"] is not None:
-        setting = replace(setting, catalog=str(log / "items.parquet"))
+        setting = setting.with_table(log / "items.parquet")
     held_out_users(setting.world, "test", args.users)
     held_out_users(setting.world, "validation", args.validation_users, field="validation_users")
     return setting

@@ -59,6 +59,10 @@ class Arguments:
     """Environment id."""
     catalog: str | None = None
     """A table of items; by default the environment's own."""
+    id_column: str | None = None
+    """Column of ids in the catalogue's table; by default id."""
+    text_column: str | None = None
+    """Column of texts in the catalogue's table; by default text."""
     scenario: str | None = None
     """A scenario TOML file; by default the environment's own."""
     workers: int = 2
@@ -73,7 +77,8 @@ def main(args: Arguments) -> None:
         if getattr(args, name) < least:
             raise ValueError(f"{name} = {getattr(args, name)} must be at least {least}")
     folder = run_folder(args.name)
-    setting = Setting(args.env, args.catalog, args.scenario)
+    columns = {"id_column": args.id_column, "text_column": args.text_column}
+    setting = Setting(args.env, args.catalog, args.scenario, **columns)
     drawn = draw_constants(setting.world.scenario, args.worlds, args.seed)
     held_out_users(setting.world, "test", args.users)
     held_out_users(setting.world, "validation", args.validation_users, field="validation_users")
@@ -127,7 +132,8 @@ def play_all(folder: Path, args: Arguments) -> None:
 
 def play_world(args: Arguments, file: Path) -> None:
     """Tune the rules in one world, and play everybody."""
-    setting = Setting(args.env, args.catalog, str(file.with_suffix(".toml")))
+    columns = {"id_column": args.id_column, "text_column": args.text_column}
+    setting = Setting(args.env, args.catalog, str(file.with_suffix(".toml")), **columns)
     contestants = [*tune_rules(setting, args.validation_users, lambda what: None), *make_references(setting)]
     lives = play_contestants(setting, contestants, args.users, lambda name, share: None)
     lives.attrs = {"origin": describe_origin(setting, contestants, args.users, args.validation_users)}

@@ -67,6 +67,10 @@ class Arguments:
     """A scenario TOML file; by default the environment's own."""
     catalog: str | None = None
     """A table of items; by default the environment's own."""
+    id_column: str | None = None
+    """Column of ids in the catalogue's table; by default id."""
+    text_column: str | None = None
+    """Column of texts in the catalogue's table; by default text."""
     world_seed: int = 0
     """Seed of who and what exists."""
     users: int = 8000
@@ -136,7 +140,7 @@ def simulate(
         raise ValueError(
             f"days = {scenario.params.horizon_days:g} is less than the log's {WINDOW_DAYS:g}; pass --days 30 or more"
         )
-    world = make_world(scenario, args.catalog, args.world_seed)
+    world = make_world(scenario, args.catalog, args.world_seed, id_column=args.id_column, text_column=args.text_column)
     users = held_out_users(world, "train", args.users)
     vectors = make_text_vectors(world)
     strengths = {name: getattr(args, name) for name in ("popularity", "half_life", "interest", "related", "pool")}

@@ -228,7 +228,9 @@ class TestEpisodes:
         assert [(m["seed"], m["options"]["user"]) for m in metadata] == [(LUCK, user) for user in USERS[:KEPT]]
 
     def test_no_dataset_is_said(self, tmp_path):
-        with pytest.raises(ValueError, match="has no dataset 'slates-v0'; collect with --minari-users above 0"):
+        with pytest.raises(
+            ValueError, match="has no dataset 'longplay/slates-v0'; collect with --minari-users above 0"
+        ):
             read_minari(tmp_path)
 
     def test_parts_are_kept_and_joined(self, part, tmp_path):

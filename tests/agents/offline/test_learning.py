@@ -240,7 +240,7 @@ class TestLog:
             np.testing.assert_array_equal(found.observations[key], values)
 
     def test_refusals(self, setting, world, item_vectors, scorer, mixed, tmp_path):
-        with pytest.raises(ValueError, match="has no dataset 'slates-v0'"):
+        with pytest.raises(ValueError, match="has no dataset 'longplay/slates-v0'"):
             read_log(tmp_path)
         with pytest.raises(ValueError, match="slates = 0 must be at least 1"):
             log_lives(world, item_vectors, Mixture(scorer), np.arange(2), 0, 0)

@@ -1,107 +1,114 @@
-"""What a command says when the disk fails: a sentence; and nothing is left half-written."""
+"""What is printed where the terminal or the pipe is not UTF-8."""
 
-import errno
+import io
+import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
-import torch
-from safetensors.numpy import save_file
 
-from longplay.envs.shared.files import replacing, write_whole
-from longplay.scripts.shared import console
-from longplay.scripts.shared.console import describe_disk_failure
-from longplay.scripts.shared.folders import write_table
+import longplay
+from longplay.encoders.device import VARIABLE
+from longplay.scripts.shared import console as module
+from longplay.scripts.shared.console import console, fit_encoding, spell, take_device
+from longplay.scripts.shared.tables import FRAMED, make_table
+from longplay.scripts.shared.trainings import make_environment
 
-resource = pytest.importorskip("resource", reason="Windows has no limits of files")
-NUMBERS = np.random.default_rng(0).random(300_000).astype(np.float32)  # [1.2 MB] that nothing makes smaller
-
-
-def write_checkpoint(path):
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        torch.save({"x": torch.from_numpy(NUMBERS)}, file)
-
-
-def write_arrays(path):
-    with replacing(path) as temporary:
-        save_file({"x": NUMBERS}, temporary)
-
-
-WRITERS = {
-    "text": lambda path: write_whole(path, "x" * 2_000_000),
-    "table": lambda path: write_table(pd.DataFrame({"x": NUMBERS}), path),
-    "checkpoint": write_checkpoint,
-    "arrays": write_arrays,
-}
+SCRIPTS = Path(longplay.__file__).parent / "scripts"
 
 
 @pytest.fixture
-def small_disk():
-    """No file may grow beyond 100 kB; Python ignores the signal, so that writing fails as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+def pipe(monkeypatch):
+    """A strict standard output of an encoding; gives what is printed there, decoded."""
 
+    def open_pipe(encoding):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict", write_through=True)
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setenv("COLUMNS", "80")
+        fit_encoding()
+        return lambda: stream.buffer.getvalue().decode(encoding)
 
-@pytest.mark.usefixtures("small_disk")
-@pytest.mark.parametrize("name", WRITERS)
-def test_where_a_write_fails_nothing_is_half_written_and_a_sentence_is_said(name, tmp_path):
-    path = tmp_path / "result"
-    path.write_bytes(b"old")
-    with pytest.raises(Exception) as failure:  # noqa: PT011  # of four libraries
-        WRITERS[name](path)
-    said = describe_disk_failure(failure.value)
-    assert said is not None, failure.value
-    assert "the file would be larger than allowed here; what was finished before is kept. Fix: raise the limit" in said
-    assert [file.name for file in tmp_path.iterdir()] == ["result"]
-    assert path.read_bytes() == b"old"
+    return open_pipe
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("text", "encoding", "spelled"),
     [
-        (
-            OSError(errno.ENOSPC, "No space left on device", "runs/x/a"),
-            "the system refuses runs/x/a: the disk is full; ",
-        ),
-        (OSError(errno.EROFS, "Read-only file system", "runs"), "the system refuses runs: the disk is read-only; "),
-        (PermissionError(errno.EACCES, "Permission denied", "runs"), "the system refuses runs: permission is denied; "),
-        (
-            RuntimeError("I/O error: No space left on device (os error 28)"),
-            "the system refuses a file: the disk is full",
-        ),
+        ("SlateQ γ=0.99 − ε", "utf-8", "SlateQ γ=0.99 − ε"),
+        ("SlateQ γ=0.99 − ε", "cp1252", "SlateQ gamma=0.99 - epsilon"),
+        ("λ → ≥ ≤ ×", "ascii", "lambda -> >= <= x"),
+        ("300 × 2 ± é “Amélie”", "cp1252", "300 × 2 ± é “Amélie”"),  # which it has
+        ("Amélie, Erdős 中", "ascii", "Amelie, Erdos ?"),
+        ("Erdős ⠋", "cp1252", "Erdos ?"),
+        ("┏━┓╭│╯", "ascii", "+-+" + "+|+"),
     ],
 )
-def test_failures_of_a_disk_are_told_from_others(error, said):
-    assert describe_disk_failure(error).startswith(said)
-    later = RuntimeError("could not finish")
-    later.__cause__ = error
-    assert describe_disk_failure(later).startswith(said)
-    assert describe_disk_failure(FileNotFoundError(errno.ENOENT, "No such file", "x")) is None
-    assert describe_disk_failure(ZeroDivisionError("division by zero")) is None
+def test_what_an_encoding_lacks_is_spelled_out(text, encoding, spelled):
+    assert spell(text, encoding) == spelled
 
 
-@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="Linux has a folder that even root cannot write to")
-def test_a_read_only_folder_is_a_sentence(call):
-    from longplay.scripts import train
+@pytest.mark.parametrize("style", [{}, FRAMED])
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "gbk"])
+def test_a_table_keeps_its_columns_in_line(pipe, encoding, style):
+    said = pipe(encoding)
+    console.print(make_table("− γ=0 twin", ("policy", "minutes"), rows=[("PPO γ=0", "1 − 2"), ("no γ", "3")], **style))
+    lines = [line for line in said().splitlines() if "3" in line or "2" in line]
+    assert len({len(line.rstrip(" |")) for line in lines}) == 1, said()
+    assert "?" not in said()
 
-    code, output = call(train, "--name", "x", folder="/sys/kernel")
-    assert code == 2
-    assert "the system refuses /sys/kernel/runs: " in output
-    assert "and give the command again" in output
-    assert "Traceback" not in output
+
+def test_what_is_printed_past_the_console_is_spelled_out_too(pipe):
+    said = pipe("cp1252")
+    print("γ ≥ 0.95 ─ 中")
+    assert said() == "gamma >= 0.95 - ?\n"
 
 
-def test_other_errors_keep_their_traceback(monkeypatch):
-    from longplay.scripts import train
+def test_a_choice_of_the_user_s_own_stays(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace")
+    monkeypatch.setattr(sys, "stdout", stream)
+    fit_encoding()
+    assert stream.errors == "backslashreplace"
 
-    def fail(args):
-        raise ZeroDivisionError("division by zero")
 
-    fail.__module__ = train.__name__
-    monkeypatch.setattr(sys, "argv", ["train.py", "--name", "x"])
-    with pytest.raises(ZeroDivisionError):
-        console.run_command(fail, train.Arguments)
+def test_a_script_speaks_through_a_pipe_of_windows(environment, tmp_path):
+    """In a process whose output is cp1252 and whose locale has no characters but ASCII."""
+    settings = {**environment, "PYTHONIOENCODING": "cp1252", "LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0"}
+    code = "import sys, longplay.scripts.play as play; from longplay.scripts.shared.console import *; "
+    code += r"console.print('\u03b3 \u2265 \u03b5'); run_command(play.main, play.make_arguments_type)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--agent", "linucb", "--split", "tets"],
+        cwd=tmp_path,
+        env=settings,
+        capture_output=True,
+        timeout=120,
+    )
+    said = done.stdout.decode("cp1252")
+    assert done.returncode == 2, said + done.stderr.decode("cp1252")
+    assert "gamma >= epsilon" in said
+    assert "split = 'tets' is unknown (did you mean 'test'?)" in said
+
+
+def test_what_children_print_into_files_is_utf_8(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    assert make_environment()["PYTHONIOENCODING"] == "utf-8"
+
+
+@pytest.mark.parametrize("words", [["--device", "cpu"], ["--device=cpu"], ["x", "--device", "auto", "--y", "3"]])
+def test_the_device_is_of_the_process_and_its_children(monkeypatch, words):
+    monkeypatch.setenv(VARIABLE, "cpu")
+    assert take_device(words) == [word for word in words if word in ("x", "--y", "3")]
+    assert make_environment()[VARIABLE] == ("auto" if "auto" in words else "cpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["--device", "gpu"], "'gpu' is unknown"), (["--device"], "'' is unknown")]
+)
+def test_another_device_is_refused(monkeypatch, words, said):
+    monkeypatch.setenv(VARIABLE, "cpu")
+    with pytest.raises(ValueError, match=f"device = {said}.*; allowed: 'auto', 'cpu', 'cuda'"):
+        take_device(words)
+
+
+def test_the_handler_is_known_by_its_name(pipe):
+    pipe("cp1252")
+    assert sys.stdout.errors == module.HANDLER

@@ -48,7 +48,7 @@ class TestCost:
     def test_costs_add_up(self, folder):
         add_cost(folder, 1.5, 2.0)
         add_cost(folder, 1.0, 4.0)
-        assert json.loads((folder / "cost.json").read_text()) == {"cpu": 2.5, "wall": 6.0}
+        assert json.loads((folder / "cost.json").read_text(encoding="utf-8")) == {"cpu": 2.5, "wall": 6.0}
 
     def started(self, monkeypatch, folder, code):
         (folder / "finished.json").unlink()
@@ -64,7 +64,7 @@ class TestCost:
         )
         trainings.train_all([Training("x", CONFIG), Training("y", CONFIG)], 2, "off")
         for name in ("x", "y"):
-            cost = json.loads(Path(f"runs/{name}/cost.json").read_text())
+            cost = json.loads(Path(f"runs/{name}/cost.json").read_text(encoding="utf-8"))
             assert 0.3 <= cost["cpu"] < 0.6
             assert cost["wall"] >= 0.3
 
