@@ -16,7 +16,6 @@ from ..encoders.device import find_device
 from ..envs.candidates.scoring import Scorer
 from ..envs.make import make_vector_env, make_world
 from ..envs.named.registry import ENVIRONMENTS
-from ..envs.shared.names import one_of
 from ..envs.shared.options import Options, number
 from ..envs.users.params import MOST_STRENGTH
 from ..envs.users.world import World
@@ -30,7 +29,7 @@ class Setting(Options):
     """What is recommended to whom."""
 
     env: Annotated[str, tyro.conf.arg(metavar="{" + ", ".join(ENVIRONMENTS) + "}")] = "longplay/Video-v0"
-    """Environment id."""
+    """Environment id; one of another module as module:id."""
     catalog: str | None = None
     """A table of items (CSV, Parquet or JSONL with id and text); by default the environment's own."""
     scenario: str | None = None
@@ -49,7 +48,7 @@ class Setting(Options):
     def __post_init__(self) -> None:
         """Refuse unknown names before anything slow happens."""
         super().__post_init__()
-        one_of("env", self.env, ENVIRONMENTS)
+        ENVIRONMENTS.card(self.env, "env")
 
     @cached_property
     def world(self) -> World:

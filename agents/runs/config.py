@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -128,6 +128,11 @@ class RunConfig(Options):
             raise ValueError(f"{path} does not exist; name a folder that scripts/train.py wrote")
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            for name in ("agent", "setting"):
+                if name not in content:
+                    raise ValueError(f"{name} is missing")
+            for name in content:
+                one_of("field", name, [part.name for part in fields(cls)])
             return cls(**{**content, "setting": Setting(**content["setting"])})
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is not a run's configuration: {error}; train again") from error

@@ -149,7 +149,7 @@ def configure_run(agent: str, action: str, env: str, preset: str, shipped: Path 
     ValueError
         For names that do not exist, and for a preset that is not possible.
     """
-    one_of("env", env, tuple(ENVIRONMENTS))
+    ENVIRONMENTS.card(env, "env")
     entry = AGENTS[agent]
     action = action or entry.actions[0]
     entry.check_action(agent, action)

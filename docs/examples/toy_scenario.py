@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-import gymnasium
-
-from longplay.envs import NamedEnv
+from longplay.envs import ENVIRONMENTS, NamedEnv
 
 CONSTANTS = Path(__file__).with_suffix(".toml")
 
@@ -16,9 +14,4 @@ class Impatient(NamedEnv):
     scenario: ClassVar[str] = str(CONSTANTS)
 
 
-gymnasium.register(
-    id="toy/Impatient-v0",
-    entry_point=f"{__name__}:Impatient",
-    vector_entry_point="longplay.envs:make_vector_env",
-    kwargs={"base": str(CONSTANTS)},
-)
+ENVIRONMENTS.register("toy/Impatient-v0", Impatient, scenario=str(CONSTANTS))

@@ -10,13 +10,26 @@ from typing import TYPE_CHECKING
 
 import gymnasium
 
-from ..shared.registry import Registry
+from ..shared.registry import Card, Registry
 
 if TYPE_CHECKING:
     from .base import NamedEnv
 
-# Each is registered with the name of its scenario, so that its id is known to Gymnasium before its file is imported.
-ENVIRONMENTS: Registry[type[NamedEnv]] = Registry("ENVIRONMENTS", "environment", "longplay.envs.named")
+VECTOR = "longplay.envs:make_vector_env"
+
+
+class EnvironmentRegistry(Registry["type[NamedEnv]"]):
+    """The environments by id; what registers here is known to Gymnasium, too."""
+
+    def _announce(self, card: Card, entry: type[NamedEnv]) -> None:
+        if card.name not in gymnasium.registry:
+            address = f"{card.module}:{entry.__qualname__}"
+            base = {"base": card.words["scenario"]}
+            gymnasium.register(id=card.name, entry_point=address, vector_entry_point=VECTOR, kwargs=base)
+
+
+# Each is registered with its scenario, a name or a TOML file, so that its id is known before its file is imported.
+ENVIRONMENTS = EnvironmentRegistry("ENVIRONMENTS", "environment", "longplay.envs.named")
 
 
 def register_with_gymnasium(exported: Iterable[str]) -> None:
@@ -33,6 +46,6 @@ def register_with_gymnasium(exported: Iterable[str]) -> None:
         gymnasium.register(
             id=name,
             entry_point=f"{'longplay.envs' if kind in exported else card.module}:{kind}",
-            vector_entry_point="longplay.envs:make_vector_env",
+            vector_entry_point=VECTOR,
             kwargs={"base": card.words["scenario"]},
         )

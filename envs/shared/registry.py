@@ -56,8 +56,8 @@ class Registry(Mapping[str, T]):
     """Entries by name.
 
     Besides those of its packages, there are those that other distributions announce in an entry-point group, and
-    those of any module on the path, as ``"module:Class"``: the module is imported, and what it registers of that class
-    is the entry.
+    those of any module on the path, as ``"module:Class"`` or ``"module:name"``: the module is imported, and what it
+    registers of that class or by that name is the entry.
 
     Parameters
     ----------
@@ -91,15 +91,26 @@ class Registry(Mapping[str, T]):
         Raises
         ------
         ValueError
-            If the name stands for something of another module.
+            If the name stands for something else, of another module or of the same.
         """
-        module = sys._getframe(1).f_globals["__name__"]
+        scope = sys._getframe(1).f_globals
+        module = scope["__name__"]
         card = self._registered.get(name) or self.cards.get(name)
         if card is not None and card.module != module and "announced" not in card.words:
             raise ValueError(f"{self.noun} {name!r} is registered by {card.module} already; take another name")
+        if name in self._registered and self._is_repeated(name, scope.get("__file__")):
+            raise ValueError(f"{self.noun} {name!r} is registered twice by {module}; rename one")
         self._entries[name] = entry
         self._registered[name] = Card(name, module, words)
+        self._announce(self._registered[name], entry)
         return entry
+
+    def _announce(self, card: Card, entry: T) -> None:
+        """What else is to know of an entry that was registered."""
+
+    def _is_repeated(self, name: str, file: str | None) -> bool:
+        """Whether a file registers a name more than once; a module that is loaded again does not."""
+        return file is not None and sum(card.name == name for card in self._read(Path(file), "")) > 1
 
     @cached_property
     def cards(self) -> dict[str, Card]:
@@ -176,13 +187,20 @@ class Registry(Mapping[str, T]):
         try:
             module = importlib.import_module(card.module)
         except ImportError as error:
+            asked = error.name is not None and (card.module == error.name or card.module.startswith(f"{error.name}."))
+            fix = "install it, or put its folder on PYTHONPATH" if asked else "mend that import, or install what it wants"
             raise ValueError(
-                f"{self.noun} {card.name!r}: module {card.module} cannot be imported ({error}); fix: install it, or "
-                "put its folder on PYTHONPATH"
+                f"{self.noun} {card.name!r}: module {card.module} cannot be imported ({error}); fix: {fix}"
             ) from error
+        except SyntaxError as error:
+            place = f"{error.filename}, line {error.lineno}"
+            raise ValueError(f"{self.noun} {card.name!r}: {place} is not Python ({error.msg}); mend it there") from error
         if card.name in self._entries:
             return
         kind = str(card.words.get("announced", card.name)).partition(":")[2]
+        if kind in self._registered and self._registered[kind].module == card.module:
+            self._entries[card.name] = self._entries[kind]
+            return
         matches = [entry for entry in self._entries.values() if kind and named_by(entry, getattr(module, kind, None))]
         if not matches:
             raise ValueError(
@@ -200,6 +218,10 @@ class Registry(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(set(self))
+
+    def __repr__(self) -> str:
+        """The names, and of what."""
+        return f"<{self.noun}s: {', '.join(self)}>"
 
 
 def read_literals(words: Mapping[str, ast.expr]) -> Iterator[tuple[str, Any]]:

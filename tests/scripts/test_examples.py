@@ -89,6 +89,10 @@ def test_a_scenario_is_an_id_of_its_own(run, tmp_path):
     code, words = run(tmp_path / "use.py")
     assert code == 0, words
     assert "sensitivity 0.8 users 3" in words
+    play = ["--agent", "similarity", "--env", "toy_scenario:toy/Impatient-v0", "--catalog", "items.csv", "--users", 4]
+    code, words = run(ROOT / "scripts/play.py", *play)
+    assert code == 0, words
+    assert "toy/Impatient-v0" in words
 
 
 def test_a_study_prints_its_difference(run):

@@ -1,5 +1,6 @@
 """Registries: names are read without imports, files are imported one at a time, mistakes are named."""
 
+import importlib
 import sys
 
 import pytest
@@ -78,7 +79,7 @@ class TestLookingUp:
     def test_what_needs_a_module_of_an_extra_names_the_extra(self, things, monkeypatch):
         monkeypatch.setitem(things.cards, "fig", Card("fig", "fruit.needs", {"needs": "torch_geometric"}))
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # nothing is installed
-        with pytest.raises(ValueError, match=r"torch_geometric, not .*; fix: pip install \"longplay\[enc"):
+        with pytest.raises(ValueError, match=r"torch_geometric, which is not installed; fix: pip install \"longplay\[enc"):
             things["fig"]
 
     def test_what_needs_something_that_is_not_installed_is_listed_and_refused(self, things):
@@ -98,6 +99,9 @@ class TestRegistering:
         with pytest.raises(ValueError, match=r"'apple' is registered by fruit\.one and fruit\.two; rename one"):
             list(things)
 
+    def test_it_shows_its_names(self, things):
+        assert repr(things).startswith("<things: fig, apple, ")
+
     def test_a_module_may_add_its_own(self, things):
         things.register("melon", 7, title="A melon")
         assert things["melon"] == 7
@@ -113,6 +117,31 @@ class TestOtherModules:
         self.write(tmp_path, ONE.replace("apple", "quince"))
         assert things["orchard:Apple"].title == "An quince"
         assert things["orchard:Apple"] is things["quince"]
+
+    def test_one_is_named_by_module_and_name(self, things, tmp_path):
+        self.write(tmp_path, ONE.replace("apple", "garden/quince-v0"))
+        assert things["orchard:garden/quince-v0"] is things["garden/quince-v0"]
+
+    def test_a_name_twice_in_one_file_is_refused(self, things, tmp_path):
+        self.write(tmp_path, 'THINGS.register("lime", 1)\nTHINGS.register("lime", 2)\n')
+        with pytest.raises(ValueError, match=r"thing 'lime' is registered twice by orchard; rename one"):
+            things["orchard:Lime"]
+
+    def test_a_module_may_be_loaded_again(self, things, tmp_path):
+        self.write(tmp_path, ONE.replace("apple", "quince"))
+        before = things["orchard:Apple"]
+        importlib.reload(sys.modules["orchard"])
+        assert things["quince"] is not before
+
+    def test_a_module_that_is_no_python_is_told_where(self, things, tmp_path):
+        self.write(tmp_path, "class Apple\n")
+        with pytest.raises(ValueError, match=r"'orchard:Apple': .*orchard\.py, line 3 is not Python \(expected ':'\)"):
+            things["orchard:Apple"]
+
+    def test_a_module_whose_own_import_fails_is_not_said_to_be_missing(self, things, tmp_path):
+        self.write(tmp_path, "import nowhere_at_all\n")
+        with pytest.raises(ValueError, match=r"No module named 'nowhere_at_all'\); fix: mend that import"):
+            things["orchard:Apple"]
 
     def test_a_module_that_is_not_there_is_named(self, things):
         with pytest.raises(ValueError, match=r"'nowhere:Apple': module nowhere cannot be imported .* on PYTHONPATH"):
