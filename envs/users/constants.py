@@ -142,7 +142,7 @@ def check_value(name: str, key: str, value: Any, strength: float = 1.0) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not low <= value <= high:
         raise ScenarioError(
-            f"scenario {name!r}: {format_key(key)} = {value!r} is out of range; allowed: {low} to {high} [{unit}]"
+            f"scenario {name!r}: {format_key(key)} = {value!r} is out of range; allowed: {low:g} to {high:g} [{unit}]"
         )
 
 
