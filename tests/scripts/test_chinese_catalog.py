@@ -38,7 +38,8 @@ def test_it_is_played_and_explained(call, chinese):
     why = json.loads((chinese / "runs" / "why.json").read_text(encoding="utf-8"))["explanations"][0]
     assert why["title"].startswith("《")
     assert why["title"].endswith("）")  # with its year, and no clause more
-    assert Image.open(chinese / "runs" / "why.png").width > 500
+    with Image.open(chinese / "runs" / "why.png") as image:
+        assert image.width > 500
 
 
 def test_its_log_is_encoded_and_predicted_from(call, chinese):
@@ -59,7 +60,7 @@ def test_its_log_is_encoded_and_predicted_from(call, chinese):
         "--bert",
         "model",
         "--resamples",
-        "5",
+        "10",
         folder=chinese,
     )
     assert code == 0, output
