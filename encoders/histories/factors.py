@@ -121,30 +121,26 @@ class ALS(Encoder):
         self, log: Interactions, validation: Interactions | None, seed: int, report: ProgressCallback
     ) -> ALSOptions:
         """Options with the width and the regularisation that rank validation rows best."""
-        first = _fill_options(self.options, _WIDTH, _PENALTY)
+        given: ALSOptions = self.options
+        width: int = _WIDTH if given.width is None else given.width
+        penalty: float = _PENALTY if given.regularisation is None else given.regularisation
         past, later = hold_back(log) if validation is None else (log, validation)
         try:
             cases = find_validation_cases(past, later)
         except EncoderError as error:
-            _log.warning(
-                "als: width %d and regularisation %g are taken, not chosen: %s",
-                first.width,
-                first.regularisation,
-                error,
-            )
-            return first
+            _log.warning("als: width %d and regularisation %g are taken, not chosen: %s", width, penalty, error)
+            return replace(given, width=width, regularisation=penalty)
 
         @functools.cache
         def measure(width: int, penalty: float) -> float:
-            trial = ALS(self.items, replace(self.options, width=width, regularisation=penalty))
+            trial = ALS(self.items, replace(given, width=width, regularisation=penalty))
             return float(evaluate(trial.fit(past, seed=seed, report=report), cases)["recall"].mean())
 
-        width, penalty = first.width, first.regularisation
-        if self.options.regularisation is None:
+        if given.regularisation is None:
             penalty = max(PENALTIES, key=lambda value: measure(width, value))
-        if self.options.width is None:
+        if given.width is None:
             width = max(WIDTHS, key=lambda value: measure(value, penalty))
-        return replace(first, width=width, regularisation=penalty)
+        return replace(given, width=width, regularisation=penalty)
 
     def _set_factors(self, items: Vectors, penalty: float) -> None:
         self._items, self._penalty, self.width = items, penalty, items.shape[1]
@@ -252,15 +248,6 @@ class SVD(Encoder):
     def _restore(self, weights: Mapping[str, NDArray[Any]]) -> None:
         self._items, self._scale = weights["items"], weights["scale"]
         self.width = self._items.shape[1]
-
-
-def _fill_options(options: ALSOptions, width: int, penalty: float) -> ALSOptions:
-    """Options with nothing left open."""
-    return replace(
-        options,
-        width=width if options.width is None else options.width,
-        regularisation=penalty if options.regularisation is None else options.regularisation,
-    )
 
 
 @contextlib.contextmanager
