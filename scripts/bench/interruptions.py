@@ -17,6 +17,8 @@ import tempfile
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +43,7 @@ COMMANDS = {
     ),
 }
 RESULTS = ("log.parquet", "users.parquet", "results.parquet", "engagement.parquet", "curve.csv", "policy.safetensors")
+TIMED = {"study": "results.parquet"}  # that tells how long something took
 GRACE = 15.0  # seconds in which what was started must have ended
 
 
@@ -67,7 +70,10 @@ def main(args: Arguments) -> None:
         for key in dict.fromkeys(("collect", *args.commands)):  # the study reads the log
             start = time.monotonic()
             run_to_end(key, f"straight-{key}", place)
-            seconds[key], straight[key] = time.monotonic() - start, read_results(place / "runs" / f"straight-{key}")
+            seconds[key], straight[key] = (
+                time.monotonic() - start,
+                read_results(key, place / "runs" / f"straight-{key}"),
+            )
             console.print(f"{key}: {seconds[key]:.0f} s in peace, {len(straight[key])} files")
         end = time.monotonic() + 60 * args.minutes
         while time.monotonic() < end:
@@ -79,27 +85,28 @@ def main(args: Arguments) -> None:
                 counts["ended before" if ended else number.name] += 1
             run_to_end(key, name, place)
             counts["rounds"] += 1
-            other = read_results(place / "runs" / name)
+            other = read_results(key, place / "runs" / name)
             if other != straight[key]:
                 different = sorted(file for file in straight[key] if other.get(file) != straight[key][file])
                 raise ValueError(f"{name} has other results than a run that nobody interrupted: {different}")
             console.print(f"{name}: as in peace; {dict(counts)}")
 
 
-def read_results(folder: Path) -> dict[str, bytes]:
+def read_results(key: str, folder: Path) -> dict[str, bytes]:
     """Contents of the files that do not tell of time."""
-    files = sorted(file for name in RESULTS for file in folder.rglob(name))
+    files = sorted(file for name in RESULTS if name != TIMED.get(key) for file in folder.rglob(name))
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
-def start(key: str, name: str, place: Path, mark: str) -> subprocess.Popen[bytes]:
-    """Start a command, or go on with it; what it prints goes to a file beside the runs."""
+@contextmanager
+def start(key: str, name: str, place: Path, mark: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a command, or go on with it; what it prints goes to a file beside the runs. In the end it is killed."""
     words = [*COMMANDS[key].split(), "--name", name]
     run = place / "runs" / name
     if key == "train" and (run / "config.json").is_file():
         words += ["--resume"] if (run / "checkpoint.pt").is_file() else ["--overwrite"]
     with (place / f"{name}.txt").open("ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, *words],
             cwd=place,
             env=make_environment() | {MARK: mark},
@@ -107,13 +114,18 @@ def start(key: str, name: str, place: Path, mark: str) -> subprocess.Popen[bytes
             stdout=log,
             stderr=subprocess.STDOUT,
         )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def run_to_end(key: str, name: str, place: Path) -> None:
     """Run a command that nobody interrupts."""
     mark = uuid.uuid4().hex
-    process = start(key, name, place, mark)
-    code = process.wait()
+    with start(key, name, place, mark) as process:
+        code = process.wait()
     if code != 0:
         raise ValueError(f"{name} ended with {code}: {(place / f'{name}.txt').read_text(encoding='utf-8')[-2000:]}")
     check_left(name, place, mark)
@@ -122,15 +134,15 @@ def run_to_end(key: str, name: str, place: Path) -> None:
 def interrupt(key: str, name: str, place: Path, number: signal.Signals, moment: float) -> bool:
     """Start a command and interrupt it after so many seconds; gives whether it had ended before."""
     mark = uuid.uuid4().hex
-    process = start(key, name, place, mark)
-    try:
-        code = process.wait(moment)
-        expected: tuple[int, ...] = (0,)
-    except subprocess.TimeoutExpired:
-        process.send_signal(number)
-        code = process.wait(60)
-        # Before its imports are done, Python leaves signals to the system; and it may have ended at this very moment.
-        expected = (-number,) if number == signal.SIGKILL else (128 + number, -number, 1, 0)
+    expected: tuple[int, ...] = (0,)
+    with start(key, name, place, mark) as process:
+        try:
+            code = process.wait(moment)
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+            code = process.wait(60)
+            # Before its imports are done, Python leaves signals to the system; and it may have just ended by itself.
+            expected = (-number,) if number == signal.SIGKILL else (128 + number, -number, 0)
     if code not in expected:
         text = (place / f"{name}.txt").read_text(encoding="utf-8")[-2000:]
         raise ValueError(f"{name} ended with {code} after {moment:.1f} s and {number.name}: {text}")

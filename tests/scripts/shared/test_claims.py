@@ -12,6 +12,7 @@ from longplay.scripts.shared import claims
 from longplay.scripts.shared.claims import claim, release_claims
 from longplay.tests.scripts.programs import Program
 
+VALIDATION = ("--validation-users", "5")
 WRITER = """
 import sys, time
 from pathlib import Path
@@ -47,9 +48,7 @@ def test_two_comparisons_of_one_name(call, place):
     other = "import sys, time; from pathlib import Path; from longplay.scripts.shared.claims import claim\n"
     with Program(["-c", other + "claim(Path('runs/x')); time.sleep(100)", "--name", "x"], place, os.environ) as first:
         first.wait_for(claims.locate_holder(place / "runs" / "x").is_file)
-        code, output = call(
-            compare, "--name", "x", "--env", "longplay/Tiny-v0", *["--users", "5", "--validation-users", "5"]
-        )
+        code, output = call(compare, "--name", "x", "--env", "longplay/Tiny-v0", "--users", "5", *VALIDATION)
         assert code == 2
         assert f"runs/x is being written to by process {first.process.pid} (-c --name x) since " in output
         assert not (place / "runs" / "x").exists()
