@@ -52,6 +52,25 @@ def test_an_own_log_is_learnt_measured_and_taken_as_a_state(call, tables):
     assert "PPO weights γ=0.95 mine" in output
 
 
+def test_columns_of_other_names_are_named(call, tables):
+    names = {"user": "who", "item": "sku", "time": "when"}
+    pd.read_csv(tables / "log.csv").rename(columns=names).to_csv(tables / "log.csv", index=False)
+    goods = {"id": "sku", "text": "words"}
+    pd.read_csv(tables / "items.csv").rename(columns=goods).to_csv(tables / "items.csv", index=False)
+    given = ["--name", "mine", "--encoder", "mean", "--log", "log.csv", "--catalog", "items.csv"]
+    for flag, name in (("id-column", "sku"), ("text-column", "words"), *names.items()):
+        code, output = call(encode, *given)
+        argument = flag.replace("-", "_")
+        assert code == 2
+        assert "no column" in output
+        assert f"{argument}=" in output or f"as {argument} " in output
+        assert f"(--{flag}" in output  # the fix can be made here
+        given += [f"--{flag}", name]
+    code, output = call(encode, *given)
+    assert code == 0, output
+    assert "80 users, 30 items" in output
+
+
 def test_encoders_and_their_settings_are_described(call):
     code, output = call(encode, "--list")
     assert code == 0
