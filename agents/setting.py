@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,6 +61,10 @@ class Setting(Options):
         """Names of the table's columns that are not the usual ones, as `make_world` takes them."""
         given = {"id_column": self.id_column, "text_column": self.text_column}
         return {argument: name for argument, name in given.items() if name is not None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """As files hold it: names of columns only where they are given, so that other files stay as they were."""
+        return {key: value for key, value in asdict(self).items() if value is not None or not key.endswith("_column")}
 
     def with_table(self, path: Path) -> Setting:
         """The same with the items of a table that the package wrote, whose columns have the usual names."""

@@ -49,7 +49,7 @@ def make_observation_space(world: World) -> gym.spaces.Dict:
     )
 
 
-class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
+class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):  # type: ignore[misc]
     """Slate recommendation over the long run, for a batch of simulated users.
 
     One step shows one slate to each user. A user picks an item or none, spends some minutes, tires of what is alike,

@@ -13,7 +13,7 @@ from .specs import KeepsSpec
 from .users.world import World
 
 
-class SlateEnv(KeepsSpec, gym.Env[Observation, Any]):
+class SlateEnv(KeepsSpec, gym.Env[Observation, Any]):  # type: ignore[misc]  # an attribute there, a property here
     """One user at a time: a vector environment of one, with the batch axis taken off.
 
     Everything is as in `SlateVectorEnv`; ``options={"user": n}`` names the user. ``gymnasium.make`` makes one of its

@@ -14,7 +14,8 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
-from .catalogs.catalog import DEFAULTS, Catalog, CatalogError
+from .catalogs.catalog import DEFAULTS, Catalog
+from .catalogs.table import CatalogError
 from .shared.files import write_whole
 from .users.constants import format_key
 from .users.params import Scenario
@@ -59,7 +60,7 @@ class KeepsSpec:
         self._spec = None if spec is None else PortableSpec.of(spec)
 
 
-def read_catalog(source: str | Path, **columns: str | None) -> Catalog:
+def read_catalog(source: str | Path, **columns: Any) -> Catalog:
     """A catalogue from a table of an owner's, or from a file of the cache that a specification names.
 
     Parameters
@@ -72,7 +73,7 @@ def read_catalog(source: str | Path, **columns: str | None) -> Catalog:
     if not str(source).endswith(KEPT):
         return Catalog.from_table(source, **columns)
     content = json.loads(_check_file("catalog", source).read_text(encoding="utf-8"))
-    numbers = {key: np.array(content[key]) for key in DEFAULTS}
+    numbers: dict[str, Any] = {key: np.array(content[key]) for key in DEFAULTS}
     topics = tuple(map(tuple, content["topics"]))
     return Catalog(content["name"], tuple(content["ids"]), tuple(content["texts"]), topics, **numbers)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ...envs.catalogs.catalog import Catalog
 from ...envs.catalogs.registry import CATALOGS
@@ -70,7 +71,7 @@ def _rule(name: str, setting: Setting, seed: int) -> Agent:
 def _trained(folder: Path, setting: Setting) -> Agent:
     config = RunConfig.from_json(folder / "config.json")
     theirs = config.setting
-    table = {"catalog": None, "id_column": None, "text_column": None}
+    table: dict[str, Any] = {"catalog": None, "id_column": None, "text_column": None}
     same = replace(theirs, **table) == replace(setting, **table)
     if same and theirs != setting:  # two files may hold the same items
         same = load_catalog(theirs).digest == setting.world.catalog.digest

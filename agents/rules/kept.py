@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 from ..playing.evaluate import Evaluator
 from ..registry import RULES
 from .context import RuleModels
@@ -40,7 +38,7 @@ def find_kept_rules(models: RuleModels, evaluator: Evaluator, trials: int, names
     names
         Names of the rules.
     """
-    vectors = hashlib.sha256(np.ascontiguousarray(models.setting.item_vectors)).hexdigest()
+    vectors = hashlib.sha256(models.setting.item_vectors.tobytes()).hexdigest()
     world = [identify_setting(models.setting), vectors]
     budget = describe_search(models, evaluator, trials, 0)
     about = json.dumps([world, budget, digest_code(), _digest_others(names)], sort_keys=True)

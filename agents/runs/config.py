@@ -119,7 +119,7 @@ class RunConfig(Options):
 
     def to_json(self) -> str:
         """As text, for `from_json`."""
-        return json.dumps(dataclasses.asdict(self), indent=1)
+        return json.dumps(dataclasses.asdict(self) | {"setting": self.setting.to_dict()}, indent=1)
 
     @classmethod
     def from_json(cls, path: Path) -> "RunConfig":

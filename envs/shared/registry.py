@@ -188,13 +188,17 @@ class Registry(Mapping[str, T]):
             module = importlib.import_module(card.module)
         except ImportError as error:
             asked = error.name is not None and (card.module == error.name or card.module.startswith(f"{error.name}."))
-            fix = "install it, or put its folder on PYTHONPATH" if asked else "mend that import, or install what it wants"
+            fix = (
+                "install it, or put its folder on PYTHONPATH" if asked else "mend that import, or install what it wants"
+            )
             raise ValueError(
                 f"{self.noun} {card.name!r}: module {card.module} cannot be imported ({error}); fix: {fix}"
             ) from error
         except SyntaxError as error:
             place = f"{error.filename}, line {error.lineno}"
-            raise ValueError(f"{self.noun} {card.name!r}: {place} is not Python ({error.msg}); mend it there") from error
+            raise ValueError(
+                f"{self.noun} {card.name!r}: {place} is not Python ({error.msg}); mend it there"
+            ) from error
         if card.name in self._entries:
             return
         kind = str(card.words.get("announced", card.name)).partition(":")[2]

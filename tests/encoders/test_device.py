@@ -36,7 +36,7 @@ def test_cuda_is_taken_where_it_is_and_refused_where_it_is_not(monkeypatch):
     monkeypatch.setenv(VARIABLE, "auto")
     assert find_device() == "cpu"
     monkeypatch.setenv(VARIABLE, "gpu")
-    with pytest.raises(ValueError, match="device = 'gpu' is unknown.*; allowed: 'auto', 'cpu', 'cuda'"):
+    with pytest.raises(ValueError, match=r"device = 'gpu' is unknown.*; allowed: 'auto', 'cpu', 'cuda'"):
         find_device()
 
 

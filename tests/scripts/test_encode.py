@@ -69,6 +69,25 @@ def test_the_text_model_named_reads_items_and_histories_and_is_asked_for_again(c
     assert f"read by the text model {bert!r}, the items' vectors are of 'minilm'" in output
 
 
+def test_columns_of_other_names_are_named(call, tables):
+    names = {"user": "who", "item": "sku", "time": "when"}
+    pd.read_csv(tables / "log.csv").rename(columns=names).to_csv(tables / "log.csv", index=False)
+    goods = {"id": "sku", "text": "words"}
+    pd.read_csv(tables / "items.csv").rename(columns=goods).to_csv(tables / "items.csv", index=False)
+    given = ["--name", "mine", "--encoder", "mean", "--log", "log.csv", "--catalog", "items.csv"]
+    for flag, name in (("id-column", "sku"), ("text-column", "words"), *names.items()):
+        code, output = call(encode, *given)
+        argument = flag.replace("-", "_")
+        assert code == 2
+        assert "no column" in output
+        assert f"{argument}=" in output or f"as {argument} " in output
+        assert f"(--{flag}" in output  # the fix can be made here
+        given += [f"--{flag}", name]
+    code, output = call(encode, *given)
+    assert code == 0, output
+    assert "80 users, 30 items" in output
+
+
 def test_encoders_and_their_settings_are_described(call):
     code, output = call(encode, "--list")
     assert code == 0

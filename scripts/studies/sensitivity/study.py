@@ -77,7 +77,7 @@ def main(args: Arguments) -> None:
         if getattr(args, name) < least:
             raise ValueError(f"{name} = {getattr(args, name)} must be at least {least}")
     folder = run_folder(args.name)
-    columns = {"id_column": args.id_column, "text_column": args.text_column}
+    columns: dict[str, Any] = {"id_column": args.id_column, "text_column": args.text_column}
     setting = Setting(args.env, args.catalog, args.scenario, **columns)
     drawn = draw_constants(setting.world.scenario, args.worlds, args.seed)
     held_out_users(setting.world, "test", args.users)
@@ -132,7 +132,7 @@ def play_all(folder: Path, args: Arguments) -> None:
 
 def play_world(args: Arguments, file: Path) -> None:
     """Tune the rules in one world, and play everybody."""
-    columns = {"id_column": args.id_column, "text_column": args.text_column}
+    columns: dict[str, Any] = {"id_column": args.id_column, "text_column": args.text_column}
     setting = Setting(args.env, args.catalog, str(file.with_suffix(".toml")), **columns)
     contestants = [*tune_rules(setting, args.validation_users, lambda what: None), *make_references(setting)]
     lives = play_contestants(setting, contestants, args.users, lambda name, share: None)
