@@ -2,10 +2,10 @@
 
     python -m longplay.scripts.bench.interruptions --minutes 5 --seed 0
 
-Each round takes a command (a training, a log, a comparison, a search, a study whose fits are workers and whose trainings
-are programs) and sends SIGINT, SIGTERM or SIGKILL at a random moment, some times, before it may come to its end. Checked
-are the exit codes, that nothing which was started lives on, that no folder stays claimed, and that the files in the end
-are those of a run that nobody interrupted. Linux only: processes are found again in /proc.
+Each round takes a command (a training, a log, a comparison, a search, a study whose fits are workers and whose
+trainings are programs) and sends SIGINT, SIGTERM or SIGKILL at a random moment, some times, before it may come to its
+end. Checked are the exit codes, that nothing which was started lives on, that no folder stays claimed, and that the
+files in the end are those of a run that nobody interrupted. Linux only: processes are found again in /proc.
 """
 
 import os

@@ -71,7 +71,7 @@ def is_stopped() -> bool:
 
 
 def _start_worker(stop: Event | None) -> None:
-    """One thread; an interruption is the parent's business, who ends the process or sets `stop`, and ends it by dying."""
+    """One thread; an interruption is the parent's business: it ends the process or sets `stop`. It dies with it."""
     global _stop
     _stop = stop
     ignore_signals()
