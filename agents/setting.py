@@ -56,6 +56,14 @@ class Setting(Options):
         base = ENVIRONMENTS[self.env].scenario
         return make_world(self.scenario or base, self.catalog, self.world_seed, base, self.strength, **self.columns)
 
+    def describe(self) -> str:
+        """The environment's id, and what of it is not its own."""
+        fields = {"scenario": self.scenario, "catalogue": self.catalog}
+        changes = [f"{name} {value}" for name, value in fields.items() if value is not None]
+        changes += [f"dial {self.strength:g}"] if self.strength != 1.0 else []
+        changes += [f"world seed {self.world_seed}"] if self.world_seed else []
+        return ", ".join([self.env, *changes])
+
     @property
     def columns(self) -> dict[str, str]:
         """Names of the table's columns that are not the usual ones, as `make_world` takes them."""

@@ -38,6 +38,8 @@ from longplay.scripts.shared.folders import run_folder, write_table, write_toml
 from longplay.scripts.shared.tables import MARK, explain_labels, format_interval, make_table
 from longplay.scripts.shared.tracking import Tracker, check_tracking
 
+RESULTS = "results.parquet"
+
 
 @dataclass
 class Arguments:
@@ -65,6 +67,8 @@ class Arguments:
     """Test users that every policy plays."""
     validation_users: int = 200
     """Validation users that the rules are tuned on."""
+    overwrite: bool = False
+    """Replace a comparison of this name."""
     track: str = "offline"
     """Tracking by Weights & Biases: online, offline or off."""
 
@@ -74,6 +78,8 @@ def main(args: Arguments) -> None:
     check_tracking(args.track)
     check_rules(args)
     folder, setting = run_folder(args.name), args.setting
+    if not args.overwrite and (folder / RESULTS).exists():
+        raise ValueError(f"{folder} holds a comparison; give --overwrite to replace it, or another --name")
     rules_folder = None if args.rules_folder is None else run_folder(args.rules_folder)
     trained = [run_folder(run) for run in args.runs]
     group_runs(setting, trained)  # refuses what cannot be compared before anything slow happens
@@ -101,7 +107,7 @@ def main(args: Arguments) -> None:
     frame = summarise(results, contestants)
     origin = describe_origin(setting, contestants, args.users, args.validation_users)
     results.attrs = {"origin": origin}
-    write_table(results, folder / "results.parquet")
+    write_table(results, folder / RESULTS)
     results.attrs = {}  # which pandas would copy with every step
     config = make_plain({"longplay": longplay.__version__, **asdict(args), "origin": origin})
     write_toml(config, folder / "config.toml")
@@ -110,7 +116,7 @@ def main(args: Arguments) -> None:
         tracker.log(flatten_summary(frame))
         tracker.table("comparison", frame.drop(columns="note").astype(str))
         tracker.picture("retention", write_retention(results, folder / "retention.png"))
-        tracker.artifact(f"comparison-{args.name}", "report", [report, folder / "results.parquet"])
+        tracker.artifact(f"comparison-{args.name}", "report", [report, folder / RESULTS])
     for table in make_tables(frame, args.users, setting.world.scenario.params.horizon_days):
         console.print(table)
     console.print(f"report: {report}", soft_wrap=True)

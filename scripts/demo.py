@@ -100,7 +100,8 @@ class Comparison:
     def words(self) -> list[str]:
         """Of its command line."""
         users, track = str(self.args.users), self.args.track
-        return ["--name", self.name, "--env", self.env, "--users", users, "--track", track, "--runs", *self.runs]
+        words = ["--name", self.name, "--env", self.env, "--users", users, "--track", track, "--overwrite"]
+        return [*words, "--runs", *self.runs]
 
     def compute_stamp(self) -> str:
         """Digest of what it depends on: words, policies, the package's code, and how it is to be shown."""

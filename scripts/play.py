@@ -204,7 +204,8 @@ def print_trials(trials: pd.DataFrame) -> None:
 def print_result(args: Arguments, agent: Agent, note: str, table: pd.DataFrame) -> None:
     """Minutes, sessions, churn."""
     minutes = bootstrap_difference(table["minutes"].to_numpy())
-    console.print(f"{agent.name}{f' ({note})' if note else ''}, {len(table)} {args.split} users of {args.setting.env}:")
+    whom = f"{len(table)} {args.split} users of {args.setting.describe()}"
+    console.print(f"{agent.name}{f' ({note})' if note else ''}, {whom}:", soft_wrap=True)
     console.print(
         f"{minutes.mean:.1f} minutes [{minutes.low:.1f}, {minutes.high:.1f}], {table['sessions'].mean():.1f} sessions, "
         f"{table['churned'].mean():.0%} left for good",

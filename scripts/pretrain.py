@@ -63,6 +63,7 @@ def main(args: Arguments) -> None:
     """Train, or say what was found."""
     folder = run_folder(args.name)
     check_arguments(args)
+    texts = read_texts(args)  # before anything is noted, so that a name is not spent on a table that is not there
     study = {key: value for key, value in asdict(args).items() if key not in ("name", "threads")}
     record_study(folder, study | {"texts": args.texts and str(args.texts)})
     if (folder / RESULT).exists():
@@ -70,16 +71,16 @@ def main(args: Arguments) -> None:
         print_knowledge(PretrainingResult(**json.loads((folder / RESULT).read_text(encoding="utf-8"))), folder)
         return
     set_threads(args.threads)
-    knowledge = train_model(args, folder)
+    knowledge = train_model(args, folder, texts)
     write_whole(folder / RESULT, json.dumps(asdict(knowledge), indent=1))
     print_knowledge(knowledge, folder)
     if args.texts is None:
         compare_neighbours(args.setting, folder)
 
 
-def train_model(args: Arguments, folder: Path) -> PretrainingResult:
+def train_model(args: Arguments, folder: Path, texts: list[str]) -> PretrainingResult:
     """Train with a progress bar."""
-    texts, base = read_texts(args), args.setting.bert or "minilm"
+    base = args.setting.bert or "minilm"
     console.print(f"{folder}: {len(texts):,} texts, {'from nothing' if args.from_scratch else base}")
     with make_progress(count=True, remaining=True) as progress:
         task = progress.add_task("pre-training", total=None)

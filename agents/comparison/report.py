@@ -18,12 +18,15 @@ from ..runs.config import RunConfig
 from ..runs.progress import CURVE
 from ..stats import REASONS, Interval, estimate_retention
 
-COLOURS = mpl.colormaps["tab20"](range(20))
+COLOURS = mpl.colormaps["tab10"](range(10))
+KINDS = {"rule": "#666666", "learned": "#1f6fd0", "reference": "#e08a00"}
+DASHES = ("-", "--", "-.", ":")  # curves that coincide show through each other
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:1280px;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;font-size:13px}td,th{padding:.25rem .6rem;text-align:right;white-space:nowrap}
 th{border-bottom:2px solid #444}td:first-child,th:first-child,td:last-child,th:last-child{text-align:left}
 tr.rule td{background:#fafafa}tr.learned td{background:#eef5ff}tr.reference td{background:#fff7ea}
+td:first-child,th:first-child{position:sticky;left:0}th:first-child{background:#fff}
 img{max-width:100%;height:auto}pre{background:#f4f4f4;padding:1rem;overflow:auto}.wide{overflow-x:auto}
 .key span{padding:.1rem .5rem;margin-right:.5rem}
 """
@@ -76,7 +79,7 @@ def write_report(
 
 def _table(frame: pd.DataFrame) -> str:
     columns = [c for c in frame.columns if c not in ("kind", "note", "interval")]
-    head = "".join(f"<th>{html.escape(c)}</th>" for c in [*columns, "note"])
+    head = "".join(f"<th>{html.escape(c.replace('vs ', '− '))}</th>" for c in [*columns, "note"])
     rows = []
     for row in frame.to_dict("records"):
         cells = "".join(f"<td>{_cell(c, row[c])}</td>" for c in [*columns, "note"])
@@ -114,7 +117,6 @@ def draw_differences(frame: pd.DataFrame) -> Figure:
     """Minutes of every policy with intervals."""
     figure = Figure(figsize=(8, 0.35 * len(frame) + 1.2), layout="constrained")
     axes = figure.subplots()
-    colour = {"rule": "#666666", "learned": "#1f6fd0", "reference": "#e08a00"}
     for place, row in enumerate(frame.to_dict("records")):
         interval = row["interval"]
         axes.errorbar(
@@ -122,7 +124,7 @@ def draw_differences(frame: pd.DataFrame) -> Figure:
             place,
             xerr=[[interval.mean - interval.low], [interval.high - interval.mean]],
             fmt="o",
-            color=colour[row["kind"]],
+            color=KINDS[row["kind"]],
             capsize=3,
         )
     axes.set_yticks(range(len(frame)), frame["policy"])
@@ -133,19 +135,24 @@ def draw_differences(frame: pd.DataFrame) -> Figure:
 
 
 def draw_retention(results: pd.DataFrame) -> Figure:
-    """Kaplan–Meier curves of the users not yet churned, those of learned policies with a band."""
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    """Kaplan–Meier curves of the users not yet churned, those of learned policies in colour and with a band."""
+    figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.subplots()
     grid = np.linspace(0, float(results["days"].max()), 121)
-    for place, (policy, rows) in enumerate(results.groupby("policy", sort=False)):
+    drawn = dict.fromkeys(KINDS, 0)
+    for policy, rows in results.groupby("policy", sort=False):
         share, _, _ = estimate_retention(rows["days"].to_numpy(), rows["churned"].to_numpy(), grid)
-        colour = COLOURS[place % len(COLOURS)]
-        axes.step(grid, share, where="post", label=str(policy), color=colour, lw=1.6)
-        if rows["kind"].iloc[0] == "learned":
+        kind = rows["kind"].iloc[0]
+        learned = kind == "learned"
+        place, drawn[kind] = drawn[kind], drawn[kind] + 1
+        colour = COLOURS[place % len(COLOURS)] if learned else KINDS[kind]
+        dashes = DASHES[(place if learned else place + 1) % len(DASHES)]
+        axes.step(grid, share, dashes, where="post", label=str(policy), color=colour, lw=1.8 if learned else 1.0)
+        if learned:
             low, high = find_retention_band(rows, grid)
-            axes.fill_between(grid, low, high, step="post", color=colour, alpha=0.15)
+            axes.fill_between(grid, low, high, step="post", color=colour, alpha=0.07, lw=0)
     axes.set(xlabel="day", ylabel="share of users not churned", ylim=(0, 1.02))
-    axes.legend(fontsize=8, ncols=2, loc="lower left")
+    figure.legend(*axes.get_legend_handles_labels(), fontsize=8, ncols=3, loc="outside lower center")
     axes.grid(alpha=0.3)
     return figure
 
@@ -171,7 +178,7 @@ def draw_curves(trained: Sequence[Path]) -> Figure:
     for folder in trained:
         curve, label = pd.read_csv(folder / CURVE), RunConfig.from_json(folder / "config.json").label
         fresh = label not in labels
-        colour = COLOURS[2 * labels.setdefault(label, len(labels)) % len(COLOURS)]
+        colour = COLOURS[labels.setdefault(label, len(labels)) % len(COLOURS)]
         axes.plot(curve["step"], curve["minutes"], color=colour, label=label if fresh else None)
     axes.set(xlabel="training slates", ylabel="validation minutes")
     axes.legend(fontsize=8)

@@ -69,6 +69,12 @@ def test_rules_and_references_asked_for_take_part_and_are_kept(ready, call, monk
         assert one == two
     assert "linear oracle" not in set(second["policy"])
 
+    before = (ready / "runs/again/results.parquet").read_bytes()
+    code, output = call(compare, *again.split(), folder=ready)
+    assert code == 2
+    assert "runs/again holds a comparison; give --overwrite to replace it, or another --name" in output
+    assert (ready / "runs/again/results.parquet").read_bytes() == before
+
 
 @pytest.mark.parametrize("rules", ["popularity", ""])
 def test_a_table_comes_without_similarity_and_without_rules(ready, call, rules):
@@ -93,7 +99,7 @@ def tuned(monkeypatch, ready, tmp_path):
     return names
 
 
-WORDS = f"--rules similarity mmr --rule-trials 2 {SMALL}"
+WORDS = f"--overwrite --rules similarity mmr --rule-trials 2 {SMALL}"
 
 
 def test_a_second_comparison_takes_the_rules_of_the_first(tuned, ready, call, tmp_path):

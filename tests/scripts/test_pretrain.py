@@ -99,6 +99,13 @@ class TestPretrain:
         assert code == 2
         assert match in output
 
+    def test_a_table_that_is_not_there_spends_no_name(self, call, folder):
+        code, output = call(pretrain, "--name", "spent", "--catalog", "none.csv", folder=folder)
+        assert code == 2
+        assert "none.csv" in output
+        code, output = call(pretrain, "--name", "spent", "--texts", "texts.txt", *SMALL, folder=folder)
+        assert code == 0, output
+
     def test_another_study_under_the_same_name_is_refused(self, call, folder):
         call(pretrain, "--name", "s", "--texts", "texts.txt", *SMALL, folder=folder)
         code, output = call(pretrain, "--name", "s", "--texts", "texts.txt", *SMALL, "--seed", "3", folder=folder)
