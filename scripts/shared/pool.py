@@ -71,11 +71,7 @@ def is_stopped() -> bool:
 
 
 def _start_worker(stop: Event | None) -> None:
-<<<<<<< HEAD
-    """One thread; an interruption is the parent's business, who ends the process, sets `stop`, or dies with it."""
-=======
     """One thread; an interruption is the parent's business: it ends the process or sets `stop`. It dies with it."""
->>>>>>> h-process
     global _stop
     _stop = stop
     ignore_signals()

@@ -133,7 +133,7 @@ class TestTrain:
 class TestCompare:
     @pytest.fixture
     def arguments(self, trained):
-        return ("--name", "first", "--runs", NAME, *SMALL, "--users", "8", "--validation-users", "4")
+        return ("--name", "reported", "--runs", NAME, *SMALL, "--users", "8", "--validation-users", "4")
 
     def test_report_results_and_configuration_are_written(self, trained, here, call, arguments, monkeypatch):
         run = FakeRun()
@@ -141,7 +141,7 @@ class TestCompare:
         monkeypatch.setattr(wandb, "init", lambda **options: (asked.append(options), run)[1])
         code, output = call(compare, *arguments, "--track", "offline", folder=here)
         assert code == 0, output
-        folder = here / "runs" / "first"
+        folder = here / "runs" / "reported"
         results = pd.read_parquet(folder / "results.parquet")
         assert results["policy"].nunique() == len(QUICK) + 3  # a learned policy and two references
         assert (results.groupby("policy").size() == 8).all()
@@ -162,7 +162,7 @@ class TestCompare:
         assert not list(folder.glob("*.tmp"))
         # What the tracker got.
         assert asked[0]["mode"] == "offline"
-        assert asked[0]["dir"] == Path("runs/first")
+        assert asked[0]["dir"] == Path("runs/reported")
         assert run.logged[f"{label}/minutes"] == pytest.approx(
             results.loc[results["policy"] == label, "minutes"].mean()
         )
@@ -172,7 +172,7 @@ class TestCompare:
         assert run.finished == [0]
 
     def test_a_failing_writer_leaves_the_old_results(self, here, call, arguments, monkeypatch):
-        folder = here / "runs" / "first"
+        folder = here / "runs" / "reported"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "results.parquet").write_bytes(b"old")
 

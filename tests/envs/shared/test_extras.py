@@ -104,7 +104,8 @@ def test_a_command_says_in_one_line_which_extra_it_needs(run_without, hidden, co
     done = run_without(*words, hidden=hidden)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
-    needed = [module for extra in ("encoders", "agents") for module in EXTRAS[extra] if module in hidden]
+    needed = [module for extra in ("encoders", "agents") for module in EXTRAS[extra]]
+    needed = [module for module in needed if module in {*hidden, *list_missing("agents")}]
     what = needed[0] if len(needed) == 1 else f"{needed[0]} and {len(needed) - 1} more"
     fix = 'fix: pip install "longplay[agents]"'
     assert done.stderr == f"error: {called} needs {what}: not installed; {fix}\n"
