@@ -171,7 +171,7 @@ class Tower(Encoder):
     @property
     def _reads_texts(self) -> bool:
         """Whether BERT is needed, to learn along or to read users."""
-        return self.options.trained_layers > 0 or self.options.user == "text"
+        return bool(self.options.trained_layers) or str(self.options.user) == "text"
 
     def _load_bert(self) -> SplitBert | None:
         """BERT, where it is needed."""
