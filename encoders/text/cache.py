@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ class VectorCache:
             stored, counted = self._load()
         stored.update(fresh)
         counted.update(counts or {})
-        tensors = {
+        tensors: dict[str, NDArray[Any]] = {
             "digests": np.frombuffer(b"".join(stored), np.uint8).reshape(-1, _DIGEST),
             "vectors": np.stack(list(stored.values())),
             "counts": np.stack([counted.get(key, _NOT_COUNTED) for key in stored]),
