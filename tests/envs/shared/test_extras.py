@@ -48,7 +48,7 @@ def run_without(tmp_path):
 
 ALONE = """
 import importlib, pkgutil, sys
-import numpy as np, gymnasium, longplay
+import gymnasium, longplay
 from longplay import envs
 
 for module in pkgutil.walk_packages(envs.__path__, "longplay.envs."):
@@ -59,10 +59,6 @@ env = gymnasium.make("longplay/Tiny-v0", render_mode="rgb_array")
 env.reset(seed=7)
 env.step([1, 2])
 assert env.render().shape == (720, 1280, 3)
-vectors = np.eye(2, 4, dtype=np.float32)
-vector = gymnasium.make_vec("longplay/Tiny-v0", num_envs=3, action="weights", item_vectors=vectors)
-vector.reset(seed=7)
-vector.step(np.zeros((3, 10), np.float32))
 for statement in (
     "from longplay import TextEncoder",
     "import longplay.encoders.base",
