@@ -162,11 +162,12 @@ def test_a_larger_penalty_gives_more_topics(world, seen, scorer):
 
 
 def test_what_was_consumed_comes_last_and_nothing_is_shown_twice():
-    catalog = make_catalog(14)
+    catalog = make_catalog(30)
     world = build_world(catalog, small(shape__users=20))
     seen = observe(world, steps=3)
     scorer = Scorer(world, vectors(catalog))
     seen["candidates"][:, :5] = seen["history_ids"][:, :5]  # as after consuming candidates in the session
+    seen["candidates"][:, 8:] = 0  # as where few are live
     slates = scorer.fill(seen, np.ones_like(seen["candidates"]), np.zeros(USERS), cap=10)
     for b in range(USERS):
         old = np.isin(slates[b], seen["history_ids"][b][seen["history_ids"][b] > 0])
