@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ..envs.shared.names import one_of
+from ..envs.shared.notices import say_once
 
 VARIABLE = "LONGPLAY_DEVICE"  # of the process's environment, so that its children compute where it does
 DEVICES = ("auto", "cpu", "cuda")
@@ -40,3 +41,9 @@ def make_tensors_on(device: str) -> AbstractContextManager[Any]:
     import torch
 
     return nullcontext() if device == "cpu" else torch.device(device)
+
+
+def say_where_it_learns(what: str) -> None:
+    """Say once that something learns on the CPU, where its slates are chosen, although another device was asked for."""
+    if find_device() != "cpu":
+        say_once(f"{what} learns on the CPU, where its slates are chosen; --device moves the text encoder alone here")

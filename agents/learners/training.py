@@ -1,12 +1,11 @@
 """How a learner of our own is built, trained and loaded by name."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...encoders.device import find_device
+from ...encoders.device import say_where_it_learns
 from ...envs.shared.options import Options
 from ..playing.training_users import REWARD_SCALE, TrainingUsers
 from ..registry import AgentEntry
@@ -82,12 +81,7 @@ class LearnerEntry(AgentEntry):
 
     def make_trainer(self, config: Any, reading: Any) -> Learner:
         """The learner, in front of its training users; its small network learns on the CPU, where the users are."""
-        if find_device() != "cpu":
-            warnings.warn(
-                f"agent {config.agent!r} learns on the CPU, where its slates are chosen; --device moves the text "
-                "encoder alone here",
-                stacklevel=2,
-            )
+        say_where_it_learns(f"agent {config.agent!r}")
         env = reading.make_training_env(config.num_envs)
         return self.kind(
             TrainingUsers(env, self.make_inputs(reading), REWARD_SCALE, config.seed),

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...encoders.device import say_where_it_learns
 from ..slates.choice_losses import choice_loss, pick_chosen, slate_value
 from ..slates.inputs import Inputs, SlateInputs
 from ..slates.plackett_luce import slot_log_probabilities
@@ -132,6 +133,7 @@ def learn(
     report
         Callable that gets the number of updates and the mean losses since the last call, 20 times.
     """
+    say_where_it_learns("offline learning")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         data = Transitions(log, inputs)

@@ -10,10 +10,11 @@ import torch
 
 from longplay.agents.slates.networks import SlateNetwork
 from longplay.agents.slates.plackett_luce import evaluate, take_best
-from longplay.encoders.device import VARIABLE, find_device, make_tensors_on
+from longplay.encoders.device import VARIABLE, find_device, make_tensors_on, say_where_it_learns
 from longplay.encoders.networks import fitting
 from longplay.encoders.networks.sequence import Sequence, SequenceOptions
 from longplay.encoders.text.encoder import TextEncoder
+from longplay.envs.shared import notices
 from longplay.tests.encoders.small import make_items, make_log
 
 CELLS = ("gru", "lstm", "transformer", "attention")
@@ -100,3 +101,15 @@ def test_a_training_is_told_the_device(monkeypatch, device):
 
 def test_vectors_of_one_device_are_not_taken_for_those_of_another():
     assert TextEncoder(device="cpu").identity == TextEncoder().identity != TextEncoder(device="cuda").identity
+
+
+def test_what_learns_on_the_cpu_all_the_same_says_so_once(monkeypatch, capsys):
+    monkeypatch.setattr(notices, "_SAID", set())
+    monkeypatch.setenv(VARIABLE, "cpu")
+    say_where_it_learns("offline learning")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv(VARIABLE, "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for _ in range(2):
+        say_where_it_learns("offline learning")
+    assert capsys.readouterr().err.count("offline learning learns on the CPU, where its slates are chosen") == 1
