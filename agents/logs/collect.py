@@ -24,7 +24,7 @@ from ...envs.candidates.retriever import Retriever
 from ...envs.catalogs.catalog import DEFAULTS, Catalog, compute_midrank_percentile
 from ...envs.engine import ContextColumn
 from ...envs.env import SlateVectorEnv
-from ...envs.shared.words import is_unspaced, split_words
+from ...envs.shared.words import is_chinese, is_unspaced, split_words
 from ...envs.users.world import World
 from ..base import Agent, select_users
 from ..playing.steps import Step, follow_users
@@ -83,10 +83,12 @@ def _list_telling_words(text: str) -> list[str]:
 
 
 def describe_profiles(world: World, users: NDArray[np.int64]) -> list[str]:
-    """What users named at sign-up, as texts."""
+    """What users named at sign-up, as texts: in Chinese where most topics are named so, in English otherwise."""
     labels = label_topics(world)
     flags = world.people["profile"][users]
-    return [profile_to_text([labels[g] for g in np.flatnonzero(row) if labels[g]]) for row in flags]
+    named = list(filter(None, labels))
+    language = "zh" if 2 * sum(map(is_chinese, named)) > len(named) else "en"
+    return [profile_to_text([labels[g] for g in np.flatnonzero(row) if labels[g]], language=language) for row in flags]
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,15 @@ def is_unspaced(text: str) -> bool:
     return _OTHER.search(text) is not None
 
 
+def is_chinese(text: str) -> bool:
+    """Whether a text holds Chinese characters and no kana.
+
+    >>> is_chinese("恐怖 film"), is_chinese("ホラー映画"), is_chinese("film")
+    (True, False, False)
+    """
+    return bool(re.search(f"[{_HAN}]", text)) and not re.search(f"[{_HIRAGANA}{_KATAKANA}]", text)
+
+
 def split_words(text: str) -> list[str]:
     """The words of a text in small letters, in their order, for counting; none where it has no letter or digit.
 

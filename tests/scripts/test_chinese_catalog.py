@@ -3,6 +3,7 @@
 import json
 import warnings
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -43,24 +44,14 @@ def test_it_is_played_and_explained(call, chinese):
 
 
 def test_its_log_is_encoded_and_predicted_from(call, chinese):
-    code, output = call(collect, "--name", "log", "--users", "60", *SETTING, folder=chinese)
+    code, output = call(collect, "--name", "log", "--users", "160", "--minari-users", "0", *SETTING, folder=chinese)
     assert code == 0, output
-    code, output = call(
-        encode, "--name", "knn", "--encoder", "item-knn", "--log", "log", "--bert", "model", folder=chinese
-    )
+    profiles = pd.read_parquet(chinese / "runs" / "log" / "users.parquet")["profile"]
+    assert profiles.str.match(r"喜欢.+。$").all()
+    arguments = ("--name", "knn", "--encoder", "item-knn", "--log", "log", "--bert", "model")
+    code, output = call(encode, *arguments, folder=chinese)
     assert code == 0, output
-    code, output = call(
-        predict,
-        "--name",
-        "said",
-        "--log",
-        "log",
-        "--encoder",
-        "knn",
-        "--bert",
-        "model",
-        "--resamples",
-        "10",
-        folder=chinese,
-    )
+    quick = ("--days", 1, "--resamples", 10, "--components", 2, "--rows", 1000)
+    code, output = call(predict, "--name", "said", "--log", "log", "--bert", "model", *quick, folder=chinese)
     assert code == 0, output
+    assert (chinese / "runs" / "said" / "metrics.json").exists()
