@@ -47,8 +47,8 @@ def loop(function: Callable[..., Any]) -> Any:
     """Compile a loop over users: without the interpreter's lock, and kept on disk.
 
     Numba's files are pickles, so whoever can write to their folder runs code in the process that reads them. Where the
-    folder is not the user's alone (see `find_other_writer`), or cannot be written, each process compiles for itself, and
-    says so.
+    folder is not the user's alone (see `find_other_writer`), or cannot be written, each process compiles for itself,
+    and says so.
     """
     try:
         folder = _open_folder()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def find_other_writer(folder: Path) -> str | None:
-    """Why others could put files into a folder, or put another folder in its place; None if only the user (or root) can.
+    """Why others could put files into a folder, or another folder in its place; None if only the user (or root) can.
 
     The folder must belong to the user, and nobody else may write to it. The folders above it must belong to the user or
     to root, and others may write to them only where they are sticky, such as ``/tmp``, or through the user's private
