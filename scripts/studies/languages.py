@@ -10,7 +10,7 @@ item of one are sought in the next, too. Prints a table; writes nothing but mode
 
 import itertools
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from longplay.encoders.networks.pretrain import ScratchOptions, measure_neighbou
 from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.catalogs.catalog import Catalog
 from longplay.scripts.shared.console import console, run_command, set_threads
-from longplay.scripts.shared.folders import run_folder
+from longplay.scripts.shared.folders import record_study, run_folder
 from longplay.scripts.shared.tables import FRAMED, make_table
 
 NEAREST = 10
@@ -36,10 +36,10 @@ class Arguments:
     """Models that are compared."""
     name: str = "languages"
     """Folder below runs/ of the models from nothing."""
-    epochs: int = 6
-    """Passes of a model from nothing."""
-    layers: int = 2
-    """Layers of a model from nothing."""
+    scratch: ScratchOptions = field(
+        default_factory=lambda: ScratchOptions(epochs=6, layers=2, batch_size=16, learning_rate=2e-3)
+    )
+    """Settings of a model from nothing."""
 
 
 def main(args: Arguments) -> None:
@@ -76,9 +76,11 @@ def main(args: Arguments) -> None:
 
 def train_model(args: Arguments, catalog: Catalog) -> Path:
     """Folder of a model trained from nothing on a catalogue; one that is there already is taken."""
-    folder = run_folder(args.name) / f"{catalog.name}-{args.epochs}-{args.layers}-{catalog.digest[:8]}"
+    folder = run_folder(args.name) / catalog.name
+    record_study(folder, {"texts": catalog.digest, "settings": asdict(args.scratch)})
     if not (folder / "model").exists():
-        pretrain_from_scratch(catalog.texts, folder, ScratchOptions(epochs=args.epochs, layers=args.layers))
+        learnt = pretrain_from_scratch(catalog.texts, folder, args.scratch)
+        console.print(f"{folder}: loss of texts held out {learnt.loss_before:.2f} → {learnt.loss_after:.2f}")
     return folder / "model"
 
 
