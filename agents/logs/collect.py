@@ -5,7 +5,6 @@ and went, and what they named at sign-up.
 """
 
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from ...envs.candidates.retriever import Retriever
 from ...envs.catalogs.catalog import DEFAULTS, Catalog, compute_midrank_percentile
 from ...envs.engine import ContextColumn
 from ...envs.env import SlateVectorEnv
+from ...envs.shared.files import filling, replacing
 from ...envs.shared.words import is_chinese, is_unspaced, split_words
 from ...envs.users.world import World
 from ..base import Agent, select_users
@@ -346,15 +346,13 @@ def _sort_by_user(tables: Sequence[dict[str, NDArray[Any]]]) -> dict[str, NDArra
 
 def write_collected(collected: CollectedLog, folder: Path) -> None:
     """Keep what was logged of some users, whole or not at all."""
-    temporary = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for name in TABLES:
-        getattr(collected, name).to_parquet(temporary / f"{name}.parquet", index=False)
-    if collected.episodes:
-        arrays = {name: np.ascontiguousarray(values) for name, values in collected.episodes.items()}
-        save_file(arrays, temporary / "episodes.safetensors")
-    temporary.replace(folder)
+    with filling(folder.with_name(folder.name + ".tmp")) as temporary:
+        for name in TABLES:
+            getattr(collected, name).to_parquet(temporary / f"{name}.parquet", index=False)
+        if collected.episodes:
+            arrays = {name: np.ascontiguousarray(values) for name, values in collected.episodes.items()}
+            save_file(arrays, temporary / "episodes.safetensors")
+        temporary.replace(folder)
 
 
 def read_episodes(folder: Path) -> dict[str, NDArray[Any]]:
@@ -367,8 +365,7 @@ def join_tables(parts: Sequence[Path], folder: Path) -> None:
     """One file of each table from those of the parts; of each file the whole or nothing."""
     for name in TABLES:
         target = folder / f"{name}.parquet"
-        temporary = target.with_name(target.name + ".tmp")
-        with pq.ParquetWriter(temporary, pq.read_schema(parts[0] / target.name)) as writer:
+        schema = pq.read_schema(parts[0] / target.name)
+        with replacing(target) as temporary, pq.ParquetWriter(temporary, schema) as writer:
             for part in parts:
                 writer.write_table(pq.read_table(part / target.name))
-        temporary.replace(target)

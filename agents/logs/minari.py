@@ -16,6 +16,7 @@ from minari.data_collector import EpisodeBuffer
 from numpy.typing import NDArray
 
 from ...envs.make import read_scenario
+from ...envs.shared.files import filling
 from ...envs.specs import PortableSpec
 from ..setting import Setting
 
@@ -50,31 +51,31 @@ def write_minari(
         Seed of the users' luck.
     """
     temporary = root.with_name(root.name + ".tmp")
-    for folder in (temporary, root):
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(root, ignore_errors=True)
     spec = _specification(setting)
     holder = gym.Env[Any, Any]()  # from a bare specification, Minari would build the world again
     holder.spec = spec
-    with _datasets_in(temporary), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="`(code_permalink|author_email)` is set to None")
-        dataset = minari.create_dataset_from_buffers(
-            DATASET,
-            buffer=[],
-            env=holder,
-            eval_env=spec,
-            observation_space=env.single_observation_space,
-            action_space=env.single_action_space,
-            algorithm_name=policy,
-            author="longplay",
-            description=f"Lives of simulated users in {setting.env}, slates chosen by: {policy}",
-            data_format=FORMAT,
-        )
-    storage = dataset.storage
-    # After each episode Minari sums up the sizes of all files: thousands of episodes would take hours.
-    storage.get_size = lambda: 0.0
-    storage.update_episodes(_buffers(parts, luck))  # read one by one, so that memory holds a part at a time
-    del storage.get_size
-    storage.update_metadata({"dataset_size": storage.get_size()})
+    with filling(temporary):
+        with _datasets_in(temporary), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="`(code_permalink|author_email)` is set to None")
+            dataset = minari.create_dataset_from_buffers(
+                DATASET,
+                buffer=[],
+                env=holder,
+                eval_env=spec,
+                observation_space=env.single_observation_space,
+                action_space=env.single_action_space,
+                algorithm_name=policy,
+                author="longplay",
+                description=f"Lives of simulated users in {setting.env}, slates chosen by: {policy}",
+                data_format=FORMAT,
+            )
+        storage = dataset.storage
+        # After each episode Minari sums up the sizes of all files: thousands of episodes would take hours.
+        storage.get_size = lambda: 0.0
+        storage.update_episodes(_buffers(parts, luck))  # read one by one, so that memory holds a part at a time
+        del storage.get_size
+        storage.update_metadata({"dataset_size": storage.get_size()})
     temporary.replace(root)
 
 

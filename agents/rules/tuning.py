@@ -16,7 +16,7 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
 from ...envs.candidates.scoring import Scorer
-from ...envs.shared.files import write_whole
+from ...envs.shared.files import filling, write_whole
 from ...envs.shared.options import Options, make_options
 from ..base import Agent
 from ..options import make_space
@@ -177,21 +177,20 @@ def save_rule(tuned: TunedRule, folder: Path, models: RuleModels) -> None:
     if folder.exists() and not (folder / FILE).is_file() and any(folder.iterdir()):
         raise ValueError(f"{folder} exists and holds no rule; give another name, or remove it")
     temporary, old = (folder.with_name(folder.name + end) for end in (".tmp", ".old"))
-    for path in (temporary, old):
-        shutil.rmtree(path, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    key = RULES[tuned.rule].needs(tuned.options)
-    if key is not None:
-        key.save(models.get(key), temporary)
-    content = {
-        "format": _FORMAT,
-        "rule": tuned.rule,
-        "options": asdict(tuned.options),
-        "setting": identify_setting(models.setting),
-        "search": dict(tuned.search),
-        "trials": tuned.trials.to_dict("records"),
-    }
-    write_whole(temporary / FILE, json.dumps(content, indent=1) + "\n")
+    shutil.rmtree(old, ignore_errors=True)
+    with filling(temporary):
+        key = RULES[tuned.rule].needs(tuned.options)
+        if key is not None:
+            key.save(models.get(key), temporary)
+        content = {
+            "format": _FORMAT,
+            "rule": tuned.rule,
+            "options": asdict(tuned.options),
+            "setting": identify_setting(models.setting),
+            "search": dict(tuned.search),
+            "trials": tuned.trials.to_dict("records"),
+        }
+        write_whole(temporary / FILE, json.dumps(content, indent=1) + "\n")
     if folder.exists():
         folder.rename(old)
     temporary.rename(folder)

@@ -30,6 +30,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from ...envs.shared.files import filling
 from ...envs.shared.options import Options, number
 from ...envs.shared.progress import ProgressCallback, ignore_progress
 from ..base import EncoderError
@@ -356,17 +357,15 @@ def _hash_texts(texts: Sequence[str]) -> str:
 
 def _write_model(network: Any, tokenizer: Any, source: ModelFolder | None, folder: Path) -> None:
     """Write the encoder without the head, the tokenizer, and how vectors are pooled; the whole or nothing."""
-    temporary = folder / "model.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    with hide_progress_bar(), torch.random.fork_rng():
-        torch.manual_seed(0)  # of the pooler, which nothing uses and every loader of a BERT asks for
-        encoder = AutoModel.from_config(network.config)  # type: ignore[no-untyped-call]
-        encoder.load_state_dict(network.base_model.state_dict(), strict=False)
-        encoder.save_pretrained(temporary)
-    tokenizer.save_pretrained(temporary)
-    if source is not None:
-        _copy_pooling_files(source.path, temporary)
+    with filling(folder / "model.tmp") as temporary:
+        with hide_progress_bar(), torch.random.fork_rng():
+            torch.manual_seed(0)  # of the pooler, which nothing uses and every loader of a BERT asks for
+            encoder = AutoModel.from_config(network.config)  # type: ignore[no-untyped-call]
+            encoder.load_state_dict(network.base_model.state_dict(), strict=False)
+            encoder.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        if source is not None:
+            _copy_pooling_files(source.path, temporary)
     shutil.rmtree(folder / "model", ignore_errors=True)
     temporary.replace(folder / "model")
     shutil.rmtree(folder / "training", ignore_errors=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from longplay.envs.shared.files import replacing, write_whole
+from longplay.envs.shared.files import filling, replacing, write_whole
 
 
 def test_text_is_utf_8_and_bytes_are_themselves(tmp_path):
@@ -64,3 +64,15 @@ def test_an_interruption_leaves_no_temporary_file(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_could_not_be_filled_takes_no_room(tmp_path):
+    (tmp_path / "part.tmp").mkdir()
+    (tmp_path / "part.tmp" / "old").write_text("left by a writer that was killed")
+    with filling(tmp_path / "part.tmp") as folder:
+        assert not list(folder.iterdir())
+        (folder / "new").write_text("1")
+    assert (tmp_path / "part.tmp" / "new").is_file()
+    with pytest.raises(TypeError), filling(tmp_path / "part.tmp") as folder:
+        (folder / "half").write_text("1") + "which is no text"
+    assert not list(tmp_path.iterdir())
