@@ -95,7 +95,7 @@ def check_keywords(given: Iterable[str], without: Iterable[str] = ()) -> None:
     ValueError
         For the first that is unknown.
     """
-    allowed = [*inspect.signature(make_vector_env).parameters, *inspect.signature(SlateVectorEnv).parameters]
+    allowed = [*inspect.signature(make_vector_env).parameters, *COLUMNS, *inspect.signature(SlateVectorEnv).parameters]
     allowed = [name for name in dict.fromkeys(allowed) if name not in ("base", "world", "options", *without)]
     for name in given:
         if name in ELSEWHERE:

@@ -150,7 +150,8 @@ class TestHelp:
     def test_help_shows_what_may_be_chosen(self, helped, name):
         said = " ".join(helped[name][1].replace("│", " ").split())
         assert "--env {longplay/Control-v0, longplay/Tiny-v0," in said
-        assert "longplay/SocialShifted-v0} Environment id. (default: longplay/Video-v0)" in said
+        about = "Environment id; one of another module as module:id."
+        assert f"longplay/SocialShifted-v0}} {about} (default: longplay/Video-v0)" in said
         assert "--id-column" in said
         assert "--text-column" in said
 

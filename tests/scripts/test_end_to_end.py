@@ -181,14 +181,14 @@ class TestCompare:
             raise ValueError("no space left")
 
         monkeypatch.setattr(pd.DataFrame, "to_parquet", full_disk)
-        code, output = call(compare, *arguments, "--track", "off", folder=here)
+        code, output = call(compare, *arguments, "--overwrite", "--track", "off", folder=here)
         assert code == 2
         assert "no space left" in output
         assert (folder / "results.parquet").read_bytes() == b"old"
 
     def test_another_catalogue_is_refused(self, trained, here, call):
         (here / "other.csv").write_bytes((here / "items.csv").read_bytes())
-        arguments = ("--name", "second", "--runs", NAME, "--catalog", "other.csv", "--scenario", "small.toml")
+        arguments = ("--name", "unlike", "--runs", NAME, "--catalog", "other.csv", "--scenario", "small.toml")
         code, output = call(compare, *arguments, "--users", "8", "--validation-users", "4", folder=here)
         assert code == 2
         assert "compare like with like" in output

@@ -64,7 +64,7 @@ class TestHelp:
         for rule in RULES.values():
             for option in make_space(rule.options):
                 here = option in make_space(RULES[name].options)
-                assert bool(re.search(rf"--{option.replace('_', '-')} (INT|FLOAT|STR)", words)) == here
+                assert bool(re.search(rf"--{option.replace('_', '-')} (INT|FLOAT|STR|{{)", words)) == here
         for option in ("--agent", "--users", "--split", "--trials", "--save", "--env"):
             assert option in words
 

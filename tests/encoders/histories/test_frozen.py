@@ -270,7 +270,8 @@ class TestOptions:
 
 
 def test_a_history_is_told_in_the_language_of_the_options(text_encoder):
-    items = make_items(3, width=384)
+    made = make_items(3, width=384)
+    items = Items(made.texts, text_encoder.encode(made.texts), made.minutes, text_encoder)
     histories = {
         f"history_{name}": np.array([[value]], np.float32)
         for name, value in zip(("ids", "completion", "age"), (1, 1, 0), strict=True)

@@ -178,7 +178,7 @@ class TestStudy:
         code, output = call(results, "--help")
         assert code == 0
         (line,) = [line.strip() for line in results.__doc__.splitlines() if line.strip().startswith("python ")]
-        assert line in output
+        assert line in output.replace("\\ ", "")  # long lines are broken for the shell
         assert tyro.cli(results.Arguments, args=line.split()[3:]).agents == ("ppo", "slateq")
         for name in (
             "envs",

@@ -66,4 +66,4 @@ def test_refusals(place, options, message):
     (place / "empty.json").write_text("{}")
     with pytest.raises(ValueError, match=message):
         script.main(script.Arguments(name="log", **{**SMALL, **options}))
-    assert not (place / "runs").exists()
+    assert not (place / "runs" / "log").exists()
