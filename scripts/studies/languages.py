@@ -70,7 +70,8 @@ def main(args: Arguments) -> None:
             unknown.append(encoder.report["unknown"] / max(encoder.report["tokens"], 1))
         shares = [measure_neighbour_agreement(vectors[one.digest], one.topics, NEAREST) for one in catalogs]
         across = [
-            f"{measure_across(vectors[a.digest], vectors[b.digest], a):.0%}" if model != "scratch" else "" for a, b in pairs
+            f"{measure_across(vectors[a.digest], vectors[b.digest], a):.0%}" if model != "scratch" else ""
+            for a, b in pairs
         ]
         words = " / ".join(f"{share:.0%}" for share in unknown) if model != "multilingual" else "not told"
         table.add_row(model, *(f"{share:.0%}" for share in shares), *across, words, f"{seconds:.0f}")
