@@ -55,22 +55,26 @@ def main(args: Arguments) -> None:
     pairs = [(a, b) for a, b in itertools.pairwise(catalogs) if a.ids == b.ids]
     heads = [*(catalog.name for catalog in catalogs), *(f"{a.name} → {b.name}" for a, b in pairs)]
     table = make_table(
-        f"Share of the {NEAREST} nearest with a topic in common", ("model", *heads, "unknown", "CPU s"), "lr", **FRAMED
+        f"Share of the {NEAREST} nearest with a topic in common",
+        ("model", *heads, "unknown", "encoding [CPU s]"),
+        "lr",
+        **FRAMED,
     )
     for model in args.models:
-        started, vectors, unknown = time.process_time(), {}, []
+        seconds, vectors, unknown = 0.0, {}, []
         for catalog in catalogs:
             encoder = TextEncoder(train_model(args, catalog) if model == "scratch" else model, cache=None)
-            vectors[catalog.name] = encoder.encode(catalog.texts)
+            started = time.process_time()
+            vectors[catalog.digest] = encoder.encode(catalog.texts)
+            seconds += time.process_time() - started
             unknown.append(encoder.report["unknown"] / max(encoder.report["tokens"], 1))
-        shares = [measure_neighbour_agreement(vectors[one.name], one.topics, NEAREST) for one in catalogs]
+        shares = [measure_neighbour_agreement(vectors[one.digest], one.topics, NEAREST) for one in catalogs]
         across = [
-            f"{measure_across(vectors[a.name], vectors[b.name], a):.0%}" if model != "scratch" else "" for a, b in pairs
+            f"{measure_across(vectors[a.digest], vectors[b.digest], a):.0%}" if model != "scratch" else ""
+            for a, b in pairs
         ]
         words = " / ".join(f"{share:.0%}" for share in unknown) if model != "multilingual" else "not told"
-        table.add_row(
-            model, *(f"{share:.0%}" for share in shares), *across, words, f"{time.process_time() - started:.0f}"
-        )
+        table.add_row(model, *(f"{share:.0%}" for share in shares), *across, words, f"{seconds:.0f}")
     console.print(table)
 
 

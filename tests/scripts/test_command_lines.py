@@ -45,6 +45,7 @@ COMMANDS = {
     "offline": "python scripts/offline.py estimate --name ope --log soft",
     "results": "python -m longplay.scripts.studies.results --name results --agents ppo slateq --seeds 5 --workers 2",
     "slateq_bias": "python -m longplay.scripts.studies.slateq_bias --env longplay/Video-v0 --users 2000",
+    "languages": "python -m longplay.scripts.studies.languages --catalogs runs/films/english.csv",
     "interest_evolution": "python -m longplay.scripts.studies.interest_evolution --seeds 5",
     "bench_training": "python -m longplay.scripts.bench.training",
     "signatures": (
