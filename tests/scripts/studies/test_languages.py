@@ -1,5 +1,6 @@
 """The study of text models over languages, small."""
 
+import re
 import shutil
 
 import numpy as np
@@ -15,12 +16,13 @@ BOTH = ("--catalogs", "english.csv", "chinese.csv")
 
 def test_a_table_has_every_model_and_language(call, tmp_path):
     write_parallel(tmp_path, 40)
-    shutil.copytree(tiny_bert()[0], tmp_path / "bert")  # a short name, so that the table is not broken into lines
+    shutil.copytree(tiny_bert()[0], tmp_path / "bert")
     for _ in range(2):  # the second time the models from nothing are there already
         code, output = call(languages, *BOTH, "--models", "bert", "scratch", *SCRATCH, folder=tmp_path)
         assert code == 0, output
-        assert "english → chinese" in output
-        assert output.count("scratch") == 1
+        assert "english →" in output  # a narrow table breaks the rest into another line
+        for name in ("bert", "scratch"):
+            assert len(re.findall(rf"(?<!\S){name} +\d+%", output)) == 1, output
     assert (tmp_path / "runs" / "languages" / "chinese" / "model" / "config.json").exists()
     code, output = call(languages, *BOTH, "--models", "scratch", *SCRATCH[:-1], 2, folder=tmp_path)
     assert (code, "was begun with settings" in output) == (2, True)
