@@ -1,9 +1,9 @@
 from .encoders.text.encoder import TextEncoder as TextEncoder
 from .envs.catalogs.catalog import Catalog as Catalog
-from .envs.catalogs.catalog import attribute_to_text as attribute_to_text
 from .envs.catalogs.filling import fill_from_log as fill_from_log
 from .envs.catalogs.films import load_films as load_films
 from .envs.catalogs.table import CatalogError as CatalogError
+from .envs.catalogs.texts import attribute_to_text as attribute_to_text
 from .envs.env import SlateVectorEnv as SlateVectorEnv
 from .envs.make import make_world as make_world
 from .envs.named.registry import ENVIRONMENTS as ENVIRONMENTS

@@ -27,7 +27,7 @@ from longplay.encoders.explain import Explanation, TextEffects, explain, to_tabl
 from longplay.encoders.figures import draw_explanations, shorten
 from longplay.encoders.measures.floor import fit_on_whole
 from longplay.encoders.registry import ENCODERS, load_encoder
-from longplay.envs.catalogs.titles import extract_title
+from longplay.envs.catalogs.texts import extract_title
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import console, load_world, run_command, set_threads

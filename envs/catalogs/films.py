@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 from bokeh_sampledata.movies_data import movie_path  # the path alone; bokeh itself is not needed
 
-from .catalog import Catalog, attribute_to_text, compute_midrank_percentile
+from .catalog import Catalog, compute_midrank_percentile
 from .registry import CATALOGS
 from .table import CatalogError
+from .texts import attribute_to_text
 
 # A feature runs 40 minutes or longer (the rule of the American and British Film Institutes); beyond five hours the
 # table has serials and films shown in parts.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from ..catalogs.titles import split_title
+from ..catalogs.texts import split_title
 from ..users.records import ACTIVE, CHURNED, Record
 from ..users.world import World
 from .canvas import (

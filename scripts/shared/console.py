@@ -1,7 +1,6 @@
 """What the scripts share: the command line, the console, bars of progress, threads, and the loading of a world."""
 
 import codecs
-import errno
 import io
 import multiprocessing
 import os
@@ -27,6 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from longplay.agents.setting import Setting
 from longplay.encoders.device import DEVICES, VARIABLE, find_device
+from longplay.envs.shared.files import describe_disk_failure
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.claims import release_claims
 from longplay.scripts.shared.help import parse_words
@@ -47,15 +47,6 @@ SPELLED = {
 }
 LINES = {"HORIZONTAL": "-", "VERTICAL": "|"}  # by the last word of a line's name; corners and crossings are +
 HANDLER = "longplay.spell"  # name of `_spell_rest` among Python's handlers of encoding errors
-
-_DISK_FAILURES = {
-    errno.ENOSPC: ("the disk is full", "free some space"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space"),
-    errno.EFBIG: ("the file would be larger than allowed here", "raise the limit (ulimit -f)"),
-    errno.EROFS: ("the disk is read-only", "work in a folder that can be written to"),
-    errno.EACCES: ("permission is denied", "work in a folder that is yours"),
-    errno.EPERM: ("the system does not permit it", "work in a folder that is yours"),
-}
 
 
 class SpellingConsole(Console):
@@ -151,22 +142,6 @@ def _run(main: Callable[[Any], None], arguments: type[Any] | Callable[[Sequence[
     finally:
         for worker in multiprocessing.active_children():  # an error may have left a pool to finish its work
             worker.kill()
-
-
-def describe_disk_failure(error: BaseException | None) -> str | None:
-    """What a disk refused, and what can be done; None if an error has another cause.
-
-    Libraries that write files from other languages say it in their own words, so that errors behind it are read, too.
-    """
-    while error is not None:
-        number = error.errno if isinstance(error, OSError) else None
-        for code, (words, fix) in _DISK_FAILURES.items():
-            if number == code or (number is None and os.strerror(code) in str(error)):
-                place = getattr(error, "filename", None)
-                where = "the system refuses " + (str(place) if place else "a file")
-                return f"{where}: {words}; what was finished before is kept. Fix: {fix}, and give the command again"
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def take_device(words: Sequence[str]) -> list[str]:

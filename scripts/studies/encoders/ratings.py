@@ -16,8 +16,8 @@ from longplay.encoders.data.interactions import Interactions, from_table
 from longplay.encoders.data.table_parsing import LogError
 from longplay.encoders.device import find_device
 from longplay.encoders.text.encoder import TextEncoder
-from longplay.envs.catalogs.catalog import attribute_to_text
 from longplay.envs.catalogs.table import read_table
+from longplay.envs.catalogs.texts import attribute_to_text
 from longplay.scripts.shared.logs import Source
 
 RATINGS = "movietweetings_100k_ratings.csv.gz"  # u: user, m: film, r: rating, t: Unix time [s]

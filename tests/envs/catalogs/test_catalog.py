@@ -1,4 +1,4 @@
-"""The catalogue: what it refuses and how it says so, how three formats give one catalogue, how attributes read."""
+"""The catalogue: what it refuses and how it says so, how three formats give one catalogue."""
 
 import csv
 import gzip
@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longplay.envs.catalogs.catalog import AttributeWords, Catalog, attribute_to_text, compute_midrank_percentile
+from longplay.envs.catalogs.catalog import Catalog, compute_midrank_percentile
 from longplay.envs.catalogs.table import CatalogError
 
 
@@ -255,93 +255,3 @@ class TestMidrankPercentile:
     def test_against_counting(self, values):
         expected = [(sum(w < v for w in values) + sum(w == v for w in values) / 2) / len(values) for v in values]
         assert compute_midrank_percentile(values).tolist() == pytest.approx(expected)
-
-
-NAMES = st.lists(st.sampled_from(["Ann Lee", "  Bo \t Ray", "", " ", "nan", "None", "N/A", "Cy"]), max_size=4)
-
-
-class TestAttributeToText:
-    @pytest.mark.parametrize(
-        ("title", "attributes", "text"),
-        [
-            (
-                "Heat",
-                {
-                    "year": 1995,
-                    "genres": ["Crime", "Drama"],
-                    "director": "Michael Mann",
-                    "cast": ["Al Pacino", "Robert De Niro", "Val Kilmer"],
-                    "country": "United States",
-                    "spoken": "English",
-                },
-                "Heat (1995), a crime drama film directed by Michael Mann, starring Al Pacino, Robert De Niro and "
-                "Val Kilmer. From the United States, in English.",
-            ),
-            ("Heat", {}, "Heat, a film."),
-            ("  The\n Big   Heat ", {"year": 1953.0}, "The Big Heat (1953), a film."),
-            ("Heat", {"year": float("nan"), "genres": "Action"}, "Heat, an action film."),
-            ("Rio", {"genres": ["Sci-Fi", "Comedy", "TV"]}, "Rio, a sci-fi, comedy and TV film."),
-            ("Rio", {"cast": "A. B. Cole, Jr."}, "Rio, a film starring A. B. Cole, Jr."),
-            ("Rio", {"cast": ["Ann", "Bo"]}, "Rio, a film starring Ann and Bo."),
-            ("Rio", {"director": ["Ann", " ", "Bo"]}, "Rio, a film directed by Ann and Bo."),
-            ("Rio", {"director": " None ", "cast": [None, "nan", "N/A", "Bo"]}, "Rio, a film starring Bo."),
-            ("Rio", {"spoken": "French"}, "Rio, a film. In French."),
-            ("Rio", {"country": ["France", "Netherlands"]}, "Rio, a film. From France and the Netherlands."),
-            ("Rio", {"country": "People's Republic of China"}, "Rio, a film. From the People's Republic of China."),
-            (
-                "异形",
-                {
-                    "year": 1979,
-                    "genres": ["恐怖", "科幻"],
-                    "director": "雷德利·斯科特",
-                    "spoken": "英语",
-                    "language": "zh",
-                },
-                "《异形》（1979），恐怖、科幻电影，雷德利·斯科特执导。英语。",
-            ),
-            ("异形", {"language": "zh"}, "《异形》，电影。"),
-            (
-                "Kettle K1",
-                {"genres": "Kitchen", "director": "Bo", "cast": ["steel lid", "timer"], "kind": "product"},
-                "Kettle K1, a kitchen product made by Bo, with steel lid and timer.",
-            ),
-            ("水壶", {"director": "美的", "kind": "product", "language": "zh"}, "《水壶》，商品，美的制造。"),
-            (
-                "Vote",
-                {"director": "Ann", "cast": "the budget", "kind": "article"},
-                "Vote, an article written by Ann, about the budget.",
-            ),
-            ("Hike", {"director": "Ann", "kind": "post"}, "Hike, a post by Ann."),
-            (
-                "Rio",
-                {"director": "Ann", "words": AttributeWords("opera", "composed by {names}", "sung by {names}")},
-                "Rio, an opera composed by Ann.",
-            ),
-            ("And Then There Were None", {"year": 1945}, "And Then There Were None (1945), a film."),
-        ],
-    )
-    def test_exactly(self, title, attributes, text):
-        assert attribute_to_text(title, **attributes) == text
-
-    def test_a_language_that_it_does_not_write_is_refused_with_the_fix(self):
-        with pytest.raises(CatalogError, match=r"language = 'French' is not allowed: 'en', 'zh'. Fix: spoken='French'"):
-            attribute_to_text("Rio", language="French")
-        with pytest.raises(
-            CatalogError, match=r"kind = 'song' is not allowed: 'film', .* Fix: take one of these, with words= of"
-        ):
-            attribute_to_text("Rio", kind="song")
-
-    def test_a_title_is_needed(self):
-        with pytest.raises(CatalogError, match=r"title ' ' is blank. Fix: "):
-            attribute_to_text(" ")
-
-    @given(
-        year=st.sampled_from([None, float("nan"), 1995, 1995.0]),
-        names=st.fixed_dictionaries(dict.fromkeys(("genres", "director", "cast", "country", "spoken"), NAMES)),
-    )
-    def test_never_says_what_is_not_known(self, year, names):
-        text = attribute_to_text("Rio", year=year, **names)
-        assert text.startswith("Rio")
-        assert text.endswith(".")
-        for flaw in ("None", "nan", "N/A", "  ", " ,", " .", "..", ",,", "and."):
-            assert flaw not in text

@@ -10,9 +10,8 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from longplay.envs.shared.files import replacing, write_whole
+from longplay.envs.shared.files import describe_disk_failure, replacing, write_whole
 from longplay.scripts.shared import console
-from longplay.scripts.shared.console import describe_disk_failure
 from longplay.scripts.shared.folders import write_table
 
 resource = pytest.importorskip("resource", reason="Windows has no limits of files")
