@@ -81,14 +81,13 @@ class Retriever(SlateVectorWrapper):
         world = env.unwrapped.world  # type: ignore[attr-defined]
         n = len(world.catalog)
         self.vectors = pad_item_vectors(item_vectors, n)
-        super().__init__(
-            env
-        )  # after the refusal: Gymnasium 1.2 would close the caller's environment with a refused one
+        # Before the environment is taken: Gymnasium 1.2 would close the caller's with a refused wrapper.
+        check_candidates(world)
+        super().__init__(env)
         life = world.scenario.params.items_life
         # Of an item's neighbours few are live at a time.
         near, cosine = find_nearest_items(ArrayKey(self.vectors), NEIGHBOURS * (8 if life > 0 else 1))
         self.count = count_candidates(world)
-        check_candidates(world)
         popular = np.zeros(n + 1, bool)
         top = sort_items(world.catalog, "popularity", world.seed, descending=True)[: max(round(TOP * n), self.count)]
         popular[top + 1] = True
