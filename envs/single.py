@@ -64,6 +64,8 @@ class SlateEnv(KeepsSpec, gym.Env[Observation, Any]):  # type: ignore[misc]  # a
         user = options.pop("user", None)
         if options:
             raise ValueError(f"reset option {next(iter(options))!r} is unknown; allowed: 'user'")
+        if user is not None and (np.ndim(user) or not np.issubdtype(np.asarray(user).dtype, np.integer)):
+            raise ValueError(f"options['user'] must be a whole number, got {user!r}")
         observation, info = self.vector.reset(seed=seed, options=None if user is None else {"users": [user]})
         return self._take_user(observation), self._unbatch_info(info)
 

@@ -42,6 +42,7 @@ from longplay.encoders.outcomes.questions import (
     Outcomes,
     align_sessions,
     bootstrap_over_users,
+    check_outcomes,
     fit_best_penalty,
 )
 from longplay.encoders.outcomes.survival import ReturnTime, concordance, integrated_brier, kaplan_meier
@@ -161,6 +162,8 @@ def _measure_interest(parts: LogParts, encoder: Encoder, args: Arguments, folder
         ("interest with features", True, True),
     ):
         train, valid, test = (parts.collect_shown(part, encoder, features) for part in PARTS)
+        fix = "collect a longer log with scripts/collect.py --users, or move --cut"
+        check_outcomes("opened of what was shown", fix, train=train, validation=valid, test=test)
         matched = encoder.width if match else 0
         model = fit_best_penalty(InterestPredictor.fit, train, valid, match=match, matched=matched)
         results += _measure_classifier(name, model, valid, test, args, folder)
@@ -186,6 +189,8 @@ def _measure_retention(parts: LogParts, encoder: Encoder, args: Arguments, folde
     train, valid, test = (
         part.take(np.isfinite(part.outcome)) for part in _read_sessions(parts, encoder, args, folder, PARTS)
     )
+    fix = "give other --days, a log of more users (scripts/collect.py --users), or move --cut"
+    check_outcomes(f"back within {args.days:g} days", fix, train=train, validation=valid, test=test)
     model = fit_best_penalty(RetentionPredictor.fit, train, valid)
     return [
         _measure_share(f"back in {args.days:g} days by chance", train, test, args),

@@ -20,6 +20,7 @@ from typing import Any, Self
 import pandas as pd
 import tyro
 
+from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.presets import DEFAULT, configure_run
 from longplay.agents.runs.progress import CHECKPOINT, CURVE, count_slates
@@ -77,6 +78,7 @@ def main(args: Arguments) -> None:
     if args.resume and is_finished(Training(args.name, config)):
         print_best(pd.read_csv(folder / CURVE), folder)
         return
+    held_out_users(config.setting.world, "validation", config.eval_users, field="eval_users")
     claim(folder)
     console.print(f"{folder}: {config.label}, seed {config.seed}, {config.steps:,} steps")
     load_world(config.setting)

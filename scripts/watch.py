@@ -142,7 +142,7 @@ def _check_arguments(args: Arguments) -> None:
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise ValueError(f"{name} = {value:g} is out of range; allowed: {low:g} to {high:g}")
+        raise ValueError(f"{name} = {value:.15g} is out of range; allowed: {low:.15g} to {high:.15g}")
 
 
 def _make_untrained(policy: str, setting: Setting) -> Agent:

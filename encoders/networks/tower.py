@@ -21,7 +21,7 @@ from ..histories.frozen import HistoryReader, check_same_model, normalise_rows
 from ..measures.evaluation import find_validation_cases
 from ..registry import ENCODERS, EncoderEntry
 from ..text.cache import Vectors
-from ..text.model_folder import DEFAULT_MODEL, ModelFolder
+from ..text.model_folder import DEFAULT_MODEL, ModelFolder, refuse_vectors_alone
 from .early_stopping import ValidationRecall
 from .fitting import Schedule, train_network
 from .split_bert import SplitBert, States, read_item_states
@@ -111,6 +111,8 @@ class Tower(Encoder):
         if self.options.model is None:
             known = items.text_encoder
             self.options = replace(self.options, model=DEFAULT_MODEL if known is None else known.name)
+        if self._reads_texts:
+            refuse_vectors_alone(self.options.model)
         self._bert: SplitBert | None = None
 
     def _fit(

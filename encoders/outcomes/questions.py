@@ -187,6 +187,23 @@ class LogParts:
         return np.concatenate([encoder.encode(self.log.histories(user[chunk], before[chunk])) for chunk in parts])
 
 
+def check_outcomes(question: str, fix: str, *, train: Outcomes, validation: Outcomes, test: Outcomes) -> None:
+    """Refuse parts in which a classifier cannot be fitted, recalibrated or measured; `fix` ends the message.
+
+    Raises
+    ------
+    EncoderError
+        If training or validation part lack one of the two outcomes, or the test part has no row.
+    """
+    for name, part in zip(PARTS, (train, validation, test), strict=True):
+        happened = int(part.outcome.sum())
+        if not len(part) or (name != "test" and not 0 < happened < len(part)):
+            raise EncoderError(
+                f"{question}: of {len(part)} rows of the {name} part it holds for {happened}; some of both kinds are "
+                f"needed. Fix: {fix}"
+            )
+
+
 def fit_best_penalty(fit: Callable[..., Any], train: Outcomes, valid: Outcomes, **options: Any) -> Any:
     """Fit once for each of `PENALTIES`; the model that tells the validation rows best, by log loss."""
     models = [fit(train.vectors, train.other, train.outcome, penalty=p, **options) for p in PENALTIES]

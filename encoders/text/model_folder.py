@@ -120,14 +120,19 @@ class ModelFolder:
         return total.hexdigest()
 
 
-def _locate(model: str | Path) -> Path:
-    if model in ALIASES:
-        return ALIASES[model]
+def refuse_vectors_alone(model: str | Path) -> None:
+    """Refuse a text model that makes vectors and nothing else, where its weights are wanted."""
     if model == multilingual.NAME:
         raise ModelError(
             f"text model {model!r} makes vectors of texts (--bert), but is no BERT in a folder: its four-bit weights "
             "can be neither tuned nor read in parts. Fix: name 'minilm', a local folder, or a name on the Hub"
         )
+
+
+def _locate(model: str | Path) -> Path:
+    if model in ALIASES:
+        return ALIASES[model]
+    refuse_vectors_alone(model)
     if (folder := Path(model).expanduser()).is_dir():
         return folder
     names = (*ALIASES, multilingual.NAME)

@@ -3,9 +3,10 @@
     python -m longplay.scripts.bench.interruptions --minutes 5 --seed 0
 
 Each round takes a command (a training, a log, a comparison, a search, a study whose fits are workers and whose
-trainings are programs) and sends SIGINT, SIGTERM or SIGKILL at a random moment, some times, before it may come to its
-end. Checked are the exit codes, that nothing which was started lives on, that no folder stays claimed, and that the
-files in the end are those of a run that nobody interrupted. Linux only: processes are found again in /proc.
+trainings are programs, the demo in small) and sends SIGINT, SIGTERM or SIGKILL at a random moment, some times, before
+it may come to its end. Checked are the exit codes, that nothing which was started lives on, that no folder stays
+claimed, and that the files in the end are those of a run that nobody interrupted. Linux only: processes are found again
+in /proc.
 """
 
 import os
@@ -37,13 +38,14 @@ COMMANDS = {
     "collect": f"{SCRIPTS}/collect.py {WORLD} --users 150 --minari-users 4",
     "compare": f"{SCRIPTS}/compare.py {WORLD} --users 20 --validation-users 10 --rules similarity mmr --track offline",
     "tune": f"{SCRIPTS}/tune.py {RUN} --evals 2 --trials 2",
+    "demo": f"{SCRIPTS}/demo.py --seeds 1 --steps 4096 --users 10 --track off",
     "study": (
         "-m longplay.scripts.studies.encoders --log straight-collect --encoders popularity pooled --states pooled "
         "--fine-tuned --seeds 2 --users 5 --validation-users 5 --steps 1024 --track off"
     ),
 }
 RESULTS = ("log.parquet", "users.parquet", "results.parquet", "engagement.parquet", "curve.csv", "policy.safetensors")
-TIMED = {"study": "results.parquet"}  # that tells how long something took
+UNLIKE = {"study": "results.parquet", "demo": "results.parquet"}  # seconds, and the folders of the runs, stand in them
 GRACE = 15.0  # seconds in which what was started must have ended
 
 
@@ -93,8 +95,8 @@ def main(args: Arguments) -> None:
 
 
 def read_results(key: str, folder: Path) -> dict[str, bytes]:
-    """Contents of the files that do not tell of time."""
-    files = sorted(file for name in RESULTS if name != TIMED.get(key) for file in folder.rglob(name))
+    """Contents of the files that are the same in every folder."""
+    files = sorted(file for name in RESULTS if name != UNLIKE.get(key) for file in folder.rglob(name))
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 

@@ -1,6 +1,7 @@
 """Mistakes at the Gymnasium faces: each named, with what is allowed and the fix."""
 
 import gc
+import re
 import sys
 
 import gymnasium
@@ -71,6 +72,9 @@ def test_a_single_environment_names_its_own_options(world):
     assert env.reset(seed=0, options={"user": 17})[1]["user"] == 17
     with pytest.raises(ValueError, match="reset option 'users' is unknown; allowed: 'user'"):
         env.reset(options={"users": [3]})
+    for user in ("a", 3.5, True, [3]):
+        with pytest.raises(ValueError, match=re.escape(f"options['user'] must be a whole number, got {user!r}")):
+            env.reset(options={"user": user})
     with pytest.raises(ValueError, match="needs a vector environment with num_envs=1 and autoreset_mode=DISABLED"):
         SlateEnv(SlateVectorEnv(world))
 

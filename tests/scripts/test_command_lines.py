@@ -218,6 +218,7 @@ class TestRefusals:
             (train, "--gamma 1.01", "gamma = 1.01 is out of range; allowed: 0 to 1"),
             (train, "--learning-rate -0.1", "learning_rate = -0.1 is out of range"),
             (train, "--eval-users -2", "eval_users = -2 is out of range"),
+            (train, f"--eval-users 999 --track off {SMALL}", "eval_users = 999 is out of range; the validation split"),
             (train, f"--world-seed -1 --track off {SMALL}", "world_seed = -1 must be a whole number from 0"),
             (compare, f"--users -3 {SMALL}", "users = -3 is out of range; the test split has 1 to 20"),
             (compare, f"--users 21 {SMALL}", "users = 21 is out of range; the test split has 1 to 20"),

@@ -117,3 +117,11 @@ def test_a_wrong_argument_is_named(call, ready, arguments, said):
     assert code == 2
     assert said in words
     assert not (ready / "runs" / "wrong").exists()
+
+
+def test_days_that_the_log_does_not_tell_of_are_named_with_a_fix(call, ready):
+    quick = ("--days", 900, *QUICK[2:])
+    code, words = call(predict, "--name", "late", "--log", "log", *quick, folder=ready)
+    assert code == 2
+    assert "back within 900 days: of 0 rows of the train part it holds for 0; some of both kinds are needed" in words
+    assert "Fix: give other --days, a log of more users (scripts/collect.py --users), or move --cut" in words

@@ -196,6 +196,7 @@ class TestMp4:
         ("--format webm", "format = 'webm' is unknown; allowed: 'gif', 'mp4'"),
         ("--env longplay/Vido-v0", "env = 'longplay/Vido-v0' is unknown (did you mean 'longplay/Video-v0'?)"),
         (f"{' '.join(SMALL)} --user 200", "user = 200 is out of range; allowed: 0 to 199"),
+        (f"{' '.join(SMALL)} --user 99999999", "user = 99999999 is out of range; allowed: 0 to 199"),
         (f"{' '.join(SMALL)} --user -1", "user = -1 is out of range; allowed: 0 to 199"),
         (f"{' '.join(SMALL)} --days 5", "days = 5 is out of range; allowed: 0.01 to 4"),
         (f"{' '.join(SMALL)} --days 0", "days = 0 is out of range; allowed: 0.01 to 4"),

@@ -15,6 +15,7 @@ from longplay.encoders.networks.tower import Tower, TowerOptions
 from longplay.encoders.networks.tower_network import Pairs, find_nearest
 from longplay.encoders.registry import ENCODERS
 from longplay.encoders.text.encoder import TextEncoder
+from longplay.encoders.text.model_folder import ModelError
 from longplay.tests.encoders.contracts import EncoderContract
 from longplay.tests.encoders.small import make_items, make_log
 from longplay.tests.encoders.text.tiny_bert import tiny_bert
@@ -292,6 +293,9 @@ def test_options_out_of_range_are_refused(options, match):
 
 def test_what_cannot_be_fitted_is_refused():
     log, items = make_log(), make_items()
+    with pytest.raises(ModelError, match="'multilingual' makes vectors of texts"):
+        Tower(items, TowerOptions(model="multilingual"))  # before anything is read
+    assert Tower(items, TowerOptions(model="multilingual", trained_layers=0)).options.model == "multilingual"
     with pytest.raises(EncoderError, match=r"trained_layers = 3; .* has 2 layers"):
         Tower(items, tiny(trained_layers=3)).fit(log)
     with pytest.raises(EncoderError, match=r"tokens = 65; .* reads 64 at most"):
