@@ -140,11 +140,11 @@ def make_tables(frame: pd.DataFrame, users: int, days: float) -> list[Table]:
     title = f"Minutes in {days:g} days, {users} test users, same luck (95 % intervals)"
     columns = ("policy", "minutes", *(f"− {name}" for name in differences))
     caption = explain_labels(frame[[f"vs {name}" for name in differences]].to_numpy().ravel(), MARK)
-    minutes = make_table(title, columns, "LR", padding=0, caption=caption or None, caption_justify="left")
+    minutes = make_table(title, columns, "lr", padding=0, caption=caption or None, caption_justify="left")
     title = f"How they earn it (best rule: {frame.attrs['best rule'] or 'none took part'})"
     columns = ("policy", "first session", "sessions", "click rate", "kept", "diversity", "coverage")
     spent = "\n".join(f"{row['policy']} learnt from {row['note']}" for row in learned.to_dict("records"))
-    habits = make_table(title, columns, "LR", padding=0, caption=spent or None, caption_justify="left")
+    habits = make_table(title, columns, "lr", padding=0, caption=spent or None, caption_justify="left")
     kinds = frame["kind"].tolist()
     for row, following in zip(frame.to_dict("records"), [*kinds[1:], kinds[-1]], strict=True):
         end = row["kind"] != following

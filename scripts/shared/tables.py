@@ -59,8 +59,7 @@ def make_table(
     columns
         Heads of the columns.
     align
-        A letter for each column, the last one for all that follow: ``l`` to the left, ``r`` to the right; capital where
-        cells are never broken into lines.
+        A letter for each column, the last one for all that follow: ``l`` to the left, ``r`` to the right.
     rows
         Cells of the first rows; more may be added.
     style
@@ -68,7 +67,8 @@ def make_table(
     """
     table = Table(title=title, **{"title_justify": "left", "box": box.SIMPLE_HEAD, "show_edge": False, **style})
     for column, letter in zip(columns, chain(align, repeat(align[-1])), strict=False):
-        table.add_column(column, justify="left" if letter in "lL" else "right", no_wrap=letter.isupper())
+        # Where the terminal is too narrow, cells go on in a next line: rich's defaults would cut figures off.
+        table.add_column(column, justify="left" if letter == "l" else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table

@@ -92,7 +92,7 @@ def train_policy(args: Arguments, seed: int, gamma: float, options: SlateQOption
 def make_minutes_table(minutes_by_policy: dict[str, NDArray[np.float64]]) -> Table:
     """Minutes a session of each policy (S, sessions), and the differences from random slates and from the twin."""
     columns = ("policy", "minutes", "− random", f"− {MYOPIC}")
-    table = make_table("Minutes of a session", columns, "Lr", show_edge=True)
+    table = make_table("Minutes of a session", columns, "lr", show_edge=True)
     for name, minutes in sorted(minutes_by_policy.items(), key=lambda pair: pair[1].mean()):
         cells = [name, f"{minutes.mean():.1f}"]
         for other in ("random", MYOPIC):

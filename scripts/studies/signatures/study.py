@@ -186,7 +186,7 @@ def read_reference(path: Path, log: str) -> dict[str, Any]:
 def make_tables(distances: pd.DataFrame) -> list[Table]:
     """What has a target, with its verdict, and the main ones of the rest."""
     columns = ("statistic", "simulated", "real", "distance")
-    targets = make_table("Statistics with a target", (*columns, "target", ""), "LRRRrL", **TIGHT)
+    targets = make_table("Statistics with a target", (*columns, "target", ""), "lrrrrl", **TIGHT)
     for row in distances[distances["within"].notna()].to_dict("records"):
         mark = "[green]within[/green]" if row["within"] else "[red]not within[/red]"
         relative = row["kind"] == "relative"

@@ -1,5 +1,6 @@
 """Tables: intervals, alignment, Markdown."""
 
+import pytest
 from rich.console import Console
 
 from longplay.agents.stats import Interval
@@ -42,13 +43,25 @@ def test_a_label_follows_or_a_mark_that_is_explained():
 
 
 def test_letters_align_columns_and_the_last_goes_on():
-    table = make_table("title", ("name", "a", "b"), "Lr", [("x", "1.0", "2"), ("long name", "10.0", "30")])
+    table = make_table("title", ("name", "a", "b"), "lr", [("x", "1.0", "2"), ("long name", "10.0", "30")])
     assert [column.justify for column in table.columns] == ["left", "right", "right"]
-    assert [column.no_wrap for column in table.columns] == [True, False, False]
     lines = render(table)
     assert lines[0] == "title"
     assert lines[1].split() == ["name", "a", "b"]
     assert lines[-2:] == [" x            1.0    2", " long name   10.0   30"]
+
+
+@pytest.mark.parametrize("width", [20, 30, 60])
+def test_no_figure_is_cut_off_where_the_terminal_is_too_narrow(width):
+    rows = [("PPO weights gamma=0.95", "+278 [204, 361]*", "-495 [-669, -356]*")]
+    console = Console(width=width)
+    for style in ({"padding": 0}, TIGHT, FRAMED):
+        with console.capture() as capture:
+            console.print(make_table(None, ("policy", "a", "b"), "lr", rows, **style))
+        shown = capture.get()
+        assert "…" not in shown
+        for character in "0123456789[]*=":
+            assert shown.count(character) == sum(cell.count(character) for cell in rows[0]), (width, style)
 
 
 def test_styles():
