@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from longplay.agents.comparison import contestants as comparison
 from longplay.encoders.networks.pretrain import ScratchOptions, pretrain_from_scratch
-from longplay.scripts import collect, encode, explain, play, predict
+from longplay.scripts import collect, compare, encode, explain, play, predict, train
 from longplay.tests.envs.catalogs.parallel import make_parallel, write_parallel
 from longplay.tests.scripts.conftest import SCENARIO
 
@@ -55,3 +56,18 @@ def test_its_log_is_encoded_and_predicted_from(call, chinese):
     code, output = call(predict, "--name", "said", "--log", "log", "--bert", "model", *quick, folder=chinese)
     assert code == 0, output
     assert (chinese / "runs" / "said" / "metrics.json").exists()
+
+
+def test_it_is_trained_on_compared_and_reported(call, chinese, monkeypatch):
+    monkeypatch.setattr(comparison, "LOGGED_STEPS", 2)
+    budget = ("--steps", 256, "--num-envs", 8, "--eval-users", 5, "--evals", 2, "--track", "off")
+    code, output = call(train, "--name", "learnt", "--agent", "pl-ppo", *SETTING, *budget, folder=chinese)
+    assert code == 0, output
+    few = ("--users", 8, "--validation-users", 4, "--rule-trials", 1, "--track", "off")
+    words = ("--name", "all", *SETTING, "--runs", "learnt", "--rules", "similarity", "mmr", *few)
+    code, output = call(compare, *words, folder=chinese)
+    assert code == 0, output
+    assert "PL-PPO" in output
+    assert "PL-PPO" in (chinese / "runs" / "all" / "report.html").read_text(encoding="utf-8")
+    with Image.open(chinese / "runs" / "all" / "retention.png") as image:
+        assert image.width > 500
