@@ -1,13 +1,16 @@
 """What the tests notice: one operator or constant is changed at a time, and the tests are run on what comes of it.
 
     python -m longplay.scripts.bench.mutations --name mutations --mutants 105 --workers 2
+    python -m longplay.scripts.bench.mutations --name mutations --missed     # after tests were added
     python -m longplay.scripts.bench.mutations --name mutations --suite
 
 Mutants are drawn by seed, as many of each subject. Each is made in a copy of the project and meets the tests of its
 own file, then those of its room, until one fails; with --suite those that nothing noticed meet the whole suite. What is
-done is kept and not done again. docs/mutations.toml holds an argument for each that changes no result.
+done is kept, for as long as the files that are changed stay as they are, and not done again, but for --missed.
+docs/mutations.toml holds an argument for each that changes no result, docs/mutations.md the table.
 """
 
+import hashlib
 import os
 import random
 import shutil
@@ -17,7 +20,7 @@ import tempfile
 import threading
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +35,7 @@ from longplay.scripts.shared.folders import record_study, run_folder, write_tabl
 from longplay.scripts.shared.tables import make_frame, render_frame, write_markdown
 
 ROOT = Path(longplay.__file__).resolve().parent
+COMMAND = "python -m longplay.scripts.bench.mutations"
 NEUTRAL = ROOT / "docs" / "mutations.toml"
 SUBJECTS = {
     "dynamics": ("envs/users/dynamics.py", "envs/users/arithmetic.py", "envs/users/chance.py"),
@@ -65,6 +69,8 @@ class Arguments:
     """Copies of the project that are tested side by side."""
     timeout: float = 900.0
     """Seconds for one run of tests; what takes longer counts as noticed, since it never ends."""
+    missed: bool = False
+    """Run the tests of file and room again on those that they have not noticed and no argument calls neutral."""
     suite: bool = False
     """Run the whole suite on those that the tests of their room have not noticed."""
 
@@ -83,11 +89,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it: the tests that noticed (nothing if none), those that were run, and seconds."""
+    """What came of it: the tests that noticed, if any; how far it came; seconds; the commit of the tests."""
 
     noticed_by: str
     reached: str
     seconds: float
+    commit: str
 
 
 def main(args: Arguments) -> None:
@@ -96,25 +103,36 @@ def main(args: Arguments) -> None:
         raise ValueError(f"mutants must be at least {len(SUBJECTS)}, workers at least 1, timeout above 0")
     folder = run_folder(args.name)
     folder.mkdir(parents=True, exist_ok=True)
-    record_study(folder, {"seed": args.seed, "mutants": args.mutants, "commit": read_commit()})
+    record_study(folder, {"seed": args.seed, "mutants": args.mutants, "sources": digest_sources()})
     drawn = draw_mutants(args.mutants, args.seed)
     done = read_outcomes(folder)
-    wanted = [(task, mutant) for task, mutant in drawn if is_open(done.get(task), args.suite)]
+    arguments = tomllib.loads(NEUTRAL.read_text(encoding="utf-8")) if NEUTRAL.exists() else {}
+    wanted = [(task, mutant) for task, mutant in drawn if is_open(task, done.get(task), args, arguments)]
     with make_progress(count=True) as progress:
         bar = progress.add_task("mutants", total=len(wanted))
         for task, outcome in try_all(wanted, args):
-            before = done.get(task)
-            done[task] = outcome if before is None else Outcome(outcome.noticed_by, "suite", outcome.seconds)
+            done[task] = outcome
             write_table(pd.DataFrame([asdict(key) | asdict(value) for key, value in done.items()]), table_of(folder))
             progress.advance(bar)
-    frames = tabulate_outcomes(done, tomllib.loads(NEUTRAL.read_text(encoding="utf-8")) if NEUTRAL.exists() else {})
-    write_markdown(frames, folder / "mutations.md")
+    frames = tabulate_outcomes(done, arguments)
+    commits = ", ".join(sorted({outcome.commit for outcome in done.values()}))
+    command = f"{COMMAND} --name NAME --mutants {args.mutants} --seed {args.seed}"
+    head = f"# Mutants\n\n`{command}`: one operator or constant is changed at a time. Tests of {commits}."
+    write_markdown(frames, folder / "mutations.md", head)
     for frame in frames:
         console.print(render_frame(frame))
 
 
+def digest_sources() -> str:
+    """Digest of the files that are changed."""
+    digest = hashlib.sha256()
+    for file in sorted(file for files in SUBJECTS.values() for file in files):
+        digest.update(f"{file}\n".encode() + (ROOT / file).read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def read_commit() -> str:
-    """The commit whose files are changed."""
+    """The commit whose tests are run."""
     command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
@@ -140,9 +158,13 @@ def make_task(subject: str, file: str, source: str, mutant: Mutant) -> Task:
     return Task(subject, file, mutant.line, mutant.start, before, after)
 
 
-def is_open(outcome: Outcome | None, suite: bool) -> bool:
+def is_open(task: Task, outcome: Outcome | None, args: Arguments, arguments: Mapping[str, str]) -> bool:
     """Whether there is something left to run."""
-    return outcome is None or (suite and not outcome.noticed_by and outcome.reached != "suite")
+    if outcome is None:
+        return True
+    if outcome.noticed_by or name_change(task) in arguments:
+        return False
+    return args.missed or (args.suite and outcome.reached != "suite")
 
 
 def table_of(folder: Path) -> Path:
@@ -157,7 +179,7 @@ def read_outcomes(folder: Path) -> dict[Task, Outcome]:
     outcomes = {}
     for row in pd.read_parquet(table_of(folder)).to_dict("records"):
         task = Task(*(row[name] for name in Task.__dataclass_fields__))
-        outcomes[task] = Outcome(row["noticed_by"], row["reached"], row["seconds"])
+        outcomes[task] = Outcome(*(row[name] for name in Outcome.__dataclass_fields__))
     return outcomes
 
 
@@ -213,11 +235,11 @@ def try_mutant(
                 raise ValueError(f"tests = {key!r} fail without any change; mend them first")
     try:
         write_source(file, mutant.apply(source))
-        reached = ""
-        for reached, tests in selections.items():
-            if not run_tests(copy, tests, args.timeout):
-                return Outcome(" ".join(tests), reached, time.monotonic() - start)
-        return Outcome("", reached, time.monotonic() - start)
+        for reached, tests in selections.items():  # noqa: B007  # how far it came is told below
+            noticed = "" if run_tests(copy, tests, args.timeout) else " ".join(tests)
+            if noticed:
+                break
+        return Outcome(noticed, reached, time.monotonic() - start, read_commit())
     finally:
         write_source(file, source)
 
@@ -256,7 +278,7 @@ def run_tests(copy: Path, tests: Sequence[str], timeout: float) -> bool:
     return done.returncode == 0
 
 
-def tabulate_outcomes(done: dict[Task, Outcome], arguments: dict[str, str]) -> list[pd.DataFrame]:
+def tabulate_outcomes(done: dict[Task, Outcome], arguments: Mapping[str, str]) -> list[pd.DataFrame]:
     """A row for each subject, and one for each change that nothing noticed, with its argument if it is neutral."""
     rows = []
     for subject in [*SUBJECTS, "all"]:

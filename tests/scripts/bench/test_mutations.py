@@ -68,7 +68,7 @@ def small(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_what_is_noticed_is_told_from_what_is_not(call, small):
+def test_what_is_noticed_is_told_from_what_is_not(call, small, monkeypatch):
     options = ["--name", "m", "--mutants", "2"]
     code, output = call(mutations, *options, folder=small)
     assert code == 0, output
@@ -78,15 +78,41 @@ def test_what_is_noticed_is_told_from_what_is_not(call, small):
     assert "return a - b" in outcomes["after"].to_list()
 
     # Nothing is tested twice, but what is left can meet the whole suite, and an argument takes it out of the count.
-    (small / "mutations.toml").write_text('"envs/loose.py: return a + b -> return a - b" = "nobody calls it"\n')
     code, output = call(mutations, *options, "--suite", folder=small)
     assert code == 0, output
     outcomes = pd.read_parquet(small / "runs/m/outcomes.parquet").set_index("file")
     assert outcomes["reached"].to_dict() == {"envs/held.py": "file", "envs/loose.py": "suite"}
-    assert "nobody calls it" in (small / "runs/m/mutations.md").read_text()
+    assert outcomes["commit"].to_dict() == {"envs/held.py": "abc", "envs/loose.py": "abc"}
+
+    # After a test was added.
+    test = small / "project" / "tests" / "envs" / "test_held.py"
+    whole = test.read_text()
+    monkeypatch.setattr(mutations, "read_commit", lambda: "def")
+    test.write_text(whole + whole.replace("test_it", "test_loose").replace("held", "loose"))
+    code, output = call(mutations, *options, "--missed", folder=small)
+    assert code == 0, output
+    outcomes = pd.read_parquet(small / "runs/m/outcomes.parquet").set_index("file")
+    assert outcomes["noticed_by"].to_dict() == dict.fromkeys(["envs/held.py", "envs/loose.py"], "tests/envs")
+    assert outcomes["commit"].to_dict() == {"envs/held.py": "abc", "envs/loose.py": "def"}
+    assert "Tests of abc, def." in (small / "runs/m/mutations.md").read_text()
     code, output = call(mutations, *options, "--seed", "1", folder=small)
     assert code == 2
     assert "was begun with seed = 0, not 1" in output
+
+
+def test_an_argument_takes_a_change_out_of_the_count(call, small):
+    (small / "mutations.toml").write_text('"envs/loose.py: return a + b -> return a - b" = "nobody calls it"\n')
+    options = ["--name", "m", "--mutants", "2"]
+    for more in ([], ["--missed"], ["--suite"]):
+        code, output = call(mutations, *options, *more, folder=small)
+        assert code == 0, output
+    assert "nobody calls it" in (small / "runs/m/mutations.md").read_text()
+    reached = pd.read_parquet(small / "runs/m/outcomes.parquet").set_index("file")["reached"]
+    assert reached.to_dict() == {"envs/held.py": "file", "envs/loose.py": "file"}
+    (small / "project/envs/loose.py").write_text("def add(a, b):\n    return b + a\n")
+    code, output = call(mutations, *options, folder=small)
+    assert code == 2
+    assert "was begun with sources = " in output
 
 
 def test_tests_that_fail_by_themselves_are_refused(call, small):
