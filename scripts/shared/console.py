@@ -8,6 +8,7 @@ import signal
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -122,6 +123,7 @@ def _run(main: Callable[[Any], None], arguments: type[Any] | Callable[[Sequence[
         options: dict[str, Any] = {"prog": _name_command(), "description": sys.modules[main.__module__].__doc__}
         if hasattr(arguments, "defaults"):
             options["default"] = arguments.defaults(sys.argv[1:])
+        options["spell"] = partial(spell, encoding=console.encoding)
         given = parse_words(arguments, take_device(sys.argv[1:]), **options)
         with release_claims():
             main(given)

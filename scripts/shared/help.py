@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
@@ -32,7 +32,7 @@ def show_choices(names: Iterable[str]) -> Any:
     return tyro.conf.arg(metavar="{" + ", ".join(names) + "}")
 
 
-def parse_words(kind: type[Any], words: Sequence[str], **options: Any) -> Any:
+def parse_words(kind: type[Any], words: Sequence[str], spell: Callable[[str], str] = str, **options: Any) -> Any:
     """The arguments that the words of a command line stand for.
 
     Parameters
@@ -41,6 +41,8 @@ def parse_words(kind: type[Any], words: Sequence[str], **options: Any) -> Any:
         Dataclass of the arguments.
     words
         As they were typed.
+    spell
+        Puts a text of the help page into characters that the terminal has; done before it is laid out.
     options
         Of `tyro.cli`.
 
@@ -61,7 +63,7 @@ def parse_words(kind: type[Any], words: Sequence[str], **options: Any) -> Any:
             return tyro.cli(kind, args=words, **options)
     finally:
         text = page.buffer.getvalue().decode()
-        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in _tidy(text.splitlines(), width)))
+        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in _tidy(text.splitlines(), width, spell)))
 
 
 def _mark_choices(kind: Any, done: set[Any], default: Any = None) -> None:
@@ -90,24 +92,26 @@ class Entry:
     about: str = ""
 
 
-def _tidy(lines: Sequence[str], width: int) -> Iterator[str]:
+def _tidy(lines: Sequence[str], width: int, spell: Callable[[str], str]) -> Iterator[str]:
     """A page of tyro's that was rendered wide, in so many columns, with one title on each box: what the box is of."""
     first = next((i for i, line in enumerate(lines) if line.startswith("╭")), len(lines))
     before = ""
     for line in lines[:first]:
         if line.strip() or before.strip():  # one blank line, not two
-            yield from _wrap(line, width)
+            yield from _wrap(spell(line), width)
         before = line
     column = next((line.index("show this help") for line in lines if "show this help" in line), 4) - 2
     title, head, entries, device = "", "", list[Entry](), [Entry(*DEVICE)]
     for line in lines[first:]:
-        inside = line[2:-2].rstrip()
+        inside, is_rule = line[2:-2].rstrip(), line[2:].startswith(RULE)
         if line.startswith("╭"):
-            title, head, entries = inside.strip("─ "), "", []
-        elif line.startswith("╰"):
+            title, head, entries = spell(inside.strip("─ ")), "", []
+            continue
+        inside = spell(inside)
+        if line.startswith("╰"):
             yield from _render_box(title, head, [*entries, *device], column, width)
             device = []  # in the first box
-        elif inside.startswith(RULE) and not head:
+        elif is_rule and not head:
             head, entries = " ".join(f"{entry.written.strip()} {entry.about}" for entry in entries), []
         elif not inside[:column].strip() and entries:
             entries[-1].about += f" {inside.strip()}"

@@ -88,12 +88,12 @@ def test_a_vector_does_not_depend_on_the_texts_beside_it(text_encoder):
         np.testing.assert_allclose(text_encoder.encode([one])[0], vector, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_batch_size_changes_nothing(dtype):
+@pytest.mark.parametrize(("dtype", "most"), [("float32", 1e-6), ("bfloat16", 1e-4)])
+def test_batch_size_changes_nothing_but_the_rounding_of_bfloat16(dtype, most):
     texts = [f"Episode {number}." for number in range(10)]  # of one length, so that batches are cut
     large, small = (TextEncoder(cache=None, dtype=dtype, batch_size=size) for size in (64, 3))
-    np.testing.assert_allclose(small.encode(texts), large.encode(texts), rtol=0, atol=1e-6)
-    np.testing.assert_allclose(small.encode(texts[:1]), large.encode(texts)[:1], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(small.encode(texts), large.encode(texts), rtol=0, atol=most)
+    np.testing.assert_allclose(small.encode(texts[:1]), large.encode(texts)[:1], rtol=0, atol=most)
 
 
 def test_long_texts_run_in_smaller_batches():

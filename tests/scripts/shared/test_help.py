@@ -1,11 +1,13 @@
 """The help page: its width, its titles, what may be chosen; and that words mean what they meant."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 import tyro
 
 from longplay.envs.shared.options import Options, number, word
+from longplay.scripts.shared.console import spell
 from longplay.scripts.shared.help import _wrap, parse_words, show_choices
 
 
@@ -50,6 +52,24 @@ def test_boxes_have_one_title_and_what_follows_it(capsys, monkeypatch):
     assert "One for each topic; and" in joined
     assert "--on {similarity, minutes} What items are ranked by. (default: minutes)" in joined
     assert "at such a length that it goes on in a second line" in joined
+
+
+def test_a_page_in_ascii_is_as_narrow(capsys, monkeypatch):
+    @dataclass
+    class Greek:
+        cap: int = 0
+        """λ of the advantages, and γ, and ε of the surrogate, and λ again, and γ once more, and ε."""
+
+    Greek.__doc__ = "With γ, λ and ε, γ, λ and ε, γ, λ and ε, γ, λ and ε, γ, λ and ε, γ, λ and ε, γ."
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        parse_words(Greek, ["--help"], partial(spell, encoding="ascii"), prog="greek.py")
+    page = spell(capsys.readouterr().out, "ascii")
+    assert {len(line) for line in page.splitlines() if line[:1] in "|+"} - {0} == {80}
+    assert max(map(len, page.splitlines())) == 80
+    joined = " ".join(page.replace("|", " ").split())
+    assert "gamma, lambda and epsilon, gamma." in joined
+    assert "and lambda again, and gamma once more, and epsilon. (default: 0)" in joined
 
 
 @pytest.mark.parametrize("columns", [50, 64])
