@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from collections.abc import Iterable
@@ -74,13 +75,25 @@ _said: list[str] = []  # the letter of which it was said that no font has it
 
 @functools.lru_cache(maxsize=1)
 def _list_installed() -> list[tuple[Path, str]]:
-    """Upright fonts of ordinary weight and their families; those that draw boxes for every letter are left out."""
-    from matplotlib.font_manager import fontManager  # it looks through the machine's fonts when first imported
+    """Upright fonts and their families, the ordinary weight first; those that draw boxes for every letter left out."""
+    from matplotlib import font_manager  # it looks through the machine's fonts when first imported, and keeps the list
+    from matplotlib.font_manager import fontManager
 
-    usual = [
-        font for font in fontManager.ttflist if font.style == "normal" and font.weight in (400, "normal", "regular")
-    ]
-    return sorted({(Path(font.fname), font.name) for font in usual if "Last Resort" not in font.name})
+    known = {Path(font.fname) for font in fontManager.ttflist}
+    for path in sorted({Path(found) for found in font_manager.findSystemFonts()} - known):
+        with contextlib.suppress(OSError, RuntimeError):  # installed since, but only looks like a font
+            fontManager.addfont(path)
+    weights = font_manager.weight_dict
+    fonts = {
+        (
+            abs((weights[font.weight] if isinstance(font.weight, str) else font.weight) - 400),
+            Path(font.fname),
+            font.name,
+        )
+        for font in fontManager.ttflist
+        if font.style == "normal" and "Last Resort" not in font.name
+    }
+    return [(path, family) for _, path, family in sorted(fonts)]
 
 
 def _say_none_found(letter: str) -> None:

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
 from longplay.envs.drawing import canvas, fonts
 
 
-def make_font(path, letters):
+def make_font(path, letters, weight=400):
     """A font in which each letter is a bar of a width of its own."""
     names = {letter: f"u{ord(letter):X}" for letter in letters}
     builder = FontBuilder(1000, isTTF=True)
@@ -30,7 +31,7 @@ def make_font(path, letters):
     builder.setupHorizontalMetrics(dict.fromkeys(glyphs, (1000, 100)))
     builder.setupHorizontalHeader(ascent=800, descent=-200)
     builder.setupNameTable({"familyName": path.stem, "styleName": "Regular"})
-    builder.setupOS2()
+    builder.setupOS2(usWeightClass=weight)
     builder.setupPost()
     builder.save(path)
 
@@ -40,6 +41,7 @@ def installed(monkeypatch, tmp_path):
     """Only the fonts that are asked for, and DejaVu Sans."""
     kept = [font for font in fontManager.ttflist if font.name.startswith("DejaVu")]
     monkeypatch.setattr(fontManager, "ttflist", kept)
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
     cached = (fonts._find_font, fonts._list_installed, canvas.fit_text, canvas.mask_text)
 
     def install(**letters):
@@ -65,6 +67,25 @@ def test_the_font_that_has_most_of_the_letters_is_taken(installed, tmp_path, cap
     installed(Few="恐", Most="恐怖a")
     assert fonts.pick_font("恐怖片") == tmp_path / "Most.ttf"
     assert fonts.pick_families(["恐怖", "Heat"]) == [*mpl.rcParams["font.family"], "Most"]
+    assert caplog.messages == []
+
+
+def test_the_ordinary_weight_is_taken_first_and_another_where_there_is_no_more(installed, tmp_path):
+    for name, letters, weight in (("A", "恐怖", 900), ("B", "恐怖", 500), ("C", "恐", 400)):
+        make_font(tmp_path / f"{name}.ttf", letters, weight)
+        fontManager.addfont(tmp_path / f"{name}.ttf")
+    assert fonts.pick_font("恐怖") == tmp_path / "B.ttf"
+    assert fonts.pick_font("恐") == tmp_path / "C.ttf"
+
+
+def test_a_font_installed_since_matplotlib_kept_its_list_is_found(installed, monkeypatch, tmp_path, caplog):
+    make_font(tmp_path / "New.ttf", "恐怖")
+    (tmp_path / "Broken.ttf").write_bytes(b"no font")
+    found = [str(tmp_path / "New.ttf"), str(tmp_path / "Broken.ttf")]
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: found)
+    assert fonts.pick_font("恐怖") == tmp_path / "New.ttf"
+    assert fonts.pick_families(["恐怖"]) == [*mpl.rcParams["font.family"], "New"]
+    assert font_manager.findfont("New") == str(tmp_path / "New.ttf")
     assert caplog.messages == []
 
 
