@@ -5,9 +5,10 @@
     python -m longplay.scripts.bench.mutations --name mutations --suite
 
 Mutants are drawn by seed, as many of each subject. Each is made in a copy of the project and meets the tests of its
-own file, then those of its room, until one fails; with --suite those that nothing noticed meet the whole suite. What is
-done is kept, for as long as the files that are changed stay as they are, and not done again, but for --missed.
-docs/mutations.toml holds an argument for each that changes no result, docs/mutations.md the table.
+own file, the recorded lives of the environments, then those of its room, until one fails; with --suite those that
+nothing noticed meet the whole suite. What is done is kept, for as long as the files that are changed stay as they are,
+and not done again, but for --missed. docs/mutations.toml holds an argument for each that changes no result,
+docs/mutations.md the table.
 """
 
 import hashlib
@@ -36,6 +37,10 @@ from longplay.scripts.shared.tables import make_frame, render_frame, write_markd
 
 ROOT = Path(longplay.__file__).resolve().parent
 COMMAND = "python -m longplay.scripts.bench.mutations"
+RUNNER = (  # tests, in a process that the kernel ends with its parent
+    "import sys, pytest; from longplay.scripts.shared.processes import die_with; die_with(int(sys.argv[1])); "
+    "sys.exit(pytest.main(sys.argv[2:]))"
+)
 NEUTRAL = ROOT / "docs" / "mutations.toml"
 SUBJECTS = {
     "dynamics": ("envs/users/dynamics.py", "envs/users/arithmetic.py", "envs/users/chance.py"),
@@ -191,13 +196,12 @@ def try_all(wanted: Sequence[tuple[Task, Mutant]], args: Arguments) -> Iterator[
         copies: SimpleQueue[Path] = SimpleQueue()
         for number in range(args.workers):
             copies.put(copy_project(Path(folder) / str(number)))
-        proven: dict[str, bool] = {}
-        lock = threading.Lock()
+        trial = Trial(args)
 
         def work(task: Task, mutant: Mutant) -> Outcome:
             copy = copies.get()
             try:
-                return try_mutant(copy, task, mutant, args, proven, lock)
+                return trial.try_mutant(copy, task, mutant)
             finally:
                 copies.put(copy)
 
@@ -207,6 +211,7 @@ def try_all(wanted: Sequence[tuple[Task, Mutant]], args: Arguments) -> Iterator[
             for future in as_completed(running):
                 yield running[future], future.result()
         finally:
+            trial.stop()
             pool.shutdown(cancel_futures=True)
 
 
@@ -220,28 +225,72 @@ def copy_project(folder: Path) -> Path:
     return copy
 
 
-def try_mutant(
-    copy: Path, task: Task, mutant: Mutant, args: Arguments, proven: dict[str, bool], lock: threading.Lock
-) -> Outcome:
-    """Run the tests of the file, then of the room, or with ``suite`` all; stop at the first that fails."""
-    file, start = copy / task.file, time.monotonic()
-    source = file.read_text(encoding="utf-8")
-    selections = {"suite": ["tests"]} if args.suite else list_tests(copy, task.file)
-    with lock:  # tests that fail by themselves prove nothing
-        for key in map(" ".join, selections.values()):
-            if key not in proven:
-                proven[key] = run_tests(copy, key.split(), args.timeout)
-            if not proven[key]:
-                raise ValueError(f"tests = {key!r} fail without any change; mend them first")
-    try:
-        write_source(file, mutant.apply(source))
-        for reached, tests in selections.items():  # noqa: B007  # how far it came is told below
-            noticed = "" if run_tests(copy, tests, args.timeout) else " ".join(tests)
-            if noticed:
-                break
-        return Outcome(noticed, reached, time.monotonic() - start, read_commit())
-    finally:
-        write_source(file, source)
+class Trial:
+    """The tests of mutants, side by side in threads.
+
+    Parameters
+    ----------
+    args
+        Arguments of the command.
+    """
+
+    def __init__(self, args: Arguments) -> None:
+        self.args = args
+        self._proven: dict[str, bool] = {}  # whether tests pass without any change
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+
+    def try_mutant(self, copy: Path, task: Task, mutant: Mutant) -> Outcome:
+        """Run the tests of the file, then of the room, or with ``suite`` all; stop at the first that fails."""
+        file, start = copy / task.file, time.monotonic()
+        source = file.read_text(encoding="utf-8")
+        selections = {"suite": ["tests"]} if self.args.suite else list_tests(copy, task.file)
+        with self._lock:  # tests that fail by themselves prove nothing
+            for key in map(" ".join, selections.values()):
+                if key not in self._proven:
+                    self._proven[key] = self.run_tests(copy, key.split())
+                if not self._proven[key]:
+                    raise ValueError(f"tests = {key!r} fail without any change; mend them first")
+        try:
+            write_source(file, mutant.apply(source))
+            for reached, tests in selections.items():  # noqa: B007  # how far it came is told below
+                noticed = "" if self.run_tests(copy, tests) else " ".join(tests)
+                if noticed:
+                    break
+            return Outcome(noticed, reached, time.monotonic() - start, read_commit())
+        finally:
+            write_source(file, source)
+
+    def run_tests(self, copy: Path, tests: Sequence[str]) -> bool:
+        """Whether tests pass, in a process that ends with this one."""
+        command = [sys.executable, "-c", RUNNER, str(os.getpid()), "-c", "tests/pytest.ini", "-x", *tests]
+        variables = os.environ | {
+            "PYTHONPATH": str(copy.parent),
+            "LONGPLAY_CACHE": str(copy.parent / "cache"),
+            "OMP_NUM_THREADS": "1",
+            "WANDB_MODE": "offline",
+        }
+        nowhere = subprocess.DEVNULL
+        with subprocess.Popen(
+            command, cwd=copy, env=variables, stdin=nowhere, stdout=nowhere, stderr=nowhere
+        ) as process:
+            self._running.add(process)
+            try:
+                if self._stopped:
+                    process.kill()
+                return process.wait(self.args.timeout) == 0
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return False
+            finally:
+                self._running.discard(process)
+
+    def stop(self) -> None:
+        """Kill the tests that run, and all that would follow."""
+        self._stopped = True
+        for process in list(self._running):
+            process.kill()
 
 
 def list_tests(copy: Path, file: str) -> dict[str, list[str]]:
@@ -249,10 +298,10 @@ def list_tests(copy: Path, file: str) -> dict[str, list[str]]:
     path = Path(file)
     own = Path("tests") / path.with_name(f"test_{path.name}")
     room = Path("tests", path.parts[0], *([path.parts[1]] if len(path.parts) > 2 else []))
-    # Lives of all environments hold what the rooms of the simulated users and of their candidates do.
-    golden = ["tests/envs/named/test_golden.py"] if path.parts[0] == "envs" else []
     selections = {"file": [str(own)]} if (copy / own).exists() else {}
-    return selections | {"room": [str(room), *golden]}
+    if path.parts[0] == "envs":  # recorded lives hold what simulated users and their candidates do
+        selections["lives"] = ["tests/envs/named/test_golden.py"]
+    return selections | {"room": [str(room)]}
 
 
 def write_source(file: Path, source: str) -> None:
@@ -260,22 +309,6 @@ def write_source(file: Path, source: str) -> None:
     file.write_text(source, encoding="utf-8")
     for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*"):
         compiled.unlink()
-
-
-def run_tests(copy: Path, tests: Sequence[str], timeout: float) -> bool:
-    """Whether tests pass."""
-    command = [sys.executable, "-m", "pytest", "-c", "tests/pytest.ini", "-x", *tests]
-    variables = os.environ | {
-        "PYTHONPATH": str(copy.parent),
-        "LONGPLAY_CACHE": str(copy.parent / "cache"),
-        "OMP_NUM_THREADS": "1",
-        "WANDB_MODE": "offline",
-    }
-    try:
-        done = subprocess.run(command, cwd=copy, env=variables, capture_output=True, timeout=timeout, check=False)
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
 
 
 def tabulate_outcomes(done: dict[Task, Outcome], arguments: Mapping[str, str]) -> list[pd.DataFrame]:

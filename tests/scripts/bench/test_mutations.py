@@ -1,10 +1,14 @@
 """Changes of one operator or constant, and what becomes of those that tests notice and those that they do not."""
 
+import shutil
+import time
+
 import pandas as pd
 import pytest
 
 from longplay.scripts.bench import mutations
 from longplay.scripts.bench.mutants import list_mutants
+from longplay.scripts.shared import processes
 
 
 def mutate(source):
@@ -49,6 +53,8 @@ def small(monkeypatch, tmp_path):
     root = tmp_path / "project"
     (root / "envs").mkdir(parents=True)
     (root / "tests" / "envs").mkdir(parents=True)
+    (root / "scripts" / "shared").mkdir(parents=True)
+    shutil.copy(processes.__file__, root / "scripts" / "shared" / "processes.py")
     (root / "tests" / "pytest.ini").write_text("[pytest]\naddopts = -q -p no:cacheprovider\n")
     (root / "envs" / "held.py").write_text("def add(a, b):\n    return a + b\n")
     (root / "envs" / "loose.py").write_text("def add(a, b):\n    return a + b\n")
@@ -120,3 +126,20 @@ def test_tests_that_fail_by_themselves_are_refused(call, small):
     code, output = call(mutations, "--name", "m", "--mutants", "2", folder=small)
     assert code == 2
     assert "fail without any change; mend them first" in output
+
+
+def test_an_interruption_ends_the_tests_that_run(call, small, monkeypatch):
+    test = small / "project" / "tests" / "envs" / "test_held.py"
+    whole = test.read_text()
+    test.write_text("import time\ntime.sleep(30)\n" + whole)
+    monkeypatch.setattr(mutations.Trial, "try_mutant", lambda self, copy, *_: self.run_tests(copy, ["tests/envs"]))
+
+    def interrupt(futures):
+        time.sleep(1.0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mutations, "as_completed", interrupt)
+    start = time.monotonic()
+    code, output = call(mutations, "--name", "m", "--mutants", "2", "--workers", "2", folder=small)
+    assert code == 130, output
+    assert time.monotonic() - start < 20
