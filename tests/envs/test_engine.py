@@ -98,6 +98,18 @@ def test_luck_stays_in_step_between_sessions_of_different_length(control_world):
     np.testing.assert_array_equal(one["clock"], two["clock"])
 
 
+def test_the_first_episode_is_number_0_with_and_without_new_luck(world):
+    slots, all_of_them = engine.Engine(world, 3), np.ones(3, bool)
+    slots.begin(all_of_them)
+    assert slots.users["episode"].tolist() == [0, 0, 0]
+    whole = slots.users.copy()
+    slots.begin(all_of_them)
+    assert slots.users["episode"].tolist() == [1, 1, 1]
+    slots.seed(np.zeros(3, np.int64), all_of_them)
+    slots.begin(all_of_them)
+    assert content(slots.users) == content(whole)
+
+
 def test_seeds_change_luck_and_never_who_exists(world):
     def hidden(seed):
         env = SlateVectorEnv(world, 50)

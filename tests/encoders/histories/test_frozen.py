@@ -1,19 +1,16 @@
-"""Encoders that learn nothing: pooling against the plain formula, texts against their own vectors, the contract."""
+"""Encoders that learn nothing: texts against their own vectors, the contract."""
 
 import math
 import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from longplay.encoders import EncoderError, Items, PooledHistory, TextEncoder, TextHistory
 from longplay.encoders.base import Encoder
 from longplay.encoders.histories.frozen import PooledOptions, TextOptions
 from longplay.encoders.registry import ENCODERS
-from longplay.envs.candidates.pooling import pool_history
 from longplay.tests.encoders.contracts import EncoderContract, make_observation
 from longplay.tests.encoders.small import make_items
 from longplay.tests.encoders.text.tiny_bert import tiny_bert
@@ -21,65 +18,6 @@ from longplay.tests.encoders.text.tiny_bert import tiny_bert
 VECTORS = np.random.default_rng(7).normal(size=(12, 16)).astype(np.float32)
 NAMES = ["Ash", "Bay", "Cog", "Dew", "Elm", "Fox", "Gem", "Hay", "Ivy", "Jar", "Key", "Log"]
 TITLES = [f"{name} ({1990 + i})" for i, name in enumerate(NAMES)]
-
-
-# --- pool_history --------------------------------------------------------------------------------------------------
-
-
-def pooled_plainly(vectors, ids, completion, age, half_life_items, half_life_days):
-    """The oracle: the formula of the docstring in float64, one user after another."""
-    rows = []
-    for user in range(len(ids)):
-        real = ids[user] > 0
-        rank = np.arange(real.sum())
-        weights = completion[user][real].astype(float) * 2.0 ** (-rank / half_life_items)
-        weights *= 2.0 ** (-age[user][real].astype(float) / half_life_days)
-        total = weights @ vectors[ids[user][real].astype(int) - 1].astype(float)
-        length = np.linalg.norm(total)
-        rows.append(total / length if length > 0 else total)
-    return np.array(rows)
-
-
-@settings(deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.floats(0.5, 50.0), st.sampled_from([0.5, 7.0, math.inf]))
-def test_pooling_equals_the_plain_formula(seed, users, half_life_items, half_life_days):
-    observation = make_observation(users, items=12, history=8, seed=seed)
-    arrays = [observation[f"history_{name}"] for name in ("ids", "completion", "age")]
-    halves = {"half_life_items": half_life_items, "half_life_days": half_life_days}
-    pooled = pool_history(VECTORS, *arrays, **halves)
-    np.testing.assert_allclose(pooled, pooled_plainly(VECTORS, *arrays, **halves), rtol=0, atol=2e-6)
-
-
-def test_padding_between_items_is_passed_over():
-    dense = pool_history(VECTORS, *(np.array([row], np.float32) for row in ([3, 5], [0.5, 1.0], [0.0, 2.0])))
-    gaps = ([0, 3, 0, 5], [9.0, 0.5, 9.0, 1.0], [9.0, 0.0, 9.0, 2.0])
-    np.testing.assert_array_equal(pool_history(VECTORS, *(np.array([row], np.float32) for row in gaps)), dense)
-
-
-def test_empty_and_unwatched_histories_are_zero_and_old_ones_are_not():
-    ids = np.array([[0, 0], [3, 5], [3, 5]], np.float32)
-    completion = np.array([[0, 0], [0, 0], [1, 1]], np.float32)
-    age = np.array([[0, 0], [0, 0], [1e6, 2e6]], np.float32)
-    lengths = np.linalg.norm(pool_history(VECTORS, ids, completion, age), axis=1)
-    np.testing.assert_allclose(lengths, [0, 0, 1], atol=1e-6)
-
-
-def test_a_recent_and_finished_item_pulls_the_most():
-    vectors = np.eye(4, dtype=np.float32)
-    columns = ([1, 2, 3], [1.0, 0.5, 1.0], [0.0, 0.0, 7.0])
-    pooled = pool_history(vectors, *(np.array([c], np.float32) for c in columns), half_life_items=math.inf)
-    np.testing.assert_allclose(pooled[0] / pooled[0, 0], [1.0, 0.5, 0.5, 0.0], atol=1e-6)
-
-
-def test_wrong_shapes_and_half_lives_are_named():
-    row = np.ones((1, 2), np.float32)
-    with pytest.raises(ValueError, match=r"completion \(1, 1\)"):
-        pool_history(VECTORS, row, row[:, :1], row)
-    with pytest.raises(ValueError, match="half-lives must be positive, got 0 items"):
-        pool_history(VECTORS, row, row, row, half_life_items=0)
-
-
-# --- encoders ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
