@@ -90,6 +90,19 @@ def test_features_are_what_they_say(world, catalog, seen, scorer):
     assert 0 < (found[:, :, 8].max(axis=1) > 0).sum() < USERS  # some are in a session with something consumed
 
 
+def test_the_last_item_counts_if_it_was_consumed_in_this_session(world, catalog, seen, scorer):
+    seen = {name: array.copy() for name, array in seen.items()}
+    minutes = np.linspace(0.9, 1.1, USERS).astype(np.float32)  # ago, as a multiple of the session's length
+    seen["context"][:, ContextColumn.SESSION_MINUTES] = 30.0
+    seen["history_age"][:, 0] = 30.0 * minutes / 1440.0
+    seen["history_ids"][:, 0] = np.arange(1, USERS + 1)
+    topics = world.topics[seen["candidates"].astype(int)] @ world.topics[1 : USERS + 1, :, None]
+    expected = np.where(minutes[:, None] < 1.0, topics[:, :, 0], 0.0)
+    within = np.abs(minutes - 1.0) > 1e-3
+    np.testing.assert_allclose(scorer.features(seen)[within, :, 8], expected[within], rtol=1e-4, atol=1e-6)
+    assert (expected[:5].max(axis=1) > 0).any()
+
+
 @given(st.integers(0, 2**32))
 def test_weights_give_the_slate_of_the_hand_computed_order(world, catalog, seen, scorer, seed):
     weights = np.random.default_rng(seed).uniform(-1, 1, (USERS, len(WEIGHTS)))
