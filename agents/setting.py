@@ -64,6 +64,11 @@ class Setting(Options):
         changes += [f"world seed {self.world_seed}"] if self.world_seed else []
         return ", ".join([self.env, *changes])
 
+    def __str__(self) -> str:
+        """What it is, in errors about two that differ."""
+        more = {"text model": self.bert, "id column": self.id_column, "text column": self.text_column}
+        return ", ".join([self.describe(), *(f"{name} {value}" for name, value in more.items() if value is not None)])
+
     @property
     def columns(self) -> dict[str, str]:
         """Names of the table's columns that are not the usual ones, as `make_world` takes them."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .drawing.viewer import LifeRecorder, Window, list_render_modes, render_text
 from .engine import ContextColumn, Engine, Observation
+from .shared.names import one_of
 from .specs import KeepsSpec
 from .users.params import REWARDS
 from .users.population import PAST_DAYS
@@ -166,7 +167,8 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
             raise ValueError(f"render_mode = {render_mode!r} is unknown; allowed: None, {allowed}")
         if render_mode == "human" and num_envs != 1:
             raise ValueError(f"render_mode = 'human' shows one user, num_envs is {num_envs}; use 'rgb_array'")
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        word = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
+        self.autoreset_mode = AutoresetMode(one_of("autoreset_mode", word, [mode.value for mode in AutoresetMode]))
         self.engine = Engine(world, num_envs, split, threads)
         self.world, self.num_envs = world, self.engine.num
         self.reward, self.privileged, self.render_mode = reward, privileged, render_mode

@@ -74,6 +74,11 @@ def make_world(
             )
         catalog = CATALOGS[resolved.catalog]()
     elif not isinstance(catalog, Catalog):
+        if not isinstance(catalog, str | Path):
+            raise ValueError(
+                f"catalog is of type {type(catalog).__name__}; it must be a table's path (CSV, Parquet or JSONL) or a "
+                "Catalog; write a data frame to a file first, such as frame.to_parquet('items.parquet')"
+            )
         catalog = read_catalog(catalog, **columns)
     return build_world(catalog, resolved, world_seed)
 
@@ -152,6 +157,11 @@ def make_vector_env(
     """
     check_keywords(options)
     check_action(action)
+    if not isinstance(candidates, bool | np.bool_):
+        raise ValueError(
+            f"candidates = {candidates!r} must be True or False; how many there are, M, is a constant of the scenario: "
+            "scenario={'shape.candidates': 256}"
+        )
     columns = {name: options.pop(name) for name in COLUMNS if name in options}
     world = make_world(base if scenario is None else scenario, catalog, world_seed, base, dynamics_strength, **columns)
     env: Any = SlateVectorEnv(world, num_envs, **options)

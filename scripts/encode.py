@@ -17,14 +17,14 @@ row 0 the padding, and ``users`` at the log's end). Interrupted, training goes o
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
-from longplay.encoders.base import Encoder
+from longplay.encoders.base import ENCODER_FILE, Encoder
 from longplay.encoders.data.interactions import Interactions
 from longplay.encoders.data.splits import Split, hold_back, split
 from longplay.encoders.data.table_parsing import AboveOne
@@ -38,10 +38,14 @@ from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, make_progress, run_command, set_threads
-from longplay.scripts.shared.folders import run_folder, write_arrays
+from longplay.scripts.shared.folders import check_free, run_folder, write_arrays
 from longplay.scripts.shared.logs import Source, read_collected_log, read_table_log
 from longplay.scripts.shared.tables import FRAMED, make_table
 
+OF_TABLES = (
+    *("catalog", "id_column", "text_column", "user", "item", "time", "rating", "best_rating", "time_unit"),
+    "completion_above_one",
+)
 MEASURES = {"recall": "recall@10", "ndcg": "nDCG@10", "auc": "AUC", "click_through": "click-through"}
 
 
@@ -81,6 +85,8 @@ class Arguments:
     """A text model by alias (minilm, multilingual), folder or hub name for the items' vectors; by default minilm."""
     seed: int = 0
     """Seed of the split and of the fit."""
+    overwrite: bool = False
+    """Replace an earlier result of the same name."""
     list: bool = False
     """Describe the encoders and their settings, and stop."""
 
@@ -93,6 +99,7 @@ def main(args: Arguments) -> None:
         return
     folder = run_folder(args.name)
     changes = parse_settings(args.settings)
+    check_free(folder, ENCODER_FILE, args.overwrite, ("training", "training-whole"))
     claim(folder)
     set_threads(1)
     source = load_source(args)
@@ -131,6 +138,12 @@ def load_source(args: Arguments) -> Source:
         columns |= {"rating": args.rating, "best_rating": args.best_rating, "time_unit": args.time_unit}
         columns["completion_above_one"] = args.completion_above_one
         return read_table_log(Path(args.log), args.catalog, text_encoder, **columns)
+    for field in fields(Arguments):  # which a table needs, and a collected log brings
+        if field.name in OF_TABLES and getattr(args, field.name) != field.default:
+            raise ValueError(
+                f"{field.name} = {str(getattr(args, field.name))!r} is for a table of interactions, and log = "
+                f"{args.log!r} is none: leave it out, or give the table's path as --log"
+            )
     folder = run_folder(args.log)
     if not (folder / "log.parquet").is_file():
         raise ValueError(f"log = {args.log!r}: no such table, and {folder} has no log.parquet; run scripts/collect.py")

@@ -31,7 +31,7 @@ from longplay.envs.catalogs.texts import extract_title
 from longplay.envs.shared.files import write_whole
 from longplay.envs.shared.names import one_of
 from longplay.scripts.shared.console import console, load_world, run_command, set_threads
-from longplay.scripts.shared.folders import RUNS, resolve_policy, run_folder, write_figure
+from longplay.scripts.shared.folders import RUNS, check_free_files, resolve_policy, run_folder, write_figure
 from longplay.scripts.shared.logs import read_collected_log
 from longplay.scripts.shared.tables import FRAMED, make_table
 
@@ -61,6 +61,8 @@ class Arguments:
     attributes: str = "shared"
     """Attributes that explain: shared (what history items of the same topic contribute), text (the item's text read
     without the topic's name; pooled, mean and text only) or none."""
+    overwrite: bool = False
+    """Replace an earlier result of the same name."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
 
 
@@ -68,6 +70,7 @@ def main(args: Arguments) -> None:
     """Find a history, recommend, explain, write."""
     path = run_folder(args.name)
     _check_arguments(args)
+    check_free_files((path.with_name(path.name + end) for end in (".png", ".json", ".csv")), args.overwrite)
     set_threads(1)
     setting, items, log, user = _load_user(args)
     encoder = _make_encoder(args.encoder, items, log)

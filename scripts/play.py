@@ -121,6 +121,8 @@ def check_arguments(args: Arguments) -> None:
     one_of("split", args.split, LUCK)
     if (args.agent == RUN) != (args.run is not None):
         raise ValueError(f"run = {args.run!r} with agent = {args.agent!r}: --agent run --run NAME plays runs/NAME")
+    if args.run is not None and (config := read_config(args.run)) is not None:
+        check_same_setting(run_folder(args.run), config.setting, args.setting)
     if args.linear is not None and args.agent != LINEAR:
         raise ValueError(f"linear = {str(args.linear)!r} with agent = {args.agent!r}: --agent linear --linear FILE")
     if args.linear is not None:
@@ -168,18 +170,25 @@ def make_agent(args: Arguments) -> tuple[Agent, str]:
     return agent, tuned.note
 
 
+def read_config(run: str) -> RunConfig | None:
+    """What a training run is of; None where the folder holds a rule, or what was learned from a log."""
+    folder = run_folder(run)
+    file = folder / "config.json"
+    if (folder / FILE).is_file() or (file.is_file() and "log" in json.loads(file.read_text(encoding="utf-8"))):
+        return None
+    return RunConfig.from_json(file)
+
+
 def load_run(args: Arguments) -> tuple[Agent, str]:
     """What a folder below runs/ holds: a saved rule, or a training run, which must be of this setting."""
     folder = run_folder(str(args.run))
     if (folder / FILE).is_file():
         tuned, agent = load_rule(folder, args.setting)
         return agent, tuned.note
-    file = folder / "config.json"
-    job = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    if "log" in job:
+    config = read_config(str(args.run))
+    if config is None:
+        job = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         return load_from_log(folder, job, args.setting)
-    config = RunConfig.from_json(file)
-    check_same_setting(folder, config.setting, args.setting)
     return load_agent(folder, config, args.setting), f"seed {config.seed}, {config.steps:,} steps"
 
 

@@ -51,11 +51,12 @@ from longplay.encoders.text.encoder import TextEncoder
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, run_command, set_threads
-from longplay.scripts.shared.folders import RUNS, run_folder, write_figure
+from longplay.scripts.shared.folders import RUNS, check_free, run_folder, write_figure
 from longplay.scripts.shared.logs import Source, read_collected_log
 from longplay.scripts.shared.tables import FRAMED, make_table
 
 NEW, MET = "users not met before", "users whom the encoder may have met"
+PARTIAL = ("interest*", "rating*", "retention*", "return*", "components*", "reliability.png", "survival.png")
 GROUPS = ("most likely back", "in between", "least likely back")
 
 
@@ -84,6 +85,8 @@ class Arguments:
     """Bootstrap resamples of users, for the intervals."""
     seed: int = 0
     """Seed of the draw of users and rows, and of the encoder's fit."""
+    overwrite: bool = False
+    """Replace an earlier result of the same name."""
 
 
 class PredictorResult(NamedTuple):
@@ -99,6 +102,7 @@ def main(args: Arguments) -> None:
     """Read, fit, measure, write."""
     folder = run_folder(args.name)
     _check_arguments(args)
+    check_free(folder, "metrics.json", args.overwrite, PARTIAL)
     claim(folder)
     set_threads(1)
     source, parts = _read_parts(args)

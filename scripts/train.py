@@ -12,6 +12,7 @@ and in the end finished.json.
 """
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -26,12 +27,15 @@ from longplay.agents.runs.presets import DEFAULT, configure_run
 from longplay.agents.runs.progress import CHECKPOINT, CURVE, count_slates
 from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting
+from longplay.envs.shared.notices import say_once
 from longplay.envs.shared.options import find_changes
 from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import run_folder
 from longplay.scripts.shared.tracking import Tracker, check_tracking
 from longplay.scripts.shared.trainings import Training, is_finished
+
+OF_RESUMPTION = ("--name", "--resume", "--track", "--device")
 
 
 @dataclass
@@ -69,7 +73,13 @@ def main(args: Arguments) -> None:
     check_tracking(args.track)
     folder = run_folder(args.name)
     config = replace(args.run, options=find_changes(args.options))
+    if config.learning_rate != RunConfig.learning_rate and not config.entry.takes_learning_rate:
+        raise ValueError(
+            f"learning_rate = {config.learning_rate} would change nothing: {config.agent!r} has its own among its "
+            "options; leave out --learning-rate"
+        )
     if args.resume:
+        check_resumption(args)
         config = RunConfig.from_json(folder / "config.json")
     if not args.resume and not args.overwrite and (folder / "config.json").exists():
         raise ValueError(
@@ -103,6 +113,15 @@ def main(args: Arguments) -> None:
         tracker.artifact(f"policy-{args.name}", "model", files)
     console.print(f"learnt from {count_slates(folder):,} slates, {config.steps:,} were asked for: rounds are whole")
     print_best(curve, folder)
+
+
+def check_resumption(args: Arguments) -> None:
+    """Refuse what contradicts going on, and say what changes nothing then."""
+    if args.overwrite:
+        raise ValueError("--resume goes on with a run, --overwrite starts it again; give one of them")
+    given = [word.partition("=")[0] for word in sys.argv[1:] if word.startswith("--")]
+    if ignored := [word for word in dict.fromkeys(given) if word not in OF_RESUMPTION]:
+        say_once(f"--resume goes on with the run's own configuration; not heeded: {', '.join(ignored)}")
 
 
 def print_best(curve: pd.DataFrame, folder: Path) -> None:

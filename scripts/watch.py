@@ -33,7 +33,7 @@ from longplay.envs.shared.names import one_of
 from longplay.envs.users.records import CHURNED, HORIZON
 from longplay.scripts.shared.animation import find_ffmpeg, write_gif, write_mp4
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
-from longplay.scripts.shared.folders import RUNS, run_folder
+from longplay.scripts.shared.folders import RUNS, check_free_files, run_folder
 
 FORMATS = ("gif", "mp4")
 NAMES = (*RULES, *(name for name in REFERENCES if name != "linear"))  # whose weights would have to be searched first
@@ -62,6 +62,8 @@ class Arguments:
     """Width of the film in pixels."""
     luck: int = TEST_LUCK
     """Seed of the user's luck; by default the luck of scripts/compare.py."""
+    overwrite: bool = False
+    """Replace an earlier result of the same name."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
 
 
@@ -77,6 +79,7 @@ def main(args: Arguments) -> None:
     path = run_folder(args.name)
     path = path.with_name(f"{path.name}.{one_of('format', args.format, FORMATS)}")
     _check_arguments(args)
+    check_free_files([path], args.overwrite)
     program = find_ffmpeg() if args.format == "mp4" else ""
     run = _read_run(args)
     if run:

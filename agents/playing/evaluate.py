@@ -44,8 +44,15 @@ class Evaluator:
     """
 
     def __init__(self, world: World, item_vectors: NDArray[np.float32], users: NDArray[np.int64], luck: int) -> None:
-        self.users = np.asarray(users, np.int64)
-        self.world, self.luck = world, luck
+        ids, people = np.asarray(users), len(world.people)
+        if ids.ndim != 1 or not len(ids) or not np.issubdtype(ids.dtype, np.integer):
+            raise ValueError(f"users must be the whole numbers (U,) of users, at least one, got {users!r}")
+        if ids.min() < 0 or ids.max() >= people:
+            raise ValueError(f"users contain {ids[(ids < 0) | (ids >= people)][0]}; the world has 0 to {people - 1}")
+        if not isinstance(luck, int | np.integer) or luck < 0:
+            raise ValueError(f"luck = {luck!r} must be a whole number from 0")
+        self.users = ids.astype(np.int64)
+        self.world, self.luck = world, int(luck)
         bare = SlateVectorEnv(
             world, len(self.users), autoreset_mode=AutoresetMode.DISABLED, privileged=True, reward="minutes"
         )

@@ -40,11 +40,18 @@ class SlateVecEnv(VecEnv):
     """
 
     def __init__(self, env: Any, encoder: States, scale: float = 1.0) -> None:
+        if not hasattr(env, "single_action_space"):
+            raise ValueError(
+                f"env is {env}, of a single user; SlateVecEnv takes a vector environment: gymnasium.make_vec(id, "
+                "num_envs=..., autoreset_mode='SameStep')"
+            )
         if env.metadata["autoreset_mode"] != gym.vector.AutoresetMode.SAME_STEP:
             raise ValueError(f"autoreset_mode is {env.metadata['autoreset_mode']}; stable-baselines3 needs SAME_STEP")
         paid = env.unwrapped.reward
         if scale != 1.0 and paid != "minutes":
             raise ValueError(f"scale = {scale:g} is for rewards in minutes, this environment pays {paid}; leave it out")
+        if not 0.0 < scale < np.inf:
+            raise ValueError(f"scale = {scale} is out of range; allowed: above 0, and finite")
         self.env, self.encoder, self.scale = env, encoder, scale
         super().__init__(env.num_envs, make_state_space(encoder), env.single_action_space)
         self.returns = np.zeros(self.num_envs)  # what the running episodes paid, unscaled

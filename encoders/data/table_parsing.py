@@ -20,9 +20,10 @@ MUCH = 0.02  # of the rows that one reason takes is more than a few defects
 AboveOne = Literal["drop", "clip"]
 _FIXES = {
     "item_unknown": "the catalogue lacks these items, or writes their ids in another way",
-    "time_invalid": "check the time unit",
-    "completion_out_of_range": "shares above 1, of items watched again, are kept as 1 with "
-    "completion_above_one='clip'; ratings need rating and best_rating",
+    "time_invalid": "times are numbers of the unit given, or ISO 8601 dates such as 2024-01-31",
+    "completion_out_of_range": "shares are from 0 to 1; those above, of items watched again, are kept as 1 with "
+    "completion_above_one='clip' (--completion-above-one clip); ratings and percentages need rating and best_rating "
+    "(--rating, --best-rating)",
     "consumed_invalid": "write true or false, or 1 or 0",
     "duplicates": "same user, item and time",
 }
@@ -64,7 +65,8 @@ def check_rating(completion: str | None, rating: str | None, best: float | None)
     """Raise `LogError` unless there is a completion, or a rating with the best possible one, or neither."""
     if (rating is None) != (best is None) or (rating and completion) or not (best is None or 0 < best < np.inf):
         defect = f"completion={completion!r}, rating={rating!r}, best_rating={best!r} do not fit together"
-        raise LogError(f"{defect}. Fix: give the completion, or the rating with the best possible one, above 0")
+        fix = "give the completion, or the rating with the best possible one, above 0 (--rating, --best-rating)"
+        raise LogError(f"{defect}. Fix: {fix}")
 
 
 def read_long_csv(path: Path) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from ...envs.shared.notices import say_once
 TimeUnit = Literal["auto", "days", "seconds", "milliseconds", "microseconds", "nanoseconds", "iso"]
 UNITS = {"days": 1.0, "seconds": 86_400.0, "milliseconds": 86_400e3, "microseconds": 86_400e6, "nanoseconds": 86_400e9}
 _PLAUSIBLE = tuple(pd.Timestamp(year).timestamp() / 86_400 for year in ("1990-01-01", "2100-01-01"))  # days since 1970
+_MIXED = 0.01  # share of the times from which on they are no single slips
 _LONGEST = 36_525.0  # days that a log can span
 
 
@@ -45,6 +46,18 @@ def _are_written_dates(known: NDArray[np.float64]) -> bool:
     return bool((within & (known == np.floor(known))).all()) and len(np.unique(known)) > 1
 
 
+def _check_one_unit(known: NDArray[np.float64]) -> None:
+    """Refuse times of which some are of our time in one unit, and all others in another: no unit fits both."""
+    shares = {}
+    for unit in (name for name in UNITS if name != "days"):
+        days = known / UNITS[unit]
+        shares[unit] = float(((days >= _PLAUSIBLE[0]) & (days <= _PLAUSIBLE[1])).mean())
+    many = {unit: share for unit, share in shares.items() if share >= _MIXED}
+    if len(many) > 1 and sum(many.values()) >= 1.0 - _MIXED:
+        parts = " and ".join(f"{share:.0%} in {unit}" for unit, share in many.items())
+        raise LogError(f"times mix units: counted from 1970, {parts} are of our time. Fix: write all in one unit")
+
+
 def resolve_time_unit(numbers: NDArray[np.float64], unit: str) -> str:
     """The unit of a log's times, for ``"auto"`` the one that dates it in our time, or else days.
 
@@ -74,6 +87,7 @@ def resolve_time_unit(numbers: NDArray[np.float64], unit: str) -> str:
             f"times such as {bulk.middle:.0f} are dates, not {'days' if unit == 'auto' else unit}. Fix: give the time "
             "unit 'iso', and write them as text"
         )
+    _check_one_unit(known)
     fitting = next((name for name in UNITS if name != "days" and bulk.is_dated(name)), None)
     if unit == "auto" and fitting:
         say_once(

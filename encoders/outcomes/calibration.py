@@ -113,7 +113,11 @@ def brier_score(chances: ArrayLike, outcomes: ArrayLike) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Platt(Saved):
-    """Mends chances by two numbers: ``σ(slope·logit(p) + shift)``; for few rows."""
+    """Mends chances by two numbers: ``σ(slope·logit(p) + shift)``; for few rows.
+
+    The slope is at least 0, as steps of `Isotonic` never fall: chances that rank worse than by chance become the share
+    of what happened, all alike, and are not turned round.
+    """
 
     slope: float
     shift: float
@@ -123,7 +127,8 @@ class Platt(Saved):
         """Fit on rows (n,) that the chances were not fitted on; both outcomes must occur."""
         p, y = _check_both_outcomes(chances, outcomes)
         model = LogisticRegression(C=np.inf).fit(_compute_logits(p)[:, None], y)
-        return cls(float(model.coef_[0, 0]), float(model.intercept_[0]))
+        slope, shift = float(model.coef_[0, 0]), float(model.intercept_[0])
+        return cls(slope, shift) if slope >= 0.0 else cls(0.0, float(logit(y.mean())))
 
     def __call__(self, chances: ArrayLike) -> Array:
         """Mended chances, of any shape."""

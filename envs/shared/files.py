@@ -14,6 +14,8 @@ _DISK_FAILURES = {
     errno.EFBIG: ("the file would be larger than allowed here", "raise the limit (ulimit -f)"),
     errno.EROFS: ("the disk is read-only", "work in a folder that can be written to"),
     errno.EACCES: ("permission is denied", "work in a folder that is yours"),
+    errno.ENOTDIR: ("a file stands where a folder is wanted", "move it away"),
+    errno.EEXIST: ("a file stands where a folder is wanted", "move it away"),
     errno.EPERM: ("the system does not permit it", "work in a folder that is yours"),
 }
 

@@ -5,6 +5,8 @@ import json
 import re
 import unicodedata
 import warnings
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,42 @@ def run_folder(name: str) -> Path:
     if not folder.exists():
         check_name(name)
     return folder
+
+
+def check_free(folder: Path, result: str, overwrite: bool, unfinished: Sequence[str] = ()) -> None:
+    """Refuse a folder that has been written to.
+
+    Parameters
+    ----------
+    folder
+        Folder below ``runs``.
+    result
+        File by which what the command writes is known.
+    overwrite
+        Whether an earlier result of the same command may be replaced.
+    unfinished
+        Patterns of what an interrupted command may have left there, to go on from or to write again.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds an earlier result, or something else, such as a training run.
+    """
+    if not folder.is_dir():
+        return
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    if result in names:
+        if not overwrite:
+            raise ValueError(f"{folder} exists; give --overwrite to replace it, or another --name")
+    elif others := [name for name in names if not any(fnmatch(name, pattern) for pattern in unfinished)]:
+        raise ValueError(f"{folder} holds {', '.join(others[:3])}, which is not of this command; give another --name")
+
+
+def check_free_files(files: Iterable[Path], overwrite: bool) -> None:
+    """Refuse files that are there, unless they may be replaced."""
+    there = [str(file) for file in files if file.exists()]
+    if there and not overwrite:
+        raise ValueError(f"{there[0]} exists; give --overwrite to replace it, or another --name")
 
 
 def check_name(name: str) -> None:

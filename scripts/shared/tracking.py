@@ -73,17 +73,23 @@ class Tracker:
             if identity is None:
                 identity = secrets.token_hex(4)
                 write_whole(self.folder / RUN_ID, identity)
-            self._run = wandb.init(
-                project="longplay",
-                id=identity,
-                dir=self.folder,
-                name=self.folder.name,
-                job_type=self.job,
-                config=self.config,
-                mode="online" if self.mode == "online" else "offline",
-                settings=wandb.Settings(**QUIET),
-                resume=again,
-            )
+            try:
+                self._run = wandb.init(
+                    project="longplay",
+                    id=identity,
+                    dir=self.folder,
+                    name=self.folder.name,
+                    job_type=self.job,
+                    config=self.config,
+                    mode="online" if self.mode == "online" else "offline",
+                    settings=wandb.Settings(**QUIET),
+                    resume=again,
+                )
+            except wandb.errors.Error as error:
+                reason = str(error).strip().split("\n")[0]
+                raise ValueError(
+                    f"track = {self.mode!r}: {reason}; log in with wandb login, or give --track offline"
+                ) from error
         return self
 
     def _read_identity(self) -> str | None:

@@ -195,6 +195,7 @@ class TestRefusals:
             (train, "--agent slateq --action weights", "'slateq' chooses slates of items; leave out --action"),
             (train, "--agent slateq --options.polyac 3", "--options.polyak"),
             (train, "--agent slateq --options.polyak 3", "polyak = 3.0 is out of range; allowed: 1e-06 to 1"),
+            (train, "--agent slateq --learning-rate 0.1", "learning_rate = 0.1 would change nothing: 'slateq' has its"),
             (train, "--options.polyak 0.5", "Unrecognized options: --options.polyak"),
             (train, "--options.n-steps 0", "n_steps = 0 is out of range; allowed: 1 to"),
             (train, "--preset nowhere.toml", "preset = 'nowhere.toml' is no file; give a TOML file, 'default' or"),

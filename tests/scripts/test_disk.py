@@ -104,3 +104,13 @@ def test_other_errors_keep_their_traceback(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train.py", "--name", "x"])
     with pytest.raises(ZeroDivisionError):
         console.run_command(fail, train.Arguments)
+
+
+def test_a_file_where_a_folder_is_wanted_is_named(tmp_path):
+    (tmp_path / "runs").touch()
+    for path in (tmp_path / "runs" / "x", tmp_path / "runs" / "deep" / "x"):
+        with pytest.raises(OSError) as failure:  # noqa: PT011
+            write_whole(path, "text")
+        said = describe_disk_failure(failure.value)
+        assert "a file stands where a folder is wanted" in said
+        assert "runs" in said

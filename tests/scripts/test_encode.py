@@ -124,3 +124,22 @@ def test_a_state_that_is_no_encoder_is_refused(call, tables):
     code, output = call(train, "--name", "x", "--state", "runs/none", "--catalog", "items.csv")
     assert code == 2
     assert "state = 'runs/none' is unknown" in output
+
+
+def test_what_is_there_is_not_overwritten_unasked_and_flags_of_a_table_need_one(call, tables):
+    given = ("--encoder", "mean", "--log", "log.csv", "--catalog", "items.csv")
+    assert call(encode, "--name", "mine", *given)[0] == 0
+    before = (tables / "runs" / "mine" / "encoder.json").read_bytes()
+    code, output = call(encode, "--name", "mine", *given, "--seed", "1")
+    assert code == 2
+    assert "runs/mine exists; give --overwrite to replace it, or another --name" in output
+    assert (tables / "runs" / "mine" / "encoder.json").read_bytes() == before
+    assert call(encode, "--name", "mine", *given, "--overwrite")[0] == 0
+    (tables / "runs" / "ppo").mkdir()
+    (tables / "runs" / "ppo" / "config.json").touch()
+    code, output = call(encode, "--name", "ppo", *given, "--overwrite")
+    assert code == 2
+    assert "runs/ppo holds config.json, which is not of this command; give another --name" in output
+    code, output = call(encode, "--name", "other", "--log", "mine", "--rating", "stars", "--best-rating", "5")
+    assert code == 2
+    assert "rating = 'stars' is for a table of interactions, and log = 'mine' is none: leave it out" in output

@@ -109,6 +109,16 @@ class TestTrain:
         assert "best: " in output
         assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before  # no empty wandb run
 
+    def test_what_a_resumed_run_does_not_heed_is_said_and_what_contradicts_it_refused(self, trained, here, call):
+        code, output = call(
+            train, "--name", NAME, "--resume", "--track", "off", "--gamma", "0.5", "--steps=9", folder=here
+        )
+        assert code == 0
+        assert "--resume goes on with the run's own configuration; not heeded: --gamma, --steps" in output
+        code, output = call(train, "--name", NAME, "--resume", "--overwrite", "--track", "off", folder=here)
+        assert code == 2
+        assert "--resume goes on with a run, --overwrite starts it again; give one of them" in output
+
     def test_overwriting_starts_again(self, trained, here, call):
         arguments = (
             "--name",

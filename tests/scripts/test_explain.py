@@ -104,3 +104,12 @@ def test_a_wrong_argument_is_named(call, ready, arguments, said):
     assert code == 2
     assert said in words
     assert not (ready / "runs" / "wrong.png").exists()
+
+
+def test_reasons_that_are_there_are_not_overwritten_unasked(call, ready):
+    given = ("--name", "again", *SMALL, "--items", 1, "--slates", 6)
+    assert call(explain, *given, folder=ready)[0] == 0
+    code, words = call(explain, *given, folder=ready)
+    assert code == 2
+    assert "runs/again.png exists; give --overwrite to replace it, or another --name" in words
+    assert call(explain, *given, "--overwrite", folder=ready)[0] == 0

@@ -125,3 +125,11 @@ def test_days_that_the_log_does_not_tell_of_are_named_with_a_fix(call, ready):
     assert code == 2
     assert "back within 900 days: of 0 rows of the train part it holds for 0; some of both kinds are needed" in words
     assert "Fix: give other --days, a log of more users (scripts/collect.py --users), or move --cut" in words
+
+
+def test_measures_that_are_there_are_not_overwritten_unasked(call, ready):
+    (ready / "runs" / "before").mkdir()
+    (ready / "runs" / "before" / "metrics.json").touch()
+    code, words = call(predict, "--name", "before", "--log", "log", *QUICK, folder=ready)
+    assert code == 2
+    assert "runs/before exists; give --overwrite to replace it, or another --name" in words

@@ -353,3 +353,21 @@ def test_policy_is_played_without_exploration(setting, states):
     _, agent, _ = trained(setting, "ppo", "weights")
     assert isinstance(agent, SB3Agent)
     np.testing.assert_array_equal(agent.act(states[0]), agent.act(states[0]))
+
+
+@pytest.mark.parametrize(
+    ("users", "luck", "said"),
+    [
+        ([1.5], 0, r"users must be the whole numbers \(U,\) of users, at least one, got \[1.5\]"),
+        ([], 0, "at least one"),
+        ([[1, 2]], 0, r"whole numbers \(U,\)"),
+        ([1, -2], 0, r"users contain -2; the world has 0 to"),
+        ([10**9], 0, r"users contain 1000000000; the world has 0 to"),
+        ([1], "x", "luck = 'x' must be a whole number from 0"),
+        ([1], 1.5, "luck = 1.5 must be a whole number from 0"),
+        ([1], -1, "luck = -1 must be a whole number from 0"),
+    ],
+)
+def test_wrong_users_and_luck_are_named_at_once(world, item_vectors, users, luck, said):
+    with pytest.raises(ValueError, match=said):
+        Evaluator(world, item_vectors, users, luck)

@@ -252,3 +252,16 @@ class TestTrueUnits:
         paid = sum(env.step(np.zeros((SLOTS, 10), np.float32))[1].sum() for _ in range(3))
         assert paid == pytest.approx(REWARD_SCALE * env.returns.sum(), rel=1e-6)
         assert paid > 0
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf])
+def test_a_scale_that_would_turn_or_end_rewards_is_refused(setting, scale):
+    env, encoder = make_training_env(tiny_run(setting)), Reading(setting, "pooled").state_encoder
+    with pytest.raises(ValueError, match=rf"scale = {scale} is out of range; allowed: above 0, and finite"):
+        SlateVecEnv(env, encoder, scale)
+
+
+def test_an_environment_of_one_user_is_refused_with_the_way(setting):
+    single = Video(scenario=setting.world.scenario, catalog=setting.world.catalog)
+    with pytest.raises(ValueError, match=r"of a single user; SlateVecEnv takes .*make_vec\(id, num_envs="):
+        SlateVecEnv(single, Reading(setting, "pooled").state_encoder)

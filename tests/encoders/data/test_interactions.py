@@ -231,8 +231,9 @@ def test_watch_ratios_above_one_are_clipped_by_choice(said):
     assert "completion_clipped" not in dropped.report
     (line,) = said()
     assert line == (
-        "longplay: the log lost 8 of 24 rows, 33.3%, to completion_out_of_range (shares above 1, of items watched "
-        "again, are kept as 1 with completion_above_one='clip'; ratings need rating and best_rating)"
+        "longplay: the log lost 8 of 24 rows, 33.3%, to completion_out_of_range (shares are from 0 to 1; those above, "
+        "of items watched again, are kept as 1 with completion_above_one='clip' (--completion-above-one clip); "
+        "ratings and percentages need rating and best_rating (--rating, --best-rating))"
     )
     with pytest.raises(LogError, match=r"completion_above_one 'cut' is unknown\. Fix: give one of 'drop', 'clip'"):
         clean(frame, ITEMS, completion_above_one="cut")
@@ -441,3 +442,16 @@ def test_a_history_is_strictly_before():
 def test_bad_questions_are_refused(users, before, length):
     with pytest.raises(LogError, match="Fix"):
         log_of([(0, 1, 0.0, 1.0)]).histories(users, before, length)
+
+
+@pytest.mark.parametrize("unit", ["auto", "days", "seconds", "milliseconds"])
+def test_times_of_two_units_are_refused_whatever_unit_is_given(unit):
+    times = [1.7e9 + 3600 * k for k in range(50)] + [1.7e12 + 3.6e6 * k for k in range(50)]
+    frame = pd.DataFrame({"user": "u", "item": "a", "time": times})
+    with pytest.raises(LogError, match=r"times mix units: .*, 50% in seconds and 50% in milliseconds are of our time"):
+        clean(frame, ITEMS, time_unit=unit)
+
+
+def test_a_clock_of_ones_own_may_pass_through_the_numbers_of_our_time():
+    times = np.linspace(0.0, 1.5e12, 200)  # in microseconds, 17 days from the start of the recording
+    assert clean(pd.DataFrame({"user": "u", "item": "a", "time": times}), ITEMS, time_unit="microseconds").time[-1] > 17

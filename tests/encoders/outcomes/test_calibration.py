@@ -165,3 +165,13 @@ def test_what_is_no_chance_is_refused(chances, outcomes, said):
 def test_bins_are_checked():
     with pytest.raises(EncoderError, match="bins = 0 is out of range; allowed: from 1"):
         measure_reliability([0.5], [1], bins=0)
+
+
+@pytest.mark.parametrize("kind", [Platt, Isotonic])
+def test_chances_that_rank_the_wrong_way_become_the_share_and_are_not_turned_round(kind):
+    true, happened = draw(2000)
+    mended = kind.fit(1.0 - true, happened)(np.array([0.1, 0.5, 0.9]))
+    assert (np.diff(mended) >= 0.0).all()
+    np.testing.assert_allclose(mended, happened.mean(), atol=0.12)
+    if kind is Platt:
+        np.testing.assert_allclose(mended, happened.mean(), rtol=1e-9)

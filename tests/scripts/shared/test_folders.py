@@ -3,7 +3,7 @@
 import pytest
 
 from longplay.scripts import train
-from longplay.scripts.shared.folders import LONGEST_NAME, run_folder
+from longplay.scripts.shared.folders import LONGEST_NAME, check_free, check_free_files, run_folder
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +59,27 @@ def test_nothing_is_trained_under_a_name_that_is_refused(here, call):
     assert code == 2
     assert "name = 'mein Lauf' has ' '" in output
     assert not (here / "runs").exists()
+
+
+def test_a_folder_that_holds_something_is_not_written_to(here):
+    folder = here / "runs" / "x"
+    check_free(folder, "encoder.json", overwrite=False)  # which is not there
+    folder.mkdir(parents=True)
+    (folder / "training").mkdir()
+    (folder / ".hidden").touch()
+    check_free(folder, "encoder.json", overwrite=False, unfinished=("train*",))
+    with pytest.raises(ValueError, match="x holds training, which is not of this command; give another --name"):
+        check_free(folder, "encoder.json", overwrite=True)
+    (folder / "encoder.json").touch()
+    check_free(folder, "encoder.json", overwrite=True)
+    with pytest.raises(ValueError, match="x exists; give --overwrite to replace it, or another --name"):
+        check_free(folder, "encoder.json", overwrite=False, unfinished=("train*",))
+
+
+def test_files_that_are_there_are_not_replaced_unasked(here):
+    files = [here / "a.png", here / "a.json"]
+    check_free_files(files, overwrite=False)
+    files[1].touch()
+    check_free_files(files, overwrite=True)
+    with pytest.raises(ValueError, match=r"a\.json exists; give --overwrite"):
+        check_free_files(files, overwrite=False)

@@ -188,3 +188,13 @@ def test_table_of_a_summary_is_plain_text(fake, tmp_path):
     ((values, _),) = run.logged
     assert values["comparison"].data == [["MMR", "+1.0 [+0.0, +2.0]", "3.0"]]
     assert json.dumps(values["comparison"].data)
+
+
+def test_what_wandb_refuses_is_one_sentence_with_the_way_without_an_account(tmp_path, monkeypatch):
+    def refuse(**options):
+        raise wandb.errors.UsageError("No API key configured. Use `wandb login` to log in.\nAnd more.")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    said = "track = 'online': No API key configured.*; log in with wandb login, or give --track offline"
+    with pytest.raises(ValueError, match=said), Tracker("online", tmp_path, "train", {}):
+        pass
