@@ -233,6 +233,10 @@ class TestInterval:
     def test_nothing_weighs_nothing(self):
         assert Estimate(np.zeros((3, 1)), np.zeros((3, 1))).value == 0
 
+    def test_weights_below_one_are_divided_by_too(self):
+        numerator, denominator = np.array([[0.1, 0.02], [0.2, 0.04]]), np.array([[0.2, 0.1], [0.3, 0.1]])
+        assert Estimate(numerator, denominator).value == pytest.approx(0.3 / 0.5 + 0.06 / 0.2)
+
 
 class TestByEnumeration:
     """The expectation over the logging policy, exactly, is the value of the target policy."""
