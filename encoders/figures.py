@@ -75,7 +75,7 @@ def draw_reliability(panels: Mapping[str, Mapping[str, Reliability]], title: str
         ends = np.concatenate([[*curve.predicted, *curve.low, *curve.high] for curve in curves.values()])
         low, high = float(ends.min()), float(ends.max())
         room = 0.06 * (high - low) or 0.05
-        limits = (max(0.0, low - room), min(1.0, high + room))
+        limits = (max(-room, low - room), min(1.0 + room, high + room))  # with points at 0 and 1 in full
         top.axline((0.5, 0.5), slope=1.0, color=GREY, lw=1, ls=":", label="what is said happens", zorder=1)
         top.set(title=name, ylabel="share that happened", xlim=limits, ylim=limits)
         top.legend(loc="lower right", fontsize=8.5, edgecolor="none")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import re
 import unicodedata
 import warnings
@@ -144,6 +145,12 @@ def write_figure(figure: "Figure", path: Path) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # `pick_families` has said it, in one line
-        figure.savefig(buffer, format="png", dpi=120)
+        log = logging.getLogger("matplotlib.font_manager")
+        before = log.level
+        log.setLevel(logging.ERROR)  # that a font of another script has one weight alone changes nothing
+        try:
+            figure.savefig(buffer, format="png", dpi=120)
+        finally:
+            log.setLevel(before)
     write_whole(path, buffer.getvalue())
     return buffer.getvalue()
