@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from longplay.agents.stats import REASONS, Interval
@@ -83,7 +84,8 @@ def make_frame(rows: Sequence[dict[str, str]], title: str) -> pd.DataFrame:
 
 def render_frame(frame: pd.DataFrame) -> Table:
     """A frame of texts for the terminal."""
-    return make_table(frame.attrs["title"], map(str, frame), "lr", (map(str, row) for row in frame.to_numpy()))
+    rows = ([escape(str(cell)) for cell in row] for row in frame.to_numpy())  # brackets in a cell are no style
+    return make_table(frame.attrs["title"], map(str, frame), "lr", rows)
 
 
 def write_markdown(frames: Iterable[pd.DataFrame], path: Path, head: str = "") -> None:
@@ -92,6 +94,7 @@ def write_markdown(frames: Iterable[pd.DataFrame], path: Path, head: str = "") -
     for frame in frames:
         titles = "| " + " | ".join(map(str, frame.columns)) + " |"
         rule = "|" + "|".join(["---", *["---:"] * (len(frame.columns) - 1)]) + "|"
-        body = ["| " + " | ".join(map(str, row)) + " |" for row in frame.to_numpy()]
+        cells = ([str(cell).replace("|", "\\|") for cell in row] for row in frame.to_numpy())
+        body = ["| " + " | ".join(row) + " |" for row in cells]
         parts.append("\n".join([f"**{frame.attrs['title']}**", "", titles, rule, *body]))
     write_whole(path, "\n\n".join(parts) + "\n")

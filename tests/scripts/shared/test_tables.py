@@ -12,6 +12,7 @@ from longplay.scripts.shared.tables import (
     format_interval,
     make_frame,
     make_table,
+    render_frame,
     write_markdown,
 )
 
@@ -77,3 +78,12 @@ def test_markdown_has_a_head_and_titles(tmp_path):
         "head\n\n**first**\n\n| policy | minutes |\n|---|---:|\n| a | 1 |\n| b |  |\n\n"
         "**second**\n\n| x |\n|---|\n| y |\n"
     )
+
+
+def test_brackets_and_bars_in_cells_stay(tmp_path):
+    frame = make_frame([{"before": "`x[np.argmax(a)] | y`", "after": "[red]z[/red]"}], "title")
+    shown = " ".join(render(render_frame(frame)))
+    assert "x[np.argmax(a)] | y" in shown
+    assert "[red]z[/red]" in shown
+    write_markdown([frame], tmp_path / "table.md")
+    assert (tmp_path / "table.md").read_text().splitlines()[-1] == "| `x[np.argmax(a)] \\| y` | [red]z[/red] |"
