@@ -60,6 +60,10 @@ class Table:
         flag = f" (--{argument.replace('_', '-')} {name}".rstrip() + ")" if argument in FLAGS else ""
         hint = f"{argument}={name!r}{flag}" if near else f"one of them as {argument}{flag}"
         present = ", ".join(map(repr, self.cells))
+        if len(self.cells) == 1 and (mark := next((mark for mark in ";\t|" if mark in next(iter(self.cells))), "")):
+            raise CatalogError(
+                f"{self.path}: one column, {present}, with {mark!r} in its name. Fix: separate the columns by commas"
+            )
         raise CatalogError(f"{self.path}: no column {column!r} among {present}. Fix: rename one, or pass {hint}")
 
     def read_labels(self, column: str) -> tuple[tuple[str, ...], ...]:

@@ -97,13 +97,14 @@ def build_world(catalog: Catalog, scenario: Scenario, seed: int = 0) -> World:
     """
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise ValueError(f"world_seed = {seed!r} must be a whole number from 0 to 2**63 - 1")
-    for size in ("slate", "past"):
-        least = getattr(scenario.shape, size)
-        if len(catalog) < least:
-            raise ValueError(
-                f"catalogue {catalog.name!r} has {len(catalog)} items, fewer than a {size} of {least}; "
-                f"add items or lower shape.{size}"
-            )
+    short = {size: getattr(scenario.shape, size) for size in ("slate", "past")}
+    short = {size: least for size, least in short.items() if len(catalog) < least}
+    if short:
+        raise ValueError(
+            f"catalogue {catalog.name!r} has {len(catalog)} items, fewer than "
+            f"{' and '.join(f'a {size} of {least}' for size, least in short.items())}; add items or lower "
+            f"{' and '.join(f'shape.{size}' for size in short)}"
+        )
     # One thread: BLAS sums in another order on another number of threads, and a world must not depend on that.
     with threadpool_limits(limits=1):
         items, names = _build_items(catalog, scenario, int(seed))

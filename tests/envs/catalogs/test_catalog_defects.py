@@ -23,6 +23,12 @@ TEXT_DEFECTS = {
         "ID,texts\na,A.\nb,B.\n",
         ["t.csv: no column 'id' among 'ID', 'texts'", "Fix: rename one, or pass id_column='ID'"],
     ),
+    "semicolons": (
+        "t.csv",
+        "id;text\na;A.\nb;B.\n",
+        ["t.csv: one column, 'id;text', with ';' in its name. Fix: separate the columns by commas"],
+    ),
+    "tabs": ("t.csv", "id\ttext\na\tA.\nb\tB.\n", ["one column", "with '\\t' in its name"]),
     "missing text, nothing near": (
         "t.csv",
         "id,plot\na,A.\nb,B.\n",

@@ -163,6 +163,7 @@ def test_splits_share_out_everybody(world):
     ("items", "changes", "message"),
     [
         (9, {}, "has 9 items, fewer than a slate of 10; add items or lower shape.slate"),
+        (5, {}, "has 5 items, fewer than a slate of 10 and a past of 8; add items or lower shape.slate and shape.past"),
         (7, {"shape__slate": 4}, "has 7 items, fewer than a past of 8; add items or lower shape.past"),
     ],
 )
