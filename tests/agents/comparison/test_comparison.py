@@ -150,7 +150,7 @@ class TestLearned:
     )
     def test_another_setting_is_refused(self, setting, runs, tmp_path, changes):
         folder = edited(runs / "a", tmp_path / "a", setting=changes)
-        with pytest.raises(ValueError, match=r"was trained on Setting\(.*compare like with like"):
+        with pytest.raises(ValueError, match=r"was trained on longplay.*compare like with like"):
             load_learned(setting, [runs / "b", folder])
 
     @pytest.mark.parametrize("changes", [{"steps": 500}, {"learning_rate": 0.1}, {"num_envs": 16}])
