@@ -10,7 +10,7 @@ folder of a saved one. Writes runs/NAME.png, runs/NAME.json, and runs/NAME.csv w
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -103,8 +103,21 @@ def _check_arguments(args: Arguments) -> None:
     for name, low, high in (("items", 1, 20), ("slates", 1, 10_000), ("luck", 0, 2**62)):
         if not low <= getattr(args, name) <= high:
             raise ValueError(f"{name} = {getattr(args, name)} is out of range; allowed: {low} to {high}")
-    if args.log is not None and not (run_folder(args.log) / "sessions.parquet").exists():
+    if args.log is None:
+        return
+    if not (run_folder(args.log) / "sessions.parquet").exists():
         raise ValueError(f"log = {args.log!r}: {RUNS}/{args.log} holds no log; make one with scripts/collect.py")
+    usual = {each.name: each.default for each in fields(Arguments)}
+    for name in ("policy", "slates", "luck"):
+        if getattr(args, name) != usual[name]:
+            raise ValueError(
+                f"{name} = {getattr(args, name)!r} is of a user who is played, and log = {args.log!r} tells what was "
+                "consumed; leave out one of the two"
+            )
+    if args.setting.catalog is not None:
+        raise ValueError(
+            f"catalog = {args.setting.catalog!r}, and log = {args.log!r} brings its own items; leave out one of the two"
+        )
 
 
 def _load_user(args: Arguments) -> tuple[Setting, Items, Interactions | None, int]:

@@ -95,6 +95,9 @@ def test_a_policy_is_a_rule_or_a_run_by_name(tmp_path, monkeypatch):
         ("--encoder svd", "encoder = 'svd' learns from a log; give one with --log"),
         ("--encoder nobody", "nobody/encoder.json cannot be read"),
         ("--log log --encoder svd --attributes text", "item vectors of 'svd' are not those of texts"),
+        ("--log log --luck 5", "luck = 5 is of a user who is played, and log = 'log' tells what was consumed"),
+        ("--log log --policy mmr", "policy = 'mmr' is of a user who is played"),
+        ("--log log --catalog items.csv", "catalog = 'items.csv', and log = 'log' brings its own items"),
         ("--policy nobody", "policy = 'nobody' is unknown"),
     ],
 )
