@@ -24,10 +24,10 @@ demo: .venv/.installed ## Train, compare and show a first result
 	@$(VENV) scripts/demo.py
 
 test: .venv/.installed ## Run the tests
-	@OMP_NUM_THREADS=1 WANDB_MODE=offline $(VENV) -m pytest -c tests/pytest.ini tests -n 2
+	@OMP_NUM_THREADS=1 WANDB_MODE=offline $(VENV) -m pytest -c tests/pytest.ini tests -n 2 --dist loadfile
 
 test-lowest: .venv-lowest/.installed ## Run the environment's tests without extras, on the lowest versions allowed
-	@OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -c tests/pytest.ini tests/envs -n 2
+	@OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -c tests/pytest.ini tests/envs -n 2 --dist loadfile
 
 lint: .venv/.installed ## Check style, format and types
 	@$(VENV) -m ruff check .

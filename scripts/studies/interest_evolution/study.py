@@ -18,9 +18,9 @@ from rich.table import Table
 
 from longplay.agents.learners.slateq.agent import SlateQOptions
 from longplay.agents.learners.slateq.learner import SlateQ
-from longplay.agents.stats import bootstrap_difference
+from longplay.agents.stats import Interval, bootstrap_difference
 from longplay.scripts.shared.console import console, set_threads
-from longplay.scripts.shared.tables import make_table
+from longplay.scripts.shared.tables import MARK, explain_labels, format_interval, make_table
 from longplay.scripts.studies.interest_evolution.players import (
     EvolutionPlayers,
     Policy,
@@ -92,13 +92,16 @@ def train_policy(args: Arguments, seed: int, gamma: float, options: SlateQOption
 def make_minutes_table(minutes_by_policy: dict[str, NDArray[np.float64]]) -> Table:
     """Minutes a session of each policy (S, sessions), and the differences from random slates and from the twin."""
     columns = ("policy", "minutes", "− random", f"− {MYOPIC}")
-    table = make_table("Minutes of a session", columns, "lr", show_edge=True)
+    table = make_table("Minutes of a session", columns, "lr", padding=0, caption_justify="left")
+    found: list[Interval] = []
     for name, minutes in sorted(minutes_by_policy.items(), key=lambda pair: pair[1].mean()):
         cells = [name, f"{minutes.mean():.1f}"]
         for other in ("random", MYOPIC):
             # Learners of one seed meet the same users: what is compared is seed by seed.
             once = len(minutes) == 1 and not {name, other} <= {*RULES}
             difference = bootstrap_difference(minutes - minutes_by_policy[other], trained_once=once)
-            cells.append("" if name == other else str(difference))
+            cells.append("" if name == other else format_interval(difference, "+.1f", ".1f", MARK))
+            found.append(difference)
         table.add_row(*cells)
+    table.caption = explain_labels(found, MARK) or None
     return table
