@@ -174,6 +174,7 @@ class Catalog:
         report = {"rows": len(ids), "columns_ignored": len(set(table.cells) - set(columns.values()))}
         report["topics_missing"] = sum(not labels for labels in topics)
         numbers = {key: _read_numeric_field(table, key, columns.get(key), report) for key in DEFAULTS}
+        _say_what_was_done(path, report, [column for column in table.cells if column not in columns.values()])
         name = name or Path(path).name.split(".")[0]
         return cls(name, tuple(ids), tuple(texts), topics, **numbers, report=report, source=str(path))
 
@@ -243,6 +244,17 @@ def _say_what_is_absent(path: str | Path, absent: Sequence[str]) -> None:
         f"{Path(path).name} has no {values}: all its items get the value in brackets. To change that, "
         f"{', or '.join(fixes)}"
     )
+
+
+def _say_what_was_done(path: str | Path, report: Mapping[str, int], ignored: Sequence[str]) -> None:
+    """Say what was filled in where cells are empty, and which columns mean nothing here."""
+    filled = {key: report.get(f"{key}_filled_with_median", 0) for key in DEFAULTS}
+    parts = [f"{count:,} empty cells of {key} get the column's median" for key, count in filled.items() if count]
+    if ignored:
+        named = ", ".join(ignored[:5]) + f" and {len(ignored) - 5} more" * (len(ignored) > 5)
+        parts.append(f"not read: {named} (name a column as topics_column, minutes_column and so on)")
+    if parts:
+        say_once(f"{Path(path).name}: {'; '.join(parts)}")
 
 
 def _read_numeric_field(table: Table, key: str, column: str | None, report: dict[str, int]) -> NDArray[np.float64]:

@@ -121,3 +121,16 @@ def test_columns_that_a_table_lacks_are_said_once(tmp_path, capsys):
     full = {"minutes": 5, "popularity": 1, "rating": 3, "published": 2000}
     Catalog.from_table(write(tmp_path / "full.csv", [{"id": name, "text": "A.", **full} for name in "ab"]))
     assert capsys.readouterr().err == ""
+
+
+def test_cells_that_are_filled_and_columns_that_are_not_read_are_said_once(tmp_path, capsys):
+    full = {"minutes": 5, "popularity": 1, "rating": 3, "published": 2000, "Year": 1, "genres": "x"}
+    rows = [{"id": name, "text": "A.", **full} for name in "abc"]
+    rows[1] |= {"minutes": "", "rating": ""}
+    path = write(tmp_path / "odd.csv", rows)
+    assert Catalog.from_table(path).minutes.tolist() == [5.0, 5.0, 5.0]
+    Catalog.from_table(path)
+    assert capsys.readouterr().err == (
+        "longplay: odd.csv: 1 empty cells of minutes get the column's median; 1 empty cells of rating get the column's "
+        "median; not read: Year, genres (name a column as topics_column, minutes_column and so on)\n"
+    )
