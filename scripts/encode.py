@@ -42,8 +42,16 @@ from longplay.scripts.shared.folders import check_free, run_folder, write_arrays
 from longplay.scripts.shared.logs import Source, read_collected_log, read_table_log
 from longplay.scripts.shared.tables import FRAMED, make_table
 
-OF_TABLES = (
-    *("catalog", "id_column", "text_column", "user", "item", "time", "rating", "best_rating", "time_unit"),
+OF_TABLES = (  # arguments that a collected log has no use for
+    "catalog",
+    "id_column",
+    "text_column",
+    "user",
+    "item",
+    "time",
+    "rating",
+    "best_rating",
+    "time_unit",
     "completion_above_one",
 )
 MEASURES = {"recall": "recall@10", "ndcg": "nDCG@10", "auc": "AUC", "click_through": "click-through"}
@@ -138,7 +146,7 @@ def load_source(args: Arguments) -> Source:
         columns |= {"rating": args.rating, "best_rating": args.best_rating, "time_unit": args.time_unit}
         columns["completion_above_one"] = args.completion_above_one
         return read_table_log(Path(args.log), args.catalog, text_encoder, **columns)
-    for field in fields(Arguments):  # which a table needs, and a collected log brings
+    for field in fields(Arguments):
         if field.name in OF_TABLES and getattr(args, field.name) != field.default:
             raise ValueError(
                 f"{field.name} = {str(getattr(args, field.name))!r} is for a table of interactions, and log = "
