@@ -100,6 +100,19 @@ def _write_observations(
         context[b, ContextColumn.SKIPS.value] = user.skips
 
 
+@loop
+def _write_shown(users: np.ndarray, ids: np.ndarray, age: np.ndarray) -> None:
+    """The slates shown last, most recent first, and the days since each."""
+    for b in range(len(users)):
+        user = users[b]
+        for j in range(ids.shape[1]):
+            known = j < user.slates
+            place = (user.slates - 1 - j) % ids.shape[1] if known else 0
+            age[b, j] = max(user.clock - user.shown_time[place], 0.0) if known else 0.0
+            for k in range(ids.shape[2]):
+                ids[b, j, k] = user.shown[place, k] if known else 0
+
+
 class Engine:
     """A batch of users of one world.
 
@@ -123,7 +136,7 @@ class Engine:
         self.params = world.scenario.params
         self._record = world.scenario.record
         shape = world.scenario.shape
-        self.users = np.zeros(self.num, user_type(shape))
+        self.users = np.zeros(self.num, user_type(shape, world.scenario.memory))
         self.users["status"] = HORIZON  # nobody has arrived yet
         self.users["episode"] = -1
         self.minutes = np.zeros(self.num)
@@ -165,6 +178,8 @@ class Engine:
                 out["context"][s],
             )
         )
+        if "shown_ids" in out:
+            self._each(lambda s, _: _write_shown(self.users[s], out["shown_ids"][s], out["shown_age"][s]))
         out["profile"][...] = self.world.people["profile"][self.users["id"]]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from .shared.names import one_of
 from .specs import KeepsSpec
 from .users.params import REWARDS
 from .users.population import PAST_DAYS
-from .users.records import ACTIVE, CHURNED, HORIZON
+from .users.records import ACTIVE, CHURNED, HORIZON, SLATES_KEPT
 from .users.world import World
 
+LATENT_MEMORY = ("frailty", "memory_item", "memory_ignored", "memory_touched", "memory_consumed")
 LATENT = ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfaction", "trust", "momentum")
 
 
@@ -37,17 +38,18 @@ def make_observation_space(world: World) -> gym.spaces.Dict:
     def box(low: float, high: float, *size: int) -> gym.spaces.Box:
         return gym.spaces.Box(low, high, size, np.float32)
 
-    return gym.spaces.Dict(
-        {
-            "history_ids": box(0, n, shape.history),
-            "history_completion": box(0, 1, shape.history),
-            "history_age": box(0, days, shape.history),
-            "slate_ids": box(0, n, shape.slate),
-            "slate_response": box(0, 1, shape.slate),
-            "context": gym.spaces.Box(low, high),
-            "profile": box(0, 1, shape.topics),
-        }
-    )
+    boxes: dict[str, gym.Space[Any]] = {
+        "history_ids": box(0, n, shape.history),
+        "history_completion": box(0, 1, shape.history),
+        "history_age": box(0, days, shape.history),
+        "slate_ids": box(0, n, shape.slate),
+        "slate_response": box(0, 1, shape.slate),
+        "context": gym.spaces.Box(low, high),
+        "profile": box(0, 1, shape.topics),
+    }
+    if world.scenario.memory:
+        boxes["shown_ids"], boxes["shown_age"] = box(0, n, SLATES_KEPT, shape.slate), box(0, days, SLATES_KEPT)
+    return gym.spaces.Dict(boxes)
 
 
 class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):  # type: ignore[misc]
@@ -78,6 +80,8 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
     ``context``               (8,)      depth [slates], session minutes, sine and cosine of the hour, gap before
                                         this session [days], day, earlier sessions, consecutive skips
     ``profile``               (G,)      1 for the topics that the user named as favourites at sign-up
+    ``shown_ids``             (24, K)   the slates shown last, most recent first; only where impressions leave a trace
+    ``shown_age``             (24,)     days since each of them, 0 where there is none; only with ``shown_ids``
     ========================  ========  ==========================================================================
 
     Reward
@@ -305,7 +309,8 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         }
         info = add_masks(values, mask)
         if self.privileged:
-            info["latent"] = add_masks({name: users[name].copy() for name in LATENT}, mask)
+            names = (*LATENT, *LATENT_MEMORY) if self.world.scenario.memory else LATENT
+            info["latent"] = add_masks({name: users[name].copy() for name in names}, mask)
             info["_latent"] = mask.copy()
         return info
 
@@ -324,19 +329,29 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
     def save_state(self) -> dict[str, NDArray[Any]]:
         """Everything that moves, as arrays; `load_state` continues from it to the bit."""
         return {
-            "users": self.engine.users.view(np.uint8).reshape(self.num_envs, -1).copy(),
+            "users": self.pack_users(self.engine.users),
             "finished": self._finished.copy(),
         }
+
+    def pack_users(self, users: np.ndarray) -> NDArray[np.uint8]:
+        """Records (B,) of users as the bytes of a saved state."""
+        return users.view(np.uint8).reshape(len(users), -1)[:, : self._saved_bytes].copy()
+
+    @property
+    def _saved_bytes(self) -> int:
+        """Of a user's record: all of it, or where nothing is kept of the slates what comes before that."""
+        kind = self.engine.users.dtype
+        return int(kind.itemsize if self.world.scenario.memory else kind.fields["frailty"][1])
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> Observation:
         """Continue from `save_state`; returns the observation at that point."""
         users = np.ascontiguousarray(state["users"])
-        expected = (self.num_envs, self.engine.users.dtype.itemsize)
+        expected = (self.num_envs, self._saved_bytes)
         if users.shape != expected or users.dtype != np.uint8:
             raise ValueError(
                 f"state is of shape {users.shape}, this environment needs {expected}: another scenario or B"
             )
-        self.engine.users[...] = users.view(self.engine.users.dtype)[:, 0]
+        self.engine.users.view(np.uint8).reshape(self.num_envs, -1)[:, : self._saved_bytes] = users
         self._finished = np.asarray(state["finished"], bool).copy()
         self._seeded = True
         self._follow(np.ones(self.num_envs, bool), read=False)

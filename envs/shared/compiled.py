@@ -22,6 +22,7 @@ from .ownership import find_other_writer
 PACKAGE = Path(__file__).parents[2]
 SOURCES = (
     "envs/users/arithmetic.py",
+    "envs/users/memory.py",
     "envs/users/chance.py",
     "envs/shared/compiled.py",
     "envs/users/constants.py",

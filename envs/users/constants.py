@@ -28,8 +28,17 @@ LIMITS: dict[str, tuple[float, float, str]] = {
     "satiation_seen": (0, 1, "exposures"),
     "repeat_penalty": (0, 20, "utility"),
     "repeat_memory": (0, 1000, "items"),
+    "repeat_recovery": (
+        0,
+        3650,
+        "days in which the penalty falls to 1/e; 0: it holds for the last repeat.memory items",
+    ),
+    "impression_weight": (0, 5, "log weight lost per unit of ln(1 + n), n impressions ignored"),
+    "impression_recovery": (0.01, 365, "days in which the count of ignored impressions falls to 1/e"),
+    "impression_memory": (0, 4096, "items that a user remembers, a multiple of 8; 0: no impression leaves a trace"),
     "choice_appeal": (0, 10, "log weight per standard deviation of appeal"),
     "choice_nothing": (-20, 20, "log weight of choosing nothing"),
+    "choice_trust": (0, 20, "log weight of choosing nothing per unit of trust below churn.trust_pivot"),
     "choice_position": (0, 5, "exponent of the position discount; in a cascade, rate at which users stop looking"),
     "dwell_base": (-20, 20, "logit of completion"),
     "dwell_utility": (0, 10, "logit of completion per utility"),
@@ -39,6 +48,7 @@ LIMITS: dict[str, tuple[float, float, str]] = {
     "satisfaction_appeal": (0, 10, "logit per standard deviation of appeal"),
     "satisfaction_skip": (0, 1, "satisfaction lost on a slate without a click"),
     "satisfaction_rate": (0, 1, "share of the distance, per slate"),
+    "satisfaction_idle": (0, 1, "share of satisfaction.rate by which a slate without a click moves satisfaction"),
     "fatigue_skip": (0, 60, "minutes"),
     "time_glance": (0.01, 60, "minutes"),
     "time_pace": (0.01, 600, "minutes of a slate where time does not depend on it"),
@@ -52,10 +62,13 @@ LIMITS: dict[str, tuple[float, float, str]] = {
     "leave_skips": (0, 5, "logit per consecutive skip, up to three"),
     "trust_start": (0, 1, "trust"),
     "trust_rate": (0, 1, "share of the distance, per session"),
+    "trust_vain": (0, 1, "share of the distance to trust.vain_verdict, per session without a click"),
+    "trust_vain_verdict": (-1, 1, "trust"),
     "churn_base": (-20, 20, "logit per session"),
     "churn_trust": (0, 40, "logit per unit of trust"),
     "churn_trust_pivot": (-1, 1, "trust"),
     "churn_visits": (0, 5, "logit per logarithm of the visit rate"),
+    "churn_frailty": (0, 10, "logit, standard deviation between users"),
     "gap_location": (-10, 10, "logarithm of days"),
     "gap_scale": (0, 5, "standard deviation of the logarithm, within a user"),
     "gap_between_users": (0, 5, "standard deviation of the logarithm, between users"),
@@ -82,9 +95,25 @@ SHAPE_LIMITS: dict[str, tuple[int, int]] = {
 WORDS: dict[str, tuple[str, ...]] = {
     "satiation_kind": ("linear", "saturating"),
     "choice_model": ("logit", "cascade", "position"),
+    "candidates_order": ("source", "luck"),
 }
 LINEAR, SATURATING = 0, 1
 LOGIT, CASCADE, POSITION = 0, 1, 2
+
+# Values at which a constant changes nothing. A scenario that does not name one has it, and is the world it was before
+# there was such a constant.
+NEUTRAL: dict[str, float | str] = {
+    "repeat_recovery": 0.0,
+    "impression_weight": 0.0,
+    "impression_recovery": 3.0,
+    "impression_memory": 0.0,
+    "choice_trust": 0.0,
+    "satisfaction_idle": 1.0,
+    "trust_vain": 0.0,
+    "trust_vain_verdict": 0.0,
+    "churn_frailty": 0.0,
+    "candidates_order": "source",
+}
 
 
 class ScenarioError(ValueError):

@@ -3,7 +3,8 @@
 Everything that happens to a user happens here; `engine.py` only loops over users. Each function is one behaviour, and
 `read_slate` tells the story in order:
 
-    attract -> choose -> watch -> judge -> satiate and tire -> leave? -> (if left) trust -> churn? -> gap -> recover
+    attract -> choose -> watch -> judge -> satiate and tire -> leave traces -> leave? -> (if left) trust -> churn? ->
+    gap -> recover
 
 Arithmetic is float64, and only the inner product (`dot`) is left to the compiler's order, so a life has the same bits
 alone and among a million. Every function also runs
@@ -21,6 +22,7 @@ from numba import njit
 from .arithmetic import add_waking_days, dot, dot_topics, logistic
 from .chance import CHURN, DRIFT, DWELL, FIRST_HOUR, GAP, SLATE, normal_pair, philox, uniform, uniform_pair
 from .constants import CASCADE, LINEAR, LOGIT, SATURATING
+from .memory import forget, log_slate, note_consumed, note_ignored, weigh_consumed, weigh_ignored
 from .records import ACTIVE, CHURNED, HORIZON, NOTHING, Record
 
 
@@ -58,22 +60,26 @@ def remembers(p: Record, user: Record, item: int) -> bool:
 def attract(p: Record, work: Record, items: np.ndarray, user: Record, item: int) -> float:
     """Utility ``U = β⟨u,v⟩ + μ⟨M,φ⟩ − α·s(⟨Φ,φ⟩) − ω·1[among the last R consumed]``; call `feel` first.
 
-    ``s(x)`` is x where satiation is linear, ``ln(1 + x)`` where it saturates.
+    ``s(x)`` is x where satiation is linear, ``ln(1 + x)`` where it saturates. Where repeats recover, the penalty is
+    ``ω·exp(−Δt/τ)``, Δt since the item was consumed.
     """
     it = items[item]
     utility = p.taste_weight * dot(work.taste, it.taste) + dot_topics(work.mood, it)
     if p.satiation_kind == SATURATING:
         utility -= user.sensitivity * math.log1p(dot_topics(user.satiation, it))
-    if remembers(p, user, item):
+    if p.repeat_recovery > 0.0:
+        utility -= p.repeat_penalty * weigh_consumed(p, user, item)
+    elif remembers(p, user, item):
         utility -= p.repeat_penalty
     return utility
 
 
 @njit
 def weigh(p: Record, work: Record, items: np.ndarray, user: Record) -> None:
-    """Utilities and pulls ``exp(U + κa − age/life)`` of the user's slate, into ``work.utility`` and ``work.weight``.
+    """Utilities and pulls of the user's slate, into ``work.utility`` and ``work.weight``.
 
-    An empty slot, a later copy of an item in the slate and an item that has not appeared yet pull with 0.
+    An item pulls with ``exp(U + κa − age/life − η·ln(1 + n))``, n being how often it was ignored, faded. An empty slot,
+    a later copy of an item in the slate and an item that has not appeared yet pull with 0.
     """
     for k in range(len(user.slate)):
         # Read a little of every row first: memory then fetches all of them at once, and not one after the other.
@@ -94,12 +100,23 @@ def weigh(p: Record, work: Record, items: np.ndarray, user: Record) -> None:
             pull = utility + p.choice_appeal * items[item].appeal
             if p.items_life > 0.0:
                 pull -= (user.clock - items[item].born) / p.items_life
+            pull -= weigh_ignored(p, user, int(item))
             work.utility[k] = utility
             work.weight[k] = math.exp(min(pull, 700.0))  # what constants at their limits could exceed
 
 
+@njit(inline="always")
+def weigh_nothing(p: Record, user: Record) -> float:
+    """Weight ``w_0`` of choosing nothing, the smaller the more the user trusts the service.
+
+    Hohnhold, O'Brien and Tang, "Focusing on the long-term", KDD 2015: over months, people's propensity to click rises
+    and falls with the quality of what they saw and clicked before.
+    """
+    return math.exp(p.choice_nothing - p.choice_trust * (user.trust - p.churn_trust_pivot))
+
+
 @njit
-def logit_chances(p: Record, work: Record) -> float:
+def logit_chances(p: Record, work: Record, nothing: float) -> float:
     """Multinomial logit: ``p_k w_k``, against ``w_0`` for no click; returns what they are out of.
 
     Ie et al. (2019), SlateQ, with a position discount.
@@ -108,16 +125,15 @@ def logit_chances(p: Record, work: Record) -> float:
     for k in range(len(work.weight)):
         work.weight[k] *= p.position[k]
         total += work.weight[k]
-    return math.exp(p.choice_nothing) + total
+    return nothing + total
 
 
 @njit
-def cascade_chances(p: Record, work: Record) -> float:
+def cascade_chances(p: Record, work: Record, nothing: float) -> float:
     """Cascade: the user looks from the top, takes an item with ``w_k/(w_0 + w_k)``, else looks on with a fixed chance.
 
     Craswell et al. (2008), with the chance of going on of Chapelle and Zhang (2009).
     """
-    nothing = math.exp(p.choice_nothing)
     missed = 1.0
     for k in range(len(work.weight)):
         share = work.weight[k] / (nothing + work.weight[k])
@@ -127,14 +143,13 @@ def cascade_chances(p: Record, work: Record) -> float:
 
 
 @njit
-def position_chances(p: Record, work: Record) -> float:
+def position_chances(p: Record, work: Record, nothing: float) -> float:
     """Position-based race: slot k draws clicks at rate ``r_k = p_k w_k/(w_0 + w_k)`` whatever is beside it.
 
     The examination hypothesis of Richardson et al. (2007), adapted to one click at most: clicks come as a Poisson
     process over one unit of attention and the first is consumed, so ``P(k) = r_k (1 − e^{−Σr})/Σr``. For small rates
     that is their r_k; a slot alone is chosen with ``1 − e^{−r}``, at most 0.63.
     """
-    nothing = math.exp(p.choice_nothing)
     total = 0.0
     for k in range(len(work.weight)):
         work.weight[k] = p.position[k] * work.weight[k] / (nothing + work.weight[k])
@@ -149,12 +164,13 @@ def position_chances(p: Record, work: Record) -> float:
 def choose(p: Record, work: Record, items: np.ndarray, user: Record) -> int:
     """Slot chosen from the slate by the scenario's choice model, or NOTHING; ``work.choice_draw`` decides."""
     weigh(p, work, items, user)
+    nothing = weigh_nothing(p, user)
     if p.choice_model == LOGIT:
-        total = logit_chances(p, work)
+        total = logit_chances(p, work, nothing)
     elif p.choice_model == CASCADE:
-        total = cascade_chances(p, work)
+        total = cascade_chances(p, work, nothing)
     else:
-        total = position_chances(p, work)
+        total = position_chances(p, work, nothing)
     point = work.choice_draw * total
     for k in range(len(user.slate)):
         point -= work.weight[k]
@@ -172,7 +188,11 @@ def watch(p: Record, user: Record, utility: float) -> float:
 
 @njit
 def judge(p: Record, user: Record, items: np.ndarray, item: int) -> None:
-    """Move the session's satisfaction towards the item's substance against what its appeal promised, or a skip's."""
+    """Move the session's satisfaction towards the item's substance against what its appeal promised, or a skip's.
+
+    A slate without a click moves it by the share ``satisfaction.idle`` of the rate.
+    """
+    rate = p.satisfaction_rate
     if item > 0:
         it = items[item]
         verdict = logistic(
@@ -180,7 +200,8 @@ def judge(p: Record, user: Record, items: np.ndarray, item: int) -> None:
         )
     else:
         verdict = -p.satisfaction_skip
-    user.satisfaction += p.satisfaction_rate * (verdict - user.satisfaction)
+        rate *= p.satisfaction_idle
+    user.satisfaction += rate * (verdict - user.satisfaction)
 
 
 @njit
@@ -213,8 +234,40 @@ def expose(p: Record, work: Record, items: np.ndarray, user: Record, choice: int
 
 
 @njit
-def remember(user: Record, item: int, completion: float) -> None:
+def leave_traces(p: Record, work: Record, user: Record, choice: int) -> None:
+    """What could have been taken from the slate and was not pulls less from now on, by how far it was examined.
+
+    A slot counts as examined with ``p_k/p_1``; in a cascade, where a click shows that everything above it and nothing
+    below it was reached, and otherwise with the chance of having been reached by a user who clicked on nothing:
+    ``(reach_k − Σ_{j≥k} P(j)) / (1 − Σ_j P(j))``, as who clicks further down has reached the slot, too.
+    """
+    cascade = p.choice_model == CASCADE
+    below = 0.0  # chance of a click in this slot or further down
+    if cascade:
+        for k in range(len(user.slate)):
+            below += work.weight[k]
+    nothing = max(1.0 - below, 1e-300)
+    missed = 1.0
+    for k in range(len(user.slate)):
+        examined = p.position[k] / p.position[0]
+        if cascade:
+            reach = p.position[k] * missed
+            if choice == NOTHING:
+                examined = min(max((reach - below) / nothing, 0.0), 1.0)
+            else:
+                examined = 1.0 if k < choice else 0.0
+            below -= work.weight[k]
+            missed *= 1.0 - work.weight[k] / max(reach, 1e-300)
+        if k != choice and work.weight[k] > 0.0 and examined > 0.0:
+            note_ignored(p, user, int(user.slate[k]), examined)
+    log_slate(user)
+
+
+@njit
+def remember(p: Record, user: Record, item: int, completion: float) -> None:
     """Put an item at the front of the history."""
+    if p.impression_memory > 0.0:
+        note_consumed(p, user, item, user.clock)
     for h in range(len(user.history_items) - 1, 0, -1):
         user.history_items[h] = user.history_items[h - 1]
         user.history_completion[h] = user.history_completion[h - 1]
@@ -248,9 +301,16 @@ def leaves(p: Record, work: Record, user: Record) -> bool:
 
 @njit
 def churns(p: Record, user: Record) -> bool:
-    """Whether the user never comes back: a logit in trust and in the user's visit rate."""
+    """Whether the user never comes back: a logit in trust, in the user's visit rate and in their own frailty.
+
+    Frailty is there from the first session on, whatever is shown, so that the frail are gone early and the hazard of
+    those who remain falls (Vaupel, Manton and Stallard, 1979).
+    """
     hazard = logistic(
-        p.churn_base - p.churn_trust * (user.trust - p.churn_trust_pivot) - p.churn_visits * user.visit_rate
+        p.churn_base
+        - p.churn_trust * (user.trust - p.churn_trust_pivot)
+        - p.churn_visits * user.visit_rate
+        + user.frailty
     )
     return uniform(user.k0, user.k1, user.id, user.session, 0, CHURN) < hazard
 
@@ -276,9 +336,14 @@ def drift(p: Record, user: Record) -> None:
 
 @njit
 def end_session(p: Record, user: Record) -> None:
-    """The session is over: trust moves, the user churns or stays away for a while and comes back recovered."""
+    """The session is over: trust moves, the user churns or stays away for a while and comes back recovered.
+
+    A visit in vain, one without a click, moves trust further: ``m ← m + ρ_v(v − m)``.
+    """
     user.left = 1
     user.trust += p.trust_rate * (user.satisfaction - user.trust)
+    if user.skips > user.depth:  # every slate of the session, this one included, was passed over
+        user.trust += p.trust_vain * (p.trust_vain_verdict - user.trust)
     if churns(p, user):
         user.status = CHURNED
         return
@@ -321,6 +386,9 @@ def begin(p: Record, items: np.ndarray, person: Record, user: Record) -> None:
     user.leave_logit = person.leave_logit
     user.visit_rate = person.visit_rate
     user.chronotype = person.chronotype
+    user.frailty = person.frailty
+    if p.impression_memory > 0.0:
+        forget(user)
 
     first = uniform(user.k0, user.k1, user.id, 0, 0, FIRST_HOUR)
     start = add_waking_days(p, person.chronotype, person.chronotype / 24.0, p.day_arrival * first)
@@ -348,6 +416,9 @@ def begin(p: Record, items: np.ndarray, person: Record, user: Record) -> None:
         left = math.exp(-person.past_age[h] / user.recovery)
         for j in range(len(items[item].share)):
             user.satiation[items[item].topic[j]] += left * np.float64(items[item].share[j])
+    if p.impression_memory > 0.0:
+        for h in range(len(person.past_items) - 1, -1, -1):
+            note_consumed(p, user, int(person.past_items[h]), user.clock - person.past_age[h])
     index_history(user)
 
 
@@ -371,8 +442,10 @@ def read_slate(p: Record, work: Record, items: np.ndarray, user: Record) -> floa
     user.clock += elapsed / 1440.0
     fade(user, elapsed / 1440.0)
     expose(p, work, items, user, choice)
+    if p.impression_memory > 0.0:
+        leave_traces(p, work, user, choice)
     if item > 0:
-        remember(user, item, completion)
+        remember(p, user, item, completion)
         user.skips = 0
         user.fatigue += minutes
     else:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from .constants import (
     LIMITS,
+    NEUTRAL,
     SHAPE_LIMITS,
     WORDS,
     ScenarioError,
@@ -30,6 +31,7 @@ from .constants import (
     format_key,
     suggest_name,
 )
+from .records import WAYS
 
 MOST_STRENGTH = 5.0  # of the dial, however often it is turned
 REWARDS = ("minutes", "clicks", "returns")
@@ -39,6 +41,8 @@ COUPLED = (
     "momentum_weight",
     "satiation_sensitivity",
     "repeat_penalty",
+    "impression_weight",
+    "choice_trust",
     "leave_fatigue",
     "leave_satisfaction",
     "leave_skips",
@@ -58,7 +62,8 @@ class Scenario:
     shape
         The sizes.
     values
-        ``{"group_name": value}`` for each constant of `constants.LIMITS` (numbers) and `constants.WORDS`.
+        ``{"group_name": value}`` for each constant of `constants.LIMITS` (numbers) and `constants.WORDS`; those of
+        `constants.NEUTRAL` may be left out.
     hours
         (24,) activity by hour of the day; its mean is set to 1.
     sources, ranges
@@ -84,6 +89,7 @@ class Scenario:
     def __post_init__(self) -> None:
         """Refuse what the dynamics could not run on."""
         check_shape(self.name, self.shape)
+        object.__setattr__(self, "values", {**NEUTRAL, **self.values})
         for key, value in self.values.items():
             check_value(self.name, key, value, self.strength if key in COUPLED else 1.0)
         missing = sorted({*LIMITS, *WORDS} - set(self.values))
@@ -99,12 +105,34 @@ class Scenario:
                 f"scenario {self.name!r}: items.shortest = {self.values['items_shortest']} exceeds items.longest = "
                 f"{self.values['items_longest']}; swap them"
             )
+        self._check_memory()
         if len(self.hours) != 24 or not all(math.isfinite(h) and h > 0 for h in self.hours):
             raise ScenarioError(f"scenario {self.name!r}: day.hours needs 24 positive numbers, got {list(self.hours)}")
 
+    def _check_memory(self) -> None:
+        """Refuse a memory that does not fit its rows, and what needs one where there is none."""
+        places = self.read_number("impression_memory")
+        if places % WAYS:
+            raise ScenarioError(
+                f"scenario {self.name!r}: impression.memory = {places:g} must be a multiple of {WAYS}; "
+                f"give {WAYS * max(round(places / WAYS), 1)}"
+            )
+        for key in ("impression_weight", "repeat_recovery"):
+            if self.read_number(key) > 0 and places == 0:
+                raise ScenarioError(
+                    f"scenario {self.name!r}: {format_key(key)} = {self.values[key]} needs a memory, and "
+                    "impression.memory is 0; give it places, such as 128"
+                )
+
+    @property
+    def memory(self) -> int:
+        """Items that a user remembers; 0 where impressions leave no trace and the service keeps no slates."""
+        return int(self.read_number("impression_memory"))
+
     def __repr__(self) -> str:
         dial = f", strength {self.strength:g}" if self.strength != 1 else ""
-        return f"Scenario({self.name!r}, {len(self.values)} constants{dial})"
+        constants = sum(NEUTRAL.get(key) != value for key, value in self.values.items())
+        return f"Scenario({self.name!r}, {constants} constants{dial})"
 
     def __getstate__(self) -> dict[str, Any]:
         # Derived values are made anew: an unpickled record would be writable, and so of another type to compiled loops.
@@ -150,7 +178,9 @@ class Scenario:
     @functools.cached_property
     def digest(self) -> str:
         """Hash of everything that affects a simulation (not the name, sources, ranges or the catalogue's name)."""
-        content = repr((self.shape, sorted((k, self.read_number(k)) for k in self.values), self.hours, self.reward))
+        # What changes nothing is left out, so that a scenario keeps its hash when others get new constants.
+        values = sorted((k, self.read_number(k)) for k, v in self.values.items() if NEUTRAL.get(k) != v)
+        content = repr((self.shape, values, self.hours, self.reward))
         return hashlib.sha256(content.encode()).hexdigest()
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> "Scenario":
@@ -175,9 +205,9 @@ class Scenario:
     def with_strength(self, strength: float) -> "Scenario":
         """Copy whose coupling of the present to the future is scaled: the dial of how much there is to plan for.
 
-        Momentum, satiation, the penalty for repeats, what fatigue, satisfaction and skips do to leaving, and what trust
-        does to churn and gaps are multiplied by `strength`; so, up to 1, is how far a slate's time depends on what is
-        read.
+        Momentum, satiation, the penalty for repeats, what ignored impressions do to an item's pull, what fatigue,
+        satisfaction and skips do to leaving, and what trust does to choice, churn and gaps are multiplied by
+        `strength`; so, up to 1, is how far a slate's time depends on what is read.
 
         Parameters
         ----------

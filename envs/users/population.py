@@ -62,6 +62,9 @@ def draw_people(
         people["past_completion"][chunk] = logistic_array(p.dwell_base + p.dwell_utility * utility + noise[chunk])
     if p.items_life > 0:
         _date_past(rng, items, p.items_life, people)
+    people["frailty"] = p.churn_frailty * np.random.default_rng(np.random.SeedSequence([seed, 2])).standard_normal(
+        count
+    )
     people["profile"] = _draw_favourites(rng, topics, items, people["taste"])
     return people[np.arange(shape.users) % count]
 

@@ -11,6 +11,8 @@ ACTIVE, CHURNED, HORIZON = 0, 1, 2
 
 NOTHING = -1  # the slot chosen when nothing is
 TOPICS_PER_ITEM = 4  # an item's largest topics; the others count as none
+WAYS = 8  # places in a row of the memory
+SLATES_KEPT = 24  # of the slates shown last that the service keeps, where there is a memory
 
 Record = Any  # one record of one of the types below, or of the constants
 
@@ -35,8 +37,15 @@ def item_type(shape: Shape) -> np.dtype:
     )
 
 
-def user_type(shape: Shape) -> np.dtype:
-    """Record of one user's whole state; a saved array of these is a saved simulation."""
+def user_type(shape: Shape, places: int = 0) -> np.dtype:
+    """Record of one user's whole state; a saved array of these is a saved simulation.
+
+    Parameters
+    ----------
+    places
+        Items that the memory has room for. Where there is none, what comes after `minutes` is not used nor saved.
+    """
+    rows, kept = max(places // WAYS, 1), SLATES_KEPT if places else 1
     return _make_record_type(
         [
             # how they are (hidden)
@@ -77,6 +86,17 @@ def user_type(shape: Shape) -> np.dtype:
             ("left", "i4"),  # 1 if the last slate ended its session
             ("completion", "f8"),  # of the last choice
             ("minutes", "f8"),  # the last slate's dwell
+            # what is kept of the slates; see `memory.py`
+            ("frailty", "f8"),  # the user's own offset of the churn's logit (hidden)
+            ("slates", "i4"),  # read in this life
+            ("entered", "i4"),  # entries made in the memory
+            ("evicted", "i4"),  # of them dropped before they had faded, for want of room
+            ("memory_item", "i4", (rows, WAYS)),  # 0: an empty place
+            ("memory_ignored", "f4", (rows, WAYS)),  # n, when last touched
+            ("memory_touched", "f4", (rows, WAYS)),  # clock when last ignored [days]
+            ("memory_consumed", "f4", (rows, WAYS)),  # clock when consumed last [days]
+            ("shown", "i4", (kept, shape.slate)),  # slates shown last, round and round
+            ("shown_time", "f4", (kept,)),  # clock after each [days]
         ],
     )
 
@@ -94,6 +114,7 @@ def person_type(shape: Shape) -> np.dtype:
             ("past_items", "i4", (shape.past,)),  # most recent first
             ("past_completion", "f8", (shape.past,)),
             ("past_age", "f8", (shape.past,)),  # [days] before the first session
+            ("frailty", "f8"),  # offset of the logit of churn
             ("profile", "f4", (shape.topics,)),  # 1 for topics named as favourites at sign-up
         ],
     )

@@ -43,7 +43,7 @@ RUNNER = (  # tests, in a process that the kernel ends with its parent
 )
 NEUTRAL = ROOT / "docs" / "mutations.toml"
 SUBJECTS = {
-    "dynamics": ("envs/users/dynamics.py", "envs/users/arithmetic.py", "envs/users/chance.py"),
+    "dynamics": ("envs/users/dynamics.py", "envs/users/memory.py", "envs/users/arithmetic.py", "envs/users/chance.py"),
     "engine": ("envs/engine.py", "envs/users/population.py"),
     "retriever": ("envs/candidates/retriever.py", "envs/candidates/pooling.py"),
     "scoring": ("envs/candidates/scoring.py",),

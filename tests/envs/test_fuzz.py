@@ -19,6 +19,7 @@ USERS = 128
 STEPS = 40
 CATALOGS = {items: make_catalog(items, seed=items) for items in (12, 40, 90)}
 K = 10
+PLACES = 16  # of the memory: few, so that it overflows
 
 
 def draw_value(rng, low, high):
@@ -33,6 +34,10 @@ def draw_scenario(rng, items):
     """All constants at random within their limits, in the sizes of Video."""
     values = {key: draw_value(rng, low, high) for key, (low, high, _) in LIMITS.items()}
     values |= {key: str(rng.choice(words)) for key, words in WORDS.items()}
+    # Two sizes alone, as for each the loops are compiled anew.
+    values["impression_memory"] = float(rng.choice([0, PLACES]))
+    if not values["impression_memory"]:
+        values |= {"impression_weight": 0.0, "repeat_recovery": 0.0}
     ends = sorted((values["items_shortest"], values["items_longest"]))
     values["items_shortest"], values["items_longest"] = ends
     first = PAST_DAYS[1] + 3 * values["items_life"]

@@ -65,7 +65,7 @@ def click_chance(world, user, slate):
     user.slate[:] = slate
     dynamics.feel(p, work, user)
     dynamics.weigh(p, work, world.items, user)
-    total = dynamics.logit_chances(p, work)
+    total = dynamics.logit_chances(p, work, math.exp(p.choice_nothing))
     return work.weight.sum() / total
 
 

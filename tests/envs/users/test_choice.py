@@ -68,7 +68,7 @@ def found_chances(p, user, items):
     dynamics.feel(p, WORK, user)
     dynamics.weigh(p, WORK, items, user)
     form = (dynamics.logit_chances, dynamics.cascade_chances, dynamics.position_chances)[int(p.choice_model)]
-    total = form(p, WORK)
+    total = form(p, WORK, dynamics.weigh_nothing(p, user))
     return WORK.weight / total
 
 
