@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .scoring import WEIGHTS
+from .scoring import SHOWN, WEIGHTS
 
 PRESETS: dict[str, dict[str, float]] = {
     # One signal alone
@@ -36,12 +36,15 @@ PRESETS: dict[str, dict[str, float]] = {
 }
 
 
+UNSEEN = {"similarity": 1.0, SHOWN: -1.0}  # one more where it is known what was shown
+
+
 def stack_preset_weights(names: Sequence[str] = WEIGHTS) -> NDArray[np.float32]:
     """(P, F + 1) weights, a row a preset, in the orders of `PRESETS` and `names`.
 
-    Scores that a `longplay.envs.candidates.scoring.Scorer` adds to the features are presets of their own, after the
-    others.
+    `UNSEEN` and scores that a `longplay.envs.candidates.scoring.Scorer` adds to the features are presets of their own,
+    after the others.
     """
-    added = [{name: 1.0} for name in names if name not in WEIGHTS]
+    added = [UNSEEN if name == SHOWN else {name: 1.0} for name in names if name not in WEIGHTS]
     rows = [[rule.get(name, 0.0) for name in names] for rule in (*PRESETS.values(), *added)]
     return np.array(rows, np.float32)

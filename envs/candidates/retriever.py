@@ -14,7 +14,7 @@ from ..catalogs.order import sort_items
 from ..catalogs.registry import CATALOGS
 from ..engine import ContextColumn, Observation
 from ..shared.compiled import loop
-from ..users.chance import CANDIDATES, uniform
+from ..users.chance import CANDIDATES, CANDIDATES_ORDER, uniform
 from ..users.records import Record
 from ..users.world import World
 from ..wrapper import SlateVectorWrapper
@@ -37,6 +37,7 @@ class ItemIndex(NamedTuple):
     popular: NDArray[np.bool_]  # (N + 1,) whether among the popular
     window: float  # days that an item is live
     quota: NDArray[np.int64]  # (3,) candidates of each source
+    shuffled: bool  # whether their order is drawn by luck
 
 
 class Tally(NamedTuple):
@@ -56,9 +57,11 @@ class Retriever(SlateVectorWrapper):
     longer ago than four times ``items.life``; where too few are live, the rest are 0. They are a function of the user,
     their luck, the session and the history alone, so policies whose slates agree see the same candidates.
 
-    Their order tells where they come from: first the similar ones (five eighths of them), most votes first, then the
-    popular, the recent and the random ones. A policy that reads the place of a candidate, and not only what the item
-    is, makes use of that: the first K are greedy similarity under another name, the last K a random slate.
+    Where the scenario's ``candidates.order`` is ``"luck"``, their order is drawn by the user's luck, anew for each
+    session, and tells nothing. Where it is ``"source"``, it tells where they come from: first the similar ones (five
+    eighths of them), most votes first, then the popular, the recent and the random ones. A policy that reads the place
+    of a candidate, and not only what the item is, makes use of that: the first K are greedy similarity under another
+    name, the last K a random slate.
 
     Where all items are equally popular, or were published at one time, who counts as popular or recent is drawn by the
     items' ids and the world's seed.
@@ -99,6 +102,7 @@ class Retriever(SlateVectorWrapper):
             popular=popular,
             window=LIVES * life if life > 0 else np.inf,
             quota=np.array([round(share * self.count) for share in SHARES], np.int64),
+            shuffled=world.scenario.values["candidates_order"] == "luck",
         )
         self.candidates = np.zeros((self.num_envs, self.count), np.int32)
         inner = env.single_observation_space
@@ -264,6 +268,17 @@ def _find_candidates(users: np.ndarray, which: np.ndarray, index: ItemIndex, out
             tally.excluded[user.history_items[h]] = False
         for k in range(end, len(row)):
             row[k] = 0
+        if index.shuffled:
+            _shuffle(user, row[:end])
+
+
+@loop
+def _shuffle(user: Record, row: np.ndarray) -> None:
+    """Bring candidates into an order that the user's luck and the session give (Fisher and Yates)."""
+    for last in range(len(row) - 1, 0, -1):
+        draw = uniform(user.k0, user.k1, user.id, user.session, last, CANDIDATES_ORDER)
+        other = int(draw * (last + 1))
+        row[last], row[other] = row[other], row[last]
 
 
 @loop

@@ -26,11 +26,13 @@ FEATURES = (
     "exposed",  # topics consumed in the last hours
     "continues",  # topics of the item consumed last in this session
 )
+SHOWN = "shown"  # how often lately, faded; the last feature of worlds in which impressions leave a trace
 WEIGHTS = (*FEATURES, "variety")  # the last weight takes points off an item for each item of its main topic above it
 # Another feature: from observations and the features (B, M, 9) of `FEATURES` to (B, M), whatever made it.
 Score = Callable[[Observation, NDArray[np.float32]], NDArray[np.float32]]
 BLOCK = 512  # users whose pooled histories stay in the processor's cache
 EXPOSURE_DAYS = 0.25  # the decay that the feature "exposed" assumes; the users' own is hidden and differs
+SHOWN_DAYS = 3.0  # the decay that the feature "shown" assumes; the users' own is hidden
 
 
 class ItemTables(NamedTuple):
@@ -52,7 +54,14 @@ class VisibleUsers(NamedTuple):
     context: np.ndarray  # (B, 8)
     profile: np.ndarray  # (B, G)
     candidates: np.ndarray  # (B, M) item numbers
+    shown: np.ndarray  # (B, L, K) item numbers of the slates shown last; L is 0 where that is not known
+    shown_age: np.ndarray  # (B, L) days
     similarity: np.ndarray  # (B, M) of each candidate and the pooled history; written when features are
+
+
+def list_features(world: World) -> tuple[str, ...]:
+    """Names of the scoring features of a world's candidates: `FEATURES`, and `SHOWN` where shown slates are known."""
+    return (*FEATURES, SHOWN) if world.scenario.memory else FEATURES
 
 
 class Scorer:
@@ -65,10 +74,12 @@ class Scorer:
     item_vectors
         (N, E) from a text encoder.
     scores
-        More features by name, such as the scores of a model that was fitted on a log; they come after `FEATURES`.
+        More features by name, such as the scores of a model that was fitted on a log; they come after the others.
 
     Attributes
     ----------
+    own
+        Names of the features that are the scorer's own: `list_features` of the world.
     names
         Names of all features.
     weights
@@ -80,7 +91,8 @@ class Scorer:
     ) -> None:
         catalog = world.catalog
         self.scores = dict(scores or {})
-        self.names = (*FEATURES, *self.scores)
+        self.own = list_features(world)
+        self.names = (*self.own, *self.scores)
         self.weights = (*self.names, WEIGHTS[-1])
         vectors = pad_item_vectors(item_vectors, len(catalog))
         self.vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
@@ -98,13 +110,18 @@ class Scorer:
     def features(self, observation: Observation) -> NDArray[np.float32]:
         """(B, M, F) features of the candidates, in the order of `names`, unscaled."""
         candidates = observation["candidates"]
-        out = np.zeros((*candidates.shape, len(FEATURES)), np.float32)
+        out = np.zeros((*candidates.shape, len(self.own)), np.float32)
         _write_features(self._items, self._see(observation), out)
         added = [score(observation, out)[:, :, None] for score in self.scores.values()]
         return np.concatenate([out, *added], axis=2, dtype=np.float32) if added else out
 
     def _see(self, observation: Observation) -> VisibleUsers:
         candidates = observation["candidates"]
+        count = len(candidates)
+        if SHOWN in self.own:
+            shown, shown_age = observation["shown_ids"], observation["shown_age"]
+        else:
+            shown, shown_age = np.zeros((count, 0, self.slots), np.float32), np.zeros((count, 0), np.float32)
         return VisibleUsers(
             history=observation["history_ids"],
             completion=observation["history_completion"],
@@ -112,6 +129,8 @@ class Scorer:
             context=observation["context"],
             profile=observation["profile"],
             candidates=candidates,
+            shown=shown,
+            shown_age=shown_age,
             similarity=np.empty(candidates.shape, np.float32),
         )
 
@@ -224,8 +243,25 @@ def _describe(items: ItemTables, wanted: np.ndarray, candidates: np.ndarray, clo
 
 
 @loop
-def _write_user_features(items: ItemTables, users: VisibleUsers, b: int, out: np.ndarray) -> None:
-    """Features of user b's candidates into `out` (M, F)."""
+def _count_shown(
+    candidates: np.ndarray, shown: np.ndarray, shown_age: np.ndarray, counts: np.ndarray, out: np.ndarray
+) -> None:
+    """How often each candidate was shown, each time faded by the days since, into `out` (M,); `counts` is zero."""
+    for j in range(len(shown)):
+        left = np.float32(np.exp(-shown_age[j] / SHOWN_DAYS))
+        for k in range(shown.shape[1]):
+            counts[int(shown[j, k])] += left
+    counts[0] = 0.0
+    for m in range(len(candidates)):
+        out[m] = counts[int(candidates[m])]
+    for j in range(len(shown)):
+        for k in range(shown.shape[1]):
+            counts[int(shown[j, k])] = 0.0
+
+
+@loop
+def _write_user_features(items: ItemTables, users: VisibleUsers, b: int, counts: np.ndarray, out: np.ndarray) -> None:
+    """Features of user b's candidates into `out` (M, F); `counts` (N + 1,) is zero, and is left so."""
     topics, history, completion, age = items.topics, users.history[b], users.completion[b], users.age[b]
     context, candidates = users.context[b], users.candidates[b]
     wanted = np.zeros((4, topics.shape[1]), np.float32)  # profile, familiar, exposed and last consumed topics
@@ -242,13 +278,16 @@ def _write_user_features(items: ItemTables, users: VisibleUsers, b: int, out: np
         wanted[3] = topics[int(history[0])]
     out[:, 0] = users.similarity[b]
     _describe(items, wanted, candidates, context[ContextColumn.DAY.value], out)
+    if users.shown.shape[1] > 0:
+        _count_shown(candidates, users.shown[b], users.shown_age[b], counts, out[:, len(FEATURES)])
 
 
 @loop
 def _write_features(items: ItemTables, users: VisibleUsers, out: np.ndarray) -> None:
     _write_similarity(items.vectors, users)
+    counts = np.zeros(len(items.main_topic), np.float32)
     for b in range(len(users.candidates)):
-        _write_user_features(items, users, b, out[b])
+        _write_user_features(items, users, b, counts, out[b])
 
 
 @loop
@@ -354,8 +393,9 @@ def _fill_weighted_slates(
     features = np.zeros((candidates.shape[1], weights.shape[1] - 1), np.float32)
     scores = np.zeros(candidates.shape[1], np.float32)
     seen = np.zeros(len(items.main_topic), np.int16)
+    counts = np.zeros(len(items.main_topic), np.float32)
     for b in range(len(candidates)):
-        _write_user_features(items, users, b, features)
+        _write_user_features(items, users, b, counts, features)
         scores[:] = 0.0
         _add_user_scores(features, candidates[b], weights[b], scores)
         _fill_slate(items, candidates[b], history[b], scores, penalty[b], cap, seen, out[b])
