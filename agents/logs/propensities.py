@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...envs.candidates.scoring import FEATURES, Scorer
+from ...envs.candidates.scoring import Scorer
 from ...envs.engine import Observation
 from ...envs.shared.compiled import loop
 from ...envs.shared.names import one_of
@@ -114,13 +114,13 @@ def make_weighted_score(scorer: Scorer, weights: Mapping[str, float]) -> Scores:
     Parameters
     ----------
     weights
-        By names of `longplay.envs.candidates.scoring.FEATURES`; 0 for those not named.
+        By names of the scorer's own features; 0 for those not named.
     """
     for name, weight in weights.items():
-        one_of("weights", name, FEATURES)
+        one_of("weights", name, scorer.own)
         if not np.isfinite(weight):
             raise ValueError(f"weights[{name!r}] = {weight!r} must be a finite number")
-    vector = np.array([weights.get(name, 0.0) for name in FEATURES])
+    vector = np.array([weights.get(name, 0.0) for name in scorer.own])
 
     def score(observation: Observation) -> Floats:
         out = np.zeros(observation["candidates"].shape)

@@ -2,7 +2,7 @@
 
 Everywhere: B users, M candidates, K slots. ``pull`` (B, M) is the choice weight of an item before the slot counts, 0
 for no item; ``reward`` (B, M) what a click on it is expected to pay, at least 0; ``position`` (K,) how far each slot is
-looked at; ``nothing`` the weight of no click. Each function returns columns, (B, K) or (B, M) where items are fewer,
+looked at; ``nothing`` (B, 1) the weight of no click. Each function returns columns, (B, K) or (B, M) of fewer items,
 best position first, −1 for a slot better left empty.
 """
 
@@ -27,7 +27,7 @@ def _at(values: Floats, columns: Columns) -> Floats:
     return np.where(columns >= 0, np.take_along_axis(values, np.maximum(columns, 0), axis=1), 0.0)
 
 
-def find_best_by_logit(pull: Floats, reward: Floats, position: Floats, nothing: float) -> Columns:
+def find_best_by_logit(pull: Floats, reward: Floats, position: Floats, nothing: Floats) -> Columns:
     """Maximise ``Σ w_k r_k / (w_0 + Σ w_k)`` with ``w_k = p_k e_k``, exactly.
 
     Dinkelbach (1967): for a given ratio λ the best assignment puts the largest ``e_i(r_i − λ)`` in the slots with the
@@ -37,7 +37,7 @@ def find_best_by_logit(pull: Floats, reward: Floats, position: Floats, nothing: 
     best = _assign(pull * reward, len(position))
     for _ in range(ROUNDS):
         shown = position[: best.shape[1]] * _at(pull, best)
-        new = ((shown * _at(reward, best)).sum(axis=1) / (nothing + shown.sum(axis=1)))[:, None]
+        new = (shown * _at(reward, best)).sum(axis=1)[:, None] / (nothing + shown.sum(axis=1)[:, None])
         if np.allclose(new, ratio, rtol=1e-13, atol=0):
             break
         ratio = new
@@ -45,7 +45,7 @@ def find_best_by_logit(pull: Floats, reward: Floats, position: Floats, nothing: 
     return best
 
 
-def find_best_by_cascade(pull: Floats, reward: Floats, position: Floats, nothing: float) -> Columns:
+def find_best_by_cascade(pull: Floats, reward: Floats, position: Floats, nothing: Floats) -> Columns:
     """Maximise ``Σ_k ρ^k Π_{j<k}(1 − a_j) a_k r_k`` with ``a = e/(w_0 + e)``, exactly.
 
     Of two neighbours the one with the larger ``a r/(1 − ρ(1 − a))`` stands above (exchange argument, Kempe and Mahdian,
@@ -72,7 +72,7 @@ def find_best_by_cascade(pull: Floats, reward: Floats, position: Floats, nothing
     return best
 
 
-def find_best_by_position(pull: Floats, reward: Floats, position: Floats, nothing: float) -> Columns:
+def find_best_by_position(pull: Floats, reward: Floats, position: Floats, nothing: Floats) -> Columns:
     """Maximise ``R/h(S)``, ``h(S) = S/(1 − e^{−S})``, ``S = Σ p_k a_k``, ``R = Σ p_k a_k r_k``, ``a = e/(w_0 + e)``.
 
     For a price λ of attention the best assignment puts the largest ``a_i(r_i − λ)`` first. The best over a grid of

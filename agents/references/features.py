@@ -14,6 +14,7 @@ from ...envs.users.constants import LINEAR
 from ...envs.users.records import Record
 from ...envs.users.world import World
 from .oracles import NODE_WEIGHTS, NODES
+from .traces import Traces
 
 FEATURES = (
     "click",  # 1: what any click is worth, against none
@@ -24,7 +25,7 @@ FEATURES = (
     "momentum",  # inner product with the topic consumed last
     "satiation",  # inner product with satiation
     "tired",  # the user's sensitivity times that: the part of the utility that satiation takes away
-    "repeat",  # 1 for an item consumed before
+    "repeat",  # 1 for an item consumed before; where that is forgotten by and by, what is left of it
     "appeal",
     "substance",
     "verdict",  # what the item would do to satisfaction: substance against what the appeal promised
@@ -38,6 +39,7 @@ LAWS = (  # constants of the scenario that describe an item
     "taste_weight",
     "momentum_weight",
     "repeat_penalty",
+    "impression_weight",
     "choice_appeal",
     "items_life",
     "dwell_base",
@@ -82,20 +84,20 @@ def read_laws(world: World) -> Any:
     return laws[0]
 
 
-def read_users(observation: Any, memory: int) -> NDArray[Any]:
-    """(B,) records of the users of an observation with the hidden state; the `memory` latest items count as repeats."""
-    latent, history = observation["latent"], observation["history_ids"][:, :memory]
+def read_users(observation: Any) -> NDArray[Any]:
+    """(B,) records of the users of an observation with the hidden state."""
+    latent = observation["latent"]
     vectors = [(name, np.float64, latent[name].shape[1:]) for name in ("momentum", "satiation")]
     numbers = [(name, np.float64) for name in ("sensitivity", "trust", "satisfaction", "clock")]
-    users = np.zeros(len(history), np.dtype([*vectors, *numbers, ("history", np.int64, history.shape[1:])]))
+    users = np.zeros(len(latent["trust"]), np.dtype([*vectors, *numbers]))
     for name in ("momentum", "satiation", "sensitivity", "trust", "satisfaction"):
         users[name] = latent[name]
-    users["clock"], users["history"] = observation["context"][:, ContextColumn.DAY], history
+    users["clock"] = observation["context"][:, ContextColumn.DAY]
     return users
 
 
 def describe_items(
-    ids: NDArray[np.int64], items: NDArray[Any], users: NDArray[Any], laws: Any, tastes: Tastes
+    ids: NDArray[np.int64], items: NDArray[Any], users: NDArray[Any], laws: Any, tastes: Tastes, traces: Traces
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Choice weight (B, M) of items before the slot counts, and their features (B, M, F), unscaled.
 
@@ -107,11 +109,13 @@ def describe_items(
         Records of `lay_out_items`, `read_users` and `read_laws`.
     tastes
         Tastes of the same users and items.
+    traces
+        What earlier slates left of the items.
     """
     pull, x = np.zeros(ids.shape), np.zeros((*ids.shape, len(FEATURES)))
     topics = int(items["main_topic"].max()) + 1
     above = np.zeros(topics, np.int64)
-    _describe_all(ids, items, users, laws, tastes, above, pull, x.view(FEATURE_ROW)[..., 0])
+    _describe_all(ids, items, users, laws, tastes, traces, above, pull, x.view(FEATURE_ROW)[..., 0])
     return pull, x
 
 
@@ -156,6 +160,7 @@ def _describe_all(
     users: np.ndarray,
     laws: Record,
     tastes: Tastes,
+    traces: Traces,
     above: np.ndarray,
     pull: np.ndarray,
     rows: np.ndarray,
@@ -167,12 +172,9 @@ def _describe_all(
         for m in range(len(gain)):
             item = items[ids[b, m]]
             if ids[b, m] > 0 and item.born <= user.clock:
-                repeat = 0.0
-                for h in range(len(user.history)):
-                    if user.history[h] == ids[b, m]:
-                        repeat = 1.0
                 liking = dot(tastes.users[b], tastes.items[ids[b, m]])
-                pull[b, m] = _describe_item(item, user, laws, liking, repeat, rows[b, m])
+                pull[b, m] = _describe_item(item, user, laws, liking, traces.consumed[b, m], rows[b, m])
+                pull[b, m] *= np.exp(-laws.impression_weight * np.log1p(traces.ignored[b, m]))
                 gain[m] = pull[b, m] * rows[b, m]["minutes"]
         above[:] = 0
         for m in np.argsort(-gain):

@@ -26,6 +26,7 @@ from ..playing.trials import make_life_env, sum_life_minutes
 from ..registry import REFERENCES, Reference
 from .best_slates import BEST
 from .features import FEATURES, Tastes, describe_items, lay_out_items, read_laws, read_users
+from .traces import recall_traces, weigh_nothing
 
 PRICES = {"logit": 0.75, "position": 0.75, "cascade": 0.0}  # of attention, as a share of about the best slate's value
 PIECE = 128  # rows at a time, so that the features stay small
@@ -96,10 +97,10 @@ class LinearOracle:
         slope = weights / self.scale
         worth = x[:, :, 1] + np.einsum("bmf,bf->bm", x, slope) - (slope * self.centre).sum(axis=1)[:, None]
         worth = np.maximum(worth, 0.0)
-        model, nothing = str(scenario.values["choice_model"]), float(np.exp(scenario.params.choice_nothing))
+        model, nothing = str(scenario.values["choice_model"]), weigh_nothing(self.world, observation)
         if self.shortlist is not None and self.shortlist < ids.shape[1]:
             weight = pull if model == "logit" else nothing * pull / (nothing + pull)
-            promising = self._find_promising(weight, worth, model, self.shortlist)
+            promising = self._find_promising(weight, worth, nothing, self.shortlist)
             ids, pull, worth = (np.take_along_axis(a, promising, axis=1) for a in (ids, pull, worth))
         columns = BEST[model](pull, worth, scenario.params.position, nothing)
         slates = np.zeros((len(ids), scenario.shape.slate), np.int64)
@@ -108,14 +109,14 @@ class LinearOracle:
         return slates
 
     def _find_promising(
-        self, weight: NDArray[np.float64], worth: NDArray[np.float64], model: str, count: int
+        self, weight: NDArray[np.float64], worth: NDArray[np.float64], nothing: NDArray[np.float64], count: int
     ) -> NDArray[np.int64]:
         """Columns (B, count), in their order, with the most worth beyond the price of the attention they take."""
         scenario, gain = self.world.scenario, weight * worth
-        slots, nothing = scenario.shape.slate, np.exp(scenario.params.choice_nothing)
+        slots, price = scenario.shape.slate, PRICES[str(scenario.values["choice_model"])]
         top = np.argpartition(-gain, slots, axis=1)[:, :slots]
         above, below = (np.take_along_axis(a, top, axis=1).sum(axis=1) for a in (gain, weight))
-        gain -= weight * (PRICES[model] * above / (nothing + below))[:, None]
+        gain -= weight * (price * above / (nothing[:, 0] + below))[:, None]
         return np.sort(np.argpartition(-gain, count, axis=1)[:, :count], axis=1)
 
     def list_items(self, observation: Any) -> NDArray[np.int64]:
@@ -129,9 +130,9 @@ class LinearOracle:
         self, ids: NDArray[np.int64], observation: Any
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Choice weight (B, M) of items before the slot counts, and their features (B, M, F), unscaled."""
-        users = read_users(observation, int(self.world.scenario.params.repeat_memory))
+        users, traces = read_users(observation), recall_traces(self.world, ids, observation)
         tastes = Tastes(np.asarray(observation["latent"]["taste"], np.float64), self._tastes)
-        return describe_items(ids, self._items, users, self._laws, tastes)
+        return describe_items(ids, self._items, users, self._laws, tastes, traces)
 
     def save(self, path: Path) -> None:
         """Write weights and scales as JSON, with the scenario that they are for."""

@@ -12,6 +12,7 @@ from ...envs.users.constants import LINEAR
 from ...envs.users.world import World
 from ..registry import REFERENCES, Reference
 from .best_slates import BEST
+from .traces import recall_traces, weigh_nothing
 
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)  # for the mean over the noise in completion
 
@@ -52,7 +53,7 @@ class MyopicOracle:
         scenario = self.world.scenario
         pull, reward = self.weigh_items(ids, observation)
         best = BEST[str(scenario.values["choice_model"])]
-        columns = best(pull, reward, scenario.params.position, float(np.exp(scenario.params.choice_nothing)))
+        columns = best(pull, reward, scenario.params.position, weigh_nothing(self.world, observation))
         slates = np.zeros((len(ids), scenario.shape.slate), np.int64)
         shown = np.where(columns >= 0, np.take_along_axis(ids, np.maximum(columns, 0), axis=1), 0)
         slates[:, : shown.shape[1]] = shown
@@ -73,11 +74,9 @@ class MyopicOracle:
         utility += p.momentum_weight * inner(latent["momentum"].astype(np.float64), topics)
         tired = inner(latent["satiation"], topics)
         utility -= sensitivity * (tired if p.satiation_kind == LINEAR else np.log1p(tired))
-        remembered = np.zeros(ids.shape, bool)  # an item consumed twice is punished once
-        for h in range(min(int(p.repeat_memory), observation["history_ids"].shape[1])):
-            remembered |= ids == observation["history_ids"][:, h, None]
-        utility -= p.repeat_penalty * remembered
-        pull = utility + p.choice_appeal * items["appeal"][ids]
+        traces = recall_traces(self.world, ids, observation)
+        utility -= p.repeat_penalty * traces.consumed
+        pull = utility + p.choice_appeal * items["appeal"][ids] - p.impression_weight * np.log1p(traces.ignored)
         age = observation["context"][:, ContextColumn.DAY][:, None] - items["born"][ids]
         if p.items_life > 0:
             pull = pull - age / p.items_life

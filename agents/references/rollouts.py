@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...envs.candidates.retriever import Retriever
 from ...envs.engine import ContextColumn
-from ...envs.env import LATENT
+from ...envs.env import LATENT, LATENT_MEMORY
 from ...envs.shared.options import Options, number
 from ...envs.users.chance import stream_key
 from ...envs.users.records import ACTIVE, HORIZON, NOTHING, user_type
@@ -97,7 +97,8 @@ class Continuation:
         agent = as_agent(base)
         users = min(users, len(world.split("train")))
         env, horizon = make_life_env(world, item_vectors, users), float(world.scenario.params.horizon_days)
-        records = env.unwrapped.engine.users  # type: ignore[attr-defined]
+        bare: Any = env.unwrapped
+        records = bare.engine.users
         terms: list[NDArray[np.float64]] = []
         earned: list[NDArray[np.float64]] = []  # before each session that began
         who: list[NDArray[np.int64]] = []
@@ -203,13 +204,13 @@ class RolloutPlanner:
     def read_records(self, observation: Any) -> np.ndarray:
         """(B,) whole states of the users, as the engine has them, with the time in the digits of the observation."""
         latent, context = observation["latent"], observation["context"]
-        users = np.zeros(len(context), user_type(self.world.scenario.shape))
+        users = np.zeros(len(context), user_type(self.world.scenario.shape, self.world.scenario.memory))
         for name in LATENT:
             users[name] = latent[name]
         users["id"] = [
             self._find_person(*traits) for traits in zip(latent["sensitivity"], latent["recovery"], strict=True)
         ]
-        for name in ("leave_logit", "visit_rate", "chronotype"):
+        for name in ("leave_logit", "visit_rate", "chronotype", "frailty"):
             users[name] = self.world.people[name][users["id"]]
         for name, column in (("gap", "gap_days"), ("clock", "day"), *((name, name) for name in COUNTS)):
             users[name] = observation["context"][:, ContextColumn[column.upper()]]
@@ -220,7 +221,20 @@ class RolloutPlanner:
         users["history_time"] = np.where(items > 0, when, 0.0)
         users["residues"] = np.bitwise_or.reduce(1 << np.minimum(items & 63, 62), axis=1)
         users["choice"], users["status"] = NOTHING, ACTIVE
+        if self.world.scenario.memory:
+            self._read_traces(users, observation)
         return users
+
+    @staticmethod
+    def _read_traces(users: np.ndarray, observation: Any) -> None:
+        """What the slates before left: the memory, and the slates that the service keeps."""
+        for name in LATENT_MEMORY:
+            users[name] = observation["latent"][name]
+        shown, age = observation["shown_ids"], observation["shown_age"]
+        users["slates"] = ((shown > 0).any(axis=2) | (age > 0)).sum(axis=1)
+        for user, ids, days in zip(users, shown, age, strict=True):
+            known = int(user["slates"])
+            user["shown"][:known], user["shown_time"][:known] = ids[:known][::-1], (user["clock"] - days[:known])[::-1]
 
     def _find_person(self, sensitivity: float, recovery: float) -> int:
         key = float(sensitivity), float(recovery)
@@ -255,13 +269,14 @@ class RolloutPlanner:
     ) -> NDArray[np.float64]:
         """(L,) minutes of lives that go on with these slates, and then with those of the base policy."""
         env, count = self._env, len(lives)
-        records = env.unwrapped.engine.users  # type: ignore[attr-defined]
+        bare: Any = env.unwrapped
+        records = bare.engine.users
         state = {"finished": np.ones(env.num_envs, bool), "candidates": env.candidates.copy()}
         whole = records.copy()
         whole["status"] = HORIZON
         whole[:count], state["candidates"][:count] = lives, candidates
         state["finished"][:count] = lives["status"] != ACTIVE
-        env.load_state({**state, "users": whole.view(np.uint8).reshape(env.num_envs, -1)})
+        env.load_state({**state, "users": bare.pack_users(whole)})
         shown = np.zeros((env.num_envs, slates.shape[1]), np.int64)
         shown[:count] = slates
         last = whole["session"] + (self.options.sessions or np.iinfo(np.int32).max // 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from ...envs.candidates.scoring import FEATURES, Scorer
+from ...envs.candidates.scoring import Scorer
 from ...envs.engine import Observation
 from ...envs.shared.files import write_whole
 from ..registry import RULES, Rule
@@ -24,7 +25,6 @@ from .ranking import Score, rank_candidates, score_by_similarity
 
 MINUTES, SIMILARITY = "minutes", "similarity"
 SCORES = (SIMILARITY, MINUTES)  # that other rules build on
-INPUTS = (*FEATURES, "slot")
 LEAVES = 15  # of a tree; its leaves are bits of 16
 TREES = "minutes.safetensors"  # in the folder of a rule that needs them
 _LOWEST = np.array([16] + [(v & -v).bit_length() - 1 for v in range(1, 2**16)], np.uint8)  # place of the lowest bit
@@ -85,14 +85,14 @@ class Trees:
         _predict(np.asarray(inputs, np.float64), self.thresholds, self.masks, self.leaves, self.base[0], _LOWEST, out)
         return out
 
-    def save(self, path: Path) -> None:
-        """Write to a safetensors file, whole or not at all."""
+    def save(self, path: Path, inputs: Sequence[str]) -> None:
+        """Write to a safetensors file, whole or not at all; `inputs` are the names of the features."""
         arrays = {name: getattr(self, name) for name in ("thresholds", "masks", "leaves", "base")}
-        write_whole(path, save(arrays, {"format": _FORMAT, "inputs": json.dumps(INPUTS)}))
+        write_whole(path, save(arrays, {"format": _FORMAT, "inputs": json.dumps(inputs)}))
 
     @classmethod
-    def load(cls, path: Path) -> Trees:
-        """Read what `save` wrote.
+    def load(cls, path: Path, inputs: Sequence[str]) -> Trees:
+        """Read what `save` wrote for features of these names.
 
         Raises
         ------
@@ -105,8 +105,8 @@ class Trees:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
         except (OSError, SafetensorError) as error:
             raise ValueError(f"{path} cannot be read ({error}); tune the rule again") from error
-        if about.get("format") != _FORMAT or about.get("inputs") != json.dumps(INPUTS):
-            raise ValueError(f"{path} holds no trees on {', '.join(INPUTS)}; tune the rule again")
+        if about.get("format") != _FORMAT or about.get("inputs") != json.dumps(inputs):
+            raise ValueError(f"{path} holds no trees on {', '.join(inputs)}; tune the rule again")
         return cls(**arrays)
 
 
@@ -156,10 +156,15 @@ def _predict(
         out[i] = total
 
 
+def list_inputs(scorer: Scorer) -> tuple[str, ...]:
+    """What minutes are predicted from: the scorer's own features of an item, and its slot."""
+    return (*scorer.own, "slot")
+
+
 def predict_minutes(model: Any, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Minutes (B, M) of each candidate in the first slot, from its features (B, M, F); F as in `FEATURES`."""
-    inputs = np.zeros((features[..., 0].size, len(INPUTS)))
-    inputs[:, :-1] = features.reshape(-1, len(FEATURES))
+    """Minutes (B, M) of each candidate in the first slot, from its features (B, M, F)."""
+    inputs = np.zeros((features[..., 0].size, features.shape[2] + 1))
+    inputs[:, :-1] = features.reshape(-1, features.shape[2])
     minutes: NDArray[np.float32] = model.predict(inputs).reshape(features.shape[:2]).astype(np.float32)
     return minutes
 
@@ -201,12 +206,12 @@ def fit_minutes(scorer: Scorer, env: Any, steps: int, seed: int = 0) -> Predicte
 
 
 def log_minutes(scorer: Scorer, env: Any, steps: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Inputs (n, 10), in the order of `INPUTS`, and minutes (n,) of the items that slates of random weights showed."""
+    """Inputs (n, F + 1) as `list_inputs` names them, and minutes (n,) of what slates of random weights showed."""
     rng = np.random.default_rng(seed)
     observation, _ = env.reset(seed=seed)
     inputs, targets = [], []
     for _ in range(steps):
-        weights = rng.uniform(-1, 1, (env.num_envs, len(FEATURES) + 1))
+        weights = rng.uniform(-1, 1, (env.num_envs, len(scorer.weights)))
         slates = scorer.recommend(observation, weights)
         features = scorer.features(observation)
         place = (observation["candidates"][:, None, :] == slates[:, :, None]).argmax(axis=2)
@@ -218,7 +223,7 @@ def log_minutes(scorer: Scorer, env: Any, steps: int, seed: int) -> tuple[NDArra
             choice = np.where(info["_final_info"], info["final_info"]["choice"], choice)
         minutes = np.where(np.arange(scorer.slots) == choice[:, None], reward[:, None], 0.0)
         slot = np.broadcast_to(np.arange(scorer.slots), minutes.shape)
-        inputs.append(np.concatenate([shown, slot[:, :, None]], axis=2).reshape(-1, len(INPUTS)))
+        inputs.append(np.concatenate([shown, slot[:, :, None]], axis=2).reshape(-1, shown.shape[2] + 1))
         targets.append(minutes.ravel())
     return np.concatenate(inputs), np.concatenate(targets)
 
@@ -235,11 +240,11 @@ class MinutesModel(FittedModel[PredictedMinutes]):
 
     def save(self, model: PredictedMinutes, folder: Path) -> None:
         """Write the trees."""
-        model.model.save(folder / TREES)
+        model.model.save(folder / TREES, list_inputs(model.scorer))
 
     def load(self, folder: Path, models: RuleModels) -> PredictedMinutes:
         """Read the trees."""
-        return PredictedMinutes(models.scorer, Trees.load(folder / TREES))
+        return PredictedMinutes(models.scorer, Trees.load(folder / TREES, list_inputs(models.scorer)))
 
 
 def choose_score(models: RuleModels, on: str) -> Score:

@@ -17,7 +17,7 @@ from ..base import RatesItems
 from ..registry import AGENTS
 from ..rules import tuning
 from ..rules.encoded import ENCODER, score_by_encoder
-from ..rules.minutes import TREES, Trees, predict_minutes
+from ..rules.minutes import TREES, Trees, list_inputs, predict_minutes
 from ..setting import Setting
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "policy.safetensors"  # of a run
@@ -112,7 +112,8 @@ def load_scores(
         if (folder / tuning.FILE).is_file():
             tuning.read_rule(folder, setting)  # refuses another setting; trees alone do not say where they were fitted
         if (folder / TREES).is_file():
-            scores[folder.name] = FittedScore(make_trees_score(Trees.load(folder / TREES)), _digest(folder / TREES))
+            trees = Trees.load(folder / TREES, list_inputs(setting.scorer))
+            scores[folder.name] = FittedScore(make_trees_score(trees), _digest(folder / TREES))
         elif (folder / CONFIG_FILE).is_file():
             scores[folder.name] = FittedScore(make_agent_score(load_run(folder)), _digest(folder / WEIGHTS_FILE))
         else:

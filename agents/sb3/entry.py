@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from stable_baselines3.common.noise import NormalActionNoise
 
 from ...encoders.device import find_device
 from ...encoders.state import StateEncoder
-from ...envs.candidates.scoring import FEATURES
 from ...envs.candidates.wrappers import MappedAction
 from ...envs.shared.options import Options
 from ..playing.training_users import REWARD_SCALE
@@ -142,15 +142,16 @@ class SB3Entry(AgentEntry):
         build: Any = self.kind
         model = build(policy, env, device=find_device(), **arguments)
         agent = make_agent(model, states, reading.action_map, config.label)
-        return SB3Trainer(agent, env, config.seed, config.state, lambda: self.set_first_slates(model, env, config))
+        first = partial(self.set_first_slates, model, env, config, reading)
+        return SB3Trainer(agent, env, config.seed, config.state, first)
 
-    def set_first_slates(self, model: Any, env: SlateVecEnv, config: Any) -> None:
+    def set_first_slates(self, model: Any, env: SlateVecEnv, config: Any, reading: Any) -> None:
         """Set what the policy shows at first, where that is not left to chance."""
         if isinstance(model.policy, SlatePolicy):
             calibrate(model.policy, env, config.seed)
         elif config.action == "weights" and self.set_first_weights is not None:
             # The first of the scores, if there are any: there is no need to find out again what was fitted.
-            self.set_first_weights(model, len(FEATURES) if config.scores else None)
+            self.set_first_weights(model, len(reading.scorer.own) if config.scores else None)
 
     def load(self, folder: Path, config: Any, reading: Any) -> SB3Agent:
         """Build the algorithm without an environment, and read its policy's weights."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from ....envs.candidates.scoring import FEATURES, Scorer
+from ....envs.candidates.scoring import Scorer
 from ....envs.engine import Observation
 from ....envs.shared.files import write_whole
 from ....envs.shared.options import Options, among, evenly, number, word
@@ -186,7 +186,7 @@ class LinearBandit:
         about = {
             "format": _FORMAT,
             "options": dataclasses.asdict(self.options),
-            "features": list(FEATURES),
+            "features": list(self.scorer.own),
             "slots": self.scorer.slots,
             "slots_learned": self.slots_learned,
             "seed": self.seed,
@@ -210,8 +210,8 @@ class LinearBandit:
         path = Path(folder) / BANDIT_FILE
         about, arrays = _read(path)
         fix = "learn again"
-        if about["features"] != list(FEATURES):
-            raise ValueError(f"{path}: features = {about['features']!r}, here they are {list(FEATURES)!r}; {fix}")
+        if about["features"] != list(scorer.own):
+            raise ValueError(f"{path}: features = {about['features']!r}, here they are {list(scorer.own)!r}; {fix}")
         if about["slots"] != scorer.slots:
             raise ValueError(f"{path}: slots = {about['slots']!r}, slates here have {scorer.slots}; {fix}")
         try:
@@ -220,8 +220,9 @@ class LinearBandit:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} does not describe a bandit: {error}; {fix}") from error
         components = bandit.options.components
-        width = 1 + len(FEATURES) + components
-        shapes = ((width, width), (width,), (len(FEATURES),), (len(FEATURES),), (scorer.vectors.shape[1], components))
+        features = len(scorer.own)
+        width = 1 + features + components
+        shapes = ((width, width), (width,), (features,), (features,), (scorer.vectors.shape[1], components))
         for name, shape in zip(_ARRAYS, shapes, strict=True):
             if name not in arrays or arrays[name].shape != shape or arrays[name].dtype != np.float64:
                 found = f"{arrays[name].shape} {arrays[name].dtype}" if name in arrays else "missing"

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ....envs.candidates.scoring import FEATURES, Scorer
+from ....envs.candidates.scoring import Scorer
 from ....envs.engine import Observation
 
 Floats = NDArray[np.float64]
@@ -133,7 +133,7 @@ class Design:
         """(B, M, d) of the candidates."""
         candidates = observation["candidates"].astype(np.int64)
         out = np.ones((*candidates.shape, self.width))
-        after = INTERCEPT + len(FEATURES)
+        after = INTERCEPT + len(self.centre)
         out[:, :, INTERCEPT:after] = (scorer.features(observation) - self.centre) / self.spread
         out[:, :, after:] = components[candidates]
         return out

@@ -65,6 +65,7 @@ class TestRecords:
         observation, users = states
         rebuilt = planned(world, item_vectors).read_records(observation)
         rewritten = {"k0", "k1", "luck", "episode", "slate", "choice", "left", "completion", "minutes"}
+        rewritten |= {"entered", "evicted"}  # counts for studies
         for name in set(users.dtype.names) - rewritten:
             np.testing.assert_allclose(rebuilt[name], users[name], rtol=1e-5, atol=1e-5, err_msg=name)
         for name in ("id", "residues", "history_items", "day", "satiation", "taste", "trust", "leave_logit"):
@@ -116,7 +117,7 @@ class TestRollouts:
         env.reset(seed=0)
         again = np.repeat(users, count)
         again["k0"], again["k1"] = np.random.default_rng(7).integers(0, 2**32, (2, len(again)), np.uint32)
-        state = env.save_state() | {"users": again.view(np.uint8).reshape(len(again), -1)}
+        state = env.save_state() | {"users": env.unwrapped.pack_users(again)}
         state["candidates"] = np.repeat(candidates, count, axis=0)
         env.load_state(state)
         shown, total, active = np.repeat(slates[:, 1], count, axis=0), np.zeros(3 * count), np.ones(3 * count, bool)

@@ -5,10 +5,12 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from longplay.agents.rules.minutes import INPUTS, PredictedMinutes, Trees, fit_minutes, log_minutes
+from longplay.agents.rules.minutes import PredictedMinutes, Trees, fit_minutes, log_minutes
 from longplay.envs.candidates.scoring import FEATURES
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.rules.rankings import SLOTS, greedy
+
+INPUTS = (*FEATURES, "slot")
 
 
 @pytest.fixture
@@ -161,20 +163,20 @@ class TestTrees:
     def test_it_reads_what_it_wrote(self, tmp_path):
         inputs, targets = noisy()
         trees = Trees.of(boosted(inputs, targets))
-        trees.save(tmp_path / "trees.safetensors")
-        trees.save(tmp_path / "trees.safetensors")  # over itself
-        again = Trees.load(tmp_path / "trees.safetensors")
+        trees.save(tmp_path / "trees.safetensors", INPUTS)
+        trees.save(tmp_path / "trees.safetensors", INPUTS)  # over itself
+        again = Trees.load(tmp_path / "trees.safetensors", INPUTS)
         np.testing.assert_array_equal(again.predict(inputs), trees.predict(inputs))
         assert [path.name for path in tmp_path.iterdir()] == ["trees.safetensors"]
 
     def test_what_is_no_such_file_is_named(self, tmp_path):
         with pytest.raises(ValueError, match=r"none\.safetensors cannot be read .*tune the rule again"):
-            Trees.load(tmp_path / "none.safetensors")
+            Trees.load(tmp_path / "none.safetensors", INPUTS)
         from safetensors.numpy import save_file
 
         save_file({"a": np.zeros(3)}, tmp_path / "other.safetensors")
         with pytest.raises(ValueError, match=r"other\.safetensors holds no trees on similarity"):
-            Trees.load(tmp_path / "other.safetensors")
+            Trees.load(tmp_path / "other.safetensors", INPUTS)
 
     def test_minutes_fitted_on_a_log_are_those_of_scikit_learn(self, setting, scorer, minutes):
         env = setting.vector_env(64, "items", autoreset_mode=AutoresetMode.SAME_STEP)

@@ -12,7 +12,7 @@ from longplay.agents.base import RatesItems
 from longplay.agents.registry import AGENTS
 from longplay.agents.rules import tuning
 from longplay.agents.rules.encoded import score_by_encoder
-from longplay.agents.rules.minutes import fit_minutes
+from longplay.agents.rules.minutes import fit_minutes, list_inputs
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.reading import Reading, load_agent, read_run
 from longplay.agents.runs.scores import TREES, check_scores
@@ -43,7 +43,7 @@ def folders(setting, tmp_path_factory):
     ENCODERS["pooled"].make(setting.items).save(whole / "pooled")
     env = setting.vector_env(16, "items", autoreset_mode=AutoresetMode.SAME_STEP)
     (whole / "minutes").mkdir()
-    fit_minutes(setting.scorer, env, 12).model.save(whole / "minutes" / TREES)
+    fit_minutes(setting.scorer, env, 12).model.save(whole / "minutes" / TREES, list_inputs(setting.scorer))
     train(tiny_run(setting, agent="slateq", options=TINY, gamma=0.0), whole / "run", False, lambda row: None)
     return whole
 
@@ -183,7 +183,7 @@ def test_a_policy_belongs_to_the_models_whose_scores_it_read(setting, folders, t
     config = tiny_run(setting, agent=agent, scores=(str(score),), steps=256, evals=1, **changes)
     train(config, tmp_path / "run", False, lambda row: None)
     env = setting.vector_env(16, "items", autoreset_mode=AutoresetMode.SAME_STEP)
-    fit_minutes(setting.scorer, env, 12, seed=1).model.save(score / TREES)
+    fit_minutes(setting.scorer, env, 12, seed=1).model.save(score / TREES, list_inputs(setting.scorer))
     again = make_setting(setting.world)
     with pytest.raises(ValueError, match="train again"):
         load_agent(tmp_path / "run", config, again)
