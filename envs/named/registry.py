@@ -32,6 +32,12 @@ class EnvironmentRegistry(Registry["type[NamedEnv]"]):
 ENVIRONMENTS = EnvironmentRegistry("ENVIRONMENTS", "environment", "longplay.envs.named")
 
 
+def name_class(name: str) -> str:
+    """Class of an id: ``Video`` of ``longplay/Video-v0``, ``VideoV1`` of ``longplay/Video-v1``."""
+    kind, _, version = name.rpartition("/")[2].rpartition("-v")
+    return kind if version == "0" else f"{kind}V{version}"
+
+
 def register_with_gymnasium(exported: Iterable[str]) -> None:
     """Let `gymnasium.make` and `gymnasium.make_vec` know every id.
 
@@ -42,7 +48,7 @@ def register_with_gymnasium(exported: Iterable[str]) -> None:
         other classes that of their file.
     """
     for name, card in ENVIRONMENTS.cards.items():
-        kind = name.removeprefix("longplay/").rpartition("-v")[0]
+        kind = name_class(name)
         gymnasium.register(
             id=name,
             entry_point=f"{'longplay.envs' if kind in exported else card.module}:{kind}",
