@@ -10,7 +10,7 @@ from rich.table import Table
 
 from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_ratio
 from longplay.scripts.shared.tables import TIGHT, format_interval, make_table
-from longplay.scripts.studies.headroom.steps import CONSTANT, MYOPIC, PLANNER, STEPS, Part
+from longplay.scripts.studies.headroom.steps import CONSTANT, ITEMS, MYOPIC, PLANNER, STEPS, Part
 
 GAINS = {  # of one step over another
     "constant over myopic": (CONSTANT, MYOPIC),
@@ -18,7 +18,7 @@ GAINS = {  # of one step over another
     "planner over myopic": (PLANNER, MYOPIC),
 }
 ALL = "all"  # in place of a world seed
-COLOURS = {MYOPIC: "#e08a00", CONSTANT: "#888888", PLANNER: "#1f6fd0"}
+COLOURS = {ITEMS: "#bbbbbb", MYOPIC: "#e08a00", CONSTANT: "#888888", PLANNER: "#1f6fd0"}
 
 
 def estimate_gain(ahead: pd.DataFrame, behind: pd.DataFrame) -> Interval | None:

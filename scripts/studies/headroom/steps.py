@@ -1,4 +1,4 @@
-"""The three steps of headroom: the myopic oracle, the best constant bonus, the planner; each fitted and played once."""
+"""The steps of headroom: items oracle, myopic oracle, best constant bonus, planner; each is fitted and played once."""
 
 import json
 import time
@@ -13,6 +13,7 @@ from longplay.agents.base import Agent
 from longplay.agents.playing.cross_entropy import CrossEntropyOptions
 from longplay.agents.playing.sweep import SweepOptions
 from longplay.agents.references.bonus import BonusOracle
+from longplay.agents.references.items import ItemsOracle
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.setting import Setting
@@ -21,8 +22,8 @@ from longplay.scripts.shared.folders import write_table
 from longplay.scripts.studies.headroom.lives import play_lives
 from longplay.scripts.studies.headroom.worlds import StudyWorld
 
-MYOPIC, CONSTANT, PLANNER = "myopic oracle", "best constant bonus", "planner"
-STEPS = {"myopic": MYOPIC, "constant": CONSTANT, "planner": PLANNER}  # by the names of files
+ITEMS, MYOPIC, CONSTANT, PLANNER = "items oracle", "myopic oracle", "best constant bonus", "planner"
+STEPS = {"items": ITEMS, "myopic": MYOPIC, "constant": CONSTANT, "planner": PLANNER}  # by the names of files
 Say = Callable[[str], None]
 
 
@@ -87,8 +88,8 @@ def play_part(part: Part) -> None:
 
 def make_step(setting: Setting, step: str, part: Part) -> Agent:
     """The policy of a step, fitted where that has not been done before."""
-    if step == "myopic":
-        return MyopicOracle(setting.world)
+    if step in ("items", "myopic"):
+        return {"items": ItemsOracle, "myopic": MyopicOracle}[step](setting.world)
     kind: Any = {"constant": BonusOracle, "planner": LinearOracle}[step]
     search = {"constant": part.budget.sweep, "planner": part.budget.search}[step]
     file, began = part.folder / f"{step}.json", time.monotonic()

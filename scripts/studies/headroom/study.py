@@ -5,9 +5,10 @@
 
 The steps: the myopic oracle, whose slates pay most now; the best constant bonus, k minutes for each standard deviation
 of an item's verdict, the same for everybody and at all times, which a term for quality in any ranking could do; and a
-planner, whose worths read people and their state. Bonus and planner are chosen on training and validation users of each
-world, and all are played by its test users with the same luck. Gains are in percent, with paired 95 % intervals over
-users; those over all world seeds take users of all worlds as one crowd.
+planner, whose worths read people and their state. Beside them stands the items oracle, which knows the items and
+nothing hidden of the user: from there to the myopic oracle is what knowing people is worth now. Bonus and planner are
+chosen on training and validation users of each world, and all are played by its test users with the same luck. Gains
+are in percent, with paired 95 % intervals over users; those over all world seeds take users of all worlds as one crowd.
 
 A sweep repeats this for each value of one constant of the scenario, such as impression.memory or horizon.days, or of
 dynamics_strength, the dial.
@@ -48,7 +49,7 @@ class Arguments:
     seeds: tuple[int, ...] = (1, 2, 3)
     """World seeds."""
     steps: tuple[str, ...] = tuple(STEPS)
-    """Steps to play: myopic, constant, planner."""
+    """Steps to play: items, myopic, constant, planner."""
     sweep: tuple[str, ...] = ()
     """A constant of the scenario, as its file names it, or dynamics_strength, and the values that it takes."""
     users: int = 500

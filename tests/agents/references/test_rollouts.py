@@ -304,10 +304,10 @@ def test_neighbours_of_a_linear_oracle(world):
 
 
 def test_references_take_a_linear_oracle_in_when_given(setting, world):
-    assert [c.name for c in make_references(setting)] == ["myopic oracle", "taste oracle"]
+    assert [c.name for c in make_references(setting)] == ["items oracle", "myopic oracle", "taste oracle"]
     oracle = LinearOracle(world, shortlist=24)
     found = make_references(setting, oracle)
-    assert [c.name for c in found] == ["myopic oracle", "taste oracle", "linear oracle"]
+    assert [c.name for c in found] == ["items oracle", "myopic oracle", "taste oracle", "linear oracle"]
     assert found[-1].agents[0] is oracle
 
 

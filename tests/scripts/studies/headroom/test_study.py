@@ -32,7 +32,7 @@ class TestStudy:
 
         monkeypatch.setattr(playing, "write_table", twice)
         assert call(headroom, *ARGUMENTS, folder=here)[0] == 130
-        assert [path.stem for path in written] == ["myopic", "constant"]
+        assert [path.stem for path in written] == ["items", "myopic"]
         before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
         assert len(before) == 2
 
@@ -43,7 +43,7 @@ class TestStudy:
         results = pd.read_parquet(folder / "results.parquet")
         assert results.groupby(["seed", "policy"])["user"].nunique().eq(6).all()
         assert set(results["seed"]) == {1, 2}
-        assert set(results["policy"]) == {"myopic oracle", "best constant bonus", "planner"}
+        assert set(results["policy"]) == {"items oracle", "myopic oracle", "best constant bonus", "planner"}
         assert (results["repeated"] <= results["places"]).all()
         assert len(pd.read_parquet(folder / "headroom.parquet")) == 3  # two worlds, and all
         assert "constant over myopic" in output
@@ -98,7 +98,7 @@ class TestStudy:
         ("--seeds 1 1", "seeds = [1, 1] must be one or more different ones"),
         (
             "--steps plan",
-            "steps = 'plan' is unknown (did you mean 'planner'?); allowed: 'myopic', 'constant', 'planner'",
+            "steps = 'plan' is unknown (did you mean 'planner'?); allowed: 'items', 'myopic', 'constant', 'planner'",
         ),
         ("--sweep choice.trst 1", "constant = 'choice.trst' is unknown (did you mean 'choice.trust'?)"),
         ("--sweep choice.trust", "must be a constant and one or more different values, such as choice.trust 0 1"),
