@@ -25,8 +25,8 @@ class RepeatCounter:
 
     Attributes
     ----------
-    places, repeated
-        Of each user (U,): filled places of all slates, and those of items shown to them before in this life.
+    places, again
+        Of each user (U,): filled places of all slates, and those of items that they were shown before in this life.
     """
 
     def __init__(self, agent: Agent, items: int) -> None:
@@ -36,7 +36,7 @@ class RepeatCounter:
     def start(self, users: int) -> Memory:
         """Nobody was shown anything."""
         self.seen = np.zeros((users, self.items + 1), bool)
-        self.places, self.repeated = np.zeros(users, np.int64), np.zeros(users, np.int64)
+        self.places, self.again = np.zeros(users, np.int64), np.zeros(users, np.int64)
         own = self.agent.start(users) if isinstance(self.agent, Remembering) else {}
         return {"row": np.arange(users), **{f"own {key}": value for key, value in own.items()}}
 
@@ -49,7 +49,7 @@ class RepeatCounter:
             slates = self.agent.act(observation)
         rows, filled = memory["row"], np.asarray(slates) > 0
         self.places[rows] += filled.sum(axis=1)
-        self.repeated[rows] += (self.seen[rows[:, None], slates] & filled).sum(axis=1)
+        self.again[rows] += (self.seen[rows[:, None], slates] & filled).sum(axis=1)
         self.seen[rows[:, None], slates] = True
         return slates, {"row": rows, **{f"own {key}": value for key, value in own.items()}}
 
@@ -63,7 +63,7 @@ def play_lives(
 ) -> pd.DataFrame:
     """One row a test user: what `Evaluator` measures, and the counts of places and of the user's memory.
 
-    Columns ``places`` and ``repeated`` are of `RepeatCounter`; ``entered`` and ``evicted`` count entries made in the
+    Columns ``places`` and ``again`` are of `RepeatCounter`; ``entered`` and ``evicted`` count entries made in the
     user's memory of items, and those that were dropped for want of room before they had faded.
     """
     people = held_out_users(setting.world, "test", users)
@@ -73,4 +73,4 @@ def play_lives(
     coverage, lives.attrs = lives.attrs["coverage"], {}
     bare: Any = evaluator.env.unwrapped
     memory = {name: bare.engine.users[name].astype(np.int64) for name in ("entered", "evicted")}
-    return lives.assign(coverage=coverage, places=counter.places, repeated=counter.repeated, **memory)
+    return lives.assign(coverage=coverage, places=counter.places, again=counter.again, **memory)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
 
@@ -31,7 +32,7 @@ def estimate_gain(ahead: pd.DataFrame, behind: pd.DataFrame) -> Interval | None:
 def measure_lives(lives: pd.DataFrame) -> dict[str, Any]:
     """What a step's lives look like, by the names of columns; shares in percent."""
     share = {"gone": lives["churned"].mean(), "opened": lives["clicks"].sum() / lives["slates"].sum()}
-    share["repeated"] = lives["repeated"].sum() / max(lives["places"].sum(), 1)
+    share["shown before"] = lives["again"].sum() / max(lives["places"].sum(), 1)
     share["evicted early"] = lives["evicted"].sum() / max(lives["entered"].sum(), 1)
     return {
         "minutes": bootstrap_difference(lives["minutes"].to_numpy()),
@@ -76,7 +77,7 @@ def _shorten(value: str) -> str:
 
 def make_tables(summary: pd.DataFrame, users: int) -> list[Table]:
     """Lives of each step over all seeds, and gains in each world."""
-    columns = ("world", "policy", "minutes", "sessions", "gone", "opened", "repeated", "evicted early")
+    columns = ("world", "policy", "minutes", "sessions", "gone", "opened", "shown before", "evicted early")
     lives = make_table(f"Lives of {users} test users in each world, all world seeds", columns, "llr", **TIGHT)
     names = [name for name in GAINS if name in summary]
     title = "Gain in minutes, % (paired 95 % intervals over users)"
@@ -96,34 +97,53 @@ def make_tables(summary: pd.DataFrame, users: int) -> list[Table]:
 def draw_figure(summary: pd.DataFrame) -> Figure:
     """Minutes of each step and gains between them: against the value of a sweep, or environment by environment."""
     whole = summary[summary["seed"] == ALL]
-    swept = bool((whole["constant"] != "").any())
-    groups = list(whole.groupby("env", sort=False)) if swept else [("", whole)]
+    groups = list(whole.groupby("env", sort=False)) if _is_swept(whole) else [("", whole)]
     figure = Figure(figsize=(11, 4.0 * len(groups)), layout="constrained")
     for (env, rows), (left, right) in zip(groups, figure.subplots(len(groups), 2, squeeze=False), strict=True):
-        labels = [_shorten(v) for v in rows["value"]] if swept else [name_world(r) for r in rows.to_dict("records")]
-        places = _place(labels)
-        style = "o-" if swept else "o"
-        for policy, colour in COLOURS.items():
-            if f"{policy}: minutes" in rows:
-                minutes = list(rows[f"{policy}: minutes"])
-                left.plot(places, [i.mean for i in minutes], style, color=colour, label=policy, ms=5)
-        for number, name in enumerate(name for name in GAINS if name in rows):
-            known = [(place, gain) for place, gain in zip(places, rows[name], strict=True) if gain is not None]
-            if known:
-                at, mean = [place for place, _ in known], np.array([gain.mean for _, gain in known])
-                reach = np.abs([[gain.low for _, gain in known], [gain.high for _, gain in known]] - mean)
-                right.errorbar(at, mean, yerr=reach, fmt=style, ms=5, capsize=3, color=f"C{number}", label=name)
-        right.axhline(0, color="#888888", lw=0.8)
-        left.set_ylabel("minutes until the horizon")
-        right.set_ylabel("gain in minutes, %")
+        draw_minutes(left, rows)
+        draw_gains(right, rows)
         for axes in (left, right):
-            axes.set_xticks(places, labels, rotation=0 if swept else 20)
             axes.set_title(str(env).removeprefix("longplay/"), fontsize=10)
             axes.set_xlabel(rows["constant"].iloc[0])
-            if axes.get_legend_handles_labels()[0]:
-                axes.legend(fontsize=8)
-            axes.grid(alpha=0.3)
     return figure
+
+
+def draw_minutes(axes: Axes, rows: pd.DataFrame) -> None:
+    """Minutes of each step."""
+    places, style = _lay_out(axes, rows)
+    for policy, colour in COLOURS.items():
+        if f"{policy}: minutes" in rows:
+            axes.plot(places, [i.mean for i in rows[f"{policy}: minutes"]], style, color=colour, label=policy, ms=5)
+    axes.set_ylabel("minutes until the horizon")
+    axes.legend(fontsize=8)
+
+
+def draw_gains(axes: Axes, rows: pd.DataFrame) -> None:
+    """Gains between steps, with their intervals."""
+    places, style = _lay_out(axes, rows)
+    for number, name in enumerate(name for name in GAINS if name in rows):
+        known = [(place, gain) for place, gain in zip(places, rows[name], strict=True) if gain is not None]
+        if known:
+            at, mean = [place for place, _ in known], np.array([gain.mean for _, gain in known])
+            reach = np.abs([[gain.low for _, gain in known], [gain.high for _, gain in known]] - mean)
+            axes.errorbar(at, mean, yerr=reach, fmt=style, ms=5, capsize=3, color=f"C{number}", label=name)
+            axes.legend(fontsize=8)
+    axes.axhline(0, color="#888888", lw=0.8)
+    axes.set_ylabel("gain in minutes, %")
+
+
+def _is_swept(rows: pd.DataFrame) -> bool:
+    return bool((rows["constant"] != "").any())
+
+
+def _lay_out(axes: Axes, rows: pd.DataFrame) -> tuple[list[float], str]:
+    """Where values or worlds stand on the axis, which is labelled so, and how they are drawn."""
+    swept = _is_swept(rows)
+    labels = [_shorten(value) for value in rows["value"]] if swept else list(map(name_world, rows.to_dict("records")))
+    places = _place(labels)
+    axes.set_xticks(places, labels, rotation=0 if swept else 20)
+    axes.grid(alpha=0.3)
+    return places, "o-" if swept else "o"
 
 
 def _place(labels: Sequence[str]) -> list[float]:

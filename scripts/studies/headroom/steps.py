@@ -16,6 +16,9 @@ from longplay.agents.references.bonus import BonusOracle
 from longplay.agents.references.items import ItemsOracle
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.references.oracles import MyopicOracle
+from longplay.agents.registry import RULES
+from longplay.agents.rules.context import RuleModels
+from longplay.agents.rules.tuning import TunedRule
 from longplay.agents.setting import Setting
 from longplay.envs.shared.files import write_whole
 from longplay.scripts.shared.folders import write_table
@@ -24,7 +27,7 @@ from longplay.scripts.studies.headroom.worlds import StudyWorld
 
 ITEMS, MYOPIC, CONSTANT, PLANNER = "items oracle", "myopic oracle", "best constant bonus", "planner"
 STEPS = {"items": ITEMS, "myopic": MYOPIC, "constant": CONSTANT, "planner": PLANNER}  # by the names of files
-Say = Callable[[str], None]
+Say = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Part:
     world
         Which world.
     steps
-        Names of `STEPS`.
+        Names of `STEPS`, or of rules, with their default options.
     folder
         Keeps what is fitted and played in it.
     budget
@@ -78,23 +81,41 @@ class Part:
         return [step for step in self.steps if not self.locate(step).exists()]
 
 
-def play_part(part: Part) -> None:
+def say_nothing(what: str, share: float) -> None:
+    """Tell nobody what is being done."""
+
+
+def play_part(part: Part, say: Say = say_nothing) -> None:
     """Play the steps that are missing; what is finished is kept, each file whole."""
     setting = part.world.make_setting(part.folder)
     for step in part.missing:
-        lives = play_lives(setting, make_step(setting, step, part), part.budget.users)
-        write_table(lives.assign(policy=STEPS[step]), part.locate(step))
+        play_step(setting, step, part, say)
 
 
-def make_step(setting: Setting, step: str, part: Part) -> Agent:
+def play_step(setting: Setting, step: str, part: Part, say: Say) -> None:
+    """Fit where need be, play, keep."""
+    title = name_step(step)
+    agent = make_step(setting, step, part, lambda what, share: say(f"{part}, {title}: {what}", share))
+    lives = play_lives(setting, agent, part.budget.users, lambda share: say(f"{part}, {title}: playing", share))
+    write_table(lives.assign(policy=title), part.locate(step))
+
+
+def name_step(step: str) -> str:
+    """What tables call a step."""
+    return STEPS[step] if step in STEPS else RULES[step].title
+
+
+def make_step(setting: Setting, step: str, part: Part, say: Say) -> Agent:
     """The policy of a step, fitted where that has not been done before."""
+    if step not in STEPS:
+        return TunedRule(step, RULES[step].options()).build(RuleModels(setting, lambda what: say(what, 0.0)))
     if step in ("items", "myopic"):
         return {"items": ItemsOracle, "myopic": MyopicOracle}[step](setting.world)
     kind: Any = {"constant": BonusOracle, "planner": LinearOracle}[step]
     search = {"constant": part.budget.sweep, "planner": part.budget.search}[step]
     file, began = part.folder / f"{step}.json", time.monotonic()
     if not file.exists():
-        oracle = kind.fit(setting.world, setting.item_vectors, search)
+        oracle = kind.fit(setting.world, setting.item_vectors, search, say)
         write_whole(part.folder / f"{step}-seconds.json", json.dumps(round(time.monotonic() - began, 1)))
         oracle.save(file)
     return kind.load(file, setting.world)  # type: ignore[no-any-return]

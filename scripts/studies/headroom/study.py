@@ -19,6 +19,7 @@ seeds, values and steps may be added later.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
@@ -32,7 +33,7 @@ from longplay.scripts.shared.console import console, load_world, make_progress, 
 from longplay.scripts.shared.folders import record_study, run_folder, write_figure, write_table
 from longplay.scripts.shared.pool import work_side_by_side
 from longplay.scripts.studies.headroom.report import draw_figure, make_tables, summarise
-from longplay.scripts.studies.headroom.steps import STEPS, Budget, Part, play_part, read_bonus, read_part
+from longplay.scripts.studies.headroom.steps import STEPS, Budget, Part, name_step, play_part, read_bonus, read_part
 from longplay.scripts.studies.headroom.worlds import StudyWorld, read_changes
 
 SHARED = ("users", "validation_users", "search_users", "population", "rounds", "scenario", "catalog")
@@ -138,10 +139,16 @@ def make_budget(args: Arguments) -> Budget:
 def play_parts(parts: list[Part], workers: int) -> None:
     """Play what is missing, some worlds side by side."""
     missing = [part for part in parts if part.missing]
-    with make_progress(count=True) as progress:
+    with make_progress() as progress:
         task = progress.add_task("worlds", total=len(parts), completed=len(parts) - len(missing))
-        for part, _ in work_side_by_side(play_part, missing, workers):
-            progress.console.print(f"{part}: {', '.join(STEPS[step] for step in part.steps)}")
+        now = progress.add_task("", total=1.0, visible=workers == 1)
+
+        def say(what: str, share: float) -> None:
+            progress.update(now, description=what, completed=share)
+
+        work = partial(play_part, say=say) if workers == 1 else play_part  # other processes are silent
+        for part, _ in work_side_by_side(work, missing, workers):
+            progress.console.print(f"{part}: {', '.join(map(name_step, part.steps))}")
             progress.advance(task)
 
 

@@ -32,6 +32,8 @@ class StudyWorld:
         A scenario TOML file in place of the environment's own.
     table
         Arguments of `Setting` that say where the items are.
+    name
+        What its folder is named for; by default the changes.
     """
 
     env: str
@@ -39,13 +41,14 @@ class StudyWorld:
     changes: tuple[tuple[str, Value], ...] = ()
     scenario: str | None = None
     table: Mapping[str, str | None] = field(default_factory=dict, hash=False)
+    name: str = ""
 
     @property
     def label(self) -> str:
         """Name of its folder."""
         short = self.env.rpartition("/")[2].replace(":", "-")
         words = [f"{name}-{value:g}" if isinstance(value, float) else f"{name}-{value}" for name, value in self.changes]
-        return "-".join([short, f"seed-{self.seed}", *words])
+        return "-".join([short, f"seed-{self.seed}", *([self.name] if self.name else words)])
 
     def read_scenario(self) -> Scenario:
         """The scenario as it is here; `ScenarioError` for what is not allowed."""

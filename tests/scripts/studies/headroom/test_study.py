@@ -44,7 +44,7 @@ class TestStudy:
         assert results.groupby(["seed", "policy"])["user"].nunique().eq(6).all()
         assert set(results["seed"]) == {1, 2}
         assert set(results["policy"]) == {"items oracle", "myopic oracle", "best constant bonus", "planner"}
-        assert (results["repeated"] <= results["places"]).all()
+        assert (results["again"] <= results["places"]).all()
         assert len(pd.read_parquet(folder / "headroom.parquet")) == 3  # two worlds, and all
         assert "constant over myopic" in output
         assert (folder / "headroom.png").read_bytes().startswith(b"\x89PNG")
