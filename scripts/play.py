@@ -25,7 +25,6 @@ from longplay.agents.offline.data import read_logged_setting
 from longplay.agents.options import make_space
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK, VALIDATION_LUCK
-from longplay.agents.references.linear import LinearOracle
 from longplay.agents.registry import REFERENCES, RULES
 from longplay.agents.rules.context import RuleModels
 from longplay.agents.rules.tuning import FILE, TunedRule, load_rule, save_rule, tune
@@ -39,7 +38,7 @@ from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import run_folder
 
-RUN, LINEAR = "run", "linear"
+RUN, FITTED = "run", ("linear", "constant")  # references that a file has the weights of
 PLAYABLE = (*RULES, *REFERENCES, RUN)  # and module:Class of a rule
 LUCK = {"validation": VALIDATION_LUCK, "test": TEST_LUCK}
 
@@ -51,7 +50,7 @@ class Arguments:
     agent: str = "similarity"
     """Agent to play: a rule (random, random-candidates, popularity, similarity, softmax, minutes, mmr, dpp, static-cap,
     round-robin, fatigue, linucb, lints, personal-linucb, personal-lints, user-knn, item-knn, als, tower-heads,
-    lightgcn), a reference (myopic, taste, linear), or run."""
+    lightgcn), a reference (items, myopic, taste, constant, linear), or run."""
     run: str | None = None
     """Folder below runs/ of a training, of a policy that scripts/offline.py learned, or of a rule that --save wrote;
     with --agent run."""
@@ -66,7 +65,7 @@ class Arguments:
     save: str | None = None
     """Folder below runs/ that a rule is written to, with what it was fitted with."""
     linear: Path | None = None
-    """JSON file of the weights of the reference linear; without one they are 0, the myopic oracle's."""
+    """JSON file of the weights of the reference linear, or of constant; without one they are 0, the myopic oracle's."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
 
 
@@ -123,10 +122,10 @@ def check_arguments(args: Arguments) -> None:
         raise ValueError(f"run = {args.run!r} with agent = {args.agent!r}: --agent run --run NAME plays runs/NAME")
     if args.run is not None and (config := read_config(args.run)) is not None:
         check_same_setting(run_folder(args.run), config.setting, args.setting)
-    if args.linear is not None and args.agent != LINEAR:
+    if args.linear is not None and args.agent not in FITTED:
         raise ValueError(f"linear = {str(args.linear)!r} with agent = {args.agent!r}: --agent linear --linear FILE")
     if args.linear is not None:
-        LinearOracle.load(args.linear, args.setting.world)  # which refuses before anything slow happens
+        make_agent(args)  # which refuses before anything slow happens
     if args.trials < 0:
         raise ValueError(f"trials = {args.trials} must be at least 0, which plays the options given")
     if not is_rule(args.agent) and (args.save is not None or args.trials):

@@ -36,7 +36,8 @@ from longplay.scripts.shared.console import console, load_world, make_progress, 
 from longplay.scripts.shared.folders import RUNS, check_free_files, run_folder
 
 FORMATS = ("gif", "mp4")
-NAMES = (*RULES, *(name for name in REFERENCES if name != "linear"))  # whose weights would have to be searched first
+FITTED = ("linear", "constant")  # whose weights would have to be searched first
+NAMES = (*RULES, *(name for name in REFERENCES if name not in FITTED))
 
 
 @dataclass

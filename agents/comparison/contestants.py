@@ -180,7 +180,7 @@ def make_references(setting: Setting, linear: LinearOracle | None = None) -> lis
         The best linear oracle, from `LinearOracle.fit` or `LinearOracle.load`; takes part if given.
     """
     contestants = []
-    for name in ("myopic", "taste"):
+    for name in ("items", "myopic", "taste"):
         reference = REFERENCES[name]
         agent = reference.build(setting.world)
         contestants.append(Contestant(reference.title, "reference", [agent], reference.note))

@@ -12,7 +12,7 @@ from ...envs.users.constants import LINEAR
 from ...envs.users.world import World
 from ..registry import REFERENCES, Reference
 from .best_slates import BEST
-from .traces import recall_traces, weigh_nothing
+from .traces import Traces, recall_traces, weigh_nothing
 
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)  # for the mean over the noise in completion
 
@@ -74,7 +74,7 @@ class MyopicOracle:
         utility += p.momentum_weight * inner(latent["momentum"].astype(np.float64), topics)
         tired = inner(latent["satiation"], topics)
         utility -= sensitivity * (tired if p.satiation_kind == LINEAR else np.log1p(tired))
-        traces = recall_traces(self.world, ids, observation)
+        traces = self.recall_traces(ids, observation)
         utility -= p.repeat_penalty * traces.consumed
         pull = utility + p.choice_appeal * items["appeal"][ids] - p.impression_weight * np.log1p(traces.ignored)
         age = observation["context"][:, ContextColumn.DAY][:, None] - items["born"][ids]
@@ -88,6 +88,10 @@ class MyopicOracle:
             w * expit(logit + p.dwell_noise * x) for x, w in zip(NODES, NODE_WEIGHTS / NODE_WEIGHTS.sum(), strict=True)
         )
         return pull, np.asarray(completion * items["minutes"][ids])
+
+    def recall_traces(self, ids: NDArray[np.int64], observation: Any) -> Traces:
+        """What earlier slates left of (B, M) items."""
+        return recall_traces(self.world, ids, observation)
 
 
 @dataclass

@@ -46,7 +46,7 @@ def test_rules_and_references_asked_for_take_part_and_are_kept(ready, call, monk
     kinds = results.groupby("policy")["kind"].first().to_dict()
     assert kinds == {
         **dict.fromkeys(("greedy similarity", "MMR", "LinTS"), "rule"),
-        **dict.fromkeys(("myopic oracle", "taste oracle", "linear oracle"), "reference"),
+        **dict.fromkeys(("items oracle", "myopic oracle", "taste oracle", "linear oracle"), "reference"),
     }
     config = tomllib.loads((ready / "runs/some/config.toml").read_text(encoding="utf-8"))
     origin = results.attrs["origin"]

@@ -153,7 +153,7 @@ class TestCompare:
         assert code == 0, output
         folder = here / "runs" / "reported"
         results = pd.read_parquet(folder / "results.parquet")
-        assert results["policy"].nunique() == len(QUICK) + 3  # a learned policy and two references
+        assert results["policy"].nunique() == len(QUICK) + 4  # a learned policy and three references
         assert (results.groupby("policy").size() == 8).all()
         label = RunConfig.from_json(trained[0] / "config.json").label
         page = (folder / "report.html").read_text(encoding="utf-8")

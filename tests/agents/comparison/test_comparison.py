@@ -182,11 +182,15 @@ class TestLearned:
 class TestRules:
     def test_every_rule_takes_part(self, contestants):
         assert {c.name for c in contestants if c.kind == "rule"} == set(RULES)
-        assert [c.name for c in contestants if c.kind == "reference"] == ["myopic oracle", "taste oracle"]
+        assert [c.name for c in contestants if c.kind == "reference"] == [
+            "items oracle",
+            "myopic oracle",
+            "taste oracle",
+        ]
         for contestant in contestants:
             for agent in contestant.agents:
                 assert isinstance(agent, Agent)
-                assert agent.privileged == (contestant.kind == "reference")
+                assert agent.privileged == (contestant.kind == "reference" and contestant.name != "items oracle")
 
     def test_parameters_chosen_are_said(self, contestants):
         notes = {c.name: c.note for c in contestants}
@@ -247,7 +251,7 @@ class TestSummary:
     def test_one_row_a_policy_by_kind_then_minutes(self, frame, contestants):
         assert set(frame["policy"]) == {c.name for c in contestants}
         assert len(frame) == len(contestants)
-        assert list(frame["kind"]) == ["rule"] * len(RULES) + ["learned"] * 2 + ["reference"] * 2
+        assert list(frame["kind"]) == ["rule"] * len(RULES) + ["learned"] * 2 + ["reference"] * 3
         for _, rows in frame.groupby("kind"):
             assert rows["minutes"].is_monotonic_increasing
 
@@ -319,7 +323,7 @@ class TestSummary:
         frame = summarise(played, [mine, *make_references(setting)])
         assert frame.attrs["best rule"] == "mine"
         assert frame["vs similarity"].isna().all()
-        assert frame["vs best rule"].notna().sum() == 2
+        assert frame["vs best rule"].notna().sum() == 3
         text = render(make_tables(frame, 6, 6.0)[0])
         assert "− similarity" not in text
         assert "− best rule" in text

@@ -98,7 +98,7 @@ class TestOrigin:
         assert mmr["note"] == f"λ = {mmr['options']['trade_off']:.3g}"
         assert mmr["search"]["trials"] == 2
         assert found["policies"]["PPO"]["seeds"] == [3]
-        assert set(found["policies"]) == {"MMR", "popularity", "PPO", "myopic oracle", "taste oracle"}
+        assert set(found["policies"]) == {"MMR", "popularity", "PPO", "items oracle", "myopic oracle", "taste oracle"}
 
     def test_users_and_luck_are_those_who_play(self, found, world):
         test, validation = world.split("test"), world.split("validation")

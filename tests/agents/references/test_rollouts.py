@@ -25,6 +25,16 @@ from longplay.tests.agents.small import unit_vectors
 from longplay.tests.envs.worlds import small
 
 NOW = 9  # luck of the lives that are played
+MEMORY = {
+    "impression.weight": 0.5,
+    "impression.memory": 64,
+    "repeat.recovery": 30.0,
+    "choice.trust": 1.0,
+    "trust.vain": 0.3,
+    "churn.frailty": 1.0,
+    "churn.base": -12.0,
+    "gap.location": -1.5,
+}
 
 
 @pytest.fixture
@@ -71,6 +81,25 @@ class TestRecords:
         for name in ("id", "residues", "history_items", "day", "satiation", "taste", "trust", "leave_logit"):
             np.testing.assert_array_equal(rebuilt[name], users[name], err_msg=name)
 
+    @pytest.mark.parametrize("model", ["logit", "cascade", "position"])
+    def test_a_rebuilt_user_lives_on_as_the_real_one_where_slates_leave_traces(self, catalog, item_vectors, model):
+        world = build_world(catalog, small().with_overrides(MEMORY | {"choice.model": model}))
+        steps = 30  # more slates than the service keeps
+        observation, users, candidates = lives(world, item_vectors, steps)
+        assert (users["slates"] == steps).all()
+        assert (users["entered"] > 0).all()
+        rebuilt = planned(world, item_vectors).read_records(observation)
+        for name in ("memory_item", "memory_ignored", "memory_touched", "memory_consumed", "frailty"):
+            np.testing.assert_array_equal(rebuilt[name], users[name], err_msg=name)
+        for name in ("k0", "k1", "luck", "episode"):
+            rebuilt[name] = users[name]  # the real luck, which the planner does not know
+        real, again = (live_on(world, item_vectors, who, candidates) for who in (users, rebuilt))
+        same = (real["choice"] == again["choice"]).all(axis=0)  # a clock in fewer digits may tip a choice
+        assert same.mean() > 0.9
+        for name in ("minutes", "shown_ids", "ignored"):
+            np.testing.assert_allclose(again[name][:, same], real[name][:, same], rtol=1e-3, atol=1e-3, err_msg=name)
+        assert len(np.unique(real["session"])) > 3
+
     def test_people_of_another_world_are_refused(self, world, item_vectors, observation):
         latent = observation["latent"] | {"recovery": observation["latent"]["recovery"] + 1}
         with pytest.raises(ValueError, match=r"nobody in the world has sensitivity .*; plan in the world"):
@@ -90,6 +119,27 @@ def lives(world, item_vectors, steps, users=16):
         records[here].copy(),
         env.candidates[here].copy(),
     )
+
+
+def live_on(world, item_vectors, users, candidates, steps=25):
+    """What happens, slate by slate, to users who go on with slates of the myopic oracle."""
+    env, base = make_life_env(world, item_vectors, len(users)), LinearOracle(world, shortlist=24)
+    env.reset(seed=0)
+    state = env.save_state() | {"users": env.unwrapped.pack_users(users), "candidates": candidates}
+    observation, latent = env.load_state(state), users
+    found = {name: [] for name in ("choice", "minutes", "session", "shown_ids", "ignored")}
+    for _ in range(steps):
+        observation, minutes, _, _, info = env.step(base.act({**observation, "latent": latent}))
+        latent = info["latent"]
+        happened = {
+            "choice": info["choice"],
+            "minutes": minutes,
+            "session": env.unwrapped.engine.users["session"].copy(),
+        }
+        happened |= {"shown_ids": observation["shown_ids"].copy(), "ignored": latent["memory_ignored"].copy()}
+        for name, value in happened.items():
+            found[name].append(value)
+    return {name: np.stack(values) for name, values in found.items()}
 
 
 class TestRollouts:
@@ -304,10 +354,10 @@ def test_neighbours_of_a_linear_oracle(world):
 
 
 def test_references_take_a_linear_oracle_in_when_given(setting, world):
-    assert [c.name for c in make_references(setting)] == ["myopic oracle", "taste oracle"]
+    assert [c.name for c in make_references(setting)] == ["items oracle", "myopic oracle", "taste oracle"]
     oracle = LinearOracle(world, shortlist=24)
     found = make_references(setting, oracle)
-    assert [c.name for c in found] == ["myopic oracle", "taste oracle", "linear oracle"]
+    assert [c.name for c in found] == ["items oracle", "myopic oracle", "taste oracle", "linear oracle"]
     assert found[-1].agents[0] is oracle
 
 

@@ -95,6 +95,7 @@ class TestStudy:
                 "PPO weights γ=0.9",
                 "PPO weights γ=0",
                 "myopic oracle",
+                "items oracle",
                 "taste oracle",
                 "linear oracle",
                 "rollout planner",

@@ -62,7 +62,7 @@ def test_a_study_is_kept_and_goes_on(here, call, monkeypatch):
     results = pd.read_parquet(folder / "results.parquet")
     assert set(results["world"]) == {0, 1, 2}
     assert results.groupby(["world", "policy"])["user"].nunique().eq(6).all()
-    assert results["policy"].nunique() == len(QUICK) + 2  # two references
+    assert results["policy"].nunique() == len(QUICK) + 3  # three references
     assert "Does the default ranking hold?" in output
     assert "Kendall's τ" in output
     assert (folder / "sensitivity.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,157 @@
+"""The best constant bonus: what a term for quality could do in any ranking, the same for everybody and at all times.
+
+The myopic oracle counts the minutes that a slate pays now. Here a click is worth those minutes and k more for each
+standard deviation, over the catalogue, of the item's verdict: of what it does to satisfaction. One number k is chosen,
+on validation users. What it gains on the myopic oracle takes no planning; what a planner gains beyond it does.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...envs.shared.files import write_whole
+from ...envs.users.world import World
+from ..playing.evaluate import held_out_users
+from ..playing.luck import VALIDATION_LUCK
+from ..playing.sweep import Sweep, SweepOptions, sweep_number
+from ..playing.trials import make_life_env
+from ..registry import REFERENCES, Reference
+from .features import FEATURES, lay_out_items
+from .linear import LinearOracle, play_trials
+
+VERDICT = FEATURES.index("verdict")
+
+
+@dataclass(eq=False)
+class BonusOracle:
+    """The best slate for minutes and a bonus of each item, from the user's true state.
+
+    Parameters
+    ----------
+    world
+        World whose user model it knows.
+    bonus
+        Minutes per standard deviation of the verdict over the catalogue; 0 is the myopic oracle.
+    shortlist, whole
+        As of `LinearOracle`.
+    sweep
+        The values that were tried to choose the bonus, if it was chosen so.
+    """
+
+    world: World
+    bonus: float = 0.0
+    shortlist: int | None = 64
+    whole: bool = False
+    sweep: Sweep | None = None
+    name: str = "best constant bonus"
+    privileged: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the bonus."""
+        if not np.isfinite(self.bonus):
+            raise ValueError(f"bonus = {self.bonus!r} must be a finite number of minutes")
+        weights, (centre, scale) = self.make_weights([self.bonus])[0], scale_verdict(self.world)
+        self._linear = LinearOracle(self.world, weights, centre, scale, self.shortlist, self.whole)
+
+    def act(self, observation: Any) -> NDArray[np.int64]:
+        """Solve for each user."""
+        return self._linear.act(observation)
+
+    @staticmethod
+    def make_weights(bonuses: Any) -> NDArray[np.float64]:
+        """Weights (V, F) of a linear oracle that pays these bonuses (V,)."""
+        weights = np.zeros((len(bonuses), len(FEATURES)))
+        weights[:, VERDICT] = bonuses
+        return weights
+
+    @classmethod
+    def fit(
+        cls,
+        world: World,
+        item_vectors: NDArray[np.float32],
+        search: SweepOptions | None = None,
+        progress: Callable[[str, float], None] | None = None,
+        **options: Any,
+    ) -> "BonusOracle":
+        """Choose the bonus with the most minutes in a month of validation users.
+
+        Parameters
+        ----------
+        world
+            Items and people.
+        item_vectors
+            Vectors (N, E) that candidates are found by.
+        search
+            Options of the sweep.
+        progress
+            Callable that gets what is being done and the share of it that is done.
+        options
+            Parameters ``shortlist`` and ``whole`` of the class.
+        """
+        search = search or SweepOptions()
+        people = held_out_users(world, "validation", search.users, field="validation_users")
+        say, oracle = progress or (lambda what, share: None), cls(world, **options)
+        done = 0
+
+        def score(bonuses: NDArray[np.float64]) -> NDArray[np.float64]:
+            nonlocal done
+            say("sweeping the bonus", done / (search.rounds + 1))
+            done += 1
+            env = make_life_env(world, item_vectors, len(bonuses) * len(people))
+            return play_trials(env, oracle._linear, people, cls.make_weights(bonuses), VALIDATION_LUCK)
+
+        sweep = sweep_number(score, search.grid, search.rounds)
+        return cls(world, sweep.best, sweep=sweep, **options)
+
+    def save(self, path: Path) -> None:
+        """Write the bonus as JSON, with the scenario that it is for and what was tried."""
+        sweep = self.sweep or Sweep(np.zeros(0), np.zeros(0))
+        tried = dict(zip(map(str, sweep.values.tolist()), sweep.scores.tolist(), strict=True))
+        content = {"scenario": self.world.scenario.digest, "bonus": self.bonus, "shortlist": self.shortlist}
+        write_whole(path, json.dumps({**content, "whole": self.whole, "tried": tried}, indent=1))
+
+    @classmethod
+    def load(cls, path: Path, world: World) -> "BonusOracle":
+        """Read what `save` wrote, for a world of the same scenario."""
+        if not path.is_file():
+            raise ValueError(f"{path} does not exist; write it with BonusOracle.save")
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            scenario, tried = content["scenario"], content["tried"]
+            sweep = Sweep(np.array([float(value) for value in tried]), np.array(list(tried.values()), np.float64))
+            bonus, shortlist, whole = float(content["bonus"]), content["shortlist"], content["whole"]
+            oracle = cls(world, bonus, shortlist, whole, sweep if tried else None)
+        except (json.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not a constant bonus: {error}; fit and save again") from error
+        if scenario != world.scenario.digest:
+            raise ValueError(
+                f"{path} was fitted in another scenario than {world.scenario.name!r} as it is here; fit it again"
+            )
+        return oracle
+
+
+def scale_verdict(world: World) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Centre and scale (F,) of a linear oracle by which the verdict is standardised over the catalogue alone."""
+    verdict = lay_out_items(world)["verdict"][1:]
+    centre, scale = np.zeros(len(FEATURES)), np.ones(len(FEATURES))
+    centre[VERDICT] = verdict.mean()
+    scale[VERDICT] = max(float(verdict.std()), 1e-9)
+    return centre, scale
+
+
+REFERENCES.register(
+    "constant",
+    Reference(
+        kind=BonusOracle,
+        title="best constant bonus",
+        about="the best slate for minutes and a bonus of each item, the same for everybody and at all times",
+        build=BonusOracle,
+        note="true state, candidates, one number chosen on validation users",  # with 0 it is the myopic oracle
+        load=BonusOracle.load,
+    ),
+)
