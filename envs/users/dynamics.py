@@ -22,7 +22,7 @@ from numba import njit
 from .arithmetic import add_waking_days, dot, dot_topics, logistic
 from .chance import CHURN, DRIFT, DWELL, FIRST_HOUR, GAP, SLATE, normal_pair, philox, uniform, uniform_pair
 from .constants import CASCADE, LINEAR, LOGIT, SATURATING
-from .memory import forget, log_slate, note_consumed, note_ignored, weigh_consumed, weigh_ignored
+from .memory import find_place, forget, log_slate, note_consumed, note_ignored, weigh_consumed, weigh_ignored
 from .records import ACTIVE, CHURNED, HORIZON, NOTHING, Record
 
 
@@ -61,15 +61,13 @@ def attract(p: Record, work: Record, items: np.ndarray, user: Record, item: int)
     """Utility ``U = β⟨u,v⟩ + μ⟨M,φ⟩ − α·s(⟨Φ,φ⟩) − ω·1[among the last R consumed]``; call `feel` first.
 
     ``s(x)`` is x where satiation is linear, ``ln(1 + x)`` where it saturates. Where repeats recover, the penalty is
-    ``ω·exp(−Δt/τ)``, Δt since the item was consumed.
+    `weigh`'s to take off.
     """
     it = items[item]
     utility = p.taste_weight * dot(work.taste, it.taste) + dot_topics(work.mood, it)
     if p.satiation_kind == SATURATING:
         utility -= user.sensitivity * math.log1p(dot_topics(user.satiation, it))
-    if p.repeat_recovery > 0.0:
-        utility -= p.repeat_penalty * weigh_consumed(p, user, item)
-    elif remembers(p, user, item):
+    if p.repeat_recovery == 0.0 and remembers(p, user, item):
         utility -= p.repeat_penalty
     return utility
 
@@ -97,10 +95,14 @@ def weigh(p: Record, work: Record, items: np.ndarray, user: Record) -> None:
         work.weight[k] = work.utility[k] = 0.0
         if item > 0 and copies == 0 and items[item].born <= user.clock:
             utility = attract(p, work, items, user, item)
+            if p.impression_memory > 0.0:
+                find_place(work, user, k)
+                utility -= p.repeat_penalty * weigh_consumed(p, work, user, k)
             pull = utility + p.choice_appeal * items[item].appeal
             if p.items_life > 0.0:
                 pull -= (user.clock - items[item].born) / p.items_life
-            pull -= weigh_ignored(p, user, int(item))
+            if p.impression_memory > 0.0:
+                pull -= weigh_ignored(p, work, user, k)
             work.utility[k] = utility
             work.weight[k] = math.exp(min(pull, 700.0))  # what constants at their limits could exceed
 
@@ -259,7 +261,7 @@ def leave_traces(p: Record, work: Record, user: Record, choice: int) -> None:
             below -= work.weight[k]
             missed *= 1.0 - work.weight[k] / max(reach, 1e-300)
         if k != choice and work.weight[k] > 0.0 and examined > 0.0:
-            note_ignored(p, user, int(user.slate[k]), examined)
+            note_ignored(p, work, user, k, examined)
     log_slate(user)
 
 

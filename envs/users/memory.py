@@ -29,15 +29,18 @@ def choose_row(user: Record, item: int) -> int:
 @njit
 def find_way(user: Record, row: int, item: int) -> int:
     """Place of the item in its row, or NOWHERE."""
-    for way in range(WAYS):
-        if user.memory_item[row, way] == item:
-            return way
-    return NOWHERE
+    place = NOWHERE
+    for way in range(WAYS):  # to the end, so that all are compared at once
+        if user.memory_item[row, way] == np.int32(item):
+            place = way
+    return place
 
 
 @njit
 def recall_ignored(p: Record, user: Record, row: int, way: int) -> float:
     """What is left of an entry's count of ignored impressions: ``n·exp(−Δt/τ)``."""
+    if user.memory_ignored[row, way] == 0.0:
+        return 0.0  # of most entries there is nothing to compute, and of NEVER the exponential is slow
     days = max(user.clock - np.float64(user.memory_touched[row, way]), 0.0)  # kept in fewer digits than the clock
     return np.float64(user.memory_ignored[row, way]) * math.exp(-days / p.impression_recovery)
 
@@ -45,67 +48,63 @@ def recall_ignored(p: Record, user: Record, row: int, way: int) -> float:
 @njit
 def recall_consumed(p: Record, user: Record, row: int, way: int) -> float:
     """How well an entry's item is remembered as consumed: ``exp(−Δt/τ)``, 0 if it never was."""
-    if p.repeat_recovery == 0.0:
+    if p.repeat_recovery == 0.0 or user.memory_consumed[row, way] == NEVER:
         return 0.0
     days = max(user.clock - np.float64(user.memory_consumed[row, way]), 0.0)
     return math.exp(-days / p.repeat_recovery)
 
 
-@njit
-def weigh_ignored(p: Record, user: Record, item: int) -> float:
-    """What ignored impressions take off the logarithm of an item's pull: ``η·ln(1 + n·exp(−Δt/τ))``."""
-    if p.impression_weight == 0.0:
+@njit(inline="always")
+def find_place(work: Record, user: Record, k: int) -> None:
+    """Find the item of slot k once for all that a slate asks of the memory: into ``work.row`` and ``work.way``."""
+    item = int(user.slate[k])
+    work.row[k] = choose_row(user, item)
+    work.way[k] = find_way(user, work.row[k], item)
+
+
+@njit(inline="always")
+def weigh_ignored(p: Record, work: Record, user: Record, k: int) -> float:
+    """What ignored impressions take off the logarithm of the pull of slot k: ``η·ln(1 + n·exp(−Δt/τ))``."""
+    if p.impression_weight == 0.0 or work.way[k] == NOWHERE:
         return 0.0
-    row = choose_row(user, item)
-    way = find_way(user, row, item)
-    return 0.0 if way == NOWHERE else p.impression_weight * math.log1p(recall_ignored(p, user, row, way))
+    return p.impression_weight * math.log1p(recall_ignored(p, user, work.row[k], work.way[k]))
 
 
-@njit
-def weigh_consumed(p: Record, user: Record, item: int) -> float:
-    """How much of the penalty for a repeat an item meets, where what was consumed is forgotten by and by."""
-    row = choose_row(user, item)
-    way = find_way(user, row, item)
-    return 0.0 if way == NOWHERE else recall_consumed(p, user, row, way)
+@njit(inline="always")
+def weigh_consumed(p: Record, work: Record, user: Record, k: int) -> float:
+    """How much of the penalty for a repeat slot k meets, where what was consumed is forgotten by and by."""
+    return 0.0 if work.way[k] == NOWHERE else recall_consumed(p, user, work.row[k], work.way[k])
 
 
 @njit
 def make_room(p: Record, user: Record, row: int) -> int:
     """A place in a row for a new entry: an empty one, or that of the entry that has faded most, which is dropped."""
-    best = NOWHERE
+    user.entered += 1
+    best = 0
     least = math.inf
     for way in range(WAYS):
-        left = -1.0
-        if user.memory_item[row, way] > 0:
-            left = recall_ignored(p, user, row, way) + recall_consumed(p, user, row, way)
+        if user.memory_item[row, way] == 0:
+            return way
+        left = recall_ignored(p, user, row, way) + recall_consumed(p, user, row, way)
         if left < least:
             best = way
             least = left
-    user.entered += 1
-    if user.memory_item[row, best] > 0 and user.clock - user.memory_touched[row, best] < p.impression_recovery:
+    if user.clock - user.memory_touched[row, best] < p.impression_recovery:
         user.evicted += 1
     return best
 
 
-@njit
-def enter(p: Record, user: Record, row: int, item: int) -> int:
-    """Place of the item in its row, an entry made for it if it had none."""
-    way = find_way(user, row, item)
-    if way == NOWHERE:
+@njit(inline="always")
+def note_ignored(p: Record, work: Record, user: Record, k: int, examined: float) -> None:
+    """One more ignored impression of slot k, by how far it was examined: ``n ← e + n·exp(−Δt/τ)``."""
+    row, way = work.row[k], work.way[k]
+    if way == NOWHERE or user.memory_item[row, way] != user.slate[k]:
         way = make_room(p, user, row)
-        user.memory_item[row, way] = item
-        user.memory_ignored[row, way] = 0.0
-        user.memory_touched[row, way] = NEVER
+        user.memory_item[row, way] = user.slate[k]
         user.memory_consumed[row, way] = NEVER
-    return way
-
-
-@njit
-def note_ignored(p: Record, user: Record, item: int, examined: float) -> None:
-    """One more ignored impression, by how far the slot was examined: ``n ← e + n·exp(−Δt/τ)``."""
-    row = choose_row(user, item)
-    way = enter(p, user, row, item)
-    user.memory_ignored[row, way] = examined + recall_ignored(p, user, row, way)
+    else:
+        examined += recall_ignored(p, user, row, way)
+    user.memory_ignored[row, way] = examined
     user.memory_touched[row, way] = user.clock
 
 
@@ -113,7 +112,12 @@ def note_ignored(p: Record, user: Record, item: int, examined: float) -> None:
 def note_consumed(p: Record, user: Record, item: int, clock: float) -> None:
     """The item was consumed at `clock`."""
     row = choose_row(user, item)
-    way = enter(p, user, row, item)
+    way = find_way(user, row, item)
+    if way == NOWHERE:
+        way = make_room(p, user, row)
+        user.memory_item[row, way] = item
+        user.memory_ignored[row, way] = 0.0
+        user.memory_touched[row, way] = NEVER
     user.memory_consumed[row, way] = clock
 
 

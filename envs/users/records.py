@@ -128,6 +128,8 @@ def work_type(shape: Shape) -> np.dtype:
             ("mood", "f8", (shape.topics,)),  # what topics are worth right now
             ("utility", "f8", (shape.slate,)),  # U of each slot
             ("weight", "f8", (shape.slate,)),  # choice weight of each slot
+            ("row", "i4", (shape.slate,)),  # of the memory, where each slot's item belongs
+            ("way", "i4", (shape.slate,)),  # its place there, or none
             ("choice_draw", "f8"),
             ("leave_draw", "f8"),
         ],
