@@ -65,6 +65,8 @@ class Arguments:
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
     users: int = 500
     """Test users that every policy plays."""
+    sealed: bool = False
+    """Play the sealed half of the test users, whom nothing is chosen by: for the last word on a method."""
     validation_users: int = 200
     """Validation users that the rules are tuned on."""
     overwrite: bool = False
@@ -83,7 +85,7 @@ def main(args: Arguments) -> None:
     rules_folder = None if args.rules_folder is None else run_folder(args.rules_folder)
     trained = [run_folder(run) for run in args.runs]
     group_runs(setting, trained)  # refuses what cannot be compared before anything slow happens
-    held_out_users(setting.world, "test", args.users)
+    held_out_users(setting.world, "test", args.users, sealed=args.sealed)
     held_out_users(setting.world, "validation", args.validation_users, field="validation_users")
     claim(folder)
     linear = None if args.linear is None else LinearOracle.load(args.linear, setting.world)
@@ -103,9 +105,9 @@ def main(args: Arguments) -> None:
         def show(name: str, share: float) -> None:
             progress.update(task, description=f"test users: {name}", completed=share)
 
-        results = play_contestants(setting, contestants, args.users, show)
+        results = play_contestants(setting, contestants, args.users, show, args.sealed)
     frame = summarise(results, contestants)
-    origin = describe_origin(setting, contestants, args.users, args.validation_users)
+    origin = describe_origin(setting, contestants, args.users, args.validation_users, args.sealed)
     results.attrs = {"origin": origin}
     write_table(results, folder / RESULTS)
     results.attrs = {}  # which pandas would copy with every step
@@ -117,7 +119,8 @@ def main(args: Arguments) -> None:
         tracker.table("comparison", frame.drop(columns="note").astype(str))
         tracker.picture("retention", write_retention(results, folder / "retention.png"))
         tracker.artifact(f"comparison-{args.name}", "report", [report, folder / RESULTS])
-    for table in make_tables(frame, args.users, setting.world.scenario.params.horizon_days):
+    whom = f"{args.users} {'sealed ' if args.sealed else ''}test users"
+    for table in make_tables(frame, whom, setting.world.scenario.params.horizon_days):
         console.print(table)
     console.print(f"report: {report}", soft_wrap=True)
 
@@ -132,12 +135,12 @@ def check_rules(args: Arguments) -> None:
         raise ValueError(f"rule_trials = {args.rule_trials} is out of range; allowed: from 1, which tries the defaults")
 
 
-def make_tables(frame: pd.DataFrame, users: int, days: float) -> list[Table]:
+def make_tables(frame: pd.DataFrame, whom: str, days: float) -> list[Table]:
     """The summary as two terminal tables that fit 80 columns."""
     learned = frame[frame["kind"] == "learned"]
     last = "γ=0 twin" if learned["vs γ=0 twin"].notna().any() else "taste oracle"
     differences = [name for name in ("similarity", "best rule", last) if frame[f"vs {name}"].notna().any()]
-    title = f"Minutes in {days:g} days, {users} test users, same luck (95 % intervals)"
+    title = f"Minutes in {days:g} days, {whom}, same luck (95 % intervals)"
     columns = ("policy", "minutes", *(f"− {name}" for name in differences))
     caption = explain_labels(frame[[f"vs {name}" for name in differences]].to_numpy().ravel(), MARK)
     minutes = make_table(title, columns, "lr", padding=0, caption=caption or None, caption_justify="left")

@@ -192,11 +192,15 @@ def make_references(setting: Setting, linear: LinearOracle | None = None) -> lis
 
 
 def play_contestants(
-    setting: Setting, contestants: Sequence[Contestant], users: int, progress: Callable[[str, float], None]
+    setting: Setting,
+    contestants: Sequence[Contestant],
+    users: int,
+    progress: Callable[[str, float], None],
+    sealed: bool = False,
 ) -> pd.DataFrame:
-    """Every policy on the same test users with the same luck: one row a policy, seed and user."""
-    people = held_out_users(setting.world, "test", users)
-    evaluator = Evaluator(setting.world, setting.item_vectors, people, TEST_LUCK)
+    """Every policy on the same test users, open or sealed, with the same luck: one row a policy, seed and user."""
+    people = held_out_users(setting.world, "test", users, sealed=sealed)
+    evaluator = Evaluator(setting.world, setting.item_vectors, people, TEST_LUCK, sealed)
     tables = []
     for contestant in contestants:
         for seed, agent in zip(contestant.seeds or itertools.count(), contestant.agents, strict=False):

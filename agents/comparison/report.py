@@ -51,9 +51,10 @@ def write_report(
     pictures = [("Minutes until the horizon", draw_differences(frame)), ("Retention", draw_retention(results))]
     if trained:
         pictures.append(("Learning curves on validation users", draw_curves(trained)))
+    whom = "sealed test users" if config.get("sealed") else "test users"
     body = [
         "<h1>Comparison of slate policies</h1>",
-        f"<p>{results['user'].nunique()} test users, the same luck for every policy. The metric is undiscounted "
+        f"<p>{results['user'].nunique()} {whom}, the same luck for every policy. The metric is undiscounted "
         "minutes of dwell until the horizon. Intervals are 95 %, from a bootstrap that resamples users "
         "(paired) and training seeds. Users are simulated: gains here are gains in this model of users.</p>",
         "<p class=key><span style='background:#fafafa'>rules</span><span style='background:#eef5ff'>learned</span>"

@@ -41,20 +41,37 @@ class Evaluator:
         Ids (U,) of the users to play.
     luck
         Seed of the luck that all policies share.
+    sealed
+        Whether sealed users may be among them; without it they are refused, see `World.split`.
     """
 
-    def __init__(self, world: World, item_vectors: NDArray[np.float32], users: NDArray[np.int64], luck: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        item_vectors: NDArray[np.float32],
+        users: NDArray[np.int64],
+        luck: int,
+        sealed: bool = False,
+    ) -> None:
         ids, people = np.asarray(users), len(world.people)
         if ids.ndim != 1 or not len(ids) or not np.issubdtype(ids.dtype, np.integer):
             raise ValueError(f"users must be the whole numbers (U,) of users, at least one, got {users!r}")
         if ids.min() < 0 or ids.max() >= people:
             raise ValueError(f"users contain {ids[(ids < 0) | (ids >= people)][0]}; the world has 0 to {people - 1}")
+        if not sealed:
+            world.check_open(ids, "users")
         if not isinstance(luck, int | np.integer) or luck < 0:
             raise ValueError(f"luck = {luck!r} must be a whole number from 0")
         self.users = ids.astype(np.int64)
         self.world, self.luck = world, int(luck)
         bare = SlateVectorEnv(
-            world, len(self.users), autoreset_mode=AutoresetMode.DISABLED, privileged=True, reward="minutes"
+            world,
+            len(self.users),
+            split="test" if sealed else "train",
+            sealed=sealed,
+            autoreset_mode=AutoresetMode.DISABLED,
+            privileged=True,
+            reward="minutes",
         )
         self.env = Retriever(bare, item_vectors)
         unit = self.env.vectors
@@ -119,9 +136,11 @@ class Evaluator:
         return np.where(k > 1, 1.0 - together / np.maximum(k * (k - 1), 1), 0.0)
 
 
-def held_out_users(world: World, split: str, count: int, field: str = "users") -> NDArray[Any]:
-    """The first `count` users of a split; `field` is what an error calls the count."""
-    people = world.split(split)
+def held_out_users(world: World, split: str, count: int, field: str = "users", *, sealed: bool = False) -> NDArray[Any]:
+    """The first `count` users of a split, or of the sealed test users; `field` is what an error calls the count."""
+    people = world.split(split, sealed)
     if not 1 <= count <= len(people):
-        raise ValueError(f"{field} = {count} is out of range; the {split} split has 1 to {len(people)}")
+        more = split == "test" and world.sealed and not sealed
+        hint = f" and {len(world.sealed)} that are sealed: sealed = True plays those in their place" if more else ""
+        raise ValueError(f"{field} = {count} is out of range; the {split} split has 1 to {len(people)}{hint}")
     return np.arange(people.start, people.start + count)

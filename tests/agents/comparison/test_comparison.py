@@ -236,6 +236,14 @@ class TestPlay:
         assert [name for name, share in seen if share == 1.0] == [c.name for c in some]
         assert {name for name, _ in seen} == {c.name for c in some}
 
+    def test_the_sealed_half_is_played_when_it_is_asked_for(self, traced_setting, tmp_path):
+        mine = [Contestant("mine", "rule", [lambda observation: observation["candidates"][:, :10]])]
+        for sealed, first in ((False, 180), (True, 190)):
+            played = play_contestants(traced_setting, mine, 4, lambda *_: None, sealed)
+            assert set(played["user"]) == set(range(first, first + 4))
+            page = write_report(tmp_path, summarise(played, mine), played, [], {"sealed": sealed}).read_text("utf-8")
+            assert ("4 sealed test users" if sealed else "4 test users") in page
+
     def test_minutes_are_seeds_by_users(self, results):
         both = read_minutes(results, "PPO weights γ=0.95")
         assert both.shape == (2, 12)
@@ -311,7 +319,7 @@ class TestSummary:
             assert frame.attrs["best rule"] == (alone.name if alone.kind == "rule" else "")
             for column in ("vs similarity", "vs best rule", "vs γ=0 twin", "vs taste oracle"):
                 assert frame[column].isna().all()
-            assert [table.row_count for table in make_tables(frame, 12, 6.0)] == [1, 1]
+            assert [table.row_count for table in make_tables(frame, "12 test users", 6.0)] == [1, 1]
 
     def test_a_function_takes_part_without_rules_beside_it(self, setting, tmp_path):
         mine = Contestant("mine", "rule", [lambda observation: observation["candidates"][:, :10]])
@@ -320,7 +328,7 @@ class TestSummary:
         assert frame.attrs["best rule"] == "mine"
         assert frame["vs similarity"].isna().all()
         assert frame["vs best rule"].notna().sum() == 2
-        text = render(make_tables(frame, 6, 6.0)[0])
+        text = render(make_tables(frame, "6 test users", 6.0)[0])
         assert "− similarity" not in text
         assert "− best rule" in text
         assert "Best rule: mine." in write_report(tmp_path, frame, played, [], {}).read_text(encoding="utf-8")
@@ -329,10 +337,10 @@ class TestSummary:
         played = play_contestants(setting, make_references(setting), 4, lambda *_: None)
         frame = summarise(played, make_references(setting))
         assert "Best rule: none took part." in write_report(tmp_path, frame, played, [], {}).read_text(encoding="utf-8")
-        assert "none took part" in render(make_tables(frame, 4, 6.0)[1])
+        assert "none took part" in render(make_tables(frame, "4 test users", 6.0)[1])
 
     def test_the_terminal_marks_who_was_trained_once_and_says_why(self, frame):
-        minutes, habits = map(render, make_tables(frame, 12, 6.0))
+        minutes, habits = map(render, make_tables(frame, "12 test users", 6.0))
         (once,) = [line for line in minutes.splitlines() if line.startswith("PPO weights γ=0 ")]
         assert once.count("]*") == 2
         (twice,) = [line for line in minutes.splitlines() if line.startswith("PPO weights γ=0.95")]
