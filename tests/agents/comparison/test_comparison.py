@@ -218,6 +218,27 @@ class TestRules:
         with pytest.raises(ValueError, match=r"names = 'mnr' is unknown \(did you mean 'mmr'\?\)"):
             tune_rules(setting, 4, lambda what: None, names=("mnr",))
 
+    def test_a_rule_that_the_world_does_not_offer_is_refused(self, setting):
+        with pytest.raises(
+            ValueError, match="names = 'longest' shows nothing twice in a session, but scenario 'video'"
+        ):
+            tune_rules(setting, 4, lambda what: None, names=("popularity", "longest"))
+
+    def test_more_take_part_where_it_is_known_what_was_shown(self, traced_setting, monkeypatch, tmp_path):
+        monkeypatch.setattr(compare, "LOGGED_STEPS", 2)
+        found = tune_rules(traced_setting, 4, lambda what: None, trials=2, folder=tmp_path)
+        more = {"greedy similarity, fresh", "greedy minutes + rating", "longest"}
+        assert {c.name for c in found} == {*RULES, *more}
+        notes, options = {c.name: c.note for c in found}, {c.name: c.about["options"] for c in found}
+        assert notes["greedy similarity"] == "BERT cosine to the pooled history"
+        assert notes["greedy similarity, fresh"] == "BERT cosine to the pooled history, fresh"
+        assert notes["longest"] == "fresh"
+        assert all("fresh" not in options[name] for name in (*more, "greedy similarity", "random"))
+        for name in set(RULES) - {"greedy similarity", "random"}:
+            assert notes[name].endswith("fresh") == options[name]["fresh"]
+        again = tune_rules(traced_setting, 4, lambda what: None, trials=2, folder=tmp_path)
+        assert [(c.name, c.note) for c in again] == [(c.name, c.note) for c in found]
+
     def test_test_users_and_their_luck_are_not_those_of_validation(self):
         assert compare.TEST_LUCK != compare.VALIDATION_LUCK
 
