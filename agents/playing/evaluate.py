@@ -25,6 +25,7 @@ COLUMNS = (
     "diversity",  # 1 − mean pairwise cosine of the text vectors of a slate's items, mean over slates
     "satiation",  # mean of Σ_g Φ_g when a slate is read (hidden; reported, never shown)
     "trust",  # at the end (hidden)
+    "repeated",  # share of the slots that showed an item of an earlier slate of the same session
 )
 
 
@@ -91,8 +92,9 @@ class Evaluator:
         observation, info = self.env.reset(seed=self.luck, options={"users": self.users})
         count = len(self.users)
         sums = {name: np.zeros(count) for name in ("minutes", "first_session_minutes", "slates", "clicks")}
-        sums |= {name: np.zeros(count) for name in ("diversity", "satiation")}
+        sums |= {name: np.zeros(count) for name in ("diversity", "satiation", "repeated")}
         shown = np.zeros(len(self.world.catalog) + 1, bool)
+        told = np.zeros((count, len(shown)), bool)  # what the session has shown
         active = np.ones(count, bool)
         session = AgentSession(agent, count, self.world)
         slates = np.zeros((count, self.world.scenario.shape.slate), np.int64)
@@ -102,6 +104,9 @@ class Evaluator:
             latent = select_users(info["latent"], active)
             slates[active] = session.act({**visible, "latent": latent} if session.agent.privileged else visible, active)
             first = observation["context"][:, ContextColumn.SESSION] == 0
+            told[active & (observation["context"][:, ContextColumn.DEPTH] == 0)] = False
+            sums["repeated"] += active * (np.take_along_axis(told, slates, axis=1) & (slates > 0)).mean(axis=1)
+            np.put_along_axis(told, slates, True, axis=1)
             sums["diversity"][active] += self._measure_diversity(slates[active])
             sums["satiation"][active] += latent["satiation"].sum(axis=1)
             shown[slates[active].ravel()] = True
@@ -116,7 +121,8 @@ class Evaluator:
                 progress(1.0 - float(active.mean()))
         people = self.env.unwrapped.engine.users  # type: ignore[attr-defined]
         table = pd.DataFrame({"user": self.users, **sums})
-        table[["diversity", "satiation"]] = table[["diversity", "satiation"]].div(table["slates"], axis=0)
+        means = ["diversity", "satiation", "repeated"]
+        table[means] = table[means].div(table["slates"], axis=0)
         table["sessions"] = people["session"] + 1
         table["days"] = np.minimum(people["clock"], self.world.scenario.params.horizon_days)
         table["churned"] = churned

@@ -291,7 +291,7 @@ class TestSummary:
             assert row["interval"].mean == pytest.approx(own["minutes"].mean())
             assert row["click rate"] == pytest.approx(own["clicks"].sum() / own["slates"].sum())
             assert row["kept"] == pytest.approx((~own["churned"]).mean())
-            for column in ("sessions", "diversity", "satiation"):
+            for column in ("sessions", "diversity", "satiation", "repeated"):
                 assert row[column] == pytest.approx(own[column].mean())
             assert row["coverage"] == pytest.approx(own.drop_duplicates("seed")["coverage"].mean())
 
