@@ -6,13 +6,19 @@ named as ``module:Class``.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..envs.shared.options import Options, make_options
+from ..envs.shared.names import one_of
+from ..envs.shared.options import Options, make_options, switch
 from ..envs.shared.registry import Registry
+from ..envs.users.world import World
 from .base import Agent, Trainer
+from .fresh import FRESH, check_shown, make_fresh
+
+ALWAYS, ASKED, NEVER = "always", "asked", "never"  # when a rule shows nothing twice in a session
 
 
 def need_nothing(options: Any) -> None:
@@ -33,13 +39,17 @@ class Rule:
         What it does, in one line.
     build
         Makes the agent of the models that the rules of a setting share (`longplay.agents.rules.context.RuleModels`)
-        and of options.
+        and of options, without a thought of what was shown before: `make` sees to that.
     options
-        Type of its options, whose fields say where the best are searched; `Options` itself for none.
+        Type of its options, whose fields say where the best are searched; `Options` itself for none. In worlds that say
+        what they have shown `choose_options` adds ``fresh``.
     note
         What a table says of the options, by their names; `slates` is how many taught a bandit.
     needs
         The fitted model (`longplay.agents.rules.context.FittedModel`) that some options need, or None.
+    fresh
+        Whether it shows nothing twice in a session: ``"asked"`` by an option, ``"always"``, so that only worlds that
+        say what they have shown offer it, or ``"never"``. A literal, so that it is known before the import.
     """
 
     kind: type[Any]
@@ -49,6 +59,39 @@ class Rule:
     options: type[Options] = Options
     note: str = ""
     needs: Callable[[Any], Any] = need_nothing
+    fresh: str = ASKED
+
+    def __post_init__(self) -> None:
+        """Refuse a word that there is not."""
+        one_of("fresh", self.fresh, (ALWAYS, ASKED, NEVER))
+
+    def choose_options(self, world: World) -> type[Options]:
+        """Type of its options in a world, whose defaults are those that a search begins with."""
+        return self.fresh_options if self.fresh == ASKED and world.scenario.memory else self.options
+
+    @cached_property
+    def fresh_options(self) -> type[Options]:
+        """Type of its options with ``fresh`` beside them, on unless they say otherwise, and searched."""
+        added = (FRESH, bool, switch(True, search=True))
+        return make_dataclass(f"Fresh{self.options.__name__}", [added], bases=(self.options,), frozen=True)
+
+    def is_fresh(self, options: Options) -> bool:
+        """Whether it shows nothing twice in a session with these options."""
+        return bool(getattr(options, FRESH, self.fresh == ALWAYS))
+
+    def make(self, models: Any, options: Options) -> Agent:
+        """Make the agent of the models of a setting, and of options with or without ``fresh``.
+
+        Raises
+        ------
+        ValueError
+            If it is to show nothing twice in a world that does not say what it has shown.
+        """
+        plain = self.options(**{name: value for name, value in vars(options).items() if name != FRESH})
+        if not self.is_fresh(options):
+            return self.build(models, plain)
+        check_shown(models.setting.world, self.title)
+        return make_fresh(self.build(models, plain), self.title)
 
 
 @dataclass(frozen=True)

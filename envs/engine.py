@@ -126,13 +126,15 @@ class Engine:
         ``"train"``, ``"validation"`` or ``"test"``: whom the slots meet.
     threads
         Threads for the loops. One is best below about a hundred thousand users.
+    sealed
+        Whether it is the sealed test users whom they meet.
     """
 
-    def __init__(self, world: World, num: int, split: str = "train", threads: int = 1) -> None:
+    def __init__(self, world: World, num: int, split: str = "train", threads: int = 1, sealed: bool = False) -> None:
         for name, value in (("num_envs", num), ("threads", threads)):
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ValueError(f"{name} = {value!r} must be a whole number of at least 1")
-        self.world, self.num, self.split = world, int(num), world.split(split)
+        self.world, self.num, self.split = world, int(num), world.split(split, sealed)
         self.params = world.scenario.params
         self._record = world.scenario.record
         shape = world.scenario.shape

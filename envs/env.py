@@ -119,6 +119,9 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         B.
     split
         ``"train"``, ``"validation"`` or ``"test"`` users.
+    sealed
+        With ``split="test"``, the sealed half of these, whom nothing should be chosen by; only where impressions leave
+        a trace. Without it nobody of them is met, and naming one is an error.
     reward
         One of `REWARDS`; by default the scenario's.
     autoreset_mode
@@ -157,6 +160,7 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         num_envs: int = 1,
         *,
         split: str = "train",
+        sealed: bool = False,
         reward: str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         privileged: bool = False,
@@ -173,7 +177,10 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
             raise ValueError(f"render_mode = 'human' shows one user, num_envs is {num_envs}; use 'rgb_array'")
         word = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
         self.autoreset_mode = AutoresetMode(one_of("autoreset_mode", word, [mode.value for mode in AutoresetMode]))
-        self.engine = Engine(world, num_envs, split, threads)
+        if not isinstance(sealed, bool | np.bool_):
+            raise ValueError(f"sealed = {sealed!r} must be True or False")
+        self.engine = Engine(world, num_envs, split, threads, bool(sealed))
+        self.sealed = bool(sealed)
         self.world, self.num_envs = world, self.engine.num
         self.reward, self.privileged, self.render_mode = reward, privileged, render_mode
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
@@ -277,6 +284,8 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         if array.min() < 0 or array.max() >= people:
             bad = int(array[(array < 0) | (array >= people)][0])
             raise ValueError(f"options['users'] contains {bad}; the world has users 0 to {people - 1}")
+        if not self.sealed:
+            self.world.check_open(array, "options['users']")
         return array.astype(np.int64)
 
     def _read_reset_mask(self, mask: Any) -> NDArray[np.bool_]:

@@ -148,7 +148,7 @@ def make_vector_env(
         ``numpy.save`` wrote.
     options
         ``id_column`` and the like, where the table's columns have other names, see `Catalog.from_table`; and those of
-        `SlateVectorEnv`: split, reward, autoreset_mode, privileged, threads, render_mode.
+        `SlateVectorEnv`: split, sealed, reward, autoreset_mode, privileged, threads, render_mode.
 
     Raises
     ------

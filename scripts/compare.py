@@ -9,7 +9,7 @@ results.parquet (one row a policy, seed and user), config.toml. Both say what ma
 each rule, the versions of packages and the commit: ``pandas.read_parquet(...).attrs["origin"]``, and ``[origin]``.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -29,8 +29,7 @@ from longplay.agents.comparison.report import write_report, write_retention
 from longplay.agents.comparison.summary import flatten_summary, summarise
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.references.linear import LinearOracle
-from longplay.agents.registry import RULES
-from longplay.agents.rules.tuning import QUICK, TRIALS
+from longplay.agents.rules.tuning import TRIALS, check_rules, list_quick_rules
 from longplay.agents.setting import Setting
 from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
@@ -49,9 +48,9 @@ class Arguments:
     """Folder below runs/ that the comparison is written to."""
     runs: tuple[str, ...] = ()
     """Names of training runs; those that differ in the seed alone are one method."""
-    rules: tuple[str, ...] = QUICK
-    """Rules that take part, or nothing for none; beside the quick ones, which are the default, there are linucb,
-    lints, personal-linucb, personal-lints, user-knn, item-knn, als, tower-heads and lightgcn."""
+    rules: tuple[str, ...] | None = None
+    """Rules that take part, or nothing for none; by default the quick ones that the environment offers, beside which
+    there are linucb, lints, personal-linucb, personal-lints, user-knn, item-knn, als, tower-heads and lightgcn."""
     rule_trials: int = TRIALS
     """Options that are tried of each rule that has any."""
     rules_folder: str | None = None
@@ -65,6 +64,8 @@ class Arguments:
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
     users: int = 500
     """Test users that every policy plays."""
+    sealed: bool = False
+    """Play the sealed half of the test users, whom nothing is chosen by: for the last word on a method."""
     validation_users: int = 200
     """Validation users that the rules are tuned on."""
     overwrite: bool = False
@@ -76,14 +77,13 @@ class Arguments:
 def main(args: Arguments) -> None:
     """Play, summarise, write."""
     check_tracking(args.track)
-    check_rules(args)
-    folder, setting = run_folder(args.name), args.setting
+    folder, setting, args = run_folder(args.name), args.setting, replace(args, rules=choose_rules(args))
     if not args.overwrite and (folder / RESULTS).exists():
         raise ValueError(f"{folder} holds a comparison; give --overwrite to replace it, or another --name")
     rules_folder = None if args.rules_folder is None else run_folder(args.rules_folder)
     trained = [run_folder(run) for run in args.runs]
     group_runs(setting, trained)  # refuses what cannot be compared before anything slow happens
-    held_out_users(setting.world, "test", args.users)
+    held_out_users(setting.world, "test", args.users, sealed=args.sealed)
     held_out_users(setting.world, "validation", args.validation_users, field="validation_users")
     claim(folder)
     linear = None if args.linear is None else LinearOracle.load(args.linear, setting.world)
@@ -103,9 +103,9 @@ def main(args: Arguments) -> None:
         def show(name: str, share: float) -> None:
             progress.update(task, description=f"test users: {name}", completed=share)
 
-        results = play_contestants(setting, contestants, args.users, show)
+        results = play_contestants(setting, contestants, args.users, show, args.sealed)
     frame = summarise(results, contestants)
-    origin = describe_origin(setting, contestants, args.users, args.validation_users)
+    origin = describe_origin(setting, contestants, args.users, args.validation_users, args.sealed)
     results.attrs = {"origin": origin}
     write_table(results, folder / RESULTS)
     results.attrs = {}  # which pandas would copy with every step
@@ -117,27 +117,30 @@ def main(args: Arguments) -> None:
         tracker.table("comparison", frame.drop(columns="note").astype(str))
         tracker.picture("retention", write_retention(results, folder / "retention.png"))
         tracker.artifact(f"comparison-{args.name}", "report", [report, folder / RESULTS])
-    for table in make_tables(frame, args.users, setting.world.scenario.params.horizon_days):
+    whom = f"{args.users} {'sealed ' if args.sealed else ''}test users"
+    for table in make_tables(frame, whom, setting.world.scenario.params.horizon_days):
         console.print(table)
     console.print(f"report: {report}", soft_wrap=True)
 
 
-def check_rules(args: Arguments) -> None:
-    """Refuse rules that could not be compared."""
-    for name in args.rules:
-        RULES.card(name, "rules")
-    if len(set(args.rules)) < len(args.rules):
-        raise ValueError(f"rules = {list(args.rules)} must be different ones; name each once")
+def choose_rules(args: Arguments) -> tuple[str, ...]:
+    """Names of the rules that take part; refuses what could not be compared."""
     if args.rule_trials < 1:
         raise ValueError(f"rule_trials = {args.rule_trials} is out of range; allowed: from 1, which tries the defaults")
+    if args.rules is None:
+        return list_quick_rules(args.setting.world)
+    check_rules(args.rules, args.setting.world, "rules")
+    if len(set(args.rules)) < len(args.rules):
+        raise ValueError(f"rules = {list(args.rules)} must be different ones; name each once")
+    return args.rules
 
 
-def make_tables(frame: pd.DataFrame, users: int, days: float) -> list[Table]:
+def make_tables(frame: pd.DataFrame, whom: str, days: float) -> list[Table]:
     """The summary as two terminal tables that fit 80 columns."""
     learned = frame[frame["kind"] == "learned"]
     last = "γ=0 twin" if learned["vs γ=0 twin"].notna().any() else "taste oracle"
     differences = [name for name in ("similarity", "best rule", last) if frame[f"vs {name}"].notna().any()]
-    title = f"Minutes in {days:g} days, {users} test users, same luck (95 % intervals)"
+    title = f"Minutes in {days:g} days, {whom}, same luck (95 % intervals)"
     columns = ("policy", "minutes", *(f"− {name}" for name in differences))
     caption = explain_labels(frame[[f"vs {name}" for name in differences]].to_numpy().ravel(), MARK)
     minutes = make_table(title, columns, "lr", padding=0, caption=caption or None, caption_justify="left")

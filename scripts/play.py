@@ -20,12 +20,13 @@ import pandas as pd
 import tyro
 
 from longplay.agents.base import Agent
+from longplay.agents.fresh import FRESH, check_shown
 from longplay.agents.offline import agent as offline
 from longplay.agents.offline.data import read_logged_setting
 from longplay.agents.options import make_space
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK, VALIDATION_LUCK
-from longplay.agents.registry import REFERENCES, RULES
+from longplay.agents.registry import ALWAYS, ASKED, REFERENCES, RULES
 from longplay.agents.rules.context import RuleModels
 from longplay.agents.rules.tuning import FILE, TunedRule, load_rule, save_rule, tune
 from longplay.agents.runs.config import RunConfig
@@ -41,6 +42,7 @@ from longplay.scripts.shared.folders import run_folder
 RUN, FITTED = "run", ("linear", "constant")  # references that a file has the weights of
 PLAYABLE = (*RULES, *REFERENCES, RUN)  # and module:Class of a rule
 LUCK = {"validation": VALIDATION_LUCK, "test": TEST_LUCK}
+ASK_FRESH = "Show nothing twice in a session; by default wherever the environment keeps account of what was shown."
 
 
 @dataclass
@@ -50,7 +52,9 @@ class Arguments:
     agent: str = "similarity"
     """Agent to play: a rule (random, random-candidates, popularity, similarity, softmax, minutes, mmr, dpp, static-cap,
     round-robin, fatigue, linucb, lints, personal-linucb, personal-lints, user-knn, item-knn, als, tower-heads,
-    lightgcn), a reference (items, myopic, taste, constant, linear), or run."""
+    lightgcn; similarity-fresh, minutes-rating and longest, which show nothing twice in a session, where the environment
+    keeps account of what was shown), a reference (items, myopic, taste, constant, linear), or
+    run."""
     run: str | None = None
     """Folder below runs/ of a training, of a policy that scripts/offline.py learned, or of a rule that --save wrote;
     with --agent run."""
@@ -80,11 +84,17 @@ def make_arguments_type(words: Sequence[str]) -> type[Arguments]:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--agent", default=Arguments.agent, nargs="?", const="")
     name = check_agent(parser.parse_known_args(list(words))[0].agent)
-    if not is_rule(name) or not make_space(RULES[name].options):
+    if not is_rule(name):
         return Arguments
-    kind = RULES[name].options
-    options = (Annotated[kind, tyro.conf.OmitArgPrefixes], field(default_factory=kind))
-    extended: type[Arguments] = make_dataclass("RuleArguments", [("options", *options)], bases=(Arguments,))
+    kind: Any = RULES[name].options
+    fields: list[tuple[str, Any, Any]] = []
+    if RULES[name].fresh == ASKED:
+        fields += [(FRESH, Annotated[bool | None, tyro.conf.arg(help=ASK_FRESH)], None)]
+    if make_space(kind):
+        fields += [("options", Annotated[kind, tyro.conf.OmitArgPrefixes], field(default_factory=kind))]
+    if not fields:
+        return Arguments
+    extended: type[Arguments] = make_dataclass("RuleArguments", fields, bases=(Arguments,))
     extended.__doc__ = f"{RULES[name].title}: {RULES[name].about}."
     return extended
 
@@ -132,14 +142,27 @@ def check_arguments(args: Arguments) -> None:
         raise ValueError(
             f"agent = {args.agent!r} is no rule: only rules are tuned and saved; leave out --trials, --save"
         )
-    if args.trials and getattr(args, "options", None) not in (None, RULES[args.agent].options()):
-        raise ValueError(
-            f"trials = {args.trials} would search for the options that are given; leave out one of the two"
-        )
     if args.save is not None:
         folder = run_folder(args.save)
         if folder.exists():
             raise ValueError(f"{folder} exists; give another --save")
+    if is_rule(args.agent):
+        given = choose_options(args)
+        if args.trials and given != RULES[args.agent].choose_options(args.setting.world)():
+            raise ValueError(
+                f"trials = {args.trials} would search for the options that are given; leave out one of the two"
+            )
+
+
+def choose_options(args: Arguments) -> Options:
+    """The options of a rule that are given, and its own where they are not; refuses what the world does not offer."""
+    rule, world, fresh = RULES[args.agent], args.setting.world, getattr(args, FRESH, None)
+    if fresh or rule.fresh == ALWAYS:
+        check_shown(world, f"agent = {args.agent!r}" if fresh is None else f"fresh = {fresh}")
+    values = vars(getattr(args, "options", rule.options()))
+    if fresh is not None and world.scenario.memory:
+        values = {**values, FRESH: fresh}
+    return rule.choose_options(world)(**values)
 
 
 def make_agent(args: Arguments) -> tuple[Agent, str]:
@@ -160,8 +183,7 @@ def make_agent(args: Arguments) -> tuple[Agent, str]:
         tuned = tune(args.agent, models, evaluator, args.trials)
         print_trials(tuned.trials)
     else:
-        options: Options = getattr(args, "options", RULES[args.agent].options())
-        tuned = TunedRule(args.agent, options)
+        tuned = TunedRule(args.agent, choose_options(args))
     agent = tuned.build(models)
     if args.save is not None:
         save_rule(tuned, run_folder(args.save), models)

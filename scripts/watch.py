@@ -155,7 +155,7 @@ def _make_untrained(policy: str, setting: Setting) -> Agent:
         return REFERENCES[policy].build(setting.world)
     rule = RULES[policy]
     with console.status(f"preparing {rule.title}") as status:
-        return rule.build(RuleModels(setting, status.update), rule.options())
+        return rule.make(RuleModels(setting, status.update), rule.choose_options(setting.world)())
 
 
 def _read_run(args: Arguments) -> RunConfig | None:

@@ -18,7 +18,7 @@ from ..references.linear import LinearOracle
 from ..registry import REFERENCES, RULES
 from ..rules.context import LOGGED_STEPS, RuleModels
 from ..rules.kept import find_kept_rules
-from ..rules.tuning import FILE, QUICK, TRIALS, tune_or_load
+from ..rules.tuning import FILE, TRIALS, check_rules, list_quick_rules, tune_or_load
 from ..runs.config import RunConfig
 from ..runs.progress import count_slates
 from ..runs.reading import load_agent
@@ -44,7 +44,7 @@ def tune_rules(
     setting: Setting,
     users: int,
     progress: Callable[[str], None],
-    names: Sequence[str] = QUICK,
+    names: Sequence[str] | None = None,
     trials: int = TRIALS,
     folder: Path | None = None,
     kept: Callable[[str], object] | None = None,
@@ -60,7 +60,7 @@ def tune_rules(
     progress
         Callable that gets what is being done.
     names
-        Names of rules in `RULES`; by default those that are tuned in seconds.
+        Names of rules in `RULES`; by default those that are tuned in seconds, and that the world offers.
     trials
         Options tried of each rule that has any.
     folder
@@ -69,8 +69,8 @@ def tune_rules(
         Told where tuned rules are kept; with it, and without a folder, that is in the cache, see
         `longplay.agents.rules.kept.find_kept_rules`.
     """
-    for name in names:
-        RULES.card(name, "names")
+    names = list_quick_rules(setting.world) if names is None else names
+    check_rules(names, setting.world)
     models = RuleModels(setting, progress, LOGGED_STEPS)
     people = held_out_users(setting.world, "validation", users)
     evaluator = Evaluator(setting.world, setting.item_vectors, people, VALIDATION_LUCK)
@@ -192,11 +192,15 @@ def make_references(setting: Setting, linear: LinearOracle | None = None) -> lis
 
 
 def play_contestants(
-    setting: Setting, contestants: Sequence[Contestant], users: int, progress: Callable[[str, float], None]
+    setting: Setting,
+    contestants: Sequence[Contestant],
+    users: int,
+    progress: Callable[[str, float], None],
+    sealed: bool = False,
 ) -> pd.DataFrame:
-    """Every policy on the same test users with the same luck: one row a policy, seed and user."""
-    people = held_out_users(setting.world, "test", users)
-    evaluator = Evaluator(setting.world, setting.item_vectors, people, TEST_LUCK)
+    """Every policy on the same test users, open or sealed, with the same luck: one row a policy, seed and user."""
+    people = held_out_users(setting.world, "test", users, sealed=sealed)
+    evaluator = Evaluator(setting.world, setting.item_vectors, people, TEST_LUCK, sealed)
     tables = []
     for contestant in contestants:
         for seed, agent in zip(contestant.seeds or itertools.count(), contestant.agents, strict=False):

@@ -25,7 +25,7 @@ PACKAGES = (
 
 
 def describe_origin(
-    setting: Setting, contestants: Sequence[Contestant], users: int, validation_users: int
+    setting: Setting, contestants: Sequence[Contestant], users: int, validation_users: int, sealed: bool = False
 ) -> dict[str, Any]:
     """All that a comparison's results come from, as plain data that JSON and TOML take.
 
@@ -37,18 +37,18 @@ def describe_origin(
         Who played.
     users, validation_users
         How many test users all played, and on how many validation users rules were tuned: the first of each split.
+    sealed
+        Whether the test users were the sealed ones; it says so only then.
     """
     world = setting.world
-    people = {"test": (users, TEST_LUCK), "validation": (validation_users, VALIDATION_LUCK)}
+    played = {"count": users, "first": world.split("test", sealed).start, "luck": TEST_LUCK, "sealed": sealed or None}
+    tuned_on = {"count": validation_users, "first": world.split("validation").start, "luck": VALIDATION_LUCK}
     policies = {c.name: {"kind": c.kind, "note": c.note, **c.about} for c in contestants}
     plain: dict[str, Any] = make_plain(
         {
             "software": describe_software(),
             "environment": describe_environment(setting),
-            "users": {
-                split: {"count": count, "first": world.split(split).start, "luck": luck}
-                for split, (count, luck) in people.items()
-            },
+            "users": {"test": played, "validation": tuned_on},
             "policies": policies,
         }
     )

@@ -51,9 +51,10 @@ def write_report(
     pictures = [("Minutes until the horizon", draw_differences(frame)), ("Retention", draw_retention(results))]
     if trained:
         pictures.append(("Learning curves on validation users", draw_curves(trained)))
+    whom = "sealed test users" if config.get("sealed") else "test users"
     body = [
         "<h1>Comparison of slate policies</h1>",
-        f"<p>{results['user'].nunique()} test users, the same luck for every policy. The metric is undiscounted "
+        f"<p>{results['user'].nunique()} {whom}, the same luck for every policy. The metric is undiscounted "
         "minutes of dwell until the horizon. Intervals are 95 %, from a bootstrap that resamples users "
         "(paired) and training seeds. Users are simulated: gains here are gains in this model of users.</p>",
         "<p class=key><span style='background:#fafafa'>rules</span><span style='background:#eef5ff'>learned</span>"
@@ -62,7 +63,8 @@ def write_report(
         f"<p>Best rule: {html.escape(frame.attrs['best rule'] or 'none took part')}. Differences in bold have an "
         f"interval that excludes 0. {_explain_labels(frame)}“Kept” is the share of users who have not churned; "
         "“diversity” is one minus the mean pairwise cosine of the text vectors in a slate; “coverage” is the share of "
-        "the catalogue ever shown; “satiation” is the mean of its sum over topics when a slate is read.</p>",
+        "the catalogue ever shown; “satiation” is the mean of its sum over topics when a slate is read; “repeated” is "
+        "the share of slots filled with what the same session had shown already.</p>",
     ]
     for title, figure in pictures:
         body.append(f"<h2>{title}</h2><img alt='{title}' src='data:image/png;base64,{_png(figure)}'>")
@@ -108,7 +110,7 @@ def _cell(column: str, value: Any) -> str:
         return f"<b>{value}</b>" if value.shows_difference else str(value)
     if value is None or isinstance(value, str):
         return html.escape(value or "")
-    if column in ("click rate", "kept", "coverage"):
+    if column in ("click rate", "kept", "coverage", "repeated"):
         return f"{value:.0%}"
     return f"{value:.2f}" if column in ("diversity", "satiation") else f"{value:.1f}"
 

@@ -58,6 +58,7 @@ def summarise(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.Da
                 "diversity": rows["diversity"].mean(),
                 "coverage": rows.groupby("seed")["coverage"].first().mean(),
                 "satiation": rows["satiation"].mean(),
+                "repeated": rows["repeated"].mean() if "repeated" in rows else np.nan,  # lives of old do not say
             }
         )
     frame = pd.DataFrame(table)

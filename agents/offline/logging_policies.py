@@ -65,7 +65,7 @@ def _rule(name: str, setting: Setting, seed: int) -> Agent:
     models = RuleModels(setting)
     if name == FRONT_PAGE:
         return FrontPage(models.scorer, setting.world, seed=seed)
-    return RULES[name].build(models, RULES[name].options())
+    return RULES[name].make(models, RULES[name].choose_options(setting.world)())
 
 
 def _trained(folder: Path, setting: Setting) -> Agent:

@@ -25,6 +25,7 @@ COLUMNS = (
     "diversity",  # 1 − mean pairwise cosine of the text vectors of a slate's items, mean over slates
     "satiation",  # mean of Σ_g Φ_g when a slate is read (hidden; reported, never shown)
     "trust",  # at the end (hidden)
+    "repeated",  # share of the slots that showed an item of an earlier slate of the same session
 )
 
 
@@ -41,20 +42,37 @@ class Evaluator:
         Ids (U,) of the users to play.
     luck
         Seed of the luck that all policies share.
+    sealed
+        Whether sealed users may be among them; without it they are refused, see `World.split`.
     """
 
-    def __init__(self, world: World, item_vectors: NDArray[np.float32], users: NDArray[np.int64], luck: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        item_vectors: NDArray[np.float32],
+        users: NDArray[np.int64],
+        luck: int,
+        sealed: bool = False,
+    ) -> None:
         ids, people = np.asarray(users), len(world.people)
         if ids.ndim != 1 or not len(ids) or not np.issubdtype(ids.dtype, np.integer):
             raise ValueError(f"users must be the whole numbers (U,) of users, at least one, got {users!r}")
         if ids.min() < 0 or ids.max() >= people:
             raise ValueError(f"users contain {ids[(ids < 0) | (ids >= people)][0]}; the world has 0 to {people - 1}")
+        if not sealed:
+            world.check_open(ids, "users")
         if not isinstance(luck, int | np.integer) or luck < 0:
             raise ValueError(f"luck = {luck!r} must be a whole number from 0")
         self.users = ids.astype(np.int64)
         self.world, self.luck = world, int(luck)
         bare = SlateVectorEnv(
-            world, len(self.users), autoreset_mode=AutoresetMode.DISABLED, privileged=True, reward="minutes"
+            world,
+            len(self.users),
+            split="test" if sealed else "train",
+            sealed=sealed,
+            autoreset_mode=AutoresetMode.DISABLED,
+            privileged=True,
+            reward="minutes",
         )
         self.env = Retriever(bare, item_vectors)
         unit = self.env.vectors
@@ -74,8 +92,9 @@ class Evaluator:
         observation, info = self.env.reset(seed=self.luck, options={"users": self.users})
         count = len(self.users)
         sums = {name: np.zeros(count) for name in ("minutes", "first_session_minutes", "slates", "clicks")}
-        sums |= {name: np.zeros(count) for name in ("diversity", "satiation")}
+        sums |= {name: np.zeros(count) for name in ("diversity", "satiation", "repeated")}
         shown = np.zeros(len(self.world.catalog) + 1, bool)
+        told = np.zeros((count, len(shown)), bool)  # what the session has shown
         active = np.ones(count, bool)
         session = AgentSession(agent, count, self.world)
         slates = np.zeros((count, self.world.scenario.shape.slate), np.int64)
@@ -85,6 +104,9 @@ class Evaluator:
             latent = select_users(info["latent"], active)
             slates[active] = session.act({**visible, "latent": latent} if session.agent.privileged else visible, active)
             first = observation["context"][:, ContextColumn.SESSION] == 0
+            told[active & (observation["context"][:, ContextColumn.DEPTH] == 0)] = False
+            sums["repeated"] += active * (np.take_along_axis(told, slates, axis=1) & (slates > 0)).mean(axis=1)
+            np.put_along_axis(told, slates, True, axis=1)
             sums["diversity"][active] += self._measure_diversity(slates[active])
             sums["satiation"][active] += latent["satiation"].sum(axis=1)
             shown[slates[active].ravel()] = True
@@ -99,7 +121,8 @@ class Evaluator:
                 progress(1.0 - float(active.mean()))
         people = self.env.unwrapped.engine.users  # type: ignore[attr-defined]
         table = pd.DataFrame({"user": self.users, **sums})
-        table[["diversity", "satiation"]] = table[["diversity", "satiation"]].div(table["slates"], axis=0)
+        means = ["diversity", "satiation", "repeated"]
+        table[means] = table[means].div(table["slates"], axis=0)
         table["sessions"] = people["session"] + 1
         table["days"] = np.minimum(people["clock"], self.world.scenario.params.horizon_days)
         table["churned"] = churned
@@ -119,9 +142,11 @@ class Evaluator:
         return np.where(k > 1, 1.0 - together / np.maximum(k * (k - 1), 1), 0.0)
 
 
-def held_out_users(world: World, split: str, count: int, field: str = "users") -> NDArray[Any]:
-    """The first `count` users of a split; `field` is what an error calls the count."""
-    people = world.split(split)
+def held_out_users(world: World, split: str, count: int, field: str = "users", *, sealed: bool = False) -> NDArray[Any]:
+    """The first `count` users of a split, or of the sealed test users; `field` is what an error calls the count."""
+    people = world.split(split, sealed)
     if not 1 <= count <= len(people):
-        raise ValueError(f"{field} = {count} is out of range; the {split} split has 1 to {len(people)}")
+        more = split == "test" and world.sealed and not sealed
+        hint = f" and {len(world.sealed)} that are sealed: sealed = True plays those in their place" if more else ""
+        raise ValueError(f"{field} = {count} is out of range; the {split} split has 1 to {len(people)}{hint}")
     return np.arange(people.start, people.start + count)

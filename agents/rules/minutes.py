@@ -1,4 +1,4 @@
-"""Greedy on predicted minutes: boosted trees on the scoring features, fitted on logged steps."""
+"""Greedy on predicted minutes, alone or beside the rating: boosted trees on the scoring features of logged steps."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from ...envs.candidates.scoring import Scorer
+from ...envs.candidates.scoring import FEATURES, Scorer
 from ...envs.engine import Observation
 from ...envs.shared.files import write_whole
+from ...envs.shared.options import Options, evenly, number
 from ..registry import RULES, Rule
 from .context import LOGGERS, FittedModel, RuleModels
-from .ranking import Score, rank_candidates, score_by_similarity
+from .ranking import Score, rank_candidates, score_by_similarity, standardise_scores
 
 MINUTES, SIMILARITY = "minutes", "similarity"
 SCORES = (SIMILARITY, MINUTES)  # that other rules build on
@@ -187,6 +188,41 @@ class PredictedMinutes:
         return rank_candidates(self.scorer, observation, self.score(observation))
 
 
+@dataclass(frozen=True)
+class MinutesRatingOptions(Options):
+    """Options of predicted minutes and rating."""
+
+    rating: float = number(1.0, 0.0, 4.0, search=evenly())
+    """Standard deviations of predicted minutes that one of the rating is worth."""
+
+
+@dataclass
+class MinutesAndRating:
+    """Greedy on predicted minutes and what critics make of an item: ``z(minutes) + k·z(rating)``.
+
+    Parameters
+    ----------
+    minutes
+        What predicts minutes; z is a score in standard deviations over the user's candidates.
+    rating
+        Weight k of the rating.
+    """
+
+    minutes: PredictedMinutes
+    rating: float
+    name: str = "greedy minutes + rating"
+    privileged: bool = False
+
+    def act(self, observation: Observation) -> NDArray[np.int64]:
+        """Score by both."""
+        scorer = self.minutes.scorer
+        features = scorer.features(observation)
+        ratings = features[:, :, FEATURES.index("rating")]
+        minutes = predict_minutes(self.minutes.model, features)
+        scores = standardise_scores(minutes, observation) + self.rating * standardise_scores(ratings, observation)
+        return rank_candidates(scorer, observation, scores)
+
+
 def fit_minutes(scorer: Scorer, env: Any, steps: int, seed: int = 0) -> PredictedMinutes:
     """Log slates chosen by random weights on training users, and fit minutes on features and slot.
 
@@ -266,5 +302,18 @@ RULES.register(
         build=lambda models, options: models.get(MinutesModel()),
         note="boosted trees on logged steps",
         needs=lambda options: MinutesModel(),
+    ),
+)
+RULES.register(
+    "minutes-rating",
+    Rule(
+        kind=MinutesAndRating,
+        title="greedy minutes + rating",
+        about="predicted minutes and critics' rating, nothing twice in a session",
+        build=lambda models, options: MinutesAndRating(models.get(MinutesModel()), options.rating),
+        options=MinutesRatingOptions,
+        note="predicted minutes + {rating:.2g} × rating",
+        needs=lambda options: MinutesModel(),
+        fresh="always",
     ),
 )

@@ -93,6 +93,18 @@ RULES.register(
         about="the largest cosines with the pooled history",
         build=lambda models, options: GreedySimilarity(models.scorer),
         note="BERT cosine to the pooled history",
+        fresh="never",  # what others are held against
+    ),
+)
+RULES.register(
+    "similarity-fresh",
+    Rule(
+        kind=GreedySimilarity,
+        title="greedy similarity, fresh",
+        about="the largest cosines with the pooled history, nothing twice in a session",
+        build=lambda models, options: GreedySimilarity(models.scorer),
+        note="BERT cosine to the pooled history",
+        fresh="always",
     ),
 )
 RULES.register(

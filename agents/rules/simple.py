@@ -1,4 +1,4 @@
-"""Rules that read nothing of the history: items or candidates at random, and what is talked about most."""
+"""Rules that read nothing of the history: items or candidates at random, what is talked about most, what is longest."""
 
 from dataclasses import dataclass
 
@@ -54,6 +54,19 @@ class Popularity:
         return rank_candidates(self.scorer, observation, read_feature(self.scorer, observation, "popularity"))
 
 
+@dataclass
+class Longest:
+    """The longest candidates."""
+
+    scorer: Scorer
+    name: str = "longest"
+    privileged: bool = False
+
+    def act(self, observation: Observation) -> NDArray[np.int64]:
+        """Score by length."""
+        return rank_candidates(self.scorer, observation, read_feature(self.scorer, observation, "length"))
+
+
 RULES.register(
     "random",
     Rule(
@@ -62,6 +75,7 @@ RULES.register(
         about="items of the whole catalogue at random",
         build=lambda models, options: RandomSlate(models.setting.world),
         note="whole catalogue",
+        fresh="never",
     ),
 )
 RULES.register(
@@ -80,5 +94,15 @@ RULES.register(
         title="popularity",
         about="the candidates talked about most",
         build=lambda models, options: Popularity(models.scorer),
+    ),
+)
+RULES.register(
+    "longest",
+    Rule(
+        kind=Longest,
+        title="longest",
+        about="the longest candidates, nothing twice in a session",
+        build=lambda models, options: Longest(models.scorer),
+        fresh="always",
     ),
 )

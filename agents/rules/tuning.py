@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from ...envs.candidates.scoring import Scorer
 from ...envs.shared.files import filling, write_whole
 from ...envs.shared.options import Options, make_options
+from ...envs.users.world import World
 from ..base import Agent
+from ..fresh import FRESH, check_shown
 from ..options import make_space
 from ..playing.evaluate import Evaluator
-from ..registry import RULES
+from ..registry import ALWAYS, RULES
 from .context import LOGGED_STEPS, LOGGERS, RuleModels
 
 if TYPE_CHECKING:
@@ -32,6 +34,24 @@ QUICK = tuple(name for name, card in RULES.cards.items() if card.words.get("quic
 TRIALS = 6  # of each rule, by default
 PROPOSALS = 20  # at most, for each trial: in a small space the estimator repeats itself
 _FORMAT = 2  # 2: novelty in hours where items age
+
+
+def list_quick_rules(world: World) -> tuple[str, ...]:
+    """Names of the rules of `QUICK` that a world offers."""
+    return tuple(name for name in QUICK if world.scenario.memory or not is_always_fresh(name))
+
+
+def check_rules(names: Sequence[str], world: World, field: str = "names") -> None:
+    """Raise ValueError for a rule that there is not, or that a world does not offer; `field` is what gave the names."""
+    for name in names:
+        RULES.card(name, field)
+        if is_always_fresh(name):
+            check_shown(world, f"{field} = {name!r}")
+
+
+def is_always_fresh(name: str) -> bool:
+    """Whether only worlds that say what they have shown offer a rule; its file is not imported."""
+    return RULES.card(name).words.get(FRESH) == ALWAYS
 
 
 @dataclass(frozen=True)
@@ -57,7 +77,7 @@ class TunedRule:
 
     def build(self, models: RuleModels) -> Agent:
         """Make the agent that follows the rule with these options."""
-        return RULES[self.rule].build(models, self.options)
+        return RULES[self.rule].make(models, self.options)
 
     def describe(self) -> dict[str, Any]:
         """The rule, its options, and all that the search for them depended on, as plain data."""
@@ -69,8 +89,9 @@ class TunedRule:
         words: dict[str, Any] = vars(self.options)
         if words.get("on") == "minutes":
             words = {**words, "on": "predicted minutes"}
-        slates = LOGGERS * int(self.search.get("logged_steps", LOGGED_STEPS))
-        return RULES[self.rule].note.format(**words, slates=f"{slates:,}")
+        slates, rule = LOGGERS * int(self.search.get("logged_steps", LOGGED_STEPS)), RULES[self.rule]
+        note = rule.note.format(**words, slates=f"{slates:,}")
+        return ", ".join(filter(None, [note, FRESH if rule.is_fresh(self.options) else ""]))
 
 
 def describe_search(models: RuleModels, evaluator: Evaluator, trials: int, seed: int) -> dict[str, Any]:
@@ -82,8 +103,9 @@ def describe_search(models: RuleModels, evaluator: Evaluator, trials: int, seed:
 def tune(name: str, models: RuleModels, evaluator: Evaluator, trials: int = TRIALS, seed: int = 0) -> TunedRule:
     """Search for the options of most minutes.
 
-    The first trial is of the defaults. Where there are no more combinations than trials, all are tried; otherwise the
-    tree-structured Parzen estimator proposes them, and what it proposes again does not count.
+    The first trial is of the defaults, and in worlds that say what they have shown the second is the same not fresh.
+    Where there are no more combinations than trials, all are tried; otherwise the tree-structured Parzen estimator
+    proposes the others, and what it proposes again does not count.
 
     Parameters
     ----------
@@ -101,15 +123,15 @@ def tune(name: str, models: RuleModels, evaluator: Evaluator, trials: int = TRIA
     rule = RULES[name]
     if trials < 1:
         raise ValueError(f"trials = {trials!r} is out of range; allowed: from 1, which tries the defaults")
-    search = describe_search(models, evaluator, trials, seed)
-    space = make_space(rule.options)
+    search, kind = describe_search(models, evaluator, trials, seed), rule.choose_options(models.setting.world)
+    space = make_space(kind)
     if not space:
-        return TunedRule(name, rule.options(), search=search)
+        return TunedRule(name, kind(), search=search)
     table: list[dict[str, Any]] = []
-    best, most = rule.options(), -math.inf
-    for options, values in propose_options(rule.options, space, trials, seed):
+    best, most = kind(), -math.inf
+    for options, values in propose_options(kind, space, trials, seed):
         models.say(f"{rule.title}: trial {len(table) + 1} of at most {trials}")
-        minutes = evaluator.mean_minutes(rule.build(models, options))
+        minutes = evaluator.mean_minutes(rule.make(models, options))
         values.append(minutes)
         table.append({**asdict(options), "minutes": minutes})
         if minutes > most:
@@ -122,17 +144,19 @@ def propose_options(
 ) -> Iterator[tuple[Options, list[float]]]:
     """Options to try, all different, the defaults first; each comes with a list that is to be given their value."""
     defaults = asdict(kind())
+    given = [defaults, defaults | {FRESH: False}] if FRESH in space else [defaults]
     if math.prod(_count_values(distribution) for distribution in space.values()) <= trials:
         grid = [dict(zip(space, point, strict=True)) for point in itertools.product(*map(_list_values, space.values()))]
         yield from ((kind(**point), []) for point in sorted(grid, key=lambda point: point != defaults))
         return
     values: dict[Options, list[float]] = {}
-    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(2, trials // 3))
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(2, trials // 3) + len(given) - 1)
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        study.enqueue_trial(defaults)
+        for point in given:
+            study.enqueue_trial(point)
         for _ in range(PROPOSALS * trials):
             trial = study.ask(dict(space))
             options = kind(**trial.params)
@@ -232,7 +256,8 @@ def read_rule(folder: Path, setting: Setting) -> TunedRule:
         if content["format"] != _FORMAT:
             raise ValueError(f"its format is {content['format']!r}, here it is {_FORMAT}")
         name = str(content["rule"])
-        options = make_options(name, RULES[name].options, content["options"])
+        rule, values = RULES[name], content["options"]
+        options = make_options(name, rule.fresh_options if FRESH in values else rule.options, values)
         theirs, search, trials = content["setting"], dict(content["search"]), pd.DataFrame(content["trials"])
     except OSError as error:
         raise ValueError(f"{file} cannot be read ({error}); name a folder that holds a saved rule") from error

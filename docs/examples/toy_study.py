@@ -34,7 +34,7 @@ def main(args: Arguments) -> None:
     evaluator = Evaluator(args.setting.world, args.setting.item_vectors, people, VALIDATION_LUCK)
     models = RuleModels(args.setting)
     minutes = [
-        evaluator.play(RULES[name].build(models, RULES[name].options()))["first_session_minutes"].to_numpy()
+        evaluator.play(RULES[name].make(models, RULES[name].options()))["first_session_minutes"].to_numpy()
         for name in ("similarity", "random")
     ]
     gain = bootstrap_difference(*(np.atleast_2d(row) for row in minutes))

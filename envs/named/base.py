@@ -63,6 +63,10 @@ class NamedEnv(SlateEnv):
                                         with candidates
     ``split``              ``'train'``  whom an episode may meet: ``'train'`` (the first 80 % of the users),
                                         ``'validation'`` (the next 10 %) or ``'test'`` (the last 10 %)
+    ``sealed``             ``False``    with ``split='test'``, meet the sealed half of the test users, the last 5 % of
+                                        all: for the last word on a method. There are some where impressions leave a
+                                        trace (``impression.memory`` above 0); without ``sealed`` they are not met
+                                        there, and may not be named
     ``reward``             ``None``     ``'minutes'``, ``'clicks'`` or ``'returns'``; ``None``: the scenario's own
     ``privileged``         ``False``    put hidden state into ``info["latent"]``
     ``threads``            ``1``        threads of the engine; more than one pays above about 100,000 users
@@ -74,9 +78,9 @@ class NamedEnv(SlateEnv):
     -------
     ``world_seed`` fixes who and what exists; ``reset(seed=z)`` fixes luck, and never changes who exists. The j-th
     episode after it meets the j-th user of the split in an order that z draws, so without a seed the next `reset` goes
-    on to the next user. ``reset(options={"user": n})`` names the user, of any split; with the same seed, or without a
-    new one, they live the same life again if they are shown the same slates. A life is a function of (world, user,
-    luck, slates) alone, and ``make_vec`` gives the same lives.
+    on to the next user. ``reset(options={"user": n})`` names the user, of any split, sealed ones with ``sealed`` alone;
+    with the same seed, or without a new one, they live the same life again if they are shown the same slates. A life is
+    a function of (world, user, luck, slates) alone, and ``make_vec`` gives the same lives.
 
     Examples
     --------

@@ -80,6 +80,11 @@ def word(default: str, *words: str, search: bool = False) -> Any:
     )
 
 
+def switch(default: bool, *, search: bool = False) -> Any:
+    """Declare a field that is on or off; with `search`, both are tried."""
+    return dataclasses.field(default=default, metadata={KEY: Allowed(search=among(True, False) if search else None)})
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of anything, checked when they are made.
@@ -125,7 +130,7 @@ def check_value(name: str, value: Any, hint: Any, allowed: Allowed | None = None
     if value is None and optional:
         return
     kinds = tuple(kind for kind in (get_args(hint) if optional else (hint,)) if kind is not type(None))
-    if allowed is None:
+    if allowed is None or kinds[0] is bool:
         if kinds[0] in (int, float, bool, str) and not _is_of(value, kinds[0]):
             raise ValueError(f"{name} = {value!r} must be {SAID[kinds[0]]}")
     elif allowed.words:

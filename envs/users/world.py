@@ -73,13 +73,46 @@ class World:
         """(N+1,) when each item appears [days of the clock]: an attribute that agents may see."""
         return self.items["born"].astype(np.float64)
 
-    def split(self, name: str) -> range:
-        """User ids of a split: ``"train"``, ``"validation"`` or ``"test"``."""
+    def split(self, name: str, sealed: bool = False) -> range:
+        """User ids of a split: ``"train"``, ``"validation"`` or ``"test"``.
+
+        Of the test users those in `sealed` are left out, so that nothing is chosen by them before the last word on a
+        method; with ``sealed=True`` they alone are the split.
+
+        Raises
+        ------
+        ValueError
+            For an unknown split, and where `sealed` is asked for of a split or a world that has none.
+        """
         if name not in SPLITS:
             raise ValueError(f"split = {name!r} is unknown; allowed: {', '.join(map(repr, SPLITS))}")
         low, high = SPLITS[name]
         users = len(self.people)
-        return range(round(low * users), round(high * users))
+        if not sealed:
+            return range(round(low * users), self.sealed.start if name == "test" else round(high * users))
+        if name != "test" or not self.sealed:
+            raise ValueError(
+                f"sealed = {sealed!r} with split = {name!r} in scenario {self.scenario.name!r}: sealed are the last "
+                "half of the test users of a world whose impression.memory is above 0; take split = 'test' of one, or "
+                "leave sealed out"
+            )
+        return self.sealed
+
+    @property
+    def sealed(self) -> range:
+        """User ids of the last half of the test users, where impressions leave a trace; elsewhere nobody's."""
+        users = len(self.people)
+        first = round(SPLITS["test"][0] * users)
+        return range((first + users + 1) // 2 if self.scenario.memory else users, users)
+
+    def check_open(self, users: NDArray[Any], field: str) -> None:
+        """Raise ValueError where there is a sealed one among the ids of users; `field` is what an error calls them."""
+        hidden = users[users >= self.sealed.start]
+        if len(hidden):
+            raise ValueError(
+                f"{field} contains {hidden[0]}, who is sealed, as are {self.sealed.start} to {self.sealed.stop - 1}; "
+                "take others, or for the last word on a method pass split = 'test' and sealed = True"
+            )
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,7 +5,7 @@ import pytest
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import make_setting, phases, unit_vectors
-from longplay.tests.envs.worlds import make_catalog, small
+from longplay.tests.envs.worlds import make_catalog, small, traced
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +25,12 @@ def world(catalog):
 
 
 @pytest.fixture(scope="session")
+def traced_world(catalog):
+    """A life of six days in which impressions leave a trace, and the environment says what it has shown."""
+    return build_world(catalog, traced(horizon__days=6))
+
+
+@pytest.fixture(scope="session")
 def control_world(catalog):
     return build_world(catalog, small("control", horizon__days=6))
 
@@ -32,6 +38,11 @@ def control_world(catalog):
 @pytest.fixture(scope="session")
 def setting(world):
     return make_setting(world)
+
+
+@pytest.fixture(scope="session")
+def traced_setting(traced_world):
+    return make_setting(traced_world)
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +54,9 @@ def scorer(world, item_vectors):
 def states(world, item_vectors):
     """Observations (B, ·) with ``latent``, in all phases of sessions, and the users' records behind them."""
     return phases(world, item_vectors)
+
+
+@pytest.fixture(scope="session")
+def traced_states(traced_world, item_vectors):
+    """The same of a world in which impressions leave a trace."""
+    return phases(traced_world, item_vectors)

@@ -8,11 +8,14 @@ import torch
 from gymnasium.vector import AutoresetMode
 
 from longplay.agents.base import select_users
+from longplay.agents.playing.steps import follow_users
+from longplay.agents.playing.trials import make_life_env
 from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.reading import read_run
 from longplay.agents.setting import Setting
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.candidates.wrappers import MappedAction
+from longplay.envs.engine import ContextColumn
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.worlds import make_catalog, small, vectors
@@ -100,6 +103,20 @@ def join(observations):
         else np.concatenate([o[key] for o in observations])
         for key, value in observations[0].items()
     }
+
+
+def find_repeats(world, item_vectors, agent, users=8, luck=3):
+    """(n, 2) of the slates of some lives: candidates that the session had not shown yet, and items that it had."""
+    found, told = [], [set() for _ in range(users)]
+    env = make_life_env(world, item_vectors, users, privileged=False)
+    for step in follow_users(env, agent, np.arange(users), luck):
+        for b in np.flatnonzero(step.active):
+            if step.before["context"][b, ContextColumn.DEPTH] == 0:
+                told[b] = set()
+            left = set(step.before["candidates"][b].astype(int)) - told[b] - {0}
+            found.append((len(left), len(told[b] & set(step.slates[b]))))
+            told[b] |= set(step.slates[b].tolist())
+    return np.array(found)
 
 
 class Counts:

@@ -5,7 +5,7 @@ import pytest
 
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.drawing import fake_window
-from longplay.tests.envs.worlds import make_catalog, small
+from longplay.tests.envs.worlds import make_catalog, small, traced
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +22,12 @@ def world(catalog):
 def short_world(catalog):
     """A life of three days, so that episodes end often."""
     return build_world(catalog, small(horizon__days=3))
+
+
+@pytest.fixture(scope="session")
+def traced_world(catalog):
+    """Impressions leave a trace, and the environment says what it has shown."""
+    return build_world(catalog, traced())
 
 
 @pytest.fixture(scope="session")

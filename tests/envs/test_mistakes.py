@@ -14,7 +14,7 @@ from longplay.envs.env import SlateVectorEnv
 from longplay.envs.literature.interest_evolution import InterestEvolutionVectorEnv
 from longplay.envs.make import make_vector_env
 from longplay.envs.single import SlateEnv
-from longplay.tests.envs.worlds import small, vectors
+from longplay.tests.envs.worlds import small, traced, vectors
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,12 @@ from longplay.tests.envs.worlds import small, vectors
             r"candidates = 20 must be True or False; how many .* scenario=\{'shape.candidates': 256\}",
         ),
         ({"catalog": {"id": [1]}}, r"catalog is of type dict; it must be a table's path .* frame.to_parquet"),
+        ({"sealed": 1}, r"sealed = 1 must be True or False"),
+        (
+            {"sealed": True, "split": "test"},
+            r"sealed = True with split = 'test' in scenario 'video': sealed are the last",
+        ),
+        ({"sealed": True, "scenario": traced()}, r"sealed = True with split = 'train' in scenario 'video'"),
         ({"scenario": 5}, r"scenario = 5 must be a name, a TOML file, a dictionary of overrides or a Scenario"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -64,6 +70,25 @@ def test_a_wrong_reset_option_is_named(world, options, message):
     env = SlateVectorEnv(world, 3)
     with pytest.raises(ValueError, match=message):
         env.reset(seed=0, options=options)
+
+
+def test_a_sealed_user_is_named_by_those_alone_who_unseal(traced_world):
+    env = SlateVectorEnv(traced_world, 2, split="test")
+    with pytest.raises(
+        ValueError, match=r"options\['users'\] contains 190, who is sealed, as are 190 to 199; take others"
+    ):
+        env.reset(seed=0, options={"users": [189, 190]})
+    open_env = SlateVectorEnv(traced_world, 2, split="test", sealed=True)
+    assert open_env.reset(seed=0, options={"users": [189, 190]})[1]["user"].tolist() == [189, 190]
+    single = SlateEnv(SlateVectorEnv(traced_world, autoreset_mode="Disabled"))
+    with pytest.raises(ValueError, match="contains 199, who is sealed"):
+        single.reset(seed=0, options={"user": 199})
+
+
+def test_keywords_of_gymnasium_unseal(catalog):
+    options = {"scenario": traced(), "catalog": catalog, "split": "test", "sealed": True}
+    for env in (gymnasium.make("longplay/Video-v0", **options), gymnasium.make_vec("longplay/Video-v0", 1, **options)):
+        assert int(np.ravel(env.reset(seed=0)[1]["user"])[0]) in range(190, 200)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +176,7 @@ class TestARefusedConstructor:
         [
             {"reward": "likes"},
             {"split": "dev"},
+            {"sealed": True},
             {"render_mode": "humans"},
             {"num_envs": 0},
             {"threads": 0},

@@ -57,6 +57,25 @@ def small(name="video", **changes):
     return Scenario.load(name).with_overrides(sizes | {key.replace("__", "."): v for key, v in changes.items()})
 
 
+# Video for users whom ignored impressions leave a trace with, and candidates in an order that tells nothing.
+TRACES = {
+    "impression.weight": 0.5,
+    "impression.recovery": 3.0,
+    "impression.memory": 128,
+    "repeat.recovery": 60.0,
+    "choice.trust": 1.0,
+    "satisfaction.skip": 0.0,
+    "satisfaction.idle": 0.1,
+    "trust.vain": 0.4,
+    "candidates.order": "luck",
+}
+
+
+def traced(**changes):
+    """A small Video in which impressions leave a trace; changes are written ``group__name=value``."""
+    return small(**{key.replace(".", "__"): value for key, value in TRACES.items()} | changes)
+
+
 def vectors(catalog, width=16, seed=5):
     """Item vectors as a text encoder would give them."""
     return np.random.default_rng(seed).normal(size=(len(catalog), width)).astype(np.float32)

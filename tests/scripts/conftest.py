@@ -24,8 +24,25 @@ days = 4.0
 """
 
 
+# The same, where impressions leave a trace.
+TRACED = f"""{SCENARIO}
+[impression]
+weight = 0.5
+memory = 128
+
+[repeat]
+recovery = 60.0
+
+[candidates]
+order = "luck"
+"""
+
+
 def furnish(folder):
-    """Write ``items.csv``, the same as ``goods.csv`` under other names of columns, and ``small.toml`` into a folder."""
+    """Write catalogue and scenarios into a folder.
+
+    They are ``items.csv``, the same as ``goods.csv`` under other names of columns, ``small.toml`` and ``traced.toml``.
+    """
     catalog = make_catalog(80)
     with (folder / "items.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -37,6 +54,7 @@ def furnish(folder):
     content = (folder / "items.csv").read_text(encoding="utf-8")
     (folder / "goods.csv").write_text(content.replace("id,text", "sku,words", 1), encoding="utf-8")
     (folder / "small.toml").write_text(SCENARIO)
+    (folder / "traced.toml").write_text(TRACED)
 
 
 @pytest.fixture(scope="session")

@@ -85,6 +85,46 @@ def test_a_table_comes_without_similarity_and_without_rules(ready, call, rules):
     assert f"best rule: {rules or 'none took part'}" in output
 
 
+TRACED = SMALL.replace("small.toml", "traced.toml")
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_sealed_users_are_played_on_demand_and_said_to_be(ready, call, sealed):
+    name = f"sealed-{sealed}"
+    words = f"--name {name} --rules similarity similarity-fresh {'--sealed' * sealed} {TRACED}"
+    code, output = call(compare, *words.split(), folder=ready)
+    assert code == 0, output
+    assert f"Minutes in 4 days, 6 {'sealed ' * sealed}test users, same luck" in output
+    results = pd.read_parquet(ready / f"runs/{name}/results.parquet")
+    first = 190 if sealed else 180
+    assert set(results["user"]) == set(range(first, first + 6))
+    repeated = results.groupby("policy")["repeated"].mean()
+    assert repeated["greedy similarity"] > repeated["greedy similarity, fresh"]
+    origin = results.attrs["origin"]["users"]["test"]
+    assert (origin["first"], origin.get("sealed", False)) == (first, sealed)
+    config = tomllib.loads((ready / f"runs/{name}/config.toml").read_text(encoding="utf-8"))
+    assert config["sealed"] == sealed
+    report = (ready / f"runs/{name}/report.html").read_text(encoding="utf-8")
+    assert f"6 {'sealed ' * sealed}test users" in report
+    assert "<th>repeated</th>" in report
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (f"--sealed {SMALL}", "sealed = True with split = 'test' in scenario 'small.toml': sealed are the last half"),
+        (f"{TRACED} --users 11", "users = 11 is out of range; the test split has 1 to 10 and 10 that are sealed"),
+        (f"--rules similarity longest {SMALL}", "rules = 'longest' shows nothing twice in a session, but scenario 's"),
+        (f"--rules mnr {SMALL}", "rules = 'mnr' is unknown"),
+    ],
+)
+def test_what_a_world_does_not_offer_is_refused(ready, call, words, said):
+    code, output = call(compare, "--name", "refused", *words.split(), folder=ready)
+    assert code == 2
+    assert said in output
+    assert not (ready / "runs/refused").exists()
+
+
 @pytest.fixture
 def tuned(monkeypatch, ready, tmp_path):
     """Names of the rules that are tuned; the cache is empty at first."""

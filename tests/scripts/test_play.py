@@ -21,6 +21,7 @@ from longplay.scripts.shared.console import run_command
 from longplay.tests.agents.small import tiny_run, unit_vectors
 
 SMALL = ("--scenario", "small.toml", "--catalog", "items.csv", "--users", "6")
+TRACED = ("--scenario", "traced.toml", *SMALL[2:])
 
 
 @pytest.fixture
@@ -30,6 +31,12 @@ def quick(monkeypatch, place):
     init = RuleModels.__init__
     monkeypatch.setattr(RuleModels, "__init__", lambda self, setting, *rest: init(self, setting, *rest, logged_steps=2))
     return Setting(scenario=str(place / "small.toml"), catalog=str(place / "items.csv"))
+
+
+@pytest.fixture
+def traced(quick, place):
+    """A world in which impressions leave a trace."""
+    return Setting(scenario=str(place / "traced.toml"), catalog=str(place / "items.csv"))
 
 
 @pytest.fixture
@@ -65,6 +72,7 @@ class TestHelp:
             for option in make_space(rule.options):
                 here = option in make_space(RULES[name].options)
                 assert bool(re.search(rf"--{option.replace('_', '-')} (INT|FLOAT|STR|{{)", words)) == here
+        assert ("--fresh {None,True,False}" in words) == (RULES[name].fresh == "asked")
         for option in ("--agent", "--users", "--split", "--trials", "--save", "--env"):
             assert option in words
 
@@ -95,6 +103,28 @@ class TestPlay:
         table = played(quick, agent, "validation", play.VALIDATION_LUCK)
         assert "static cap (at most 9 per topic on similarity), 6 validation users" in words
         assert f"{table['minutes'].mean():.1f} minutes" in words
+
+    @pytest.mark.parametrize(
+        ("words", "fresh"), [((), True), (("--fresh", "True"), True), (("--fresh", "False"), False)]
+    )
+    def test_rules_are_fresh_where_it_is_known_what_was_shown(self, say, traced, words, fresh):
+        code, said = say("--agent", "mmr", "--trade-off", "0.9", *words, *TRACED)
+        assert code == 0, said
+        kind = RULES["mmr"].fresh_options
+        table = played(traced, RULES["mmr"].make(RuleModels(traced), kind(trade_off=0.9, fresh=fresh)))
+        assert f"MMR (λ = 0.9{', fresh' if fresh else ''}), 6 test users" in said
+        assert f"{table['minutes'].mean():.1f} minutes" in said
+
+    def test_rules_that_are_always_fresh_are_played_tuned_and_kept(self, say, traced, place):
+        code, said = say("--agent", "similarity-fresh", *TRACED)
+        assert code == 0, said
+        assert "greedy similarity, fresh (BERT cosine to the pooled history, fresh), 6 test users" in said
+        code, said = say(
+            "--agent", "popularity", "--trials", 4, "--validation-users", 4, "--save", "kept-fresh", *TRACED
+        )
+        assert code == 0, said
+        tuned, _ = load_rule(place / "runs" / "kept-fresh", traced)
+        assert tuned.trials["fresh"].tolist() == [True, False]
 
     @pytest.mark.parametrize("name", list(REFERENCES))
     def test_references_are_played(self, say, quick, name):
@@ -147,6 +177,14 @@ class TestRefusals:
             (["--agent", "mmr", "--trials", "-1"], "trials = -1 must be at least 0"),
             (["--agent", "mmr", "--trials", "2", "--trade-off", "0.1"], "trials = 2 would search for the options"),
             (["--split", "train"], "split = 'train' is unknown (did you mean 'validation'?); allowed:"),
+            (
+                ["--agent", "mmr", "--fresh", "True"],
+                "fresh = True shows nothing twice in a session, but scenario 'small.toml'",
+            ),
+            (
+                ["--agent", "longest"],
+                "agent = 'longest' shows nothing twice in a session, but scenario 'small.toml'",
+            ),
             (["--users", "5000"], "users = 5000 is out of range; the test split has 1 to"),
             (["--agent", "mmr", "--save", "../x"], "name = '../x' must be a folder name below runs/"),
         ],

@@ -28,7 +28,7 @@ from longplay.agents.comparison.contestants import Contestant, make_references
 from longplay.agents.comparison.origin import describe_origin
 from longplay.agents.playing.evaluate import held_out_users
 from longplay.agents.registry import RULES
-from longplay.agents.rules.tuning import QUICK
+from longplay.agents.rules.tuning import QUICK, list_quick_rules
 from longplay.agents.runs.progress import CHECKPOINT
 from longplay.agents.stats import REASONS, USERS_ONLY
 from longplay.envs.shared.names import one_of
@@ -212,7 +212,7 @@ def train_missing(trainings: list[Training], args: Arguments) -> None:
 def make_preparation(args: Arguments, env: str) -> Preparation:
     """What a scenario needs beside its trainings; the control only a rule to compare with."""
     home = env != CONTROL
-    rules = (*QUICK, *args.more_rules) if home else ("similarity",)
+    rules = (*list_quick_rules(get_setting(env).world), *args.more_rules) if home else ("similarity",)
     return Preparation(env, run_folder(args.name) / env, rules, args.validation_users, args.trials, linear=home)
 
 

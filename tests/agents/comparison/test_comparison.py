@@ -222,6 +222,27 @@ class TestRules:
         with pytest.raises(ValueError, match=r"names = 'mnr' is unknown \(did you mean 'mmr'\?\)"):
             tune_rules(setting, 4, lambda what: None, names=("mnr",))
 
+    def test_a_rule_that_the_world_does_not_offer_is_refused(self, setting):
+        with pytest.raises(
+            ValueError, match="names = 'longest' shows nothing twice in a session, but scenario 'video'"
+        ):
+            tune_rules(setting, 4, lambda what: None, names=("popularity", "longest"))
+
+    def test_more_take_part_where_it_is_known_what_was_shown(self, traced_setting, monkeypatch, tmp_path):
+        monkeypatch.setattr(compare, "LOGGED_STEPS", 2)
+        found = tune_rules(traced_setting, 4, lambda what: None, trials=2, folder=tmp_path)
+        more = {"greedy similarity, fresh", "greedy minutes + rating", "longest"}
+        assert {c.name for c in found} == {*RULES, *more}
+        notes, options = {c.name: c.note for c in found}, {c.name: c.about["options"] for c in found}
+        assert notes["greedy similarity"] == "BERT cosine to the pooled history"
+        assert notes["greedy similarity, fresh"] == "BERT cosine to the pooled history, fresh"
+        assert notes["longest"] == "fresh"
+        assert all("fresh" not in options[name] for name in (*more, "greedy similarity", "random"))
+        for name in set(RULES) - {"greedy similarity", "random"}:
+            assert notes[name].endswith("fresh") == options[name]["fresh"]
+        again = tune_rules(traced_setting, 4, lambda what: None, trials=2, folder=tmp_path)
+        assert [(c.name, c.note) for c in again] == [(c.name, c.note) for c in found]
+
     def test_test_users_and_their_luck_are_not_those_of_validation(self):
         assert compare.TEST_LUCK != compare.VALIDATION_LUCK
 
@@ -239,6 +260,14 @@ class TestPlay:
         play_contestants(setting, some, 2, lambda name, share: seen.append((name, share)))
         assert [name for name, share in seen if share == 1.0] == [c.name for c in some]
         assert {name for name, _ in seen} == {c.name for c in some}
+
+    def test_the_sealed_half_is_played_when_it_is_asked_for(self, traced_setting, tmp_path):
+        mine = [Contestant("mine", "rule", [lambda observation: observation["candidates"][:, :10]])]
+        for sealed, first in ((False, 180), (True, 190)):
+            played = play_contestants(traced_setting, mine, 4, lambda *_: None, sealed)
+            assert set(played["user"]) == set(range(first, first + 4))
+            page = write_report(tmp_path, summarise(played, mine), played, [], {"sealed": sealed}).read_text("utf-8")
+            assert ("4 sealed test users" if sealed else "4 test users") in page
 
     def test_minutes_are_seeds_by_users(self, results):
         both = read_minutes(results, "PPO weights γ=0.95")
@@ -266,7 +295,7 @@ class TestSummary:
             assert row["interval"].mean == pytest.approx(own["minutes"].mean())
             assert row["click rate"] == pytest.approx(own["clicks"].sum() / own["slates"].sum())
             assert row["kept"] == pytest.approx((~own["churned"]).mean())
-            for column in ("sessions", "diversity", "satiation"):
+            for column in ("sessions", "diversity", "satiation", "repeated"):
                 assert row[column] == pytest.approx(own[column].mean())
             assert row["coverage"] == pytest.approx(own.drop_duplicates("seed")["coverage"].mean())
 
@@ -315,7 +344,7 @@ class TestSummary:
             assert frame.attrs["best rule"] == (alone.name if alone.kind == "rule" else "")
             for column in ("vs similarity", "vs best rule", "vs γ=0 twin", "vs taste oracle"):
                 assert frame[column].isna().all()
-            assert [table.row_count for table in make_tables(frame, 12, 6.0)] == [1, 1]
+            assert [table.row_count for table in make_tables(frame, "12 test users", 6.0)] == [1, 1]
 
     def test_a_function_takes_part_without_rules_beside_it(self, setting, tmp_path):
         mine = Contestant("mine", "rule", [lambda observation: observation["candidates"][:, :10]])
@@ -324,7 +353,7 @@ class TestSummary:
         assert frame.attrs["best rule"] == "mine"
         assert frame["vs similarity"].isna().all()
         assert frame["vs best rule"].notna().sum() == 3
-        text = render(make_tables(frame, 6, 6.0)[0])
+        text = render(make_tables(frame, "6 test users", 6.0)[0])
         assert "− similarity" not in text
         assert "− best rule" in text
         assert "Best rule: mine." in write_report(tmp_path, frame, played, [], {}).read_text(encoding="utf-8")
@@ -333,10 +362,10 @@ class TestSummary:
         played = play_contestants(setting, make_references(setting), 4, lambda *_: None)
         frame = summarise(played, make_references(setting))
         assert "Best rule: none took part." in write_report(tmp_path, frame, played, [], {}).read_text(encoding="utf-8")
-        assert "none took part" in render(make_tables(frame, 4, 6.0)[1])
+        assert "none took part" in render(make_tables(frame, "4 test users", 6.0)[1])
 
     def test_the_terminal_marks_who_was_trained_once_and_says_why(self, frame):
-        minutes, habits = map(render, make_tables(frame, 12, 6.0))
+        minutes, habits = map(render, make_tables(frame, "12 test users", 6.0))
         (once,) = [line for line in minutes.splitlines() if line.startswith("PPO weights γ=0 ")]
         assert once.count("]*") == 2
         (twice,) = [line for line in minutes.splitlines() if line.startswith("PPO weights γ=0.95")]

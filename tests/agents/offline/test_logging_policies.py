@@ -5,8 +5,11 @@ import json
 import pytest
 
 from longplay.agents.base import Agent
+from longplay.agents.fresh import Fresh
 from longplay.agents.offline.logging_policies import POLICIES, make_policy
+from longplay.agents.registry import RULES
 from longplay.agents.rules.context import RuleModels
+from longplay.agents.rules.tuning import is_always_fresh
 from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting
 from longplay.tests.agents.small import tiny_run
@@ -22,10 +25,18 @@ class TestPolicies:
     @pytest.mark.parametrize("name", POLICIES)
     def test_each_name_is_a_policy(self, setting, visible, name, monkeypatch):
         monkeypatch.setattr(RuleModels.__init__, "__defaults__", (lambda what: None, 2, 20, 1, 0))
+        if name in RULES and is_always_fresh(name):
+            with pytest.raises(ValueError, match="shows nothing twice in a session, but scenario 'video' does not say"):
+                make_policy(name, setting, seed=2)
+            return
         policy = make_policy(name, setting, seed=2)
         assert isinstance(policy, Agent)
         assert not policy.privileged
         assert policy.act(visible).shape == (len(visible["context"]), 10)
+
+    def test_rules_are_fresh_where_it_is_known_what_was_shown(self, traced_setting):
+        names = ("mmr", "longest", "similarity", "front-page", "random")
+        assert [isinstance(make_policy(name, traced_setting), Fresh) for name in names] == [True, True] + 3 * [False]
 
     def test_a_random_policy_needs_no_vectors(self, world, visible):
         bare = Setting()

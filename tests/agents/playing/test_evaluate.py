@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from longplay.agents.base import select_users
+from longplay.agents.fresh import make_fresh
 from longplay.agents.logs.collect import collect, make_env
 from longplay.agents.logs.exploring import ExploringAgent
 from longplay.agents.playing.evaluate import COLUMNS, Evaluator, held_out_users
@@ -36,6 +37,7 @@ def slow(world, item_vectors, agent, user):
     observation, info = env.reset(seed=LUCK, options={"user": int(user)})
     row = dict.fromkeys(COLUMNS, 0.0) | {"user": user}
     spread, full, shown, done = [], [], set(), False
+    told, again = set(), 0
     while not done:
         one = {key: value[None] for key, value in observation.items()}
         if agent.privileged:
@@ -46,6 +48,10 @@ def slow(world, item_vectors, agent, user):
         spread.append(1 - np.mean(pairs) if pairs else 0.0)
         full.append(info["latent"]["satiation"].sum())
         shown |= set(slate[slate > 0].tolist())
+        if observation["context"][ContextColumn.DEPTH] == 0:
+            told = set()
+        again += sum(item in told for item in slate.tolist())
+        told |= set(slate[slate > 0].tolist())
         session = observation["context"][ContextColumn.SESSION]
         observation, reward, terminated, truncated, info = env.step(slate)
         row["minutes"] += reward
@@ -58,6 +64,7 @@ def slow(world, item_vectors, agent, user):
     row["churned"] = terminated
     row["diversity"], row["satiation"] = np.mean(spread), np.mean(full)
     row["trust"] = info["latent"]["trust"]
+    row["repeated"] = again / (10 * row["slates"])
     return row, shown
 
 
@@ -77,6 +84,7 @@ class TestColumns:
         assert table["churned"].any()
         assert not table["churned"].all()
         assert (table["first_session_minutes"] < table["minutes"]).any()
+        assert table["repeated"].max() > 0.1
         assert table.attrs["coverage"] == pytest.approx(len(set.union(*(shown for _, shown in found))) / 300)
 
     def test_diversity_of_alike_and_of_unlike_items(self, world):
@@ -97,6 +105,28 @@ class TestColumns:
 
         evaluator = Evaluator(world, item_vectors, held_out_users(world, "test", 5), LUCK)
         assert evaluator.play(Fixed()).attrs["coverage"] == pytest.approx(10 / 300)
+
+    def test_repeated_counts_what_the_session_had_shown_before(self, world, evaluator):
+        class Halves:
+            """Five items that never change, and five empty slots; a copy in the same slate is none from before."""
+
+            name, privileged = "halves", False
+
+            def act(self, observation):
+                return np.tile([1, 2, 3, 4, 4, 0, 0, 0, 0, 0], (len(observation["candidates"]), 1))
+
+        table = evaluator.play(Halves())
+        later = table["slates"] - table["sessions"]  # all but the first of each session
+        assert (later > 0).any()
+        np.testing.assert_allclose(table["repeated"], 0.5 * later / table["slates"])
+
+    def test_repeated_is_0_for_what_is_fresh(self, traced_setting):
+        world, vectors = traced_setting.world, traced_setting.item_vectors
+        evaluator = Evaluator(world, vectors, held_out_users(world, "validation", 10), LUCK)
+        greedy = GreedySimilarity(traced_setting.scorer)
+        raw, fresh = (evaluator.play(agent)["repeated"] for agent in (greedy, make_fresh(greedy)))
+        assert (raw > fresh).all()
+        assert fresh.min() == 0.0
 
     def test_progress_ends_with_everyone(self, evaluator, scorer):
         seen = []
@@ -326,6 +356,32 @@ class TestHeldOutUsers:
     def test_more_than_there_are_is_refused(self, world, count):
         with pytest.raises(ValueError, match=f"users = {count} is out of range; the test split has 1 to 20"):
             held_out_users(world, "test", count)
+
+    def test_sealed_users_are_the_last_half_where_impressions_leave_a_trace(self, world, traced_world):
+        np.testing.assert_array_equal(held_out_users(traced_world, "test", 10), np.arange(180, 190))
+        np.testing.assert_array_equal(held_out_users(traced_world, "test", 3, sealed=True), [190, 191, 192])
+        with pytest.raises(
+            ValueError,
+            match="users = 11 is out of range; the test split has 1 to 10 and 10 that are sealed: sealed = True plays",
+        ):
+            held_out_users(traced_world, "test", 11)
+        with pytest.raises(ValueError, match=r"users = 11 is out of range; the test split has 1 to 10$"):
+            held_out_users(traced_world, "test", 11, sealed=True)
+        with pytest.raises(ValueError, match="sealed = True with split = 'validation' in scenario 'video'"):
+            held_out_users(traced_world, "validation", 1, sealed=True)
+        with pytest.raises(
+            ValueError, match="sealed = True with split = 'test' in scenario 'video': sealed are the la"
+        ):
+            held_out_users(world, "test", 1, sealed=True)
+
+    def test_sealed_users_are_played_when_they_are_unsealed(self, traced_setting):
+        world, vectors = traced_setting.world, traced_setting.item_vectors
+        with pytest.raises(ValueError, match="users contains 190, who is sealed, as are 190 to 199; take others, or"):
+            Evaluator(world, vectors, np.arange(188, 192), LUCK)
+        agent = Popularity(traced_setting.scorer)
+        some = Evaluator(world, vectors, np.arange(188, 190), LUCK).play(agent)
+        whole = Evaluator(world, vectors, np.arange(188, 192), LUCK, sealed=True).play(agent)
+        pd.testing.assert_frame_equal(whole[:2], some)  # who is open lives the same
 
     def test_unknown_split_is_named(self, world):
         with pytest.raises(ValueError, match="split = 'tset' is unknown; allowed: 'train', 'validation', 'test'"):

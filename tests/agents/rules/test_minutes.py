@@ -5,7 +5,14 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from longplay.agents.rules.minutes import PredictedMinutes, Trees, fit_minutes, log_minutes
+from longplay.agents.rules.minutes import (
+    MinutesAndRating,
+    PredictedMinutes,
+    Trees,
+    fit_minutes,
+    list_inputs,
+    log_minutes,
+)
 from longplay.envs.candidates.scoring import FEATURES
 from longplay.tests.agents.contracts import AgentContract
 from longplay.tests.agents.rules.rankings import SLOTS, greedy
@@ -33,6 +40,32 @@ class TestPredictedMinutesContract(AgentContract):
     @pytest.fixture
     def subject(self, minutes):
         return minutes
+
+
+class TestMinutesAndRatingContract(AgentContract):
+    @pytest.fixture
+    def subject(self, minutes):
+        return MinutesAndRating(minutes, 1.5)
+
+    def test_it_is_greedy_on_both_in_standard_deviations(self, minutes, scorer, visible):
+        def standardise(scores):
+            return (scores - scores.mean(axis=1, keepdims=True)) / scores.std(axis=1, keepdims=True)
+
+        predicted = standardise(minutes.score(visible).astype(np.float64))
+        rating = standardise(scorer.features(visible)[:, :, FEATURES.index("rating")].astype(np.float64))
+        for weight in (0.0, 0.7, 4.0):
+            found = MinutesAndRating(minutes, weight).act(visible)
+            scores = (predicted + weight * rating).astype(np.float32)
+            np.testing.assert_array_equal(found, greedy(visible, scores))
+        np.testing.assert_array_equal(MinutesAndRating(minutes, 0.0).act(visible), minutes.act(visible))
+
+    def test_what_is_no_candidate_counts_for_nothing(self, minutes, visible):
+        """As where what was shown is withdrawn: means and spreads are of the others."""
+        half = visible | {"candidates": visible["candidates"].copy()}
+        half["candidates"][:, ::2] = 0
+        rest = visible | {"candidates": visible["candidates"][:, 1::2]}
+        agent = MinutesAndRating(minutes, 1.5)
+        np.testing.assert_array_equal(agent.act(half), agent.act(rest))
 
 
 class Logged:
@@ -185,3 +218,30 @@ class TestTrees:
             max_iter=100, max_leaf_nodes=15, min_samples_leaf=200, random_state=0
         ).fit(inputs, targets)
         np.testing.assert_array_equal(minutes.model.predict(inputs), model.predict(inputs))
+
+
+class TestTenFeatures:
+    """Where the environment says what it has shown, trees read that, too."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def traced_minutes(traced_setting):
+        env = traced_setting.vector_env(32, "items", autoreset_mode=AutoresetMode.SAME_STEP)
+        return fit_minutes(traced_setting.scorer, env, 10)
+
+    def test_they_are_read_and_told(self, traced_setting, traced_minutes, traced_states, tmp_path):
+        scorer, seen = traced_setting.scorer, traced_states[0]
+        assert list_inputs(scorer) == (*FEATURES, "shown", "slot")
+        features = scorer.features(seen)
+        assert features.shape[2] == len(FEATURES) + 1
+        flat = np.concatenate([features, np.zeros((*features.shape[:2], 1))], axis=2).reshape(-1, len(FEATURES) + 2)
+        expected = traced_minutes.model.predict(flat).reshape(features.shape[:2])
+        np.testing.assert_array_equal(traced_minutes.score(seen), expected.astype(np.float32))
+        traced_minutes.model.save(tmp_path / "trees.safetensors", list_inputs(scorer))
+        again = Trees.load(tmp_path / "trees.safetensors", list_inputs(scorer))
+        np.testing.assert_array_equal(again.predict(flat), traced_minutes.model.predict(flat))
+
+    def test_trees_of_nine_are_refused_where_there_are_ten(self, traced_setting, minutes, scorer, tmp_path):
+        minutes.model.save(tmp_path / "trees.safetensors", list_inputs(scorer))
+        with pytest.raises(ValueError, match=r"holds no trees on .*, shown, slot; tune the rule again"):
+            Trees.load(tmp_path / "trees.safetensors", list_inputs(traced_setting.scorer))

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from longplay.agents.base import Agent
+from longplay.agents.base import Agent, Remembering
+from longplay.agents.fresh import Fresh, withdraw_shown
 from longplay.agents.logs.collect import collect, make_env
 from longplay.agents.options import make_space
 from longplay.agents.references.features import FEATURES
@@ -15,17 +16,19 @@ from longplay.agents.registry import REFERENCES, RULES
 from longplay.agents.rules.bandits.linear import WARM_UP, BanditModel, BanditOptions, BanditRuleOptions, LinearBandit
 from longplay.agents.rules.bandits.personal import PersonalOptions
 from longplay.agents.rules.context import RuleModels
-from longplay.agents.rules.diversity import MMROptions
+from longplay.agents.rules.diversity import MMR, MMROptions
 from longplay.agents.rules.encoded import EncoderModel, EncoderOptions, InteractionLog
 from longplay.agents.rules.fatigue import FatigueAware, FatigueOptions
 from longplay.agents.rules.minutes import MinutesModel
 from longplay.agents.rules.ranking import score_by_similarity
+from longplay.agents.rules.similarity import GreedySimilarity
 from longplay.agents.rules.topics import CapOptions
-from longplay.agents.rules.tuning import QUICK, TunedRule
+from longplay.agents.rules.tuning import QUICK, TunedRule, check_rules, is_always_fresh, list_quick_rules
 from longplay.encoders.data.splits import hold_back
 from longplay.encoders.registry import ENCODERS
 from longplay.envs.shared.options import Options
 from longplay.tests.agents.contracts import AgentContract
+from longplay.tests.agents.small import find_repeats
 
 BANDITS = ("linucb", "lints", "personal-linucb", "personal-lints")
 WIDE = {"static-cap": {"cap": 8}}  # so that candidates never run out under it
@@ -36,23 +39,32 @@ def context(setting):
     return RuleModels(setting, logged_steps=3, log_users=40)
 
 
+@pytest.fixture(scope="module")
+def traced_context(traced_setting):
+    return RuleModels(traced_setting, logged_steps=3, log_users=40)
+
+
 class RuleContract(AgentContract):
     rule = ""
+
+    @pytest.fixture
+    def shared(self, context):
+        return context
 
     @pytest.fixture
     def observation(self, states):
         return states[0]
 
     @pytest.fixture
-    def subject(self, context):
+    def subject(self, shared):
         rule = RULES[self.rule]
-        return rule.build(context, rule.options(**WIDE.get(self.rule, {})))
+        return rule.make(shared, rule.choose_options(shared.setting.world)(**WIDE.get(self.rule, {})))
 
     def test_it_is_named_as_in_tables(self, subject):
         assert subject.name == RULES[self.rule].title
 
-    def test_its_defaults_are_in_its_space(self):
-        options = RULES[self.rule].options
+    def test_its_defaults_are_in_its_space(self, shared):
+        options = RULES[self.rule].choose_options(shared.setting.world)
         space = make_space(options)
         assert set(space) == set(vars(options()))
         for name, distribution in space.items():
@@ -64,16 +76,52 @@ class RuleContract(AgentContract):
             assert f"{{{name}" in rule.note
 
 
+class FreshContract(RuleContract):
+    """What the same rules keep to where the environment says what it has shown, and they are fresh by default."""
+
+    avoids_history = False  # shows it before what the session has shown
+
+    @pytest.fixture
+    def shared(self, traced_context):
+        return traced_context
+
+    @pytest.fixture
+    def observation(self, traced_states):
+        return traced_states[0]
+
+    def test_it_shows_nothing_twice_in_a_session_while_there_is_enough(self, subject, traced_setting):
+        slates = find_repeats(traced_setting.world, traced_setting.item_vectors, subject)
+        assert not slates[slates[:, 0] >= self.slots, 1].any()
+        assert len(slates) > 50
+
+    def test_it_remembers_its_users_as_it_does_elsewhere(self, subject, traced_context):
+        rule = RULES[self.rule]
+        raw = rule.build(traced_context, rule.options())
+        assert isinstance(subject, Remembering) == isinstance(raw, Remembering)
+
+    def test_its_note_says_so(self, subject, traced_context):
+        rule = RULES[self.rule]
+        tuned = TunedRule(self.rule, rule.choose_options(traced_context.setting.world)())
+        assert tuned.note.endswith("fresh")
+        if rule.fresh == "asked":
+            raw = TunedRule(self.rule, rule.options())
+            assert f"{raw.note}, fresh".removeprefix(", ") == tuned.note
+            assert raw.build(traced_context).name == subject.name
+            assert not isinstance(raw.build(traced_context), Fresh)
+
+
 class TestRandom(RuleContract):
     rule = "random"
     whole_catalogue = True
     avoids_history = False
 
 
-for _name in RULES:  # a class for each, so that each keeps the whole contract
-    if _name != "random":
-        _class = "Test" + _name.title().replace("-", "")
-        globals()[_class] = type(_class, (RuleContract,), {"rule": _name, "__module__": __name__})
+for _name, _rule in RULES.items():  # classes for each, so that each keeps the whole contract
+    _words, _class = {"rule": _name, "__module__": __name__}, _name.title().replace("-", "")
+    if _rule.fresh != "always" and _name != "random":
+        globals()[f"Test{_class}"] = type(f"Test{_class}", (RuleContract,), _words)
+    if _rule.fresh != "never":
+        globals()[f"TestFresh{_class}"] = type(f"TestFresh{_class}", (FreshContract,), _words)
 
 
 class TestRegistry:
@@ -83,7 +131,48 @@ class TestRegistry:
 
     def test_quick_rules_need_no_encoder_and_no_bandit(self):
         assert set(RULES) - set(QUICK) == {*BANDITS, *(name for name in RULES if name in ENCODERS)}
-        assert len(QUICK) == 11
+
+    def test_rules_that_are_always_fresh_are_offered_where_it_is_said_what_was_shown(self, world, traced_world):
+        always = {"similarity-fresh", "minutes-rating", "longest"}
+        assert {name for name in RULES if is_always_fresh(name)} == always
+        assert list_quick_rules(traced_world) == QUICK
+        assert len(QUICK) == 14
+        assert list_quick_rules(world) == tuple(name for name in QUICK if name not in always)
+        check_rules(QUICK, traced_world)
+        check_rules(list_quick_rules(world), world)
+        for name in always:
+            with pytest.raises(ValueError, match=f"rules = '{name}' shows nothing twice in a session, but scenario"):
+                check_rules(("mmr", name), world, "rules")
+        with pytest.raises(ValueError, match=r"names = 'mnr' is unknown \(did you mean 'mmr'\?\)"):
+            check_rules(("mnr",), traced_world)
+
+    def test_the_option_is_there_where_it_is_said_what_was_shown(self, world, traced_world):
+        mmr = RULES["mmr"]
+        assert mmr.choose_options(world) is MMROptions
+        kind = mmr.choose_options(traced_world)
+        assert kind is mmr.choose_options(traced_world)
+        assert vars(kind()) == {"trade_off": 0.5, "fresh": True}
+        assert list(make_space(kind)) == ["trade_off", "fresh"]
+        with pytest.raises(ValueError, match="fresh = 1 must be True or False"):
+            kind(fresh=1)
+        for name in ("random", "similarity", "similarity-fresh"):
+            assert RULES[name].choose_options(traced_world) is Options
+
+    def test_fresh_where_nothing_is_said_of_what_was_shown_is_refused_when_built(self, context):
+        mmr = RULES["mmr"]
+        with pytest.raises(ValueError, match="MMR shows nothing twice in a session, but scenario 'video' does not say"):
+            mmr.make(context, mmr.fresh_options())
+        assert isinstance(mmr.make(context, mmr.fresh_options(fresh=False)), MMR)
+        with pytest.raises(ValueError, match=r"greedy minutes \+ rating shows nothing twice"):
+            RULES["minutes-rating"].make(context, RULES["minutes-rating"].options())
+
+    def test_raw_and_fresh_similarity_differ_in_that_alone(self, traced_context, traced_states):
+        raw, fresh = (RULES[name].make(traced_context, Options()) for name in ("similarity", "similarity-fresh"))
+        assert isinstance(raw, GreedySimilarity)
+        assert (raw.name, fresh.name) == ("greedy similarity", "greedy similarity, fresh")
+        seen = traced_states[0]
+        np.testing.assert_array_equal(fresh.act(seen), raw.act(withdraw_shown(seen)))
+        assert (fresh.act(seen) != raw.act(seen)).any()
 
     def test_options_reach_the_agent(self, context):
         fatigue = RULES["fatigue"].build(context, FatigueOptions(tau=1.5, alpha=2.0, variety=0.7, on="similarity"))

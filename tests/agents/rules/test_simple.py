@@ -5,7 +5,7 @@ import pytest
 
 from longplay.agents.rules.encoded import score_by_encoder
 from longplay.agents.rules.similarity import GreedySimilarity, Softmax
-from longplay.agents.rules.simple import Popularity, RandomCandidates, RandomSlate
+from longplay.agents.rules.simple import Longest, Popularity, RandomCandidates, RandomSlate
 from longplay.agents.rules.topics import StaticCap
 from longplay.encoders import Items, PooledHistory
 from longplay.envs.candidates.pooling import pool_history
@@ -44,6 +44,12 @@ class TestPopularityContract(AgentContract):
         return Popularity(scorer)
 
 
+class TestLongestContract(AgentContract):
+    @pytest.fixture
+    def subject(self, scorer):
+        return Longest(scorer)
+
+
 class TestGreedySimilarityContract(AgentContract):
     @pytest.fixture
     def subject(self, scorer):
@@ -79,6 +85,10 @@ class TestOrders:
     def test_popularity_shows_the_most_talked_about_first(self, catalog, scorer, visible):
         scores = catalog.popularity[visible["candidates"].astype(int) - 1].astype(np.float32)
         np.testing.assert_array_equal(Popularity(scorer).act(visible), greedy(visible, scores))
+
+    def test_longest_shows_the_longest_first(self, catalog, scorer, visible):
+        scores = np.log(catalog.minutes)[visible["candidates"].astype(int) - 1].astype(np.float32)
+        np.testing.assert_array_equal(Longest(scorer).act(visible), greedy(visible, scores))
 
     def test_similarity_shows_the_nearest_to_the_pooled_history_first(self, scorer, visible):
         np.testing.assert_array_equal(GreedySimilarity(scorer).act(visible), greedy(visible, cosines(scorer, visible)))

@@ -6,6 +6,7 @@ import numpy as np
 import optuna
 import pytest
 
+from longplay.agents.fresh import Fresh
 from longplay.agents.options import make_space
 from longplay.agents.playing.evaluate import Evaluator
 from longplay.agents.registry import RULES
@@ -16,17 +17,31 @@ from longplay.agents.rules.context import RuleModels
 from longplay.agents.rules.diversity import MMROptions
 from longplay.agents.rules.encoded import EncoderOptions
 from longplay.agents.rules.topics import CapOptions
-from longplay.agents.rules.tuning import TunedRule, describe_search, load_rule, save_rule, tune, tune_or_load
+from longplay.agents.rules.tuning import (
+    TunedRule,
+    describe_search,
+    load_rule,
+    propose_options,
+    save_rule,
+    tune,
+    tune_or_load,
+)
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import make_setting
 from longplay.tests.envs.worlds import make_catalog, small
 
-OPTIONED = [name for name, rule in RULES.items() if make_space(rule.options)]
+EVERYWHERE = [name for name, rule in RULES.items() if rule.fresh != "always"]
+OPTIONED = [name for name in EVERYWHERE if make_space(RULES[name].options)]
 
 
 @pytest.fixture(scope="module")
 def context(setting):
     return RuleModels(setting, logged_steps=2, log_users=40)
+
+
+@pytest.fixture(scope="module")
+def traced_context(traced_setting):
+    return RuleModels(traced_setting, logged_steps=2, log_users=40)
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +128,78 @@ class TestTune:
             tune("mmr", context, evaluator, trials=0)
 
 
+class TestFresh:
+    """In worlds that say what they have shown the option is searched like any other; elsewhere there is none."""
+
+    @pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule.fresh == "asked"])
+    def test_the_defaults_are_tried_fresh_and_then_as_they_are(self, traced_context, name):
+        judge = Judge(lambda agent: float(len(judge.asked)))
+        rule = RULES[name]
+        tuned = tune(name, traced_context, judge, trials=2)
+        assert tuned.trials["fresh"].tolist() == [True, False]
+        assert [isinstance(agent, Fresh) for agent in judge.asked] == [True, False]
+        defaults = vars(rule.options())
+        for row in tuned.trials.to_dict("records"):
+            assert {key: row[key] for key in defaults} == defaults
+        assert vars(tuned.options) == defaults | {"fresh": False}
+
+    def test_many_trials_try_both_and_find_the_better(self, traced_context):
+        judge = Judge(
+            lambda agent: isinstance(agent, Fresh) - 0.01 * abs(getattr(agent, "agent", agent).trade_off - 0.8)
+        )
+        tuned = tune("mmr", traced_context, judge, trials=12)
+        assert len(tuned.trials) == 12
+        assert tuned.trials["fresh"].nunique() == 2
+        assert tuned.options.fresh
+        assert tuned.note == f"λ = {tuned.options.trade_off:.3g}, fresh"
+
+    def test_a_rule_without_other_options_is_tried_with_and_without(self, traced_context):
+        tuned = tune("popularity", traced_context, Judge(lambda agent: 1.0 - isinstance(agent, Fresh)))
+        assert tuned.trials["fresh"].tolist() == [True, False]
+        assert (tuned.options.fresh, tuned.note) == (False, "")
+        for name in ("similarity", "similarity-fresh", "longest", "random"):
+            assert tune(name, traced_context, Judge(lambda agent: 0.0)).trials.empty
+
+    def test_the_weight_of_the_rating_is_searched_from_0_to_4(self, traced_context):
+        tuned = tune("minutes-rating", traced_context, Judge(lambda agent: -abs(agent.agent.rating - 3.0)), trials=12)
+        assert tuned.trials["rating"].between(0.0, 4.0).all()
+        assert abs(tuned.options.rating - 3.0) < 0.6
+        assert tuned.note == f"predicted minutes + {tuned.options.rating:.2g} × rating, fresh"
+
+    @pytest.mark.parametrize("name", OPTIONED)
+    def test_elsewhere_search_and_file_know_nothing_of_it(self, context, tmp_path, name):
+        tuned = tune(name, context, Judge(lambda agent: 0.0), trials=4)
+        kind = RULES[name].options
+        assert type(tuned.options) is kind
+        expected = []
+        for options, values in propose_options(kind, make_space(kind), 4, 0):
+            values.append(0.0)
+            expected.append(vars(options))
+        assert tuned.trials.drop(columns="minutes").to_dict("records") == expected
+        save_rule(tuned, tmp_path / "kept", context)
+        assert "fresh" not in (tmp_path / "kept" / "rule.json").read_text()
+
+    @pytest.mark.parametrize("fresh", [True, False, None])
+    def test_it_comes_back_from_a_file_and_is_off_where_the_file_does_not_name_it(
+        self, traced_context, traced_setting, traced_states, tmp_path, fresh
+    ):
+        rule = RULES["mmr"]
+        options = MMROptions(0.7) if fresh is None else rule.fresh_options(trade_off=0.7, fresh=fresh)
+        save_rule(TunedRule("mmr", options), tmp_path / "kept", traced_context)
+        found, agent = load_rule(tmp_path / "kept", traced_setting)
+        assert found.options == options
+        assert isinstance(agent, Fresh) == bool(fresh)
+        expected = rule.make(traced_context, options).act(traced_states[0])
+        np.testing.assert_array_equal(agent.act(traced_states[0]), expected)
+
+    def test_a_fresh_rule_is_not_for_a_world_without(self, traced_context, setting, tmp_path):
+        save_rule(TunedRule("mmr", RULES["mmr"].fresh_options()), tmp_path / "kept", traced_context)
+        with pytest.raises(ValueError, match="was tuned on another scenario"):
+            load_rule(tmp_path / "kept", setting)
+
+
 class TestSaved:
-    @pytest.mark.parametrize("name", list(RULES))
+    @pytest.mark.parametrize("name", EVERYWHERE)
     def test_saved_and_loaded_it_gives_equal_slates(self, context, setting, states, tmp_path, name):
         tuned = TunedRule(name, RULES[name].options())
         save_rule(tuned, tmp_path / "kept", context)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import longplay  # noqa: F401  # registers the environments
-from longplay.envs.candidates.presets import PRESETS, stack_preset_weights
+from longplay.envs.candidates.presets import PRESETS, UNSEEN, stack_preset_weights
 from longplay.envs.candidates.retriever import Retriever
 from longplay.envs.candidates.scoring import FEATURES, WEIGHTS, Scorer
 from longplay.envs.candidates.wrappers import PresetMap
@@ -53,6 +53,17 @@ def test_weights_are_as_written_and_inside_the_box():
     for row, rule in zip(table, PRESETS.values(), strict=True):
         assert set(rule) <= set(WEIGHTS)
         assert {name: value for name, value in zip(WEIGHTS, row.tolist(), strict=True) if value} == rule
+
+
+def test_what_was_shown_has_a_preset_where_it_is_known(traced_world):
+    scorer = Scorer(traced_world, vectors(traced_world.catalog))
+    table = stack_preset_weights(scorer.weights)
+    assert table.shape == (len(PRESETS) + 1, len(WEIGHTS) + 1)
+    last = dict(zip(scorer.weights, table[-1].tolist(), strict=True))
+    assert {name: value for name, value in last.items() if value} == UNSEEN == {"similarity": 1.0, "shown": -1.0}
+    others = np.delete(table[:-1], scorer.weights.index("shown"), axis=1)
+    np.testing.assert_array_equal(others, stack_preset_weights())
+    assert not table[:-1, scorer.weights.index("shown")].any()
 
 
 def test_no_two_presets_are_the_same_rule():

@@ -105,6 +105,72 @@ def test_candidates_come_from_their_sources(make, catalog):
     assert apart["neither"] > 60  # some are random
 
 
+class TestOrder:
+    """Where ``candidates.order`` is luck, a candidate's place tells nothing, and all else is as it was."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def both(catalog):
+        """Environments that differ in the order alone."""
+
+        def made(slots, **options):
+            worlds = [build_world(catalog, small(candidates__order=order)) for order in ("source", "luck")]
+            return [Retriever(SlateVectorEnv(world, slots, **options), vectors(catalog)) for world in worlds]
+
+        return made
+
+    def test_the_candidates_are_the_same_in_every_session(self, both):
+        envs = both(40)
+        plain, drawn = (env.reset(seed=6)[0]["candidates"] for env in envs)
+        rng, moved = np.random.default_rng(6), 0
+        for _ in range(60):
+            np.testing.assert_array_equal(np.sort(plain, axis=1), np.sort(drawn, axis=1))
+            moved += (plain != drawn).any(axis=1).sum()
+            shown = slates(envs[0], rng)
+            plain, drawn = (env.step(shown)[0]["candidates"] for env in envs)
+        assert moved == 60 * 40
+
+    def test_it_changes_with_the_session_and_not_within(self, both):
+        _, env = both(40, autoreset_mode="Disabled")
+        before, rng, starts = env.reset(seed=6)[0]["candidates"], np.random.default_rng(6), 0
+        for _ in range(30):
+            after, _, terminated, truncated, info = env.step(slates(env, rng))
+            fresh = info["left"] & ~terminated & ~truncated
+            assert ((after["candidates"] != before).any(axis=1) == fresh).all()
+            before, starts = after["candidates"], starts + fresh.sum()
+        assert starts > 100
+
+    def test_every_place_is_as_likely_for_every_source(self, both):
+        """Chi-square of where the first, the last similar and the last candidate are, 5 sigma."""
+        envs = both(3000)
+        plain, drawn = (env.reset(seed=6)[0]["candidates"] for env in envs)
+        for place in (0, SIMILAR - 1, 63):
+            found = (drawn == plain[:, place, None]).argmax(axis=1)
+            counts, expected = np.bincount(found, minlength=64), 3000 / 64
+            assert ((counts - expected) ** 2 / expected).sum() < 63 + 5 * np.sqrt(2 * 63)
+
+    def test_it_is_a_function_of_user_luck_and_session_alone(self, both):
+        users = np.array([5, 9, 5, 77])
+        whole = both(4)[1].reset(seed=3, options={"users": users})[0]["candidates"]
+        for b, user in enumerate(users):
+            alone = both(1)[1].reset(seed=3, options={"users": np.array([user])})[0]["candidates"]
+            np.testing.assert_array_equal(alone[0], whole[b])
+        plain, other = (env.reset(seed=4, options={"users": users})[0]["candidates"] for env in both(4))
+        order = [np.argsort(row) for row in plain]
+        assert any((np.argsort(row) != one).any() for row, one in zip(other, order, strict=True))
+
+    def test_places_that_are_empty_stay_at_the_end(self):
+        """Few live items: what there is is mixed, and the rest are 0."""
+        catalog = make_catalog(500)
+        worlds = [build_world(catalog, aged(items__life=1.0, candidates__order=order)) for order in ("source", "luck")]
+        envs = [Retriever(SlateVectorEnv(world, 60), vectors(catalog)) for world in worlds]
+        plain, drawn = (env.reset(seed=0)[0]["candidates"] for env in envs)
+        np.testing.assert_array_equal(plain > 0, drawn > 0)
+        assert 0 < (plain == 0).mean() < 1
+        np.testing.assert_array_equal(np.sort(plain, axis=1), np.sort(drawn, axis=1))
+        assert (plain != drawn).any()
+
+
 def test_later_sessions_take_the_history_at_their_start(make, catalog):
     env = make(40)
     observation, _ = env.reset(seed=2)

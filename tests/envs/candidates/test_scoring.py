@@ -1,5 +1,6 @@
 """Scoring features and the slates that weights give, against NumPy."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from longplay.envs.candidates.pooling import HALF_LIFE_DAYS, HALF_LIFE_ITEMS
 from longplay.envs.candidates.retriever import Retriever
-from longplay.envs.candidates.scoring import BLOCK, EXPOSURE_DAYS, FEATURES, WEIGHTS, Scorer
+from longplay.envs.candidates.scoring import BLOCK, EXPOSURE_DAYS, FEATURES, SHOWN, SHOWN_DAYS, WEIGHTS, Scorer
 from longplay.envs.engine import ContextColumn
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.world import build_world
@@ -123,6 +124,70 @@ def test_one_weight_ranks_by_its_feature(seen, scorer, feature):
         assert shown == sorted(shown, reverse=True)
         fresh = ~np.isin(seen["candidates"][b], seen["history_ids"][b])
         assert shown[0] == values[b][fresh].max()
+
+
+class TestShown:
+    """The tenth feature, where the environment says what it has shown: how often an item was, each time faded."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def met(traced_world):
+        """Slates of few items, so that candidates are among them, some of them twice in a slate or empty."""
+        env = Retriever(SlateVectorEnv(traced_world, USERS), vectors(traced_world.catalog))
+        observation, _ = env.reset(seed=2)
+        rng = np.random.default_rng(2)
+        for _ in range(30):
+            place = rng.integers(0, 64, env.action_space.shape)
+            slates = np.take_along_axis(observation["candidates"], place, axis=1).astype(np.int64)
+            observation = env.step(np.where(rng.random(slates.shape) < 0.1, 0, slates))[0]
+        return observation
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def ten(traced_world):
+        return Scorer(traced_world, vectors(traced_world.catalog))
+
+    def test_it_is_the_last_of_ten_and_only_there(self, ten, scorer):
+        assert ten.own == ten.names == (*FEATURES, SHOWN)
+        assert ten.weights == (*FEATURES, SHOWN, "variety")
+        assert scorer.own == FEATURES
+        assert scorer.weights == WEIGHTS
+
+    def test_it_counts_as_plain_python_does(self, met, ten):
+        found = ten.features(met)
+        assert found.shape == (USERS, 64, 10)
+        for b in range(USERS):
+            counts = {}
+            for slate, days in zip(met["shown_ids"][b].tolist(), met["shown_age"][b].tolist(), strict=True):
+                for item in slate:
+                    counts[item] = counts.get(item, 0.0) + math.exp(-days / SHOWN_DAYS)
+            expected = [counts.get(item, 0.0) if item > 0 else 0.0 for item in met["candidates"][b].tolist()]
+            np.testing.assert_allclose(found[b, :, 9], expected, rtol=1e-5)
+        assert (found[:, :, 9] > 0).mean() > 0.2
+        assert found[:, :, 9].max() > 2.0
+
+    def test_the_others_are_what_they_say_there_too(self, traced_world, met, ten):
+        found = ten.features(met)
+        for b in range(0, USERS, 5):
+            expected = oracle_features(traced_world, vectors(traced_world.catalog), met, b)
+            np.testing.assert_allclose(found[b, :, :9], expected, rtol=2e-4, atol=2e-5)
+
+    def test_weights_over_it_move_what_was_shown(self, met, ten):
+        weights = np.zeros((USERS, len(ten.weights)))
+        values = ten.features(met)[:, :, 9]
+        for sign in (1.0, -1.0):
+            weights[:, ten.weights.index(SHOWN)] = sign
+            for b, slate in enumerate(ten.recommend(met, weights)):
+                value = dict(zip(met["candidates"][b], values[b], strict=True))
+                free = [v for item, v in value.items() if item not in met["history_ids"][b]]
+                assert [value[item] for item in slate] == sorted(free, reverse=sign > 0)[:10]
+
+    def test_weighted_features_are_those_of_a_scorer_that_adds_scores(self, traced_world, met, ten):
+        """One loop for features and slates, and another where fitted scores come between."""
+        more = Scorer(traced_world, vectors(traced_world.catalog), {"none": lambda seen, own: 0.0 * own[:, :, 0]})
+        weights = np.random.default_rng(0).uniform(-1, 1, (USERS, len(ten.weights)))
+        longer = np.insert(weights, len(ten.own), 0.5, axis=1)
+        np.testing.assert_array_equal(more.recommend(met, longer), ten.recommend(met, weights))
 
 
 def test_novelty_is_how_long_an_item_has_been_out_where_items_age(catalog):

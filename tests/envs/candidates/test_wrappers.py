@@ -9,9 +9,10 @@ from longplay.envs.candidates.scoring import WEIGHTS, Scorer
 from longplay.envs.candidates.wrappers import MappedAction, check_action, make_action_map
 from longplay.envs.make import make_vector_env
 from longplay.tests.envs.contracts import EnvContract
-from longplay.tests.envs.worlds import small, vectors
+from longplay.tests.envs.worlds import TRACES, small, vectors
 
 WIDTH = 16
+TRACED = {name.replace(".", "__"): value for name, value in TRACES.items()}
 
 
 def make_with(action, catalog, slots=3, mode="NextStep", **changes):
@@ -70,6 +71,19 @@ def test_spaces(catalog, action, expected):
     assert str(env.single_action_space) == expected
     assert env.action_space.shape == (3, *env.single_action_space.shape)
     assert env.single_observation_space["candidates"].shape == (64,)
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [("weights", f"Box(-1.0, 1.0, ({len(WEIGHTS) + 1},), float32)"), ("presets", f"Discrete({len(PRESETS) + 1})")],
+)
+def test_spaces_have_one_more_where_it_is_said_what_was_shown(catalog, action, expected):
+    env = make_with(action, catalog, **TRACED)
+    assert str(env.single_action_space) == expected
+    env.reset(seed=0)
+    observation = env.step(env.action_space.sample())[0]
+    assert observation in env.observation_space
+    assert (observation["shown_ids"][:, 0] == observation["slate_ids"]).all()
 
 
 def shown(env, actions):

@@ -16,6 +16,7 @@ from longplay.envs.shared.options import (
     make_options,
     number,
     show_number,
+    switch,
     word,
 )
 
@@ -29,6 +30,7 @@ class Example(Options):
     limit: float | None = number(None, 1e-9, 10.0)
     kind: str = word("plain", "plain", "fancy", search=True)
     flag: bool = False
+    lit: bool = switch(True, search=True)
     name: str = "x"
 
 
@@ -52,6 +54,7 @@ class TestChecks:
             ({"limit": "none"}, "limit = 'none' must be a number"),
             ({"kind": "fancier"}, r"kind = 'fancier' is unknown \(did you mean 'fancy'\?\); allowed: 'plain', 'fancy'"),
             ({"flag": 1}, "flag = 1 must be True or False"),
+            ({"lit": "on"}, "lit = 'on' must be True or False"),
             ({"name": 3}, "name = 3 must be text"),
             ({"shar": 0.5}, r"options of 'me': name = 'shar' is unknown \(did you mean 'share'\?\)"),
         ],
@@ -88,6 +91,7 @@ class TestInheritance:
             "count": among(1, 5),
             "limit": None,
             "kind": among("plain", "fancy"),
+            "lit": among(True, False),
         }
 
     def test_another_declaration_replaces_it(self):

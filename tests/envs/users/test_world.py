@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from longplay.envs.catalogs.catalog import Catalog
 from longplay.envs.users.world import SPLITS, build_world
-from longplay.tests.envs.worlds import THEMES, content, make_catalog, small
+from longplay.tests.envs.worlds import THEMES, content, make_catalog, small, traced
 
 build_anew = build_world.__wrapped__  # past the cache
 
@@ -157,6 +157,28 @@ def test_splits_share_out_everybody(world):
     assert [len(split) for split in found] == [160, 20, 20]
     assert set.union(*found) == set(range(200))
     assert sum(map(len, found)) == 200
+    assert len(world.sealed) == 0
+
+
+@pytest.mark.parametrize("users", [200, 10, 30, 15])
+def test_half_of_the_test_users_are_sealed_where_impressions_leave_a_trace(catalog, users):
+    plain, world = (build_world(catalog, make(shape__users=users)) for make in (small, traced))
+    for name in ("train", "validation"):
+        assert world.split(name) == plain.split(name)
+    open_half, sealed = world.split("test"), world.sealed
+    assert [*open_half, *sealed] == [*plain.split("test")]
+    assert 0 <= len(open_half) - len(sealed) <= 1
+    world.check_open(np.arange(users - len(sealed)), "users")
+    for user in sealed:
+        with pytest.raises(
+            ValueError, match=f"users contains {user}, who is sealed, as are {sealed.start} to {users - 1}"
+        ):
+            world.check_open(np.array([0, user]), "users")
+    if sealed:
+        assert world.split("test", sealed=True) == sealed
+    else:  # of a single test user there is no half
+        with pytest.raises(ValueError, match="sealed = True with split = 'test'"):
+            world.split("test", sealed=True)
 
 
 @pytest.mark.parametrize(

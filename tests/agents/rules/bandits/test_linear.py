@@ -343,6 +343,39 @@ class TestSaved:
             LinearBandit.load(tmp_path, setting.world, scorer)
 
 
+class TestTenFeatures:
+    """Where the environment says what it has shown, that is one input more."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def ten(traced_setting):
+        agent = LinearBandit(traced_setting.world, traced_setting.scorer)
+        agent.learn(make_env(traced_setting, 32), WARM_UP + 8, seed=3)
+        return agent
+
+    def test_they_are_learned_from(self, ten, learned, traced_setting, traced_states):
+        assert ten.design.width == learned().design.width + 1
+        features = traced_setting.scorer.features(traced_states[0])
+        inputs = ten.design.make_inputs(ten.scorer, ten._components, traced_states[0])
+        np.testing.assert_allclose(inputs[:, :, 1:11], (features - ten.design.centre) / ten.design.spread)
+        assert ten.design.spread[9] != 1.0  # it had some
+        assert abs(ten.posterior.mean[10]) > 1e-4
+
+    @pytest.mark.parametrize("kind", [LinearBandit, PersonalBandit])
+    def test_they_come_back_from_a_file(self, ten, traced_setting, traced_states, tmp_path, kind):
+        ten.save(tmp_path)
+        loaded = kind.load(tmp_path, traced_setting.world, traced_setting.scorer)
+        found = loaded.act(traced_states[0])
+        assert found.shape == (len(traced_states[0]["context"]), SLOTS)
+        if kind is LinearBandit:
+            np.testing.assert_array_equal(found, ten.act(traced_states[0]))
+
+    def test_a_bandit_of_ten_is_refused_where_there_are_nine(self, ten, setting, scorer, tmp_path):
+        ten.save(tmp_path)
+        with pytest.raises(ValueError, match=r"features = .*'shown'\], here they are .*'continues'\]; learn again"):
+            LinearBandit.load(tmp_path, setting.world, scorer)
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("change", "message"),

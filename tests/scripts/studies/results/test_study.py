@@ -54,6 +54,7 @@ def here(place, environment, monkeypatch):
     for module in (comparison, results_tables):  # intervals are tested elsewhere
         monkeypatch.setattr(module, "bootstrap_difference", functools.partial(bootstrap_difference, resamples=50))
     monkeypatch.setattr(results, "QUICK", ("random", "similarity", "minutes"))
+    monkeypatch.setattr(results, "list_quick_rules", lambda world: results.QUICK)
     monkeypatch.setattr(results_agents, "AGENTS", TINY)
     results_play.open_arena.cache_clear()
     started = []

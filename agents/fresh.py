@@ -1,20 +1,23 @@
-"""Nothing twice in a session: what was shown in the session already is withdrawn from the candidates of a rule."""
+"""Nothing twice in a session: what was shown in the session already is withdrawn from the candidates of an agent."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...envs.engine import ContextColumn, Observation
-from ...envs.shared.compiled import loop
-from ..base import Agent
+from ..envs.engine import ContextColumn, Observation
+from ..envs.shared.compiled import loop
+from ..envs.users.world import World
+from .base import Agent, Memory, Remembering
+
+FRESH = "fresh"  # the option of a rule, in worlds that say what they have shown
 
 
 @dataclass
 class Fresh:
-    """A rule that is shown only those candidates that the session has not shown yet.
+    """An agent that is shown only those candidates that the session has not shown yet.
 
     The service keeps the last 24 slates. Where fewer candidates than a slate are left, those shown longest ago come
     back.
@@ -22,20 +25,53 @@ class Fresh:
     Parameters
     ----------
     agent
-        The rule, without a memory of its own.
+        The agent, without a memory of its own: `make_fresh` takes any.
+    name
+        As in tables; by default the agent's, and that it is fresh.
     """
 
     agent: Agent
-    privileged: bool = False
+    name: str = ""
+    privileged: bool = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """The rule's."""
-        return f"{self.agent.name}, fresh"
+    def __post_init__(self) -> None:
+        """Be called, and see, what the agent is and does."""
+        self.name = self.name or f"{self.agent.name}, fresh"
+        self.privileged = self.agent.privileged
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
-        """Ask the rule, without what was shown."""
+        """Ask the agent, without what was shown."""
         return self.agent.act(withdraw_shown(observation))
+
+
+class FreshRemembering(Fresh):
+    """The same of an agent that keeps something of its own for each user."""
+
+    agent: Any
+
+    def start(self, users: int) -> Memory:
+        """The agent's."""
+        memory: Memory = self.agent.start(users)
+        return memory
+
+    def follow(self, observation: Observation, memory: Memory) -> tuple[NDArray[np.int64], Memory]:
+        """Ask the agent, without what was shown."""
+        slates, memory = self.agent.follow(withdraw_shown(observation), memory)
+        return slates, memory
+
+
+def make_fresh(agent: Agent, name: str = "") -> Fresh:
+    """The agent, with or without a memory, as one that shows nothing twice in a session."""
+    return (FreshRemembering if isinstance(agent, Remembering) else Fresh)(agent, name)
+
+
+def check_shown(world: World, what: str) -> None:
+    """Raise ValueError unless a world says what it has shown, which `what` needs."""
+    if not world.scenario.memory:
+        raise ValueError(
+            f"{what} shows nothing twice in a session, but scenario {world.scenario.name!r} does not say what it has "
+            "shown; take one whose impression.memory is above 0, such as that of longplay/Video-v1, or leave it out"
+        )
 
 
 def withdraw_shown(observation: Mapping[str, Any]) -> Observation:
