@@ -16,15 +16,9 @@ from numpy.typing import NDArray
 
 from ...envs.shared.files import write_whole
 from ...envs.users.world import World
-from ..playing.evaluate import held_out_users
-from ..playing.luck import VALIDATION_LUCK
-from ..playing.sweep import Sweep, SweepOptions, sweep_number
-from ..playing.trials import make_life_env
+from ..playing.sweep import Sweep, SweepOptions
 from ..registry import REFERENCES, Reference
-from .features import FEATURES, lay_out_items
-from .linear import LinearOracle, play_trials
-
-VERDICT = FEATURES.index("verdict")
+from .linear import LinearOracle, sweep_bonus
 
 
 @dataclass(eq=False)
@@ -55,19 +49,12 @@ class BonusOracle:
         """Check the bonus."""
         if not np.isfinite(self.bonus):
             raise ValueError(f"bonus = {self.bonus!r} must be a finite number of minutes")
-        weights, (centre, scale) = self.make_weights([self.bonus])[0], scale_verdict(self.world)
-        self._linear = LinearOracle(self.world, weights, centre, scale, self.shortlist, self.whole)
+        self._linear = LinearOracle(self.world, shortlist=self.shortlist, whole=self.whole)
+        self._linear.weights = self._linear.express_bonus(self.bonus)
 
     def act(self, observation: Any) -> NDArray[np.int64]:
         """Solve for each user."""
         return self._linear.act(observation)
-
-    @staticmethod
-    def make_weights(bonuses: Any) -> NDArray[np.float64]:
-        """Weights (V, F) of a linear oracle that pays these bonuses (V,)."""
-        weights = np.zeros((len(bonuses), len(FEATURES)))
-        weights[:, VERDICT] = bonuses
-        return weights
 
     @classmethod
     def fit(
@@ -93,19 +80,8 @@ class BonusOracle:
         options
             Parameters ``shortlist`` and ``whole`` of the class.
         """
-        search = search or SweepOptions()
-        people = held_out_users(world, "validation", search.users, field="validation_users")
-        say, oracle = progress or (lambda what, share: None), cls(world, **options)
-        done = 0
-
-        def score(bonuses: NDArray[np.float64]) -> NDArray[np.float64]:
-            nonlocal done
-            say("sweeping the bonus", done / (search.rounds + 1))
-            done += 1
-            env = make_life_env(world, item_vectors, len(bonuses) * len(people))
-            return play_trials(env, oracle._linear, people, cls.make_weights(bonuses), VALIDATION_LUCK)
-
-        sweep = sweep_number(score, search.grid, search.rounds)
+        say = progress or (lambda what, share: None)
+        sweep = sweep_bonus(world, item_vectors, search or SweepOptions(), say, **options)
         return cls(world, sweep.best, sweep=sweep, **options)
 
     def save(self, path: Path) -> None:
@@ -133,15 +109,6 @@ class BonusOracle:
                 f"{path} was fitted in another scenario than {world.scenario.name!r} as it is here; fit it again"
             )
         return oracle
-
-
-def scale_verdict(world: World) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Centre and scale (F,) of a linear oracle by which the verdict is standardised over the catalogue alone."""
-    verdict = lay_out_items(world)["verdict"][1:]
-    centre, scale = np.zeros(len(FEATURES)), np.ones(len(FEATURES))
-    centre[VERDICT] = verdict.mean()
-    scale[VERDICT] = max(float(verdict.std()), 1e-9)
-    return centre, scale
 
 
 REFERENCES.register(

@@ -2,8 +2,9 @@
 
 The myopic oracle counts the minutes that a slate pays now. Here a click is worth those minutes plus a weighted sum of
 features of the item and the user's true state, and the slate is the best one for these worths under the choice model.
-Weights of 0 are the myopic oracle; the cross-entropy method then looks for the weights with the most minutes in a whole
-month. What it gains is what looking ahead is worth to a rule of this form: a bound from below.
+Weights of 0 are the myopic oracle; one weight on the verdict is a constant bonus for what pleases. From the best of
+these the cross-entropy method looks for the weights with the most minutes in a whole month. What it gains is what
+looking ahead is worth to a rule of this form: a bound from below.
 """
 
 import json
@@ -21,14 +22,17 @@ from ...envs.users.world import World
 from ..base import select_users
 from ..playing.cross_entropy import CrossEntropyOptions, search_by_cross_entropy
 from ..playing.evaluate import held_out_users
-from ..playing.luck import REFERENCE_LUCK
+from ..playing.luck import REFERENCE_LUCK, VALIDATION_LUCK
+from ..playing.sweep import Sweep, SweepOptions, sweep_number
 from ..playing.trials import make_life_env, sum_life_minutes
 from ..registry import REFERENCES, Reference
 from .best_slates import BEST
 from .features import FEATURES, Tastes, describe_items, lay_out_items, read_laws, read_users
-from .traces import recall_traces, weigh_nothing
+from .traces import Traces, recall_traces, weigh_nothing
+from .traits import MORE, describe_more, fold_slopes, read_traits
 
 PRICES = {"logit": 0.75, "position": 0.75, "cascade": 0.0}  # of attention, as a share of about the best slate's value
+ALL_FEATURES = (*FEATURES, *MORE)
 PIECE = 128  # rows at a time, so that the features stay small
 
 
@@ -36,15 +40,17 @@ PIECE = 128  # rows at a time, so that the features stay small
 class LinearOracle:
     """The best slate for worths that are linear in features of the item and the user's true state.
 
-    An item's worth is ``minutes + Σ_f w_f (x_f − centre_f)/scale_f``, at least 0, with x in the order of `FEATURES`;
-    the slate is the one with the most expected worth under the choice model, as the `MyopicOracle`'s is for minutes.
+    An item's worth is ``minutes + Σ_f w_f (x_f − centre_f)/scale_f``, at least 0, with x in the order of `FEATURES`,
+    and where there are more weights of `MORE` after them; the slate is the one with the most expected worth under the
+    choice model, as the `MyopicOracle`'s is for minutes.
 
     Parameters
     ----------
     world
         World whose user model it knows.
     weights
-        Minutes (F,) per standard deviation of a feature; 0 is the myopic oracle.
+        Minutes (F,) per standard deviation of a feature; 0 is the myopic oracle. F is the number of `FEATURES`, or
+        with those of `MORE`.
     centre, scale
         Mean and standard deviation (F,) of the features, from `fit`.
     shortlist
@@ -65,11 +71,18 @@ class LinearOracle:
 
     def __post_init__(self) -> None:
         """Check the numbers, and lay out what the compiled loop reads."""
+        counts = (len(FEATURES), len(ALL_FEATURES))
         for name in ("weights", "centre", "scale"):
             value = np.asarray(getattr(self, name), np.float64)
-            if value.shape != (len(FEATURES),) or not np.isfinite(value).all():
-                raise ValueError(f"{name} = {value.tolist()} must be {len(FEATURES)} finite numbers, as FEATURES")
+            if value.ndim != 1 or len(value) not in counts or not np.isfinite(value).all():
+                words = f"{counts[0]} finite numbers, as FEATURES, or {counts[1]} with MORE"
+                raise ValueError(f"{name} = {value.tolist()} must be {words}")
             setattr(self, name, value)
+        for name in ("centre", "scale"):  # left out they change nothing, however many weights there are
+            value, missing = getattr(self, name), len(self.weights) - len(getattr(self, name))
+            if missing < 0:
+                raise ValueError(f"{name} has {len(value)} numbers, weights {len(self.weights)}; give as many")
+            setattr(self, name, np.append(value, np.full(missing, 0.0 if name == "centre" else 1.0)))
         if (self.scale <= 0).any():
             raise ValueError(f"scale = {self.scale.tolist()} must be positive; give 1 for what does not vary")
         slots = self.world.scenario.shape.slate
@@ -80,9 +93,8 @@ class LinearOracle:
 
     def act(self, observation: Any) -> NDArray[np.int64]:
         """Solve for each user."""
-        return self.choose_slates(
-            observation, np.broadcast_to(self.weights, (len(observation["context"]), len(FEATURES)))
-        )
+        weights = np.broadcast_to(self.weights, (len(observation["context"]), len(self.weights)))
+        return self.choose_slates(observation, weights)
 
     def choose_slates(self, observation: Any, weights: NDArray[np.float64]) -> NDArray[np.int64]:
         """Slates (B, K) for weights (B, F) of each user's own."""
@@ -93,9 +105,14 @@ class LinearOracle:
     def _solve(self, observation: Any, weights: NDArray[np.float64]) -> NDArray[np.int64]:
         scenario = self.world.scenario
         ids = self.list_items(observation)
-        pull, x = self.describe_items(ids, observation)
+        traces = recall_traces(self.world, ids, observation)
+        pull, x = self._describe(ids, observation, traces)
         slope = weights / self.scale
-        worth = x[:, :, 1] + np.einsum("bmf,bf->bm", x, slope) - (slope * self.centre).sum(axis=1)[:, None]
+        offset = (slope * self.centre).sum(axis=1)[:, None]
+        if slope.shape[1] > len(FEATURES):
+            offset = offset - slope[:, len(FEATURES), None] * np.log1p(traces.ignored)
+            slope = fold_slopes(slope, read_traits(self.world, observation))
+        worth = x[:, :, 1] + np.einsum("bmf,bf->bm", x, slope) - offset
         worth = np.maximum(worth, 0.0)
         model, nothing = str(scenario.values["choice_model"]), weigh_nothing(self.world, observation)
         if self.shortlist is not None and self.shortlist < ids.shape[1]:
@@ -130,7 +147,18 @@ class LinearOracle:
         self, ids: NDArray[np.int64], observation: Any
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Choice weight (B, M) of items before the slot counts, and their features (B, M, F), unscaled."""
-        users, traces = read_users(observation), recall_traces(self.world, ids, observation)
+        traces = recall_traces(self.world, ids, observation)
+        pull, x = self._describe(ids, observation, traces)
+        if len(self.weights) == len(FEATURES):
+            return pull, x
+        more = describe_more(x, traces.ignored, read_traits(self.world, observation))
+        return pull, np.concatenate([x, more], axis=2)
+
+    def _describe(
+        self, ids: NDArray[np.int64], observation: Any, traces: Traces
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The same with `FEATURES` alone."""
+        users = read_users(observation)
         tastes = Tastes(np.asarray(observation["latent"]["taste"], np.float64), self._tastes)
         return describe_items(ids, self._items, users, self._laws, tastes, traces)
 
@@ -143,7 +171,11 @@ class LinearOracle:
             "features": {
                 name: {"weight": w, "centre": c, "scale": s}
                 for name, w, c, s in zip(
-                    FEATURES, self.weights.tolist(), self.centre.tolist(), self.scale.tolist(), strict=True
+                    ALL_FEATURES[: len(self.weights)],
+                    self.weights.tolist(),
+                    self.centre.tolist(),
+                    self.scale.tolist(),
+                    strict=True,
                 )
             },
         }
@@ -151,17 +183,18 @@ class LinearOracle:
 
     @classmethod
     def load(cls, path: Path, world: World) -> "LinearOracle":
-        """Read what `save` wrote, for a world of the same scenario."""
+        """Read what `save` wrote, for a world of the same scenario; what of `MORE` is not in it has no weight."""
         if not path.is_file():
             raise ValueError(f"{path} does not exist; write it with LinearOracle.save")
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             scenario, table = content["scenario"], content["features"]
-            if list(table) != list(FEATURES):
-                raise ValueError(f"its features are {list(table)}, this version has {list(FEATURES)}")
-            weights, centre, scale = (
-                np.array([row[key] for row in table.values()]) for key in ("weight", "centre", "scale")
-            )
+            if list(table)[: len(FEATURES)] != list(FEATURES) or not set(table) <= set(ALL_FEATURES):
+                raise ValueError(f"its features are {list(table)}, this version has {list(ALL_FEATURES)}")
+            nothing = {"weight": 0.0, "centre": 0.0, "scale": 1.0}
+            known = FEATURES if len(table) == len(FEATURES) else ALL_FEATURES
+            rows = [table.get(name, nothing) for name in known]
+            weights, centre, scale = (np.array([row[key] for row in rows]) for key in nothing)
             oracle = cls(world, weights, centre, scale, shortlist=content["shortlist"], whole=content["whole"])
         except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is not a linear oracle: {error}; fit and save again") from error
@@ -178,6 +211,9 @@ class LinearOracle:
         item_vectors: NDArray[np.float32],
         search: CrossEntropyOptions | None = None,
         progress: Callable[[str, float], None] | None = None,
+        *,
+        more: bool = True,
+        sweep: SweepOptions | None = None,
         **options: Any,
     ) -> "LinearOracle":
         """Search the weights with the most minutes in a month.
@@ -192,14 +228,20 @@ class LinearOracle:
             Options of the search.
         progress
             Callable that gets what is being done and the share of it that is done.
+        more
+            Whether features of `MORE` are weighed, too.
+        sweep
+            Options of the sweep of a constant bonus, from whose best the search starts; with a grid of 0 alone it
+            starts from the myopic oracle.
         options
             Parameters ``shortlist`` and ``whole`` of the class.
         """
         search = search or CrossEntropyOptions()
+        sweep = sweep or SweepOptions(users=search.validation_users)
         people = held_out_users(world, "train", search.users * search.iterations).reshape(search.iterations, -1)
         final = held_out_users(world, "validation", search.validation_users, field="validation_users")
         say = progress or (lambda what, share: None)
-        oracle = cls(world, **options)
+        oracle = cls(world, np.zeros(len(ALL_FEATURES) if more else len(FEATURES)), **options)
         oracle._standardise(make_life_env(world, item_vectors, search.users), people[0], REFERENCE_LUCK + search.seed)
         env = make_life_env(world, item_vectors, search.users * search.population)
 
@@ -207,12 +249,21 @@ class LinearOracle:
             say("searching weights", iteration / search.iterations)
             return play_trials(env, oracle, people[iteration], trials, REFERENCE_LUCK + search.seed + iteration)
 
-        means = np.stack(search_by_cross_entropy(score, np.zeros(len(FEATURES)), search))
+        bonus = sweep_bonus(world, item_vectors, sweep, say, **options).best if len(sweep.grid) > 1 else sweep.grid[0]
+        means = np.stack(search_by_cross_entropy(score, oracle.express_bonus(bonus), search))
         say("choosing among the means of all iterations", 1.0)
         env = make_life_env(world, item_vectors, len(means) * len(final))
         minutes = play_trials(env, oracle, final, means, REFERENCE_LUCK + search.seed)
         oracle.weights = means[int(np.argmax(minutes))]
         return oracle
+
+    def express_bonus(self, bonus: float) -> NDArray[np.float64]:
+        """(F,) weights that pay a bonus for each standard deviation, over the catalogue, of the verdict."""
+        weights, place = np.zeros(len(self.weights)), FEATURES.index("verdict")
+        mean, spread = measure_verdict(self.world)
+        weights[place] = bonus * self.scale[place] / spread
+        weights[0] = bonus * (self.centre[place] - mean) / spread  # of each click
+        return weights
 
     def _standardise(self, env: Retriever, users: NDArray[np.int64], luck: int) -> None:
         """Set centre and scale from the states that these users, shown myopic slates, pass through."""
@@ -238,6 +289,35 @@ def play_trials(
     everybody = np.tile(users, len(trials))
     minutes = sum_life_minutes(env, everybody, luck, lambda o, which: oracle.choose_slates(o, weights[which]))
     return np.asarray(minutes.reshape(len(trials), -1).mean(axis=1))
+
+
+def measure_verdict(world: World) -> tuple[float, float]:
+    """Mean and standard deviation of the verdict over the catalogue."""
+    verdict = lay_out_items(world)["verdict"][1:]
+    return float(verdict.mean()), max(float(verdict.std()), 1e-9)
+
+
+def sweep_bonus(
+    world: World,
+    item_vectors: NDArray[np.float32],
+    search: SweepOptions,
+    progress: Callable[[str, float], None],
+    **options: Any,
+) -> Sweep:
+    """Mean minutes of validation users by the bonus for each standard deviation, over the catalogue, of the verdict."""
+    people = held_out_users(world, "validation", search.users, field="validation_users")
+    oracle = LinearOracle(world, **options)
+    done = 0
+
+    def score(bonuses: NDArray[np.float64]) -> NDArray[np.float64]:
+        nonlocal done
+        progress("sweeping the bonus", done / (search.rounds + 1))
+        done += 1
+        env = make_life_env(world, item_vectors, len(bonuses) * len(people))
+        weights = np.stack([oracle.express_bonus(float(bonus)) for bonus in bonuses])
+        return play_trials(env, oracle, people, weights, VALIDATION_LUCK)
+
+    return sweep_number(score, search.grid, search.rounds)
 
 
 REFERENCES.register(

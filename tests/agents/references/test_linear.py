@@ -9,6 +9,7 @@ import pytest
 
 from longplay.agents.playing.cross_entropy import CrossEntropyOptions, search_by_cross_entropy
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.sweep import SweepOptions
 from longplay.agents.playing.trials import make_life_env
 from longplay.agents.references.features import FEATURES
 from longplay.agents.references.linear import LinearOracle, play_trials
@@ -31,6 +32,7 @@ STRONG = {
     "leave.satisfaction": 3.0,
     "choice.nothing": 2.0,
 }
+SHORT = SweepOptions(users=40, grid=(0.0, 3.0), rounds=0)  # of the bonus that a search starts from
 QUICK = CrossEntropyOptions(users=25, population=16, elites=4, iterations=4, spread=0.5, validation_users=40)
 
 
@@ -221,7 +223,7 @@ def strong(catalog):
 
 @pytest.fixture(scope="module")
 def fitted(strong, item_vectors):
-    return LinearOracle.fit(strong, item_vectors, QUICK)
+    return LinearOracle.fit(strong, item_vectors, QUICK, sweep=SHORT)
 
 
 class TestFit:
@@ -238,7 +240,7 @@ class TestFit:
     def test_nothing_is_gained_with_the_dial_at_0(self, catalog, item_vectors):
         still = build_world(catalog, small().with_overrides({**STRONG, "horizon.days": 3.0}).with_strength(0))
         quick = dataclasses.replace(QUICK, iterations=2)
-        oracle = LinearOracle.fit(still, item_vectors, quick)
+        oracle = LinearOracle.fit(still, item_vectors, quick, sweep=SHORT)
         evaluator = Evaluator(still, item_vectors, held_out_users(still, "test", 40), 9)
         best, other = evaluator.play(MyopicOracle(still, whole=True)), evaluator.play(oracle)
         assert (best["slates"] == other["slates"]).all()
@@ -248,11 +250,13 @@ class TestFit:
     def test_it_is_a_function_of_its_inputs_and_reports(self, strong, item_vectors):
         search = CrossEntropyOptions(users=4, population=4, elites=2, iterations=2, validation_users=4)
         told = []
-        one = LinearOracle.fit(strong, item_vectors, search, lambda what, share: told.append((what, share)))
-        two = LinearOracle.fit(strong, item_vectors, search)
+        one = LinearOracle.fit(
+            strong, item_vectors, search, lambda what, share: told.append((what, share)), sweep=SHORT
+        )
+        two = LinearOracle.fit(strong, item_vectors, search, sweep=SHORT)
         for name in ("weights", "centre", "scale"):
             np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-        assert told[:2] == [("searching weights", 0.0), ("searching weights", 0.5)]
+        assert told[:3] == [("sweeping the bonus", 0.0), ("searching weights", 0.0), ("searching weights", 0.5)]
 
     def test_it_keeps_the_start_unless_something_is_better(self, strong, item_vectors, monkeypatch):
         monkeypatch.setattr(
@@ -260,7 +264,8 @@ class TestFit:
             lambda env, oracle, users, trials, luck: -np.abs(trials).sum(axis=1),
         )
         search = CrossEntropyOptions(users=4, population=4, elites=2, iterations=2, validation_users=4)
-        assert not LinearOracle.fit(strong, item_vectors, search).weights.any()
+        start = LinearOracle.fit(strong, item_vectors, search, sweep=SweepOptions(grid=(0.0,)))
+        assert not start.weights.any()
 
     def test_trials_earn_what_the_evaluator_says(self, strong, item_vectors):
         oracles = [LinearOracle(strong), with_weights(LinearOracle(strong), verdict=20.0)]

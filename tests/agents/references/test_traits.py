@@ -1,0 +1,166 @@
+"""Features of items times traits of users: each from the records, and as slopes that differ from user to user."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from longplay.agents.references.features import FEATURES
+from longplay.agents.references.linear import ALL_FEATURES, LinearOracle
+from longplay.agents.references.traces import recall_traces
+from longplay.agents.references.traits import MORE, describe_more, fold_slopes, read_traits
+from longplay.envs.engine import ContextColumn
+from longplay.envs.users.world import build_world
+from longplay.tests.agents.contracts import AgentContract
+from longplay.tests.agents.references.test_items import MEMORY
+from longplay.tests.agents.small import phases
+from longplay.tests.envs.worlds import small
+
+
+@pytest.fixture(scope="module")
+def remembered(catalog, item_vectors):
+    """A world with a memory and frail people, observations and records in all phases of sessions."""
+    world = build_world(catalog, small().with_overrides(MEMORY | {"churn.frailty": 1.0}))
+    return world, *phases(world, item_vectors, users=36, steps=12)
+
+
+@pytest.fixture
+def observation(states):
+    return states[0]
+
+
+@pytest.fixture(scope="module")
+def scales():
+    """Weights, centre and scale of all features, drawn."""
+    weights, centre, scale = np.random.default_rng(0).normal(size=(3, len(ALL_FEATURES)))
+    return weights, centre, np.exp(scale)
+
+
+class TestContract(AgentContract):
+    avoids_history = False  # it knows what a repeat costs
+    leaves_slots_empty = True
+
+    @pytest.fixture
+    def subject(self, world, scales):
+        return LinearOracle(world, *scales, shortlist=24)
+
+
+class TestFeatures:
+    def test_each_from_the_records(self, remembered):
+        world, observation, users = remembered
+        p, oracle = world.scenario.params, LinearOracle(world, np.zeros(len(ALL_FEATURES)))
+        ids = observation["candidates"].astype(np.int64)
+        ids[:, :10] = observation["shown_ids"][:, 0]
+        _, x = oracle.describe_items(ids, observation)
+        assert x.shape == (*ids.shape, len(ALL_FEATURES))
+        traces = recall_traces(world, ids, observation)
+        assert traces.ignored.max() > 0.5
+        met = {"skips": set(), "vain": set()}
+        for b, user in enumerate(users):
+            left = 1 - float(observation["context"][b, ContextColumn.DAY]) / p.horizon_days
+            churn = p.churn_base - p.churn_trust * (user["trust"] - p.churn_trust_pivot) + user["frailty"]
+            ages = observation["history_age"][b][observation["history_ids"][b] > 0]
+            clicked = bool((ages * 1440 < user["session_minutes"]).any())
+            traits = {
+                "trust": user["trust"],
+                "satisfaction": user["satisfaction"],
+                "left": left,
+                "churn": churn,
+                "at stake": left / (1 + math.exp(-churn)),
+                "fatigue": user["fatigue"] / 10,
+                "skips": min(user["skips"], 3),
+                "in vain": float(not clicked),
+            }
+            met["skips"].add(int(user["skips"]))
+            met["vain"].add(traits["in vain"])
+            for m in (0, 5, 20):
+                assert x[b, m, len(FEATURES)] == pytest.approx(math.log1p(traces.ignored[b, m]))
+                for name in MORE[1:]:
+                    feature, trait = name.split(" × ")
+                    expected = x[b, m, FEATURES.index(feature)] * traits[trait]
+                    assert x[b, m, ALL_FEATURES.index(name)] == pytest.approx(expected, rel=1e-4, abs=1e-6), name
+        assert len(met["skips"]) > 1
+        assert met["vain"] == {0.0, 1.0}
+
+    def test_a_world_without_frailty_or_memory_has_them_too(self, world, states):
+        _, x = LinearOracle(world, np.zeros(len(ALL_FEATURES))).describe_items(
+            states[0]["candidates"].astype(np.int64), states[0]
+        )
+        assert np.isfinite(x).all()
+        assert not x[:, :, len(FEATURES)].any()  # nothing was ignored
+
+
+class TestSlopes:
+    def test_folded_they_are_the_weighted_sum_of_all_features(self, remembered, scales):
+        world, observation, _ = remembered
+        ids = observation["candidates"].astype(np.int64)
+        _, x = LinearOracle(world).describe_items(ids, observation)
+        traces, traits = recall_traces(world, ids, observation), read_traits(world, observation)
+        whole = np.concatenate([x, describe_more(x, traces.ignored, traits)], axis=2)
+        slopes = np.broadcast_to(scales[0] / scales[2], (len(ids), len(ALL_FEATURES)))
+        folded = np.einsum("bmf,bf->bm", x, fold_slopes(slopes, traits))
+        folded += slopes[:, len(FEATURES), None] * np.log1p(traces.ignored)
+        np.testing.assert_allclose(folded, np.einsum("bmf,bf->bm", whole, slopes), rtol=1e-9, atol=1e-9)
+
+    def test_slates_are_those_of_the_standardised_sum(self, remembered, scales):
+        """A trait's weight, centre and scale may as well be in the slope of its feature and in that of the click."""
+        world, observation, _ = remembered
+        weights, centre, scale = scales
+        oracle, raw = LinearOracle(world, weights, centre, scale), LinearOracle(world, weights / scale)
+        raw.weights[0] -= (weights / scale) @ centre
+        np.testing.assert_array_equal(oracle.act(observation), raw.act(observation))
+
+    @pytest.mark.parametrize("name", MORE)
+    def test_each_changes_slates(self, remembered, name):
+        world, observation, _ = remembered
+        weights = np.zeros(len(ALL_FEATURES))
+        weights[0] = 10.0  # that all are worth more in the same proportion would change nothing
+        without = LinearOracle(world, weights).act(observation)
+        weights[ALL_FEATURES.index(name)] = 30.0 if name.startswith(("minutes", "verdict", "click")) else -30.0
+        assert (LinearOracle(world, weights).act(observation) != without).any()
+
+    def test_without_weight_they_change_nothing(self, remembered, scales):
+        world, observation, _ = remembered
+        known = [values[: len(FEATURES)] for values in scales]
+        more = np.append(known[0], np.zeros(len(MORE)))
+        oracle = LinearOracle(world, more, *known[1:])
+        np.testing.assert_array_equal(oracle.act(observation), LinearOracle(world, *known).act(observation))
+
+
+class TestFiles:
+    def test_saved_and_loaded_it_is_the_same(self, tmp_path, world, scales):
+        oracle = LinearOracle(world, *scales)
+        oracle.save(tmp_path / "oracle.json")
+        loaded = LinearOracle.load(tmp_path / "oracle.json", world)
+        for name, values in zip(("weights", "centre", "scale"), scales, strict=True):
+            np.testing.assert_array_equal(getattr(loaded, name), values)
+
+    def test_what_a_file_does_not_name_has_no_weight(self, tmp_path, world, scales):
+        path = tmp_path / "oracle.json"
+        LinearOracle(world, *scales).save(path)
+        content = json.loads(path.read_text(encoding="utf-8"))
+        del content["features"]["verdict × at stake"]
+        path.write_text(json.dumps(content), encoding="utf-8")
+        loaded, place = LinearOracle.load(path, world), ALL_FEATURES.index("verdict × at stake")
+        assert loaded.weights[place] == 0.0 == loaded.centre[place]
+        rest = np.arange(len(ALL_FEATURES)) != place
+        np.testing.assert_array_equal(loaded.weights[rest], scales[0][rest])
+
+    def test_a_file_of_the_features_of_old_has_no_more(self, tmp_path, world, scales):
+        LinearOracle(world, *(values[: len(FEATURES)] for values in scales)).save(tmp_path / "oracle.json")
+        assert len(LinearOracle.load(tmp_path / "oracle.json", world).weights) == len(FEATURES)
+
+    def test_other_names_and_numbers_are_refused(self, tmp_path, world, scales):
+        path = tmp_path / "oracle.json"
+        LinearOracle(world, *scales).save(path)
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["features"]["verdict × luck"] = content["features"].pop("verdict × churn")
+        path.write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(ValueError, match=r"is not a linear oracle: .*; fit and save again"):
+            LinearOracle.load(path, world)
+        with pytest.raises(ValueError, match=f"or {len(ALL_FEATURES)} with MORE"):
+            dataclasses.replace(LinearOracle(world), weights=np.zeros(20))
+        with pytest.raises(ValueError, match=f"centre has {len(ALL_FEATURES)} numbers, weights {len(FEATURES)}"):
+            LinearOracle(world, centre=np.zeros(len(ALL_FEATURES)))
