@@ -53,8 +53,7 @@ class Arguments:
     """Agent to play: a rule (random, random-candidates, popularity, similarity, softmax, minutes, mmr, dpp, static-cap,
     round-robin, fatigue, linucb, lints, personal-linucb, personal-lints, user-knn, item-knn, als, tower-heads,
     lightgcn; similarity-fresh, minutes-rating and longest, which show nothing twice in a session, where the environment
-    keeps account of what was shown), a reference (items, myopic, taste, constant, linear), or
-    run."""
+    keeps account of what was shown), a reference (items, myopic, taste, constant, linear), or run."""
     run: str | None = None
     """Folder below runs/ of a training, of a policy that scripts/offline.py learned, or of a rule that --save wrote;
     with --agent run."""

@@ -1,0 +1,265 @@
+"""Does a world make plain sense, before anybody looks for what there is to gain in it? Rules and probes, and checks.
+
+    python -m longplay.scripts.studies.plain_sense --name plain-sense
+    python -m longplay.scripts.studies.plain_sense --name ends --envs longplay/Video-v1 --ends --users 150
+
+For worlds in which impressions leave a trace. Beside the rules as they come, without tuning, these probes are played:
+a blank screen, the first K candidates, the longest candidates, and greedy similarity that shows a slate once more after
+nothing in it was opened. Checked, on validation users:
+
+- a blank screen loses three quarters of the users in a month (97 % in a season);
+- first session: greedy similarity > popularity > random items, the first two without repeats in a session;
+- a handful to a few dozen sessions a month;
+- no rule at a ceiling: the best earns less than the myopic oracle;
+- the click does not decide alone: of two rules, one whose slates are opened no more often keeps at least 5 points more;
+- the longest candidates, the first K and an ignored slate shown again gain nothing over greedy similarity, fresh: the
+  95 % interval of the difference is not above 0.
+
+With --ends the same for each assumed constant at both ends of its range, one at a time, and beside the checks what a
+constant bonus of --bonus minutes for an item's verdict gains on the myopic oracle.
+
+Writes runs/NAME/results.parquet (one row a world, policy and user); worlds that are there already are not played again.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from longplay.agents.base import Agent, SlateFunction
+from longplay.agents.fresh import make_fresh
+from longplay.agents.playing.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.luck import VALIDATION_LUCK
+from longplay.agents.references.bonus import BonusOracle
+from longplay.agents.references.oracles import MyopicOracle
+from longplay.agents.registry import RULES
+from longplay.agents.rules.context import RuleModels
+from longplay.agents.setting import Setting
+from longplay.agents.stats import bootstrap_difference
+from longplay.envs.engine import ContextColumn
+from longplay.envs.users.constants import format_key
+from longplay.envs.users.params import Scenario
+from longplay.envs.users.world import World
+from longplay.scripts.shared.console import console, load_world, make_progress, run_command
+from longplay.scripts.shared.folders import run_folder, write_table
+from longplay.scripts.shared.tables import TIGHT, make_table
+from longplay.scripts.studies.headroom.worlds import StudyWorld
+from longplay.scripts.studies.sensitivity.analysis import SWEPT
+
+BLANK, AGAIN, FIRST = "blank screen", "ignored slate again", "first K candidates"
+FRESH, LONGEST = "greedy similarity, fresh", "longest"
+POPULAR, RANDOM, MYOPIC, BONUS = "popularity, fresh", "random", "myopic oracle", "constant bonus"
+PLAYED = ("random-candidates", "popularity", "similarity", "minutes")  # rules as they come, with repeats and without
+SEASON = 60.0  # days from which a world is a season
+GONE, GONE_IN_A_SEASON = 0.75, 0.97
+MONTHLY_SESSIONS = (3.0, 36.0)
+KEPT = 0.05  # more users that are kept by slates that are opened no more often
+QUICK = (BLANK, FRESH, POPULAR, RANDOM, AGAIN, LONGEST, FIRST, MYOPIC, BONUS)  # what is played at the ends of ranges
+
+
+@dataclass
+class Arguments:
+    """Play rules and probes, and check."""
+
+    name: str = "plain-sense"
+    """Folder below runs/."""
+    envs: tuple[str, ...] = tuple(f"longplay/{name}" for name in ("Video-v1", "Season-v0", "Shop-v1", "Social-v1"))
+    """Environment ids, of worlds with a memory of impressions."""
+    users: int = 300
+    """Validation users that everybody plays."""
+    ends: bool = False
+    """Each assumed constant at both ends of its range, one at a time, and what a constant bonus gains there."""
+    bonus: float = 3.0
+    """Minutes of the bonus for each standard deviation of an item's verdict."""
+    constants: tuple[str, ...] = ()
+    """With --ends these constants alone, such as churn.trust."""
+
+
+@dataclass
+class AgainAgent:
+    """Greedy similarity without repeats, but a slate in which nothing was opened is shown once more."""
+
+    fresh: Agent
+    name: str = AGAIN
+    privileged: bool = False
+
+    def act(self, observation: Any) -> NDArray[np.int64]:
+        """The last slate after an odd number of slates in vain in this session, else a fresh one."""
+        slates = self.fresh.act(observation)
+        context = observation["context"]
+        again = (context[:, ContextColumn.SKIPS] % 2 == 1) & (context[:, ContextColumn.DEPTH] > 0)
+        slates[again] = observation["slate_ids"][again].astype(np.int64)
+        return slates
+
+
+def main(args: Arguments) -> None:
+    """Play what is missing, check, print."""
+    folder = run_folder(args.name)
+    worlds = [world for env in args.envs for world in (list_ends(env, args) if args.ends else [StudyWorld(env, 0)])]
+    for env in args.envs:
+        check_memory(Setting(env).world, env)
+    files = {world: folder / world.label / "lives.parquet" for world in worlds}
+    with make_progress() as progress:
+        task = progress.add_task("playing", total=len(worlds))
+        for world, file in files.items():
+            progress.update(task, description=world.label)
+            if not file.exists():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                setting = world.make_setting(file.parent)
+                load_world(setting) if not args.ends else None
+                write_table(play_world(setting, args).assign(world=world.label), file)
+            progress.advance(task)
+    lives = {world.label: pd.read_parquet(file) for world, file in files.items()}
+    write_table(pd.concat(list(lives.values()), ignore_index=True), folder / "results.parquet")
+    if not args.ends:
+        for label, table in lives.items():
+            print_policies(label, table)
+    print_checks({world.label: check_world(lives[world.label], read_days(world)) for world in worlds})
+    if args.ends:
+        print_gains(lives)
+
+
+def check_memory(world: World, env: str) -> None:
+    """Raise ValueError for a world in which impressions leave no trace."""
+    if not world.scenario.memory:
+        raise ValueError(
+            f"envs: in {env!r} impressions leave no trace, so that these checks do not hold; name worlds such as "
+            "longplay/Video-v1, or take python -m longplay.scripts.studies.scenarios"
+        )
+
+
+def list_ends(env: str, args: Arguments) -> list[StudyWorld]:
+    """The world as it is, and with each assumed constant at one end of its range."""
+    scenario = Setting(env).world.scenario
+    swept = [key for key in scenario.ranges if is_assumed(scenario, key)]
+    unknown = set(args.constants) - set(map(format_key, swept))
+    if unknown:
+        raise ValueError(
+            f"constants: {sorted(unknown)[0]!r} is no assumed constant of {env} with a range; allowed: "
+            f"{', '.join(map(format_key, swept))}"
+        )
+    names = [key for key in swept if not args.constants or format_key(key) in args.constants]
+    ends = [((format_key(key), float(end)),) for key in names for end in scenario.ranges[key]]
+    return [StudyWorld(env, 0), *(StudyWorld(env, 0, changes) for changes in ends)]
+
+
+def is_assumed(scenario: Scenario, key: str) -> bool:
+    """Whether a constant could be another: neither measured nor a definition."""
+    low, high = scenario.ranges[key]
+    return scenario.sources[key].startswith(SWEPT) and low < high
+
+
+def read_days(world: StudyWorld) -> float:
+    """The horizon [days]."""
+    return float(world.read_scenario().params.horizon_days)
+
+
+def make_policies(setting: Setting, quick: bool, bonus: float) -> Mapping[str, Callable[[], Agent | SlateFunction]]:
+    """Makers of the rules and probes by name."""
+    models, slots = RuleModels(setting), setting.world.scenario.shape.slate
+
+    def build(name: str) -> Agent:
+        return RULES[name].build(models, RULES[name].options())
+
+    makers: dict[str, Callable[[], Agent | SlateFunction]] = {
+        BLANK: lambda: lambda observation: np.zeros((len(observation["context"]), slots), np.int64),
+        FIRST: lambda: lambda observation: observation["candidates"][:, :slots].astype(np.int64),
+        RANDOM: lambda: build("random"),
+        LONGEST: lambda: make_fresh(build("longest")),
+        AGAIN: lambda: AgainAgent(make_fresh(build("similarity"))),
+    }
+    for name in PLAYED:
+        makers[RULES[name].title] = lambda name=name: build(name)  # type: ignore[misc]
+        makers[f"{RULES[name].title}, fresh"] = lambda name=name: make_fresh(build(name))  # type: ignore[misc]
+    makers[RULES["minutes-rating"].title] = lambda: make_fresh(build("minutes-rating"))
+    makers[MYOPIC] = lambda: MyopicOracle(setting.world)
+    makers[BONUS] = lambda: BonusOracle(setting.world, bonus)
+    return {name: maker for name, maker in makers.items() if (name in QUICK if quick else name != BONUS)}
+
+
+def play_world(setting: Setting, args: Arguments) -> pd.DataFrame:
+    """Lives of all policies, a row a policy and user."""
+    users = held_out_users(setting.world, "validation", args.users)
+    evaluator = Evaluator(setting.world, setting.item_vectors, users, VALIDATION_LUCK)
+    makers = make_policies(setting, args.ends, args.bonus)
+    tables = [evaluator.play(make()).assign(policy=name) for name, make in makers.items()]
+    return pd.concat(tables, ignore_index=True)
+
+
+def check_world(lives: pd.DataFrame, days: float) -> dict[str, bool]:
+    """Whether each check holds."""
+    mean = lives.groupby("policy")[["minutes", "first_session_minutes", "sessions", "churned"]].mean()
+    first, gone = mean["first_session_minutes"], mean["churned"]
+    months = max(days / 30.0, 1.0)
+    rules = [name for name in mean.index if name not in (MYOPIC, BONUS, BLANK)]
+    low, high = MONTHLY_SESSIONS
+    return {
+        f"a blank screen loses {GONE:.0%}": gone[BLANK] >= (GONE_IN_A_SEASON if days >= SEASON else GONE),
+        "first session: similarity > popularity > random": first[FRESH] > first[POPULAR] > first[RANDOM],
+        "a handful to a few dozen sessions a month": low * months <= mean["sessions"][FRESH] <= high * months,
+        "no rule at a ceiling": mean["minutes"][rules].max() < mean["minutes"][MYOPIC],
+        "the click does not decide alone": finds_conflict(lives, rules),
+        **{f"{name}: no gain": gains_nothing(lives, name) for name in (LONGEST, FIRST, AGAIN)},
+    }
+
+
+def finds_conflict(lives: pd.DataFrame, rules: list[str]) -> bool:
+    """Whether one rule's slates are opened no more often than another's, and it keeps more of the users."""
+    sums = lives.groupby("policy")[["clicks", "slates"]].sum().loc[rules]
+    opened, kept = sums["clicks"] / sums["slates"], 1.0 - lives.groupby("policy")["churned"].mean().loc[rules]
+    return any(opened[a] <= opened[b] and kept[a] >= kept[b] + KEPT for a in rules for b in rules)
+
+
+def gains_nothing(lives: pd.DataFrame, name: str) -> bool:
+    """Whether a probe earns no more than fresh similarity, as far as the users can tell."""
+    return bootstrap_difference(read_policy(lives, name) - read_policy(lives, FRESH)).low <= 0.0
+
+
+def read_policy(lives: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    """(1, U) minutes of a policy's users, in their order."""
+    return lives[lives["policy"] == name].sort_values("user")["minutes"].to_numpy()[None]
+
+
+def print_policies(label: str, lives: pd.DataFrame) -> None:
+    """What each policy earns and keeps."""
+    columns = ("policy", "minutes", "first session", "sessions", "gone", "opened", "repeated")
+    table = make_table(f"{label}, {lives['user'].nunique()} validation users", columns, "r", **TIGHT)
+    for name, rows in lives.groupby("policy", sort=False):
+        opened = rows["clicks"].sum() / max(rows["slates"].sum(), 1.0)
+        mean = rows[["minutes", "first_session_minutes", "sessions", "churned", "repeated"]].mean()
+        cells = (f"{mean.iloc[0]:.1f}", f"{mean.iloc[1]:.1f}", f"{mean.iloc[2]:.1f}", f"{mean.iloc[3]:.0%}")
+        table.add_row(str(name), *cells, f"{opened:.2f}", f"{mean.iloc[4]:.0%}")
+    console.print(table)
+
+
+def print_checks(checks: Mapping[str, Mapping[str, bool]]) -> None:
+    """Worlds by checks; where there are many worlds, only what fails."""
+    if len(checks) <= 6:
+        table = make_table("plain sense", ("check", *checks), **TIGHT)
+        for name in next(iter(checks.values())):
+            table.add_row(name, *("yes" if found[name] else "NO" for found in checks.values()))
+        console.print(table)
+        return
+    table = make_table("plain sense at the ends of ranges", ("world", "checks that fail"), **TIGHT)
+    for label, found in checks.items():
+        table.add_row(label, "; ".join(name for name, holds in found.items() if not holds) or "none")
+    console.print(table)
+
+
+def print_gains(lives: Mapping[str, pd.DataFrame]) -> None:
+    """What the constant bonus gains on the myopic oracle in each world."""
+    table = make_table("gain of a constant bonus", ("world", "myopic", "bonus", "gain", "95 % interval"), "r", **TIGHT)
+    for label, rows in lives.items():
+        myopic, bonus = read_policy(rows, MYOPIC), read_policy(rows, BONUS)
+        gain = bootstrap_difference(bonus - myopic)
+        scale = 100.0 / myopic.mean()
+        interval = f"[{scale * gain.low:+.0f}, {scale * gain.high:+.0f}]"
+        table.add_row(label, f"{myopic.mean():.0f}", f"{bonus.mean():.0f}", f"{scale * gain.mean:+.0f} %", interval)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    run_command(main, Arguments)
