@@ -5,7 +5,7 @@ import pytest
 
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.drawing import fake_window
-from longplay.tests.envs.worlds import make_catalog, small
+from longplay.tests.envs.worlds import make_catalog, remembering, small
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +22,12 @@ def world(catalog):
 def short_world(catalog):
     """A life of three days, so that episodes end often."""
     return build_world(catalog, small(horizon__days=3))
+
+
+@pytest.fixture(scope="session")
+def remembering_world(catalog):
+    """What slates leave behind matters; a life of three days."""
+    return build_world(catalog, remembering(horizon__days=3))
 
 
 @pytest.fixture(scope="session")
