@@ -15,11 +15,11 @@ from longplay.envs import Video, engine
 from longplay.envs.env import LATENT_MEMORY, REWARDS, SlateVectorEnv
 from longplay.envs.shared.extras import list_missing
 from longplay.envs.single import SlateEnv
-from longplay.envs.users.records import SLATES_KEPT
+from longplay.envs.users.records import CHURNED, SLATES_KEPT
 from longplay.envs.users.world import build_world
 from longplay.tests.assertions import assert_same
 from longplay.tests.envs.contracts import EnvContract
-from longplay.tests.envs.worlds import PLACES, remembering, small, vectors
+from longplay.tests.envs.worlds import PLACES, content, remembering, small, vectors
 
 IDS = ("longplay/Video-v0", "longplay/Control-v0")
 ACTIONS = ("items", "candidates", "query", "weights", "presets")
@@ -93,6 +93,23 @@ def test_only_a_world_that_remembers_saves_more_of_a_user_than_before(catalog, p
     other = SlateVectorEnv(build_world(catalog, small(impression__memory=PLACES - places)), 3)
     with pytest.raises(ValueError, match=rf"state is of shape \(3, {size}\), this environment needs \(3, \d+\)"):
         other.load_state(state)
+
+
+@pytest.mark.parametrize("places", [0, PLACES])
+def test_a_saved_state_keeps_who_is_frail(catalog, places):
+    """Regression: where there is no memory, frailty is not among the bytes that are saved."""
+    frail = {"churn__frailty": 6.0, "churn__base": -1.5, "impression__memory": places}
+    world = build_world(catalog, small(**frail))
+    slates = np.random.default_rng(0).integers(0, 301, (60, 30, 10))
+    env, other = (SlateVectorEnv(world, 30, autoreset_mode="Disabled") for _ in range(2))
+    env.reset(seed=3)
+    other.reset(seed=4)  # with other users
+    other.load_state(env.save_state())
+    assert content(other.engine.users) == content(env.engine.users)
+    assert env.engine.users["frailty"].std() > 3
+    for slate in slates:
+        assert_same(other.step(slate), env.step(slate))
+    assert (env.engine.users["status"] == CHURNED).sum() > 10
 
 
 def test_a_saved_state_of_a_single_environment_continues_to_the_bit(catalog):
