@@ -156,6 +156,18 @@ def test_the_penalty_of_a_repeat_fades_since_the_item_was_consumed_last(waits, i
         assert users["memory_ignored"].sum() == 0.0
 
 
+def test_what_is_consumed_takes_no_place_where_repeats_do_not_recover(catalog):
+    """It would push out what was ignored, and nothing would ask for it."""
+    world = build_world(catalog, remembering(repeat__recovery=0.0, choice__nothing=0.0))
+    env = SlateVectorEnv(world, 20)
+    env.reset(seed=0)
+    assert not env.engine.users["memory_item"].any()
+    clicks = sum((env.step(np.tile(np.arange(1, K + 1), (20, 1)))[4]["choice"] >= 0).sum() for _ in range(10))
+    assert clicks > 20
+    assert (env.engine.users["memory_consumed"] == NEVER).all()
+    assert env.engine.users["memory_item"].any()
+
+
 @models
 def test_ignored_impressions_leave_utility_and_so_completion_as_they_are(model):
     scenario = MODELS[model]
