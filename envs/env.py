@@ -361,6 +361,8 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
                 f"state is of shape {users.shape}, this environment needs {expected}: another scenario or B"
             )
         self.engine.users.view(np.uint8).reshape(self.num_envs, -1)[:, : self._saved_bytes] = users
+        # Not among the bytes where nothing is kept of the slates, and a trait of the person all the same.
+        self.engine.users["frailty"] = self.world.people["frailty"][self.engine.users["id"]]
         self._finished = np.asarray(state["finished"], bool).copy()
         self._seeded = True
         self._follow(np.ones(self.num_envs, bool), read=False)

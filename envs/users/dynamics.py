@@ -268,7 +268,7 @@ def leave_traces(p: Record, work: Record, user: Record, choice: int) -> None:
 @njit
 def remember(p: Record, user: Record, item: int, completion: float) -> None:
     """Put an item at the front of the history."""
-    if p.impression_memory > 0.0:
+    if p.repeat_recovery > 0.0:
         note_consumed(p, user, item, user.clock)
     for h in range(len(user.history_items) - 1, 0, -1):
         user.history_items[h] = user.history_items[h - 1]
@@ -418,7 +418,7 @@ def begin(p: Record, items: np.ndarray, person: Record, user: Record) -> None:
         left = math.exp(-person.past_age[h] / user.recovery)
         for j in range(len(items[item].share)):
             user.satiation[items[item].topic[j]] += left * np.float64(items[item].share[j])
-    if p.impression_memory > 0.0:
+    if p.repeat_recovery > 0.0:
         for h in range(len(person.past_items) - 1, -1, -1):
             note_consumed(p, user, int(person.past_items[h]), user.clock - person.past_age[h])
     index_history(user)

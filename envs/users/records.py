@@ -43,7 +43,8 @@ def user_type(shape: Shape, places: int = 0) -> np.dtype:
     Parameters
     ----------
     places
-        Items that the memory has room for. Where there is none, what comes after `minutes` is not used nor saved.
+        Items that the memory has room for. Where there is none, what comes after `minutes` is not saved: a person's
+        frailty is known, and the rest is not used.
     """
     rows, kept = max(places // WAYS, 1), SLATES_KEPT if places else 1
     return _make_record_type(

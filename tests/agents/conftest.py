@@ -5,7 +5,7 @@ import pytest
 from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.small import make_setting, phases, unit_vectors
-from longplay.tests.envs.worlds import make_catalog, small, traced
+from longplay.tests.envs.worlds import make_catalog, remembering, small
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +25,9 @@ def world(catalog):
 
 
 @pytest.fixture(scope="session")
-def traced_world(catalog):
+def remembering_world(catalog):
     """A life of six days in which impressions leave a trace, and the environment says what it has shown."""
-    return build_world(catalog, traced(horizon__days=6))
+    return build_world(catalog, remembering(horizon__days=6))
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +41,8 @@ def setting(world):
 
 
 @pytest.fixture(scope="session")
-def traced_setting(traced_world):
-    return make_setting(traced_world)
+def remembering_setting(remembering_world):
+    return make_setting(remembering_world)
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +57,6 @@ def states(world, item_vectors):
 
 
 @pytest.fixture(scope="session")
-def traced_states(traced_world, item_vectors):
+def remembering_states(remembering_world, item_vectors):
     """The same of a world in which impressions leave a trace."""
-    return phases(traced_world, item_vectors)
+    return phases(remembering_world, item_vectors)

@@ -75,21 +75,21 @@ class TestFresh(AgentContract):
     avoids_history = False  # shows it before what the session has shown
 
     @pytest.fixture
-    def observation(self, traced_states):
-        return traced_states[0]
+    def observation(self, remembering_states):
+        return remembering_states[0]
 
     @pytest.fixture
-    def greedy(self, traced_world, item_vectors):
-        return GreedySimilarity(Scorer(traced_world, item_vectors))
+    def greedy(self, remembering_world, item_vectors):
+        return GreedySimilarity(Scorer(remembering_world, item_vectors))
 
     @pytest.fixture
     def subject(self, greedy):
         return make_fresh(greedy)
 
-    def test_it_shows_nothing_twice_while_there_is_enough(self, traced_world, item_vectors, greedy, subject):
-        slots = traced_world.scenario.shape.slate
-        raw = find_repeats(traced_world, item_vectors, greedy)
-        fresh = find_repeats(traced_world, item_vectors, subject)
+    def test_it_shows_nothing_twice_while_there_is_enough(self, remembering_world, item_vectors, greedy, subject):
+        slots = remembering_world.scenario.shape.slate
+        raw = find_repeats(remembering_world, item_vectors, greedy)
+        fresh = find_repeats(remembering_world, item_vectors, subject)
         assert (raw[raw[:, 0] >= slots, 1] > 0).mean() > 0.3
         enough = fresh[:, 0] >= slots
         assert 0 < enough.sum() < len(fresh)  # long sessions run out
@@ -113,8 +113,8 @@ class TestFresh(AgentContract):
 
 
 class TestRemembering:
-    def test_what_the_agent_remembers_is_passed_on(self, traced_states):
-        plain = {key: value for key, value in traced_states[0].items() if key != "latent"}
+    def test_what_the_agent_remembers_is_passed_on(self, remembering_states):
+        plain = {key: value for key, value in remembering_states[0].items() if key != "latent"}
         agent, users = Counts(), len(plain["context"])
         fresh = make_fresh(agent)
         assert isinstance(fresh, Remembering)
@@ -122,7 +122,7 @@ class TestRemembering:
         assert [session.act(plain, every)[0, 0] for _ in range(3)] == [101, 102, 103]
         assert session.memory["met"].tolist() == [3] * users
 
-    def test_it_is_asked_without_what_was_shown(self, traced_states):
+    def test_it_is_asked_without_what_was_shown(self, remembering_states):
         seen = []
 
         class Looks(Counts):
@@ -130,7 +130,7 @@ class TestRemembering:
                 seen.append(observation["candidates"])
                 return super().follow(observation, memory)
 
-        plain = {key: value for key, value in traced_states[0].items() if key != "latent"}
+        plain = {key: value for key, value in remembering_states[0].items() if key != "latent"}
         fresh = make_fresh(Looks())
         fresh.follow(plain, fresh.start(len(plain["context"])))
         fresh.act(plain)
@@ -144,8 +144,8 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"fresh = True needs 'shown_ids' in the observation, .* or fresh = False"):
             Fresh(GreedySimilarity(scorer)).act(states[0])
 
-    def test_a_world_that_does_not_is_refused_before(self, world, traced_world):
-        check_shown(traced_world, "mine")
+    def test_a_world_that_does_not_is_refused_before(self, world, remembering_world):
+        check_shown(remembering_world, "mine")
         with pytest.raises(
             ValueError, match=r"mine shows nothing twice in a session, but scenario 'video' does not say"
         ):

@@ -5,7 +5,7 @@ import pytest
 
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.drawing import fake_window
-from longplay.tests.envs.worlds import make_catalog, small, traced
+from longplay.tests.envs.worlds import make_catalog, remembering, small
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +25,9 @@ def short_world(catalog):
 
 
 @pytest.fixture(scope="session")
-def traced_world(catalog):
-    """Impressions leave a trace, and the environment says what it has shown."""
-    return build_world(catalog, traced())
+def remembering_world(catalog):
+    """What slates leave behind matters; a life of three days."""
+    return build_world(catalog, remembering(horizon__days=3))
 
 
 @pytest.fixture(scope="session")

@@ -136,8 +136,8 @@ def test_a_pass_of_episodes_meets_every_user_of_the_split_once(world, split):
 
 
 @pytest.mark.parametrize(("sealed", "half"), [(False, range(180, 190)), (True, range(190, 200))])
-def test_of_the_test_users_one_half_is_met_where_impressions_leave_a_trace(traced_world, sealed, half):
-    env = SlateVectorEnv(traced_world, 3, split="test", sealed=sealed)
+def test_of_the_test_users_one_half_is_met_where_impressions_leave_a_trace(remembering_world, sealed, half):
+    env = SlateVectorEnv(remembering_world, 3, split="test", sealed=sealed)
     env.reset(seed=9)
     met = [env.engine.users["id"].copy()] + [env.reset()[1]["user"] for _ in range(len(half) - 1)]
     assert (np.sort(np.array(met).T, axis=1) == np.array(half)).all()

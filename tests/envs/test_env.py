@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 import longplay  # noqa: F401  (registers the ids)
 from longplay.envs import Video, engine
-from longplay.envs.env import REWARDS, SlateVectorEnv
+from longplay.envs.env import LATENT_MEMORY, REWARDS, SlateVectorEnv
 from longplay.envs.shared.extras import list_missing
 from longplay.envs.single import SlateEnv
+from longplay.envs.users.records import CHURNED, SLATES_KEPT
 from longplay.envs.users.world import build_world
 from longplay.tests.assertions import assert_same
 from longplay.tests.envs.contracts import EnvContract
-from longplay.tests.envs.worlds import small, vectors
+from longplay.tests.envs.worlds import PLACES, content, remembering, small, vectors
 
 IDS = ("longplay/Video-v0", "longplay/Control-v0")
 ACTIONS = ("items", "candidates", "query", "weights", "presets")
@@ -71,6 +72,44 @@ class TestItems(EnvContract):
     @pytest.fixture
     def make(self, short_world):
         return lambda slots, mode: SlateVectorEnv(short_world, slots, autoreset_mode=mode)
+
+
+class TestItemsThatAreRemembered(EnvContract):
+    """A saved state holds the memory and the slates shown, in the middle of a session, too."""
+
+    @pytest.fixture
+    def make(self, remembering_world):
+        return lambda slots, mode: SlateVectorEnv(remembering_world, slots, autoreset_mode=mode)
+
+
+@pytest.mark.parametrize(("places", "size"), [(0, 864), (PLACES, None)])
+def test_only_a_world_that_remembers_saves_more_of_a_user_than_before(catalog, places, size):
+    """So states from before there was a memory can be loaded, and those of worlds without one are as they were."""
+    env = SlateVectorEnv(build_world(catalog, small(impression__memory=places)), 3)
+    env.reset(seed=0)
+    size = size or env.engine.users.dtype.itemsize
+    state = env.save_state()
+    assert state["users"].shape == (3, size)
+    other = SlateVectorEnv(build_world(catalog, small(impression__memory=PLACES - places)), 3)
+    with pytest.raises(ValueError, match=rf"state is of shape \(3, {size}\), this environment needs \(3, \d+\)"):
+        other.load_state(state)
+
+
+@pytest.mark.parametrize("places", [0, PLACES])
+def test_a_saved_state_keeps_who_is_frail(catalog, places):
+    """Regression: where there is no memory, frailty is not among the bytes that are saved."""
+    frail = {"churn__frailty": 6.0, "churn__base": -1.5, "impression__memory": places}
+    world = build_world(catalog, small(**frail))
+    slates = np.random.default_rng(0).integers(0, 301, (60, 30, 10))
+    env, other = (SlateVectorEnv(world, 30, autoreset_mode="Disabled") for _ in range(2))
+    env.reset(seed=3)
+    other.reset(seed=4)  # with other users
+    other.load_state(env.save_state())
+    assert content(other.engine.users) == content(env.engine.users)
+    assert env.engine.users["frailty"].std() > 3
+    for slate in slates:
+        assert_same(other.step(slate), env.step(slate))
+    assert (env.engine.users["status"] == CHURNED).sum() > 10
 
 
 def test_a_saved_state_of_a_single_environment_continues_to_the_bit(catalog):
@@ -129,6 +168,73 @@ def test_each_id_has_its_own_scenario(catalog):
 
 
 # --- what agents see -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_slates_shown_last_are_seen_across_sessions_and_resets(remembering_world, mode):
+    """Against a plain log of each user's slates; where the mode is none, some users start anew in between."""
+    env = SlateVectorEnv(remembering_world, 40, autoreset_mode=mode)
+    rng, slots, returns, longest = np.random.default_rng(0), range(40), 0, 0
+    observation, info = env.reset(seed=0)
+    logs = [[] for _ in slots]  # of (slate, day after it), most recent first; none where that day does not show
+    finished = np.zeros(40, bool)
+    for step in range(120):
+        assert observation in env.observation_space
+        for b in slots:
+            known = (logs[b] or [])[:SLATES_KEPT]
+            ids, age = observation["shown_ids"][b], observation["shown_age"][b]
+            if logs[b] is not None:
+                assert ids.tolist() == [slate for slate, _ in known] + [[0] * 10] * (SLATES_KEPT - len(known))
+                np.testing.assert_allclose(age[: len(known)], [info["day"][b] - when for _, when in known], atol=2e-6)
+                assert not age[len(known) :].any()
+        if step % 10 == 9 and mode == AutoresetMode.DISABLED:
+            mask = finished | (rng.random(40) < 0.2)
+            observation, _ = env.reset(options={"reset_mask": mask})
+            info["day"], finished = env.engine.users["clock"].copy(), finished & ~mask
+            logs = [[] if mask[b] else logs[b] for b in slots]
+            continue
+        slates, before = rng.integers(0, 301, (40, 10)), finished
+        observation, _, churned, horizon, info = env.step(slates)
+        for b in np.flatnonzero(~before):
+            returned = info["left"][b] and not churned[b] | horizon[b]
+            away = observation["context"][b, engine.ContextColumn.GAP_DAYS] if returned else 0.0
+            if mode == AutoresetMode.SAME_STEP and churned[b] | horizon[b]:
+                assert info["final_obs"][b]["shown_ids"][0].tolist() == slates[b].tolist()
+                logs[b] = []
+            elif horizon[b] and info["left"][b]:
+                logs[b] = None  # the clock has jumped to the horizon
+            else:
+                logs[b] = [(slates[b].tolist(), info["day"][b] - away), *(logs[b] or [])]
+            returns, longest = returns + returned, max(longest, len(logs[b] or []))
+        if mode == AutoresetMode.NEXT_STEP:
+            logs = [[] if before[b] else logs[b] for b in slots]
+        finished = (churned | horizon) & (mode != AutoresetMode.SAME_STEP)
+    assert returns > 50
+    assert longest > SLATES_KEPT
+
+
+def test_where_nothing_is_remembered_the_service_tells_no_slates(world):
+    assert not {"shown_ids", "shown_age"} & set(SlateVectorEnv(world).single_observation_space)
+
+
+def test_the_checkers_have_nothing_to_say_of_a_world_that_remembers(catalog):
+    env = gymnasium.make("longplay/Video-v0", catalog=catalog, scenario=remembering(), privileged=True)
+    check_env(env.unwrapped, skip_render_check=True)
+    _, info = env.reset(seed=0, options={"user": 3})
+    assert info["latent"]["frailty"] == env.unwrapped.world.people["frailty"][3] != 0.0
+    assert set(LATENT_MEMORY) <= set(info["latent"])
+
+
+def test_a_slate_of_nothing_counts_as_shown(remembering_world):
+    env = SlateEnv(SlateVectorEnv(remembering_world, autoreset_mode="Disabled"))
+    observation, _ = env.reset(seed=1)
+    assert not observation["shown_ids"].any()
+    assert not observation["shown_age"].any()
+    for slate in ([5] * 10, [0] * 10, [7] * 10):
+        observation = env.step(slate)[0]
+    assert observation["shown_ids"][:4, 0].tolist() == [7, 0, 5, 0]
+    assert (observation["shown_age"][1:3] > 0).all()
+    assert not observation["shown_age"][3:].any()
 
 
 @settings(max_examples=8)

@@ -3,23 +3,26 @@
 No error, no value that is no number, no observation outside its space, no time that runs backwards.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from longplay.envs.env import REWARDS, SlateVectorEnv
 from longplay.envs.users.constants import LIMITS, WORDS
+from longplay.envs.users.memory import NEVER
 from longplay.envs.users.params import Scenario
 from longplay.envs.users.population import PAST_DAYS
-from longplay.envs.users.records import ACTIVE, CHURNED, HORIZON, NOTHING
+from longplay.envs.users.records import ACTIVE, CHURNED, HORIZON, NOTHING, WAYS
 from longplay.envs.users.world import build_world
-from longplay.tests.envs.worlds import make_catalog
+from longplay.tests.envs.worlds import PLACES, aged, make_catalog, remembering
 
 WORLDS = 48
 USERS = 128
 STEPS = 40
 CATALOGS = {items: make_catalog(items, seed=items) for items in (12, 40, 90)}
 K = 10
-PLACES = 16  # of the memory: few, so that it overflows
+FEW = 16  # places of the memory, so that it overflows
 
 
 def draw_value(rng, low, high):
@@ -35,7 +38,7 @@ def draw_scenario(rng, items):
     values = {key: draw_value(rng, low, high) for key, (low, high, _) in LIMITS.items()}
     values |= {key: str(rng.choice(words)) for key, words in WORDS.items()}
     # Two sizes alone, as for each the loops are compiled anew.
-    values["impression_memory"] = float(rng.choice([0, PLACES]))
+    values["impression_memory"] = float(rng.choice([0, FEW]))
     if not values["impression_memory"]:
         values |= {"impression_weight": 0.0, "repeat_recovery": 0.0}
     ends = sorted((values["items_shortest"], values["items_longest"]))
@@ -87,17 +90,34 @@ def check_users(world, users, before):
     np.testing.assert_array_equal(first, users["choice"][rows])  # never a later copy
     still = before["status"] != ACTIVE
     assert users[still].tobytes() == before[still].tobytes()
+    if world.scenario.memory:
+        check_memory(world, users)
 
 
-@pytest.mark.parametrize("seed", range(WORLDS))
-def test_no_world_and_no_slate_breaks_a_life(seed):
-    rng = np.random.default_rng([17, seed])
-    catalog = CATALOGS[int(rng.choice(list(CATALOGS)))]
-    world = build_world.__wrapped__(catalog, draw_scenario(rng, len(catalog)), seed)
+def check_memory(world, users):
+    """An item stands once, in its row; nothing is remembered of an empty place, nor of what is yet to happen."""
+    places, rows = users["memory_item"].reshape(len(users), -1), world.scenario.memory // WAYS
+    there = np.sort(places, axis=1)
+    assert not ((np.diff(there, axis=1) == 0) & (there[:, 1:] > 0)).any()
+    assert ((places >= 0) & (places <= len(world.catalog))).all()
+    row = places.astype(np.int64) * 2654435761 % 2**32 // 256 % rows
+    assert (row == np.repeat(np.arange(rows), WAYS))[places > 0].all()
+    assert (users["memory_ignored"] >= 0).all()
+    now = users["clock"][:, None, None] * (1 + 1e-6) + 1e-6
+    for name in ("memory_touched", "memory_consumed"):
+        assert (users[name] <= now).all()
+        assert (users[name][users["memory_item"] == 0] == NEVER).all()
+    assert (users["memory_ignored"][users["memory_touched"] == NEVER] == 0).all()
+    entries = (places > 0).sum(axis=1)
+    assert ((users["entered"] >= entries) & (users["evicted"] <= users["entered"] - entries)).all()
+
+
+def live_through(world, rng, seed, steps):
+    """Slates that mean harm, to users who begin anew when they end; everything that holds in any life is checked."""
     env = SlateVectorEnv(world, USERS, autoreset_mode="Disabled", threads=1 + seed % 2)
     observation, _ = env.reset(seed=seed)
     assert observation in env.observation_space
-    for step in range(STEPS):
+    for step in range(steps):
         before = env.engine.users.copy()
         slates = draw_slates(rng, step, world, before["clock"])
         observation, reward, terminated, truncated, _ = env.step(slates)
@@ -110,3 +130,18 @@ def test_no_world_and_no_slate_breaks_a_life(seed):
             observation, _ = env.reset(options={"reset_mask": done})
             assert observation in env.observation_space
     env.close()
+
+
+@pytest.mark.parametrize("seed", range(WORLDS))
+def test_no_world_and_no_slate_breaks_a_life(seed):
+    rng = np.random.default_rng([17, seed])
+    catalog = CATALOGS[int(rng.choice(list(CATALOGS)))]
+    live_through(build_world.__wrapped__(catalog, draw_scenario(rng, len(catalog)), seed), rng, seed, STEPS)
+
+
+@pytest.mark.parametrize("make", [remembering, partial(aged, remembering)], ids=["logit", "cascade"])
+@pytest.mark.parametrize("places", [FEW, PLACES])
+def test_no_slate_breaks_a_long_life_that_leaves_traces(places, make):
+    """A hundred thousand slates in all; few places overflow all the time."""
+    world = build_world(make_catalog(200), make(impression__memory=places, shape__users=60))
+    live_through(world, np.random.default_rng(places), places, 200)

@@ -14,7 +14,7 @@ from longplay.envs.env import SlateVectorEnv
 from longplay.envs.literature.interest_evolution import InterestEvolutionVectorEnv
 from longplay.envs.make import make_vector_env
 from longplay.envs.single import SlateEnv
-from longplay.tests.envs.worlds import small, traced, vectors
+from longplay.tests.envs.worlds import remembering, small, vectors
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ from longplay.tests.envs.worlds import small, traced, vectors
             {"sealed": True, "split": "test"},
             r"sealed = True with split = 'test' in scenario 'video': sealed are the last",
         ),
-        ({"sealed": True, "scenario": traced()}, r"sealed = True with split = 'train' in scenario 'video'"),
+        ({"sealed": True, "scenario": remembering()}, r"sealed = True with split = 'train' in scenario 'video'"),
         ({"scenario": 5}, r"scenario = 5 must be a name, a TOML file, a dictionary of overrides or a Scenario"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -72,21 +72,21 @@ def test_a_wrong_reset_option_is_named(world, options, message):
         env.reset(seed=0, options=options)
 
 
-def test_a_sealed_user_is_named_by_those_alone_who_unseal(traced_world):
-    env = SlateVectorEnv(traced_world, 2, split="test")
+def test_a_sealed_user_is_named_by_those_alone_who_unseal(remembering_world):
+    env = SlateVectorEnv(remembering_world, 2, split="test")
     with pytest.raises(
         ValueError, match=r"options\['users'\] contains 190, who is sealed, as are 190 to 199; take others"
     ):
         env.reset(seed=0, options={"users": [189, 190]})
-    open_env = SlateVectorEnv(traced_world, 2, split="test", sealed=True)
+    open_env = SlateVectorEnv(remembering_world, 2, split="test", sealed=True)
     assert open_env.reset(seed=0, options={"users": [189, 190]})[1]["user"].tolist() == [189, 190]
-    single = SlateEnv(SlateVectorEnv(traced_world, autoreset_mode="Disabled"))
+    single = SlateEnv(SlateVectorEnv(remembering_world, autoreset_mode="Disabled"))
     with pytest.raises(ValueError, match="contains 199, who is sealed"):
         single.reset(seed=0, options={"user": 199})
 
 
 def test_keywords_of_gymnasium_unseal(catalog):
-    options = {"scenario": traced(), "catalog": catalog, "split": "test", "sealed": True}
+    options = {"scenario": remembering(), "catalog": catalog, "split": "test", "sealed": True}
     for env in (gymnasium.make("longplay/Video-v0", **options), gymnasium.make_vec("longplay/Video-v0", 1, **options)):
         assert int(np.ravel(env.reset(seed=0)[1]["user"])[0]) in range(190, 200)
 

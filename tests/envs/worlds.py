@@ -9,6 +9,7 @@ import numpy as np
 from longplay.envs.catalogs.catalog import Catalog, compute_midrank_percentile
 from longplay.envs.engine import _read_slates
 from longplay.envs.env import SlateVectorEnv
+from longplay.envs.users.memory import NEVER
 from longplay.envs.users.params import Scenario
 from longplay.envs.users.records import TOPICS_PER_ITEM, item_type, user_type, work_type
 from longplay.envs.users.world import EVER, build_world
@@ -57,23 +58,27 @@ def small(name="video", **changes):
     return Scenario.load(name).with_overrides(sizes | {key.replace("__", "."): v for key, v in changes.items()})
 
 
-# Video for users whom ignored impressions leave a trace with, and candidates in an order that tells nothing.
+PLACES = 128  # one size of the memory, so that the loops are compiled once for it
+# What shown slates leave behind: impressions ignored, repeats forgotten, trust that opens, visits in vain.
 TRACES = {
-    "impression.weight": 0.5,
-    "impression.recovery": 3.0,
-    "impression.memory": 128,
-    "repeat.recovery": 60.0,
-    "choice.trust": 1.0,
-    "satisfaction.skip": 0.0,
-    "satisfaction.idle": 0.1,
-    "trust.vain": 0.4,
-    "candidates.order": "luck",
+    "impression__weight": 0.5,
+    "impression__recovery": 3.0,
+    "impression__memory": PLACES,
+    "repeat__recovery": 60.0,
+    "choice__trust": 1.0,
+    "satisfaction__rate": 0.5,
+    "satisfaction__idle": 0.1,
+    "trust__vain": 0.4,
+    "churn__trust": 8.0,
+    "churn__frailty": 0.5,
+    "gap__trust": 1.5,
+    "candidates__order": "luck",
 }
 
 
-def traced(**changes):
-    """A small Video in which impressions leave a trace; changes are written ``group__name=value``."""
-    return small(**{key.replace(".", "__"): value for key, value in TRACES.items()} | changes)
+def remembering(name="video", **changes):
+    """A small scenario in which what slates leave behind matters."""
+    return small(name, **TRACES | changes)
 
 
 def vectors(catalog, width=16, seed=5):
@@ -128,8 +133,9 @@ def scratch(scenario):
 def crowd(scenario, count=1, seed=1):
     """`count` identical users in the middle of a session, with luck of their own; set fields by hand from here."""
     shape, rng = scenario.shape, np.random.default_rng(seed)
-    users = np.zeros(count, user_type(shape))
+    users = np.zeros(count, user_type(shape, scenario.memory))
     users["id"] = np.arange(count)
+    users["memory_touched"] = users["memory_consumed"] = NEVER
     users["k0"], users["k1"] = 12345, 67890
     taste = rng.normal(size=shape.taste)
     users["taste"] = taste / np.linalg.norm(taste)
@@ -165,16 +171,23 @@ def content(records):
     return b"".join(np.ascontiguousarray(records[name]).tobytes() for name in records.dtype.names)
 
 
-def aged(**changes):
+def aged(base=small, **changes):
     """Video with what it leaves at rest: items that age, a cascade, saturating satiation, momentum that lasts."""
     still = {"items__life": 4.0, "choice__model": "cascade", "satiation__kind": "saturating"}
-    return small(**still | {"momentum__persistence": 0.5, "time__coupling": 0.6, "choice__nothing": 2.0} | changes)
+    return base(**still | {"momentum__persistence": 0.5, "time__coupling": 0.6, "choice__nothing": 2.0} | changes)
 
 
 def lives(steps=40, users=3):
     """Discrete events, then floats (B users last), of a few lives; `test_plain` has them lived in plain Python, too."""
     events, floats, tastes = [], [], []
-    for scenario in (small(shape__users=20), aged(shape__users=20), aged(shape__users=20, choice__model="position")):
+    for scenario in (
+        small(shape__users=20),
+        aged(shape__users=20),
+        aged(shape__users=20, choice__model="position"),
+        remembering(shape__users=20),
+        aged(remembering, shape__users=20),
+        aged(remembering, shape__users=20, choice__model="position"),
+    ):
         env = SlateVectorEnv(build_world(make_catalog(120), scenario), users)
         env.reset(seed=3, options={"users": np.arange(users)})
         rng = np.random.default_rng(0)
@@ -183,6 +196,8 @@ def lives(steps=40, users=3):
             state = env.engine.users.copy()
             events.append([info["user"], info["choice"], info["left"], terminated, truncated, state["session"]])
             parts = [state["trust"], state["fatigue"], state["satiation"].sum(axis=1), state["momentum"].sum(axis=1)]
-            floats.append([reward, info["day"], info["completion"], *parts])
+            memory = [state[f"memory_{name}"] for name in ("item", "ignored", "touched", "consumed")]
+            memory = [np.where(part == NEVER, 0, part).sum(axis=(1, 2)) for part in memory]
+            floats.append([reward, info["day"], info["completion"], *parts, *memory])
         tastes.append(env.engine.users["taste"].copy())
     return np.array(events, np.int64), np.array(floats), np.array(tastes)

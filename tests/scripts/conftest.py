@@ -41,7 +41,7 @@ order = "luck"
 def furnish(folder):
     """Write catalogue and scenarios into a folder.
 
-    They are ``items.csv``, the same as ``goods.csv`` under other names of columns, ``small.toml`` and ``traced.toml``.
+    They are ``items.csv``, the same as ``goods.csv`` under other names of columns, ``small.toml`` and ``remembering.toml``.
     """
     catalog = make_catalog(80)
     with (folder / "items.csv").open("w", newline="", encoding="utf-8") as file:
@@ -54,7 +54,7 @@ def furnish(folder):
     content = (folder / "items.csv").read_text(encoding="utf-8")
     (folder / "goods.csv").write_text(content.replace("id,text", "sku,words", 1), encoding="utf-8")
     (folder / "small.toml").write_text(SCENARIO)
-    (folder / "traced.toml").write_text(TRACED)
+    (folder / "remembering.toml").write_text(TRACED)
 
 
 @pytest.fixture(scope="session")

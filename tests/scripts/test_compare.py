@@ -85,7 +85,7 @@ def test_a_table_comes_without_similarity_and_without_rules(ready, call, rules):
     assert f"best rule: {rules or 'none took part'}" in output
 
 
-TRACED = SMALL.replace("small.toml", "traced.toml")
+TRACED = SMALL.replace("small.toml", "remembering.toml")
 
 
 @pytest.mark.parametrize("sealed", [False, True])

@@ -21,7 +21,7 @@ from longplay.scripts.shared.console import run_command
 from longplay.tests.agents.small import tiny_run, unit_vectors
 
 SMALL = ("--scenario", "small.toml", "--catalog", "items.csv", "--users", "6")
-TRACED = ("--scenario", "traced.toml", *SMALL[2:])
+TRACED = ("--scenario", "remembering.toml", *SMALL[2:])
 
 
 @pytest.fixture
@@ -34,9 +34,9 @@ def quick(monkeypatch, place):
 
 
 @pytest.fixture
-def traced(quick, place):
+def remembering(quick, place):
     """A world in which impressions leave a trace."""
-    return Setting(scenario=str(place / "traced.toml"), catalog=str(place / "items.csv"))
+    return Setting(scenario=str(place / "remembering.toml"), catalog=str(place / "items.csv"))
 
 
 @pytest.fixture
@@ -107,15 +107,15 @@ class TestPlay:
     @pytest.mark.parametrize(
         ("words", "fresh"), [((), True), (("--fresh", "True"), True), (("--fresh", "False"), False)]
     )
-    def test_rules_are_fresh_where_it_is_known_what_was_shown(self, say, traced, words, fresh):
+    def test_rules_are_fresh_where_it_is_known_what_was_shown(self, say, remembering, words, fresh):
         code, said = say("--agent", "mmr", "--trade-off", "0.9", *words, *TRACED)
         assert code == 0, said
         kind = RULES["mmr"].fresh_options
-        table = played(traced, RULES["mmr"].make(RuleModels(traced), kind(trade_off=0.9, fresh=fresh)))
+        table = played(remembering, RULES["mmr"].make(RuleModels(remembering), kind(trade_off=0.9, fresh=fresh)))
         assert f"MMR (λ = 0.9{', fresh' if fresh else ''}), 6 test users" in said
         assert f"{table['minutes'].mean():.1f} minutes" in said
 
-    def test_rules_that_are_always_fresh_are_played_tuned_and_kept(self, say, traced, place):
+    def test_rules_that_are_always_fresh_are_played_tuned_and_kept(self, say, remembering, place):
         code, said = say("--agent", "similarity-fresh", *TRACED)
         assert code == 0, said
         assert "greedy similarity, fresh (BERT cosine to the pooled history, fresh), 6 test users" in said
@@ -123,7 +123,7 @@ class TestPlay:
             "--agent", "popularity", "--trials", 4, "--validation-users", 4, "--save", "kept-fresh", *TRACED
         )
         assert code == 0, said
-        tuned, _ = load_rule(place / "runs" / "kept-fresh", traced)
+        tuned, _ = load_rule(place / "runs" / "kept-fresh", remembering)
         assert tuned.trials["fresh"].tolist() == [True, False]
 
     @pytest.mark.parametrize("name", list(REFERENCES))

@@ -228,9 +228,9 @@ class TestRules:
         ):
             tune_rules(setting, 4, lambda what: None, names=("popularity", "longest"))
 
-    def test_more_take_part_where_it_is_known_what_was_shown(self, traced_setting, monkeypatch, tmp_path):
+    def test_more_take_part_where_it_is_known_what_was_shown(self, remembering_setting, monkeypatch, tmp_path):
         monkeypatch.setattr(compare, "LOGGED_STEPS", 2)
-        found = tune_rules(traced_setting, 4, lambda what: None, trials=2, folder=tmp_path)
+        found = tune_rules(remembering_setting, 4, lambda what: None, trials=2, folder=tmp_path)
         more = {"greedy similarity, fresh", "greedy minutes + rating", "longest"}
         assert {c.name for c in found} == {*RULES, *more}
         notes, options = {c.name: c.note for c in found}, {c.name: c.about["options"] for c in found}
@@ -240,7 +240,7 @@ class TestRules:
         assert all("fresh" not in options[name] for name in (*more, "greedy similarity", "random"))
         for name in set(RULES) - {"greedy similarity", "random"}:
             assert notes[name].endswith("fresh") == options[name]["fresh"]
-        again = tune_rules(traced_setting, 4, lambda what: None, trials=2, folder=tmp_path)
+        again = tune_rules(remembering_setting, 4, lambda what: None, trials=2, folder=tmp_path)
         assert [(c.name, c.note) for c in again] == [(c.name, c.note) for c in found]
 
     def test_test_users_and_their_luck_are_not_those_of_validation(self):
@@ -261,10 +261,10 @@ class TestPlay:
         assert [name for name, share in seen if share == 1.0] == [c.name for c in some]
         assert {name for name, _ in seen} == {c.name for c in some}
 
-    def test_the_sealed_half_is_played_when_it_is_asked_for(self, traced_setting, tmp_path):
+    def test_the_sealed_half_is_played_when_it_is_asked_for(self, remembering_setting, tmp_path):
         mine = [Contestant("mine", "rule", [lambda observation: observation["candidates"][:, :10]])]
         for sealed, first in ((False, 180), (True, 190)):
-            played = play_contestants(traced_setting, mine, 4, lambda *_: None, sealed)
+            played = play_contestants(remembering_setting, mine, 4, lambda *_: None, sealed)
             assert set(played["user"]) == set(range(first, first + 4))
             page = write_report(tmp_path, summarise(played, mine), played, [], {"sealed": sealed}).read_text("utf-8")
             assert ("4 sealed test users" if sealed else "4 test users") in page

@@ -107,10 +107,10 @@ class TestOrigin:
             "validation": {"count": 4, "first": validation.start, "luck": VALIDATION_LUCK},
         }
 
-    def test_sealed_users_are_said_to_be(self, traced_setting):
-        found = describe_origin(traced_setting, [], 6, 4, sealed=True)["users"]["test"]
+    def test_sealed_users_are_said_to_be(self, remembering_setting):
+        found = describe_origin(remembering_setting, [], 6, 4, sealed=True)["users"]["test"]
         assert found == {"count": 6, "first": 190, "luck": TEST_LUCK, "sealed": True}
-        assert "sealed" not in describe_origin(traced_setting, [], 6, 4)["users"]["test"]
+        assert "sealed" not in describe_origin(remembering_setting, [], 6, 4)["users"]["test"]
 
     def test_versions_are_those_installed(self, found, monkeypatch):
         software = found["software"]

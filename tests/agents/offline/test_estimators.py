@@ -133,11 +133,13 @@ class TestPolicy(AgentContract):
         found = make_weighted_score(scorer, {"rating": -0.5, "length": 2.0})(observation)
         np.testing.assert_allclose(found, 2.0 * z[:, :, 0] - 0.5 * z[:, :, 1], atol=1e-3)
 
-    def test_what_was_shown_is_weighed_where_it_is_known(self, scorer, traced_setting, traced_states):
-        features = traced_setting.scorer.features(traced_states[0])[:, :, [0, len(FEATURES)]]
+    def test_what_was_shown_is_weighed_where_it_is_known(self, scorer, remembering_setting, remembering_states):
+        features = remembering_setting.scorer.features(remembering_states[0])[:, :, [0, len(FEATURES)]]
         spread = features.std(axis=1, keepdims=True)
         z = (features - features.mean(axis=1, keepdims=True)) / np.where(spread > 1e-6, spread, np.inf)
-        found = make_weighted_score(traced_setting.scorer, {"similarity": 1.0, "shown": -2.0})(traced_states[0])
+        found = make_weighted_score(remembering_setting.scorer, {"similarity": 1.0, "shown": -2.0})(
+            remembering_states[0]
+        )
         np.testing.assert_allclose(found, z[:, :, 0] - 2.0 * z[:, :, 1], atol=1e-3)
         with pytest.raises(ValueError, match="weights = 'shown' is unknown"):
             make_weighted_score(scorer, {"shown": 1.0})

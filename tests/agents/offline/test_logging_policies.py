@@ -34,9 +34,11 @@ class TestPolicies:
         assert not policy.privileged
         assert policy.act(visible).shape == (len(visible["context"]), 10)
 
-    def test_rules_are_fresh_where_it_is_known_what_was_shown(self, traced_setting):
+    def test_rules_are_fresh_where_it_is_known_what_was_shown(self, remembering_setting):
         names = ("mmr", "longest", "similarity", "front-page", "random")
-        assert [isinstance(make_policy(name, traced_setting), Fresh) for name in names] == [True, True] + 3 * [False]
+        assert [isinstance(make_policy(name, remembering_setting), Fresh) for name in names] == [True, True] + 3 * [
+            False
+        ]
 
     def test_a_random_policy_needs_no_vectors(self, world, visible):
         bare = Setting()

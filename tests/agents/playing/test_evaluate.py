@@ -120,10 +120,10 @@ class TestColumns:
         assert (later > 0).any()
         np.testing.assert_allclose(table["repeated"], 0.5 * later / table["slates"])
 
-    def test_repeated_is_0_for_what_is_fresh(self, traced_setting):
-        world, vectors = traced_setting.world, traced_setting.item_vectors
+    def test_repeated_is_0_for_what_is_fresh(self, remembering_setting):
+        world, vectors = remembering_setting.world, remembering_setting.item_vectors
         evaluator = Evaluator(world, vectors, held_out_users(world, "validation", 10), LUCK)
-        greedy = GreedySimilarity(traced_setting.scorer)
+        greedy = GreedySimilarity(remembering_setting.scorer)
         raw, fresh = (evaluator.play(agent)["repeated"] for agent in (greedy, make_fresh(greedy)))
         assert (raw > fresh).all()
         assert fresh.min() == 0.0
@@ -357,28 +357,28 @@ class TestHeldOutUsers:
         with pytest.raises(ValueError, match=f"users = {count} is out of range; the test split has 1 to 20"):
             held_out_users(world, "test", count)
 
-    def test_sealed_users_are_the_last_half_where_impressions_leave_a_trace(self, world, traced_world):
-        np.testing.assert_array_equal(held_out_users(traced_world, "test", 10), np.arange(180, 190))
-        np.testing.assert_array_equal(held_out_users(traced_world, "test", 3, sealed=True), [190, 191, 192])
+    def test_sealed_users_are_the_last_half_where_impressions_leave_a_trace(self, world, remembering_world):
+        np.testing.assert_array_equal(held_out_users(remembering_world, "test", 10), np.arange(180, 190))
+        np.testing.assert_array_equal(held_out_users(remembering_world, "test", 3, sealed=True), [190, 191, 192])
         with pytest.raises(
             ValueError,
             match="users = 11 is out of range; the test split has 1 to 10 and 10 that are sealed: sealed = True plays",
         ):
-            held_out_users(traced_world, "test", 11)
+            held_out_users(remembering_world, "test", 11)
         with pytest.raises(ValueError, match=r"users = 11 is out of range; the test split has 1 to 10$"):
-            held_out_users(traced_world, "test", 11, sealed=True)
+            held_out_users(remembering_world, "test", 11, sealed=True)
         with pytest.raises(ValueError, match="sealed = True with split = 'validation' in scenario 'video'"):
-            held_out_users(traced_world, "validation", 1, sealed=True)
+            held_out_users(remembering_world, "validation", 1, sealed=True)
         with pytest.raises(
             ValueError, match="sealed = True with split = 'test' in scenario 'video': sealed are the la"
         ):
             held_out_users(world, "test", 1, sealed=True)
 
-    def test_sealed_users_are_played_when_they_are_unsealed(self, traced_setting):
-        world, vectors = traced_setting.world, traced_setting.item_vectors
+    def test_sealed_users_are_played_when_they_are_unsealed(self, remembering_setting):
+        world, vectors = remembering_setting.world, remembering_setting.item_vectors
         with pytest.raises(ValueError, match="users contains 190, who is sealed, as are 190 to 199; take others, or"):
             Evaluator(world, vectors, np.arange(188, 192), LUCK)
-        agent = Popularity(traced_setting.scorer)
+        agent = Popularity(remembering_setting.scorer)
         some = Evaluator(world, vectors, np.arange(188, 190), LUCK).play(agent)
         whole = Evaluator(world, vectors, np.arange(188, 192), LUCK, sealed=True).play(agent)
         pd.testing.assert_frame_equal(whole[:2], some)  # who is open lives the same

@@ -225,12 +225,12 @@ class TestTenFeatures:
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def traced_minutes(traced_setting):
-        env = traced_setting.vector_env(32, "items", autoreset_mode=AutoresetMode.SAME_STEP)
-        return fit_minutes(traced_setting.scorer, env, 10)
+    def traced_minutes(remembering_setting):
+        env = remembering_setting.vector_env(32, "items", autoreset_mode=AutoresetMode.SAME_STEP)
+        return fit_minutes(remembering_setting.scorer, env, 10)
 
-    def test_they_are_read_and_told(self, traced_setting, traced_minutes, traced_states, tmp_path):
-        scorer, seen = traced_setting.scorer, traced_states[0]
+    def test_they_are_read_and_told(self, remembering_setting, traced_minutes, remembering_states, tmp_path):
+        scorer, seen = remembering_setting.scorer, remembering_states[0]
         assert list_inputs(scorer) == (*FEATURES, "shown", "slot")
         features = scorer.features(seen)
         assert features.shape[2] == len(FEATURES) + 1
@@ -241,7 +241,7 @@ class TestTenFeatures:
         again = Trees.load(tmp_path / "trees.safetensors", list_inputs(scorer))
         np.testing.assert_array_equal(again.predict(flat), traced_minutes.model.predict(flat))
 
-    def test_trees_of_nine_are_refused_where_there_are_ten(self, traced_setting, minutes, scorer, tmp_path):
+    def test_trees_of_nine_are_refused_where_there_are_ten(self, remembering_setting, minutes, scorer, tmp_path):
         minutes.model.save(tmp_path / "trees.safetensors", list_inputs(scorer))
         with pytest.raises(ValueError, match=r"holds no trees on .*, shown, slot; tune the rule again"):
-            Trees.load(tmp_path / "trees.safetensors", list_inputs(traced_setting.scorer))
+            Trees.load(tmp_path / "trees.safetensors", list_inputs(remembering_setting.scorer))

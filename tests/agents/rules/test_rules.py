@@ -40,8 +40,8 @@ def context(setting):
 
 
 @pytest.fixture(scope="module")
-def traced_context(traced_setting):
-    return RuleModels(traced_setting, logged_steps=3, log_users=40)
+def traced_context(remembering_setting):
+    return RuleModels(remembering_setting, logged_steps=3, log_users=40)
 
 
 class RuleContract(AgentContract):
@@ -86,11 +86,11 @@ class FreshContract(RuleContract):
         return traced_context
 
     @pytest.fixture
-    def observation(self, traced_states):
-        return traced_states[0]
+    def observation(self, remembering_states):
+        return remembering_states[0]
 
-    def test_it_shows_nothing_twice_in_a_session_while_there_is_enough(self, subject, traced_setting):
-        slates = find_repeats(traced_setting.world, traced_setting.item_vectors, subject)
+    def test_it_shows_nothing_twice_in_a_session_while_there_is_enough(self, subject, remembering_setting):
+        slates = find_repeats(remembering_setting.world, remembering_setting.item_vectors, subject)
         assert not slates[slates[:, 0] >= self.slots, 1].any()
         assert len(slates) > 50
 
@@ -132,31 +132,31 @@ class TestRegistry:
     def test_quick_rules_need_no_encoder_and_no_bandit(self):
         assert set(RULES) - set(QUICK) == {*BANDITS, *(name for name in RULES if name in ENCODERS)}
 
-    def test_rules_that_are_always_fresh_are_offered_where_it_is_said_what_was_shown(self, world, traced_world):
+    def test_rules_that_are_always_fresh_are_offered_where_it_is_said_what_was_shown(self, world, remembering_world):
         always = {"similarity-fresh", "minutes-rating", "longest"}
         assert {name for name in RULES if is_always_fresh(name)} == always
-        assert list_quick_rules(traced_world) == QUICK
+        assert list_quick_rules(remembering_world) == QUICK
         assert len(QUICK) == 14
         assert list_quick_rules(world) == tuple(name for name in QUICK if name not in always)
-        check_rules(QUICK, traced_world)
+        check_rules(QUICK, remembering_world)
         check_rules(list_quick_rules(world), world)
         for name in always:
             with pytest.raises(ValueError, match=f"rules = '{name}' shows nothing twice in a session, but scenario"):
                 check_rules(("mmr", name), world, "rules")
         with pytest.raises(ValueError, match=r"names = 'mnr' is unknown \(did you mean 'mmr'\?\)"):
-            check_rules(("mnr",), traced_world)
+            check_rules(("mnr",), remembering_world)
 
-    def test_the_option_is_there_where_it_is_said_what_was_shown(self, world, traced_world):
+    def test_the_option_is_there_where_it_is_said_what_was_shown(self, world, remembering_world):
         mmr = RULES["mmr"]
         assert mmr.choose_options(world) is MMROptions
-        kind = mmr.choose_options(traced_world)
-        assert kind is mmr.choose_options(traced_world)
+        kind = mmr.choose_options(remembering_world)
+        assert kind is mmr.choose_options(remembering_world)
         assert vars(kind()) == {"trade_off": 0.5, "fresh": True}
         assert list(make_space(kind)) == ["trade_off", "fresh"]
         with pytest.raises(ValueError, match="fresh = 1 must be True or False"):
             kind(fresh=1)
         for name in ("random", "similarity", "similarity-fresh"):
-            assert RULES[name].choose_options(traced_world) is Options
+            assert RULES[name].choose_options(remembering_world) is Options
 
     def test_fresh_where_nothing_is_said_of_what_was_shown_is_refused_when_built(self, context):
         mmr = RULES["mmr"]
@@ -166,11 +166,11 @@ class TestRegistry:
         with pytest.raises(ValueError, match=r"greedy minutes \+ rating shows nothing twice"):
             RULES["minutes-rating"].make(context, RULES["minutes-rating"].options())
 
-    def test_raw_and_fresh_similarity_differ_in_that_alone(self, traced_context, traced_states):
+    def test_raw_and_fresh_similarity_differ_in_that_alone(self, traced_context, remembering_states):
         raw, fresh = (RULES[name].make(traced_context, Options()) for name in ("similarity", "similarity-fresh"))
         assert isinstance(raw, GreedySimilarity)
         assert (raw.name, fresh.name) == ("greedy similarity", "greedy similarity, fresh")
-        seen = traced_states[0]
+        seen = remembering_states[0]
         np.testing.assert_array_equal(fresh.act(seen), raw.act(withdraw_shown(seen)))
         assert (fresh.act(seen) != raw.act(seen)).any()
 

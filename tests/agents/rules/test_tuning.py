@@ -40,8 +40,8 @@ def context(setting):
 
 
 @pytest.fixture(scope="module")
-def traced_context(traced_setting):
-    return RuleModels(traced_setting, logged_steps=2, log_users=40)
+def traced_context(remembering_setting):
+    return RuleModels(remembering_setting, logged_steps=2, log_users=40)
 
 
 @pytest.fixture(scope="module")
@@ -181,16 +181,16 @@ class TestFresh:
 
     @pytest.mark.parametrize("fresh", [True, False, None])
     def test_it_comes_back_from_a_file_and_is_off_where_the_file_does_not_name_it(
-        self, traced_context, traced_setting, traced_states, tmp_path, fresh
+        self, traced_context, remembering_setting, remembering_states, tmp_path, fresh
     ):
         rule = RULES["mmr"]
         options = MMROptions(0.7) if fresh is None else rule.fresh_options(trade_off=0.7, fresh=fresh)
         save_rule(TunedRule("mmr", options), tmp_path / "kept", traced_context)
-        found, agent = load_rule(tmp_path / "kept", traced_setting)
+        found, agent = load_rule(tmp_path / "kept", remembering_setting)
         assert found.options == options
         assert isinstance(agent, Fresh) == bool(fresh)
-        expected = rule.make(traced_context, options).act(traced_states[0])
-        np.testing.assert_array_equal(agent.act(traced_states[0]), expected)
+        expected = rule.make(traced_context, options).act(remembering_states[0])
+        np.testing.assert_array_equal(agent.act(remembering_states[0]), expected)
 
     def test_a_fresh_rule_is_not_for_a_world_without(self, traced_context, setting, tmp_path):
         save_rule(TunedRule("mmr", RULES["mmr"].fresh_options()), tmp_path / "kept", traced_context)

@@ -55,8 +55,8 @@ def test_weights_are_as_written_and_inside_the_box():
         assert {name: value for name, value in zip(WEIGHTS, row.tolist(), strict=True) if value} == rule
 
 
-def test_what_was_shown_has_a_preset_where_it_is_known(traced_world):
-    scorer = Scorer(traced_world, vectors(traced_world.catalog))
+def test_what_was_shown_has_a_preset_where_it_is_known(remembering_world):
+    scorer = Scorer(remembering_world, vectors(remembering_world.catalog))
     table = stack_preset_weights(scorer.weights)
     assert table.shape == (len(PRESETS) + 1, len(WEIGHTS) + 1)
     last = dict(zip(scorer.weights, table[-1].tolist(), strict=True))

@@ -131,9 +131,9 @@ class TestShown:
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def met(traced_world):
+    def met(remembering_world):
         """Slates of few items, so that candidates are among them, some of them twice in a slate or empty."""
-        env = Retriever(SlateVectorEnv(traced_world, USERS), vectors(traced_world.catalog))
+        env = Retriever(SlateVectorEnv(remembering_world, USERS), vectors(remembering_world.catalog))
         observation, _ = env.reset(seed=2)
         rng = np.random.default_rng(2)
         for _ in range(30):
@@ -144,8 +144,8 @@ class TestShown:
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def ten(traced_world):
-        return Scorer(traced_world, vectors(traced_world.catalog))
+    def ten(remembering_world):
+        return Scorer(remembering_world, vectors(remembering_world.catalog))
 
     def test_it_is_the_last_of_ten_and_only_there(self, ten, scorer):
         assert ten.own == ten.names == (*FEATURES, SHOWN)
@@ -166,10 +166,10 @@ class TestShown:
         assert (found[:, :, 9] > 0).mean() > 0.2
         assert found[:, :, 9].max() > 2.0
 
-    def test_the_others_are_what_they_say_there_too(self, traced_world, met, ten):
+    def test_the_others_are_what_they_say_there_too(self, remembering_world, met, ten):
         found = ten.features(met)
         for b in range(0, USERS, 5):
-            expected = oracle_features(traced_world, vectors(traced_world.catalog), met, b)
+            expected = oracle_features(remembering_world, vectors(remembering_world.catalog), met, b)
             np.testing.assert_allclose(found[b, :, :9], expected, rtol=2e-4, atol=2e-5)
 
     def test_weights_over_it_move_what_was_shown(self, met, ten):
@@ -182,9 +182,11 @@ class TestShown:
                 free = [v for item, v in value.items() if item not in met["history_ids"][b]]
                 assert [value[item] for item in slate] == sorted(free, reverse=sign > 0)[:10]
 
-    def test_weighted_features_are_those_of_a_scorer_that_adds_scores(self, traced_world, met, ten):
+    def test_weighted_features_are_those_of_a_scorer_that_adds_scores(self, remembering_world, met, ten):
         """One loop for features and slates, and another where fitted scores come between."""
-        more = Scorer(traced_world, vectors(traced_world.catalog), {"none": lambda seen, own: 0.0 * own[:, :, 0]})
+        more = Scorer(
+            remembering_world, vectors(remembering_world.catalog), {"none": lambda seen, own: 0.0 * own[:, :, 0]}
+        )
         weights = np.random.default_rng(0).uniform(-1, 1, (USERS, len(ten.weights)))
         longer = np.insert(weights, len(ten.own), 0.5, axis=1)
         np.testing.assert_array_equal(more.recommend(met, longer), ten.recommend(met, weights))

@@ -20,7 +20,7 @@ from longplay.envs.env import SlateVectorEnv
 from longplay.envs.single import SlateEnv
 from longplay.envs.users.records import ACTIVE, CHURNED, HORIZON
 from longplay.envs.users.world import build_world
-from longplay.tests.envs.worlds import make_catalog, small
+from longplay.tests.envs.worlds import PLACES, make_catalog, small
 
 
 def lived(world, steps=10_000, seed=0, empty=False):
@@ -331,6 +331,23 @@ def test_resetting_some_slots_leaves_the_others_as_they_are(short_world):
     after = env.render()
     assert (before[0] != after[0]).any()
     np.testing.assert_array_equal(before[1], after[1])
+
+
+def test_a_life_that_leaves_traces_is_drawn_in_each_way(catalog, remembering_world, window):
+    """A memory that nothing asks for changes no pixel; where it matters, text, pictures and window show its life."""
+    neutral = build_world(catalog, small(horizon__days=3, impression__memory=PLACES))
+    found = [lived(world, 12)[:2] for world in (build_world(catalog, small(horizon__days=3)), neutral)]
+    plain, other = (draw_frame(neutral, user, life) for user, life in found)
+    np.testing.assert_array_equal(plain, other)
+    images = {}
+    for mode in ("ansi", "rgb_array", "human"):
+        env = single(remembering_world, mode)
+        env.reset(seed=3)
+        for k in range(4):
+            env.step(np.arange(10) + k)
+        images[mode] = env.render()
+    assert images["ansi"].splitlines()[0].startswith("user ")
+    np.testing.assert_array_equal(window[0].figure.axes[0].images[0].get_array(), images["rgb_array"])
 
 
 def test_a_saved_state_can_be_pictured(short_world):

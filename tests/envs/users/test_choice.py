@@ -12,7 +12,8 @@ from longplay.envs.users import dynamics
 from longplay.envs.users.arithmetic import logistic
 from longplay.envs.users.constants import CASCADE, LOGIT, POSITION, WORDS
 from longplay.envs.users.records import NOTHING
-from longplay.tests.envs.worlds import crowd, hand_items, membership, read, record, scratch, small
+from longplay.tests.envs.users.oracles import chances, pulls
+from longplay.tests.envs.worlds import crowd, hand_items, read, record, scratch, small
 
 K = 10
 MANY = 20_000
@@ -34,35 +35,6 @@ def ageing(items=ITEMS):
     return aged
 
 
-def pulls(p, user, items):
-    """e^(U + κa − age/life) of each slot of the slate; 0 for an empty slot, a later copy and an item to come."""
-    slate = user["slate"]
-    topics = membership(items, len(user["satiation"]))[slate]
-    taste, tastes = user["taste"].astype(float), items["taste"][slate].astype(float)
-    utility = p.taste_weight * tastes @ taste + p.momentum_weight * topics @ user["momentum"].astype(float)
-    utility -= user["sensitivity"] * topics @ user["satiation"]
-    utility -= p.repeat_penalty * np.isin(slate, user["history_items"])
-    age = NOW - items["born"][slate].astype(float)
-    pull = utility + p.choice_appeal * items["appeal"][slate] - (age / p.items_life if p.items_life else 0.0)
-    first = np.array([item > 0 and item not in slate[:k].tolist() for k, item in enumerate(slate)])
-    return np.where(first & (age >= 0), np.exp(pull), 0.0)
-
-
-def chances(model, weight, rate, nothing):
-    """P(slot k is chosen), from the definitions of the models: `rate` is choice.position."""
-    slot, none = np.arange(len(weight)), math.exp(nothing)
-    if model == "logit":
-        seen = (slot + 1.0) ** -rate * weight
-        return seen / (none + seen.sum())
-    attraction = weight / (none + weight)
-    if model == "cascade":
-        above = np.array([np.prod(1 - attraction[:k]) for k in slot])
-        return np.exp(-rate) ** slot * above * attraction
-    hazard = (slot + 1.0) ** -rate * attraction
-    total = hazard.sum()
-    return hazard / total * (1 - math.exp(-total)) if total > 0 else hazard
-
-
 def found_chances(p, user, items):
     """P(slot k is chosen) by the model itself."""
     dynamics.feel(p, WORK, user)
@@ -77,17 +49,27 @@ def test_the_words_of_the_models_stand_for_themselves():
 
 
 @models
-@given(slates, st.floats(0, 5), st.floats(-5, 5), st.sampled_from([0.0, 3.0]), st.integers(0, 1000))
-def test_chances_are_those_of_the_model(model, slate, rate, nothing, life, seed):
+@given(
+    slates,
+    st.floats(0, 5),
+    st.floats(-5, 5),
+    st.sampled_from([0.0, 3.0]),
+    st.integers(0, 1000),
+    st.sampled_from([0.0, 1.0, 20.0]),
+    st.floats(-1, 1),
+)
+def test_chances_are_those_of_the_model(model, slate, rate, nothing, life, seed, opening, trust):
+    """Trust takes off the weight of choosing nothing, in each of them."""
     scenario = SCENARIOS[model].with_overrides({"choice.position": rate})
-    p = record(scenario, choice_nothing=nothing, items_life=life)
+    p = record(scenario, choice_nothing=nothing, items_life=life, choice_trust=opening)
     user = crowd(scenario, seed=seed)[0]
-    user.slate[:], user.momentum[:] = slate, np.linspace(0, 1, len(user.momentum))
+    user.slate[:], user.momentum[:], user.trust = slate, np.linspace(0, 1, len(user.momentum)), trust
     user.history_items[:2] = [7, 9]
     dynamics.index_history(user)
     items = ageing() if life else ITEMS
     found = found_chances(p, user, items)
-    np.testing.assert_allclose(found, chances(model, pulls(p, user, items), rate, nothing), rtol=1e-8, atol=1e-300)
+    opens = nothing - opening * (trust - p.churn_trust_pivot)
+    np.testing.assert_allclose(found, chances(model, pulls(p, user, items), rate, opens), rtol=1e-8, atol=1e-300)
     assert (found >= 0).all()
     assert found.sum() <= 1 + 1e-12
 
@@ -107,6 +89,25 @@ def test_choices_come_as_often_as_the_model_says(model):
     assert not counts[expected == 0].any()
     assert expected[expected > 0].min() > 5
     assert stats.chisquare(counts[expected > 0], expected[expected > 0]).pvalue > 1e-4
+
+
+@models
+def test_who_trusts_more_opens_whatever_they_would_have_opened_with_less(model):
+    """With common luck; without `choice.trust` it changes nothing."""
+    scenario, found = SCENARIOS[model], {}
+    for opening in (0.0, 2.0):
+        for trust in (-0.5, 0.4, 0.9):
+            users = crowd(scenario, 400)
+            users["trust"] = trust
+            read(scenario, record(scenario, choice_trust=opening, horizon_days=3650.0), users, ITEMS)
+            found[opening, trust] = users["choice"] != NOTHING
+    for trust in (-0.5, 0.4, 0.9):
+        np.testing.assert_array_equal(found[0.0, trust], found[0.0, 0.4])
+    np.testing.assert_array_equal(found[2.0, 0.4], found[0.0, 0.4])  # 0.4 is the pivot
+    little, some, much = (found[2.0, trust] for trust in (-0.5, 0.4, 0.9))
+    assert not (little & ~some).any()
+    assert not (some & ~much).any()
+    assert little.sum() < some.sum() < much.sum()
 
 
 @models

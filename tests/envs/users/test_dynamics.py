@@ -34,8 +34,10 @@ def params(**changes):
 # --- one slate -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("idle", [1.0, 0.1, 0.0])
 @pytest.mark.parametrize("item", [0, 3, 8])
-def test_satisfaction_moves_a_share_towards_the_verdict(item):
+def test_satisfaction_moves_a_share_towards_the_verdict(item, idle):
+    """A slate without a click moves it by `satisfaction.idle` of that."""
     users = crowd(SCENARIO, 20)
     users["leave_logit"], users["satisfaction"] = -50.0, 0.6
     users["slate"] = 0
@@ -43,9 +45,10 @@ def test_satisfaction_moves_a_share_towards_the_verdict(item):
     it = ITEMS[item]
     promise = P.satisfaction_base + P.satisfaction_substance * it["substance"] - P.satisfaction_appeal * it["appeal"]
     verdict = expit(promise) if item else -P.satisfaction_skip
-    read(SCENARIO, params(choice_nothing=-20.0), users, ITEMS)
+    read(SCENARIO, params(choice_nothing=-20.0, satisfaction_idle=idle), users, ITEMS)
     assert ((users["choice"] == 4) == (item > 0)).all()
-    np.testing.assert_allclose(users["satisfaction"], 0.6 + P.satisfaction_rate * (verdict - 0.6), rtol=1e-12)
+    share = P.satisfaction_rate * (1.0 if item else idle)
+    np.testing.assert_allclose(users["satisfaction"], 0.6 + share * (verdict - 0.6), rtol=1e-12)
 
 
 @pytest.mark.parametrize("coupling", [0.0, 0.3, 1.0])

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from longplay.envs.candidates.retriever import Retriever
-from longplay.envs.env import SlateVectorEnv
+from longplay.envs.env import LATENT_MEMORY, SlateVectorEnv
 from longplay.envs.users.records import person_type, user_type
+from longplay.envs.users.world import build_world
 from longplay.tests.assertions import assert_same
-from longplay.tests.envs.worlds import small, vectors
+from longplay.tests.envs.worlds import remembering, small, vectors
 
 # Fields of a user that no observation may depend on: who they are, how they are, their luck, and bookkeeping.
 HIDDEN = {"taste", "sensitivity", "recovery", "leave_logit", "visit_rate", "chronotype", "luck", "episode", "k0", "k1"}
@@ -37,10 +38,10 @@ SECRETS = {"taste", "share", "topic", "appeal", "substance", "minutes", "born"} 
 PRIVATE = set(person_type(small().shape).names) - {"profile"}  # of a person
 
 
-@pytest.fixture
-def env(world):
-    """Users in the middle of their lives: some have just chosen, some have just come back."""
-    env = SlateVectorEnv(world, 50)
+@pytest.fixture(params=["", "remembering"])
+def env(request, catalog):
+    """Users in the middle of their lives: some have just chosen, some have just come back; or with a memory."""
+    env = SlateVectorEnv(build_world(catalog, remembering() if request.param else small()), 50)
     env.reset(seed=0)
     rng = np.random.default_rng(0)
     for _ in range(12):
@@ -88,11 +89,22 @@ def test_a_visible_field_shows_where_it_should_and_nowhere_else(env, field):
         users[field] += np.array(1, users[field].dtype)
     after = seen(env)
     changed = {key for key in before if before[key].tobytes() != after[key].tobytes()}
-    assert changed == VISIBLE[field]
+    assert changed == VISIBLE[field] | ({"shown_age"} & set(before) if field == "clock" else set())
 
 
-def test_hidden_attributes_of_items_and_people_are_not_in_the_observation(env, world):
-    before = seen(env)
+@pytest.mark.parametrize("field", sorted(KEPT))
+def test_what_is_kept_of_the_slates_shows_where_there_is_a_memory(env, field):
+    before, users = seen(env), env.engine.users
+    remembers = "shown_ids" in before
+    assert remembers == (env.engine.world.scenario.memory > 0)
+    users[field] -= np.array(1, users[field].dtype)
+    after = seen(env)
+    changed = {key for key in before if before[key].tobytes() != after[key].tobytes()}
+    assert changed == (KEPT[field] if remembers else set())
+
+
+def test_hidden_attributes_of_items_and_people_are_not_in_the_observation(env):
+    before, world = seen(env), env.engine.world
     items, people = world.items.copy(), world.people.copy()
     assert set(items.dtype.names) == SECRETS
     for table, fields in ((items, SECRETS), (people, PRIVATE)):
@@ -104,7 +116,7 @@ def test_hidden_attributes_of_items_and_people_are_not_in_the_observation(env, w
     assert (seen(env)["profile"] != before["profile"]).all()
 
 
-def test_candidates_depend_on_luck_history_and_time_alone(env, world, catalog):
+def test_candidates_depend_on_luck_history_and_time_alone(env, catalog):
     """And on the session, which shows."""
     found = Retriever(env, vectors(catalog))
     everybody = np.ones(50, bool)
@@ -130,3 +142,14 @@ def test_latent_state_is_in_the_info_of_the_privileged_alone(world):
     latent = info["latent"]
     for key in ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfaction", "trust", "momentum"):
         np.testing.assert_array_equal(latent[key], env.engine.users[key])
+    assert not set(LATENT_MEMORY) & set(latent)
+
+
+def test_the_memory_is_latent_where_there_is_one(catalog):
+    env = SlateVectorEnv(build_world(catalog, remembering()), 3, privileged=True)
+    env.reset(seed=0)
+    latent = env.step(np.tile(np.arange(1, 11), (3, 1)))[4]["latent"]
+    for key in LATENT_MEMORY:
+        np.testing.assert_array_equal(latent[key], env.engine.users[key])
+        assert latent[key].any()
+        assert not np.shares_memory(latent[key], env.engine.users)

@@ -13,6 +13,19 @@ from longplay.envs.users.params import REWARDS, Scenario, list_scenarios
 SHIPPED = list_scenarios()
 VIDEO = Scenario.load("video")
 DERIVED = {"position", "hours"}
+# Before there were the constants of `NEUTRAL`; seeds of candidates, golden traces and saved studies hang on them.
+DIGESTS = {
+    "control": "e6db2b3ffafce6f831d19bd33895af71fc790214b06d841e443d3b459cbea198",
+    "news": "560a4fd9beb8c1eadf6334a97e73d49ef7aa0a2543c1d1d4b0f9ca70bea44bde",
+    "news-shifted": "bbecd9397fee200a4203b895be7b34aead808bed250071e0c5b14d3d65707131",
+    "shop": "6d7d7c2b0e556d3e1656d4edd65b7c7bc00ef8103558c0e4f92fa297a5d0a41c",
+    "shop-shifted": "2d52692b8c6944532231bf90efe1660c8670a6b4d6a9c6681820a562894cc424",
+    "social": "c0fad0692a68206ebc64bf30117787b6525bc058a8a8543f353a51c4d027ec2b",
+    "social-shifted": "edd8e1c83cd8d7b417e9c642eb864c59f545c4a6b2d53831d8c36cfd782f9957",
+    "tiny": "daeb471b1b477c3f7ac9667849c0de2d5081509eee7a09fa16b4357830c3e309",
+    "video": "3895c020844354eba030cb700ee7104e2cc0404d6b1a212f6e8a0921f1c604fd",
+    "video-shifted": "2ed832ca106f3dc336e4c7b1b1b65138ffa4633577a3c9e192d2addfafa86fbf",
+}
 
 
 def toml(folder, text, name="mine.toml"):
@@ -128,6 +141,18 @@ def test_a_size_out_of_its_limits_is_refused(key):
         ({"day.hours": [math.nan] * 24}, r"day.hours needs 24 positive numbers"),
         ({"day.hours": 3}, r"day.hours needs 24 positive numbers, got 3"),
         ({"day.hours": ["noon"] * 24}, r"day.hours needs 24 positive numbers"),
+        (
+            {"impression.memory": 100},
+            r"'video': impression.memory = 100 must be a multiple of 8; give 96$",
+        ),
+        ({"impression.memory": 3}, r"impression.memory = 3 must be a multiple of 8; give 8$"),
+        ({"impression.memory": 12.5}, r"impression.memory = 12.5 must be a multiple of 8; give 16$"),
+        (
+            {"impression.weight": 0.5},
+            r"impression.weight = 0.5 needs a memory, and impression.memory is 0; give it places, such as 128$",
+        ),
+        ({"repeat.recovery": 60}, r"repeat.recovery = 60 needs a memory, and impression.memory is 0; give it places"),
+        ({"candidates.order": "random"}, r"candidates.order = 'random' is unknown; allowed: 'source', 'luck'$"),
         ({"reward": "likes"}, r"reward = 'likes' is unknown; allowed: 'minutes', 'clicks', 'returns'"),
         ({"taste.drift": {"value": 0.1, "sauce": "x"}}, r"taste.drift is written \{ value = .*'sauce'"),
         ({"taste.drift": {"value": 0.1, "range": [1.0]}}, r"taste.drift: range needs two numbers, got \[1.0\]"),
@@ -198,6 +223,16 @@ def test_a_plain_number_replaces_what_was_said_about_the_old_one():
     assert (told.sources["taste_drift"], told.ranges["taste_drift"]) == ("a log", (0.1, 0.9))
 
 
+def test_a_file_may_ask_for_a_memory(tmp_path):
+    text = 'base = "video"\n[impression]\nweight = 0.5\nmemory = 16\n[repeat]\nrecovery = 30'
+    scenario = Scenario.load(toml(tmp_path, text))
+    assert (scenario.memory, scenario.params.impression_recovery) == (16, NEUTRAL["impression_recovery"])
+    assert VIDEO.memory == 0
+    assert scenario.digest != VIDEO.digest
+    with pytest.raises(ScenarioError, match=r"'.*mine.toml': impression.weight = 0.5 needs a memory"):
+        Scenario.load(toml(tmp_path, text.replace("memory = 16", "memory = 0")))
+
+
 def test_a_file_names_its_catalogue_and_its_reward(tmp_path):
     file = toml(tmp_path, 'base = "video"\ncatalog = "news"\nreward = "clicks"')
     assert (Scenario.load(file).catalog, Scenario.load(file).reward) == ("news", "clicks")
@@ -221,6 +256,14 @@ def test_the_digest_changes_with_any_value(key):
     changed = dataclasses.replace(VIDEO, values={**with_room, key: other})
     assert changed.digest != dataclasses.replace(VIDEO, values=with_room).digest
     assert changed != VIDEO
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_digests_of_scenarios_are_what_they_were(name):
+    scenario = Scenario.load(name)
+    assert scenario.digest == DIGESTS[name]
+    named = {key.replace("_", ".", 1): value for key, value in NEUTRAL.items()}
+    assert scenario.with_overrides(named).digest == DIGESTS[name]  # said or not, what changes nothing does not count
 
 
 def test_the_digest_changes_with_sizes_and_hours_and_not_with_words():

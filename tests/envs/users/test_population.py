@@ -31,6 +31,16 @@ def test_visit_rate_and_chronotype_are_normal(people):
         assert stats.kstest(people[trait], stats.norm(0, spread).cdf).pvalue > 1e-4
 
 
+def test_frailty_is_normal_and_comes_with_the_same_people(people, catalog):
+    assert not people["frailty"].any()  # as the scenario has none
+    frail = build_world(catalog, small(shape__users=MANY, churn__frailty=0.8)).people
+    assert stats.kstest(frail["frailty"], stats.norm(0, 0.8).cdf).pvalue > 1e-4
+    rest = [name for name in people.dtype.names if name != "frailty"]
+    assert content(frail[rest]) == content(people[rest])
+    for trait in ("sensitivity", "recovery", "leave_logit", "visit_rate", "chronotype"):
+        assert abs(stats.spearmanr(frail["frailty"], people[trait])[0]) < 4.5 / np.sqrt(MANY)
+
+
 @pytest.mark.parametrize(("a", "b"), [(1.65, 5.85), (0.4, 0.4)])
 def test_base_rates_of_leaving_are_beta_and_clipped(catalog, a, b):
     scenario = small(shape__users=MANY, leave__beta_a=a, leave__beta_b=b)

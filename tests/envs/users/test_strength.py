@@ -13,7 +13,7 @@ from longplay.envs.users.constants import ScenarioError
 from longplay.envs.users.params import COUPLED, Scenario, list_scenarios
 from longplay.envs.users.records import ACTIVE, CHURNED, HORIZON
 from longplay.envs.users.world import build_world
-from longplay.tests.envs.worlds import aged, content, small
+from longplay.tests.envs.worlds import aged, content, remembering, small
 
 USERS = 60
 STEPS = 100
@@ -30,6 +30,7 @@ def sized(name):
 
 SCENARIOS = {name: sized(name) for name in list_scenarios()}
 SCENARIOS |= {"aged": aged(), "position": aged(choice__model="position")}
+SCENARIOS |= {"remembering": remembering(), "remembering aged": aged(remembering)}
 scenarios = pytest.mark.parametrize("name", SCENARIOS)
 
 
@@ -97,7 +98,7 @@ def test_without_strength_what_a_slate_pays_depends_on_it_alone(catalog, name):
     assert (paid[same] > 0).sum() > 10
 
 
-@pytest.mark.parametrize("name", ["video", "aged"])
+@pytest.mark.parametrize("name", ["video", "aged", "remembering"])
 def test_with_strength_what_a_slate_pays_depends_on_those_before(catalog, name):
     world = build_world(catalog, SCENARIOS[name])
     rng = np.random.default_rng(1)
@@ -161,6 +162,30 @@ def test_limits_are_those_of_the_scenario_that_is_scaled():
         scaled.with_overrides({"choice.appeal": 11})  # which the dial does not scale
     with pytest.raises(ScenarioError, match=r"repeat.penalty = 20.5 is out of range; allowed: 0 to 20 "):
         small(repeat__penalty=20.5)
+
+
+@pytest.mark.parametrize("strength", [0, 1, 2, 5])
+def test_what_ignored_impressions_and_trust_do_is_scaled_and_how_long_it_lasts_is_not(catalog, strength):
+    """At the ends of what is allowed, which is what it was before it was scaled; and such a world can be lived in."""
+    ends = {"impression__weight": 5.0, "choice__trust": 20.0}
+    scaled = remembering(**ends, shape__users=20).with_strength(strength)
+    assert (scaled.values["impression_weight"], scaled.values["choice_trust"]) == (5.0 * strength, 20.0 * strength)
+    assert scaled.values["repeat_penalty"] == 3.0 * strength
+    for key in ("impression_recovery", "impression_memory", "repeat_recovery", "trust_vain", "satisfaction_idle"):
+        assert scaled.values[key] == remembering().values[key]
+    most = 5 * max(strength, 1)
+    with pytest.raises(
+        ScenarioError, match=rf"impression.weight = {most + 0.1} is out of range; allowed: 0 to {most} "
+    ):
+        scaled.with_overrides({"impression.weight": most + 0.1})
+    env = SlateVectorEnv(build_world(catalog, scaled), 20, autoreset_mode="SameStep")
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        observation, reward, *_ = env.step(rng.integers(0, 40, (20, 10)))
+        assert observation in env.observation_space
+        assert np.isfinite(reward).all()
+    assert np.isfinite(env.engine.users["trust"]).all()
 
 
 def test_a_dial_that_is_turned_twice_ends_at_5():

@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from longplay.envs.catalogs.catalog import Catalog
 from longplay.envs.users.world import SPLITS, build_world
-from longplay.tests.envs.worlds import THEMES, content, make_catalog, small, traced
+from longplay.tests.envs.worlds import THEMES, content, make_catalog, remembering, small
 
 build_anew = build_world.__wrapped__  # past the cache
 
@@ -162,7 +162,7 @@ def test_splits_share_out_everybody(world):
 
 @pytest.mark.parametrize("users", [200, 10, 30, 15])
 def test_half_of_the_test_users_are_sealed_where_impressions_leave_a_trace(catalog, users):
-    plain, world = (build_world(catalog, make(shape__users=users)) for make in (small, traced))
+    plain, world = (build_world(catalog, make(shape__users=users)) for make in (small, remembering))
     for name in ("train", "validation"):
         assert world.split(name) == plain.split(name)
     open_half, sealed = world.split("test"), world.sealed

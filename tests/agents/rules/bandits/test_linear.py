@@ -348,27 +348,27 @@ class TestTenFeatures:
 
     @pytest.fixture(scope="class")
     @staticmethod
-    def ten(traced_setting):
-        agent = LinearBandit(traced_setting.world, traced_setting.scorer)
-        agent.learn(make_env(traced_setting, 32), WARM_UP + 8, seed=3)
+    def ten(remembering_setting):
+        agent = LinearBandit(remembering_setting.world, remembering_setting.scorer)
+        agent.learn(make_env(remembering_setting, 32), WARM_UP + 8, seed=3)
         return agent
 
-    def test_they_are_learned_from(self, ten, learned, traced_setting, traced_states):
+    def test_they_are_learned_from(self, ten, learned, remembering_setting, remembering_states):
         assert ten.design.width == learned().design.width + 1
-        features = traced_setting.scorer.features(traced_states[0])
-        inputs = ten.design.make_inputs(ten.scorer, ten._components, traced_states[0])
+        features = remembering_setting.scorer.features(remembering_states[0])
+        inputs = ten.design.make_inputs(ten.scorer, ten._components, remembering_states[0])
         np.testing.assert_allclose(inputs[:, :, 1:11], (features - ten.design.centre) / ten.design.spread)
         assert ten.design.spread[9] != 1.0  # it had some
         assert abs(ten.posterior.mean[10]) > 1e-4
 
     @pytest.mark.parametrize("kind", [LinearBandit, PersonalBandit])
-    def test_they_come_back_from_a_file(self, ten, traced_setting, traced_states, tmp_path, kind):
+    def test_they_come_back_from_a_file(self, ten, remembering_setting, remembering_states, tmp_path, kind):
         ten.save(tmp_path)
-        loaded = kind.load(tmp_path, traced_setting.world, traced_setting.scorer)
-        found = loaded.act(traced_states[0])
-        assert found.shape == (len(traced_states[0]["context"]), SLOTS)
+        loaded = kind.load(tmp_path, remembering_setting.world, remembering_setting.scorer)
+        found = loaded.act(remembering_states[0])
+        assert found.shape == (len(remembering_states[0]["context"]), SLOTS)
         if kind is LinearBandit:
-            np.testing.assert_array_equal(found, ten.act(traced_states[0]))
+            np.testing.assert_array_equal(found, ten.act(remembering_states[0]))
 
     def test_a_bandit_of_ten_is_refused_where_there_are_nine(self, ten, setting, scorer, tmp_path):
         ten.save(tmp_path)
