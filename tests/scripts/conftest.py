@@ -41,7 +41,8 @@ order = "luck"
 def furnish(folder):
     """Write catalogue and scenarios into a folder.
 
-    They are ``items.csv``, the same as ``goods.csv`` under other names of columns, ``small.toml`` and ``remembering.toml``.
+    They are ``items.csv``, the same as ``goods.csv`` under other names of columns, ``small.toml`` and
+    ``remembering.toml``.
     """
     catalog = make_catalog(80)
     with (folder / "items.csv").open("w", newline="", encoding="utf-8") as file:
