@@ -22,7 +22,7 @@ NOWHERE = -1
 
 @njit(inline="always")
 def choose_row(user: Record, item: int) -> int:
-    """Row of the memory where the item is, if it is anywhere: by the high bits of a product with 2³²/φ (Knuth)."""
+    """Row of the memory where the item is, if it is anywhere: by a product with 2³²/φ (Knuth), less its lowest byte."""
     return int((((np.int64(item) * 2654435761) & 0xFFFFFFFF) >> 8) % len(user.memory_item))
 
 

@@ -9,7 +9,7 @@ from longplay.envs import engine
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.records import ACTIVE
 from longplay.envs.users.world import build_world
-from longplay.tests.envs.worlds import aged, content, small
+from longplay.tests.envs.worlds import aged, content, remembering, small
 
 STEPS = 40
 SCENARIOS = {"video": small(), "control": small("control"), "aged": aged(), "position": aged(choice__model="position")}
@@ -55,8 +55,20 @@ def test_a_named_user_lives_the_same_life_alone_in_any_batch_and_on_any_thread(a
     assert len({content(whole[-1, slot : slot + 1]) for slot in range(1000)}) == len(np.unique(users))
 
 
+def test_nor_does_a_life_that_leaves_traces_depend_on_others(catalog):
+    world, users = build_world(catalog, remembering()), np.arange(60) % 40
+    whole, order = named_lives(world, users), np.random.default_rng(0).permutation(60)
+    assert content(named_lives(world, users[order])) == content(whole[:, order])
+    assert content(named_lives(world, users, threads=2)) == content(whole)
+    assert content(named_lives(world, users[17:18])) == content(whole[:, 17:18])
+    assert whole["evicted"].any()
+
+
 def test_lives_do_not_depend_on_how_items_are_numbered(any_world):
-    """The item table permuted, and the slates and pasts with it: the same slots are chosen, for the same minutes."""
+    """The item table permuted, and the slates and pasts with it: the same slots are chosen, for the same minutes.
+
+    But for worlds with a memory, where the number says which items share a row of places.
+    """
     world, users = any_world, np.arange(200)
     number = np.append(0, np.random.default_rng(0).permutation(np.arange(1, len(world.items))))
     items, people = np.empty_like(world.items), world.people.copy()
