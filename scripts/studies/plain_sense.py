@@ -4,7 +4,7 @@
     python -m longplay.scripts.studies.plain_sense --name ends --envs longplay/Video-v1 --ends --users 150
 
 For worlds in which impressions leave a trace. Beside the rules as they come, without tuning, these probes are played:
-a blank screen, the first K candidates, the longest candidates, and greedy similarity that shows a slate once more after
+a blank screen, the first K candidates, the longest and the highest rated ones, and greedy similarity that shows a slate once more after
 nothing in it was opened. Checked, on validation users:
 
 - a blank screen loses three quarters of the users in a month (97 % in a season);
@@ -23,13 +23,14 @@ Writes runs/NAME/results.parquet (one row a world, policy and user); worlds that
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from longplay.agents.base import Agent, SlateFunction
+from longplay.agents.base import Agent, SlateFunction, as_agent
 from longplay.agents.fresh import make_fresh
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
@@ -37,8 +38,10 @@ from longplay.agents.references.bonus import BonusOracle
 from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.registry import RULES
 from longplay.agents.rules.context import RuleModels
+from longplay.agents.rules.ranking import rank_candidates, read_feature
 from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
+from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.engine import ContextColumn
 from longplay.envs.users.constants import format_key
 from longplay.envs.users.params import Scenario
@@ -50,14 +53,25 @@ from longplay.scripts.studies.headroom.worlds import StudyWorld
 from longplay.scripts.studies.sensitivity.analysis import SWEPT
 
 BLANK, AGAIN, FIRST = "blank screen", "ignored slate again", "first K candidates"
-FRESH, LONGEST = "greedy similarity, fresh", "longest"
+FRESH, LONGEST, RATED = "greedy similarity, fresh", "longest", "highest rated"
 POPULAR, RANDOM, MYOPIC, BONUS = "popularity, fresh", "random", "myopic oracle", "constant bonus"
 PLAYED = ("random-candidates", "popularity", "similarity", "minutes")  # rules as they come, with repeats and without
 SEASON = 60.0  # days from which a world is a season
 GONE, GONE_IN_A_SEASON = 0.75, 0.97
 MONTHLY_SESSIONS = (3.0, 36.0)
 KEPT = 0.05  # more users that are kept by slates that are opened no more often
-QUICK = (BLANK, FRESH, POPULAR, RANDOM, AGAIN, LONGEST, FIRST, MYOPIC, BONUS)  # what is played at the ends of ranges
+QUICK = (
+    BLANK,
+    FRESH,
+    POPULAR,
+    RANDOM,
+    AGAIN,
+    LONGEST,
+    RATED,
+    FIRST,
+    MYOPIC,
+    BONUS,
+)  # what is played at the ends of ranges
 
 
 @dataclass
@@ -169,6 +183,7 @@ def make_policies(setting: Setting, quick: bool, bonus: float) -> Mapping[str, C
         FIRST: lambda: lambda observation: observation["candidates"][:, :slots].astype(np.int64),
         RANDOM: lambda: build("random"),
         LONGEST: lambda: make_fresh(build("longest")),
+        RATED: lambda: make_fresh(as_agent(partial(rank_by_rating, models.scorer))),
         AGAIN: lambda: AgainAgent(make_fresh(build("similarity"))),
     }
     for name in PLAYED:
@@ -178,6 +193,11 @@ def make_policies(setting: Setting, quick: bool, bonus: float) -> Mapping[str, C
     makers[MYOPIC] = lambda: MyopicOracle(setting.world)
     makers[BONUS] = lambda: BonusOracle(setting.world, bonus)
     return {name: maker for name, maker in makers.items() if (name in QUICK if quick else name != BONUS)}
+
+
+def rank_by_rating(scorer: Scorer, observation: Any) -> NDArray[np.int64]:
+    """Slates of the highest rated candidates."""
+    return rank_candidates(scorer, observation, read_feature(scorer, observation, "rating"))
 
 
 def play_world(setting: Setting, args: Arguments) -> pd.DataFrame:

@@ -157,6 +157,7 @@ def test_make_and_make_vec(catalog, name):
     assert isinstance(SlateVectorEnv.metadata["autoreset_mode"], AutoresetMode)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".* is out of date", DeprecationWarning)  # of an id with a later version
         sync = gymnasium.make_vec(name, num_envs=2, vectorization_mode="sync", **options)
     sync.reset(seed=0)
     sync.close()

@@ -160,7 +160,7 @@ class TestHelp:
         said = " ".join(helped[name][1].replace("│", " ").split())
         assert "--env {longplay/Control-v0, longplay/Tiny-v0," in said
         about = "Environment id; one of another module as module:id."
-        assert f"longplay/SocialShifted-v0}} {about} (default: longplay/Video-v0)" in said
+        assert f"longplay/SocialShifted-v1}} {about} (default: longplay/Video-v0)" in said
         assert "--id-column" in said
         assert "--text-column" in said
 
@@ -177,7 +177,7 @@ class TestHelp:
 
 NAMELESS = (bench, bench_training, interest_evolution, play, slateq_bias)
 SMALL = "--catalog items.csv --scenario small.toml"
-NEAR = "(did you mean 'longplay/Video-v0'?)"
+NEAR = "(did you mean 'longplay/Video-v1'?)"
 
 
 class TestRefusals:

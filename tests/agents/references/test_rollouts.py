@@ -85,7 +85,7 @@ class TestRecords:
     def test_a_rebuilt_user_lives_on_as_the_real_one_where_slates_leave_traces(self, catalog, item_vectors, model):
         world = build_world(catalog, small().with_overrides(MEMORY | {"choice.model": model}))
         steps = 30  # more slates than the service keeps
-        observation, users, candidates = lives(world, item_vectors, steps)
+        observation, users, candidates = lives(world, item_vectors, steps, users=10)
         assert (users["slates"] == steps).all()
         assert (users["entered"] > 0).all()
         rebuilt = planned(world, item_vectors).read_records(observation)

@@ -201,7 +201,7 @@ def test_a_dial_that_is_turned_twice_ends_at_5():
 @pytest.mark.parametrize("name", sorted(longplay.ENVIRONMENTS))
 def test_every_shipped_id_is_made_at_any_strength(catalog, name, strength):
     sizes = {"shape.users": 50} if name != "longplay/Tiny-v0" else {}
-    env = gymnasium.make_vec(name, num_envs=20, dynamics_strength=strength, catalog=catalog, scenario=sizes)
+    env = gymnasium.make_vec(name, num_envs=100, dynamics_strength=strength, catalog=catalog, scenario=sizes)
     own = Scenario.load(longplay.ENVIRONMENTS.card(name).words["scenario"])
     scenario = env.unwrapped.world.scenario
     assert {key: scenario.values[key] for key in COUPLED} == {key: strength * own.read_number(key) for key in COUPLED}
