@@ -4,8 +4,8 @@
     python -m longplay.scripts.studies.plain_sense --name ends --envs longplay/Video-v1 --ends --users 150
 
 For worlds in which impressions leave a trace. Beside the rules as they come, without tuning, these probes are played:
-a blank screen, the first K candidates, the longest and the highest rated ones, and greedy similarity that shows a slate once more after
-nothing in it was opened. Checked, on validation users:
+a blank screen, the first K candidates, the longest and the highest rated ones, and greedy similarity that shows a slate
+once more after nothing in it was opened. Checked, on validation users:
 
 - a blank screen loses three quarters of the users in a month (97 % in a season);
 - first session: greedy similarity > popularity > random items, the first two without repeats in a session;
