@@ -177,7 +177,7 @@ class TestHelp:
 
 NAMELESS = (bench, bench_training, interest_evolution, play, slateq_bias)
 SMALL = "--catalog items.csv --scenario small.toml"
-NEAR = "(did you mean 'longplay/Video-v1'?)"
+NEAR = "(did you mean 'longplay/Video-v0'?)"
 
 
 class TestRefusals:
@@ -190,7 +190,7 @@ class TestRefusals:
                 "--env longplay/Vido-v0",
                 f"env = 'longplay/Vido-v0' is unknown {NEAR}; allowed: 'longplay/Control-v0'",
             ),
-            (compare, "--env Video", f"env = 'Video' is unknown {NEAR}; allowed: 'longplay/Control-v0'"),
+            (compare, "--env Video", "env = 'Video' is unknown (did you mean 'longplay/Video-v1'?); allowed: 'longplay/Control-v0'"),
             (train, "--agent poo", "agent = 'poo' is unknown (did you mean 'ppo'?); allowed: 'ppo', 'a2c'"),
             (train, "--action weigths", "'ppo' does not take the action 'weigths'; it takes 'weights', 'query'"),
             (train, "--agent sac --action candidates", "'sac' does not take the action 'candidates'; it takes"),
