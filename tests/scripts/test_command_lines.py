@@ -190,7 +190,11 @@ class TestRefusals:
                 "--env longplay/Vido-v0",
                 f"env = 'longplay/Vido-v0' is unknown {NEAR}; allowed: 'longplay/Control-v0'",
             ),
-            (compare, "--env Video", "env = 'Video' is unknown (did you mean 'longplay/Video-v1'?); allowed: 'longplay/Control-v0'"),
+            (
+                compare,
+                "--env Video",
+                "env = 'Video' is unknown (did you mean 'longplay/Video-v1'?); allowed: 'longplay/Con",
+            ),
             (train, "--agent poo", "agent = 'poo' is unknown (did you mean 'ppo'?); allowed: 'ppo', 'a2c'"),
             (train, "--action weigths", "'ppo' does not take the action 'weigths'; it takes 'weights', 'query'"),
             (train, "--agent sac --action candidates", "'sac' does not take the action 'candidates'; it takes"),
