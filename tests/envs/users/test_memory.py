@@ -19,6 +19,7 @@ from longplay.tests.envs.worlds import (
     PLACES,
     aged,
     as_array,
+    content,
     crowd,
     hand_items,
     read,
@@ -278,6 +279,21 @@ def test_the_memory_is_a_dictionary_that_drops_what_has_faded_most(catalog, mode
     assert abs(clicks - expected) < 4 * math.sqrt(variance)
     assert sum(note.evicted for note in notes) > 100
     assert clicks > 20
+
+
+def test_a_new_life_begins_with_nothing_in_mind_but_the_past(catalog):
+    world = build_world(catalog, SCENARIO)
+    env, other = SlateVectorEnv(world, 20), SlateVectorEnv(world, 20)
+    env.reset(seed=1)
+    for slates in np.random.default_rng(0).integers(1, 301, (40, 20, K)):
+        env.step(slates)
+    assert env.engine.users["evicted"].any()
+    env.reset(seed=2)
+    other.reset(seed=2)
+    assert content(env.engine.users) == content(other.engine.users)
+    for user in other.engine.users:
+        assert set(read_notes(user)) == set(world.people["past_items"][user["id"]].tolist())
+        assert not user["shown"].any()
 
 
 def test_items_are_spread_evenly_over_the_rows():
