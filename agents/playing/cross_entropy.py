@@ -13,15 +13,15 @@ from ...envs.shared.options import Options, number
 class CrossEntropyOptions(Options):
     """How the weights are searched."""
 
-    users: int = number(100, 1, 10**6)
+    users: int = number(200, 1, 10**6)
     """Training users that each trial plays; other ones, with other luck, in each iteration."""
-    population: int = number(32, 2, 10**4)
+    population: int = number(20, 2, 10**4)
     """Trials in an iteration; the first is the mean itself."""
-    elites: int = number(8, 2, 10**4)
+    elites: int = number(5, 2, 10**4)
     """Trials that give the next mean and spread."""
-    iterations: int = number(10, 1, 10**4)
+    iterations: int = number(12, 1, 10**4)
     """Rounds of trials."""
-    spread: float = number(0.4, 1e-6, 1e3)
+    spread: float = number(1.0, 1e-6, 1e3)
     """First standard deviation of the weights [minutes per standard deviation of a feature]."""
     validation_users: int = number(200, 1, 10**6)
     """Users on whom the means of all iterations are compared; the best is kept."""

@@ -63,26 +63,30 @@ class Continuation:
     Attributes
     ----------
     weights
-        Weights of `terms`, by least squares.
+        Weights of `make_terms`, by least squares.
     horizon
         Days of a life.
+    frail
+        Whether people differ in frailty, which is then a trait, too.
     """
 
     weights: NDArray[np.float64]
     horizon: float
+    frail: bool = False
 
     @staticmethod
-    def make_terms(users: np.ndarray, horizon: float) -> NDArray[np.float64]:
-        """(B, 15) regressors of user records; all vanish with the time that is left."""
+    def make_terms(users: np.ndarray, horizon: float, frail: bool = False) -> NDArray[np.float64]:
+        """(B, 15) regressors of user records, (B, 19) where people are frail; all vanish with the time that is left."""
         left = np.maximum(1.0 - users["clock"] / horizon, 0.0)
         traits = [np.ones(len(users)), users["trust"], users["visit_rate"], users["leave_logit"]]
         traits += [users["trust"] ** 2, users["trust"] * users["visit_rate"], users["sensitivity"]]
+        traits += [users["frailty"], users["trust"] * users["frailty"]] if frail else []
         wide = [left * trait for trait in traits] + [left**2 * trait for trait in traits]
         return np.stack([*wide, left**3], axis=1)
 
     def estimate_minutes(self, users: np.ndarray) -> NDArray[np.float64]:
         """(B,) expected minutes, not below 0."""
-        return np.asarray(np.maximum(self.make_terms(users, self.horizon) @ self.weights, 0.0))
+        return np.asarray(np.maximum(self.make_terms(users, self.horizon, self.frail) @ self.weights, 0.0))
 
     @classmethod
     def fit(
@@ -97,6 +101,7 @@ class Continuation:
         agent = as_agent(base)
         users = min(users, len(world.split("train")))
         env, horizon = make_life_env(world, item_vectors, users), float(world.scenario.params.horizon_days)
+        frail = bool(world.scenario.params.churn_frailty > 0)
         bare: Any = env.unwrapped
         records = bare.engine.users
         terms: list[NDArray[np.float64]] = []
@@ -107,7 +112,7 @@ class Continuation:
         def act(observation: Any, which: NDArray[np.bool_]) -> NDArray[np.int64]:
             so_far[which] += records["minutes"][which]
             fresh = which & (records["depth"] == 0)
-            terms.append(cls.make_terms(records[fresh], horizon))
+            terms.append(cls.make_terms(records[fresh], horizon, frail))
             earned.append(so_far[fresh].copy())
             who.append(np.flatnonzero(fresh))
             return check_agent_slates(agent.act(observation), agent, observation, world)
@@ -115,7 +120,7 @@ class Continuation:
         total = sum_life_minutes(env, held_out_users(world, "train", users), luck, act)
         to_go = total[np.concatenate(who)] - np.concatenate(earned)
         weights = np.linalg.lstsq(np.concatenate(terms), to_go, rcond=None)[0]
-        return cls(weights.astype(np.float64), horizon)
+        return cls(weights.astype(np.float64), horizon, frail)
 
 
 @dataclass(eq=False)

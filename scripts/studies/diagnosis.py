@@ -74,6 +74,8 @@ class Arguments:
     """Strengths of the dial at which headroom is measured."""
     users: int = 300
     """Test users that every policy plays."""
+    rollout_users: int = 50
+    """Test users that rollouts play at most, a few seconds each."""
     validation_users: int = 200
     """Validation users that bonus and planner are chosen on."""
     search_users: int = CrossEntropyOptions.users

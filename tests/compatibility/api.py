@@ -15,6 +15,7 @@ from longplay.agents.offline.data import log_lives, read_log, write_log
 from longplay.agents.offline.learning import learn
 from longplay.agents.playing.cross_entropy import CrossEntropyOptions as WeightSearch
 from longplay.agents.playing.evaluate import Evaluator
+from longplay.agents.playing.sweep import SweepOptions
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.registry import RULES
 from longplay.agents.rules.context import RuleModels
@@ -74,6 +75,7 @@ __all__ = [
     "SettingsSearch",
     "SlateInputs",
     "Standardiser",
+    "SweepOptions",
     "Trees",
     "Tuned",
     "WeightSearch",

@@ -246,8 +246,7 @@ def save_offline(setting):
 
 def save_linear(setting):
     """A linear oracle whose weights were searched a little."""
-    search = api.WeightSearch(users=4, population=4, elites=2, iterations=2, validation_users=4)
-    api.LinearOracle.fit(setting.world, setting.item_vectors, search, shortlist=16).save(Path("linear.json"))
+    playing.fit_linear(setting).save(Path("linear.json"))
 
 
 def save_trained(setting):

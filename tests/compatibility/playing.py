@@ -76,6 +76,13 @@ def load(path, setting):
     return api.LinearOracle.load(path, setting.world)
 
 
+def fit_linear(setting):
+    """A linear oracle whose weights were searched a little, as the search was when it was saved."""
+    search = api.WeightSearch(users=4, population=4, elites=2, iterations=2, validation_users=4, spread=0.4)
+    older = {"more": False, "sweep": api.SweepOptions(grid=(0.0,))}
+    return api.LinearOracle.fit(setting.world, setting.item_vectors, search, shortlist=16, **older)
+
+
 def play(agent, setting):
     """Slates (T, B, K) in the lives of a few users, as a list; zeros for who has left."""
     env = setting.vector_env(USERS, "items", autoreset_mode="Disabled", privileged=True, split="test")

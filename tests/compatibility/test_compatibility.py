@@ -63,6 +63,12 @@ def test_policies_show_the_same_slates(path, setting):
     np.testing.assert_array_equal(found, PLAYED["slates"][path])
 
 
+def test_a_linear_oracle_is_found_by_the_same_search(setting):
+    found, known = playing.fit_linear(setting), playing.load(Path("linear.json"), setting)
+    for name in ("weights", "centre", "scale"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(known, name))
+
+
 @pytest.mark.parametrize("name", names("trained"))
 def test_configurations_of_runs_are_written_as_they_were(name):
     file = Path("trained") / name / "config.json"

@@ -11,20 +11,22 @@ from rich.table import Table
 
 from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_ratio
 from longplay.scripts.shared.tables import TIGHT, format_interval, make_table
-from longplay.scripts.studies.headroom.steps import CONSTANT, ITEMS, MYOPIC, PLANNER, STEPS, Part
+from longplay.scripts.studies.headroom.steps import CONSTANT, ITEMS, MYOPIC, PLANNER, ROLLOUTS, STEPS, Budget, Part
 
 GAINS = {  # of one step over another
     "constant over myopic": (CONSTANT, MYOPIC),
     "planner over constant": (PLANNER, CONSTANT),
     "planner over myopic": (PLANNER, MYOPIC),
+    "rollouts over planner": (ROLLOUTS, PLANNER),
 }
 ALL = "all"  # in place of a world seed
-COLOURS = {ITEMS: "#bbbbbb", MYOPIC: "#e08a00", CONSTANT: "#888888", PLANNER: "#1f6fd0"}
+COLOURS = {ITEMS: "#bbbbbb", MYOPIC: "#e08a00", CONSTANT: "#888888", PLANNER: "#1f6fd0", ROLLOUTS: "#7a3fb0"}
 
 
 def estimate_gain(ahead: pd.DataFrame, behind: pd.DataFrame) -> Interval | None:
-    """Gain in minutes of one step's lives over another's, in percent, paired by user; None where nothing is earned."""
-    one, other = (lives.sort_values(["seed", "user"])["minutes"].to_numpy() for lives in (ahead, behind))
+    """Gain in minutes of one step's lives over another's, in percent, over users of both; None if none is earned."""
+    both = ahead.merge(behind, on=["seed", "user"], suffixes=("", " behind"))
+    one, other = both["minutes"].to_numpy(), both["minutes behind"].to_numpy()
     ratio = bootstrap_ratio(one - other, other)
     return None if ratio is None else Interval(100 * ratio.mean, 100 * ratio.low, 100 * ratio.high, ratio.label)
 
@@ -75,13 +77,15 @@ def _shorten(value: str) -> str:
     return value.removesuffix(".0")
 
 
-def make_tables(summary: pd.DataFrame, users: int) -> list[Table]:
+def make_tables(summary: pd.DataFrame, budget: Budget) -> list[Table]:
     """Lives of each step over all seeds, and gains in each world."""
+    users = budget.users
     columns = ("world", "policy", "minutes", "sessions", "gone", "opened", "shown before", "evicted early")
     lives = make_table(f"Lives of {users} test users in each world, all world seeds", columns, "llr", **TIGHT)
     names = [name for name in GAINS if name in summary]
     title = "Gain in minutes, % (paired 95 % intervals over users)"
-    gains = make_table(title, ("world", "seed", "bonus", *names), "llr", **TIGHT)
+    caption = f"{budget}; rollouts: {budget.rollout_users} users" if f"{PLANNER}: minutes" in summary else None
+    gains = make_table(title, ("world", "seed", "bonus", *names), "llr", caption=caption, **TIGHT)
     for row in summary.to_dict("records"):
         world, whole = name_world(row), row["seed"] == ALL
         bonus = "" if whole or np.isnan(row["bonus"]) else f"{row['bonus']:.3g}"

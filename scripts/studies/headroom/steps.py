@@ -16,6 +16,7 @@ from longplay.agents.references.bonus import BonusOracle
 from longplay.agents.references.items import ItemsOracle
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.references.oracles import MyopicOracle
+from longplay.agents.references.rollouts import RolloutPlanner
 from longplay.agents.registry import RULES
 from longplay.agents.rules.context import RuleModels
 from longplay.agents.rules.tuning import TunedRule
@@ -26,7 +27,14 @@ from longplay.scripts.studies.headroom.lives import play_lives
 from longplay.scripts.studies.headroom.worlds import StudyWorld
 
 ITEMS, MYOPIC, CONSTANT, PLANNER = "items oracle", "myopic oracle", "best constant bonus", "planner"
-STEPS = {"items": ITEMS, "myopic": MYOPIC, "constant": CONSTANT, "planner": PLANNER}  # by the names of files
+ROLLOUTS = "rollouts"
+STEPS = {
+    "items": ITEMS,
+    "myopic": MYOPIC,
+    "constant": CONSTANT,
+    "planner": PLANNER,
+    "rollouts": ROLLOUTS,
+}  # by the names of files
 Say = Callable[[str, float], None]
 
 
@@ -36,15 +44,24 @@ class Budget:
 
     Attributes
     ----------
-    users
-        Test users that are played.
+    users, rollout_users
+        Test users that are played, and by the rollouts, which take long.
     sweep, search
         Options by which the constant bonus and the planner's weights are chosen.
     """
 
     users: int
+    rollout_users: int
     sweep: SweepOptions
     search: CrossEntropyOptions
+
+    def __str__(self) -> str:
+        """The planner's, in words."""
+        s = self.search
+        return (
+            f"planner: linear oracle, {s.iterations} rounds of {s.population} trials of {s.users} training users, the "
+            f"best mean on {s.validation_users} validation users"
+        )
 
 
 @dataclass(frozen=True)
@@ -96,7 +113,8 @@ def play_step(setting: Setting, step: str, part: Part, say: Say) -> None:
     """Fit where need be, play, keep."""
     title = name_step(step)
     agent = make_step(setting, step, part, lambda what, share: say(f"{part}, {title}: {what}", share))
-    lives = play_lives(setting, agent, part.budget.users, lambda share: say(f"{part}, {title}: playing", share))
+    users = part.budget.rollout_users if step == "rollouts" else part.budget.users
+    lives = play_lives(setting, agent, users, lambda share: say(f"{part}, {title}: playing", share))
     write_table(lives.assign(policy=title), part.locate(step))
 
 
@@ -111,6 +129,10 @@ def make_step(setting: Setting, step: str, part: Part, say: Say) -> Agent:
         return TunedRule(step, RULES[step].options()).build(RuleModels(setting, lambda what: say(what, 0.0)))
     if step in ("items", "myopic"):
         return {"items": ItemsOracle, "myopic": MyopicOracle}[step](setting.world)
+    if step == "rollouts":
+        planner: Any = make_step(setting, "planner", part, say)
+        say("learning what comes after a rollout", 0.0)
+        return RolloutPlanner.build_around(planner, setting.item_vectors)
     kind: Any = {"constant": BonusOracle, "planner": LinearOracle}[step]
     search = {"constant": part.budget.sweep, "planner": part.budget.search}[step]
     file, began = part.folder / f"{step}.json", time.monotonic()

@@ -36,7 +36,7 @@ from longplay.scripts.studies.headroom.report import draw_figure, make_tables, s
 from longplay.scripts.studies.headroom.steps import STEPS, Budget, Part, name_step, play_part, read_bonus, read_part
 from longplay.scripts.studies.headroom.worlds import StudyWorld, read_changes
 
-SHARED = ("users", "validation_users", "search_users", "population", "rounds", "scenario", "catalog")
+SHARED = ("users", "rollout_users", "validation_users", "search_users", "population", "rounds", "scenario", "catalog")
 
 
 @dataclass
@@ -49,12 +49,14 @@ class Arguments:
     """Environment ids."""
     seeds: tuple[int, ...] = (1, 2, 3)
     """World seeds."""
-    steps: tuple[str, ...] = tuple(STEPS)
-    """Steps to play: items, myopic, constant, planner."""
+    steps: tuple[str, ...] = ("items", "myopic", "constant", "planner")
+    """Steps to play: items, myopic, constant, planner; also rollouts of the true user model around the planner."""
     sweep: tuple[str, ...] = ()
     """A constant of the scenario, as its file names it, or dynamics_strength, and the values that it takes."""
     users: int = 500
     """Test users that each step plays."""
+    rollout_users: int = 50
+    """Test users that rollouts play at most, a few seconds each."""
     validation_users: int = 200
     """Validation users that bonus and planner are chosen on."""
     search_users: int = CrossEntropyOptions.users
@@ -92,7 +94,7 @@ def main(args: Arguments) -> None:
     summary = summarise(parts, results, bonuses)
     write_table(summary.map(str), folder / "headroom.parquet")
     write_figure(draw_figure(summary), folder / "headroom.png")
-    for table in make_tables(summary, args.users):
+    for table in make_tables(summary, make_budget(args)):
         console.print(table)
     console.print(f"picture: {folder / 'headroom.png'}", soft_wrap=True)
 
@@ -105,8 +107,9 @@ def list_parts(args: Arguments) -> list[Part]:
             raise ValueError(f"{name} = {list(values)} must be one or more different ones")
     for step in args.steps:
         one_of("steps", step, STEPS)
-    if args.workers < 1:
-        raise ValueError(f"workers = {args.workers} must be at least 1")
+    for name in ("workers", "rollout_users"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")
     for env in args.envs:
         ENVIRONMENTS.card(env, "envs")
     changes, folder = read_changes(args.sweep), run_folder(args.name)
@@ -133,7 +136,7 @@ def make_budget(args: Arguments) -> Budget:
         iterations=args.rounds,
         validation_users=args.validation_users,
     )
-    return Budget(args.users, SweepOptions(users=args.validation_users), search)
+    return Budget(args.users, min(args.rollout_users, args.users), SweepOptions(users=args.validation_users), search)
 
 
 def play_parts(parts: list[Part], workers: int) -> None:

@@ -4,11 +4,13 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from longplay.agents.base import Agent
 from longplay.agents.playing.cross_entropy import CrossEntropyOptions
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
+from longplay.agents.playing.sweep import SweepOptions
 from longplay.agents.references.linear import LinearOracle
 from longplay.agents.registry import RULES
 from longplay.agents.rules.context import LOG_LIVES, LOG_USERS, LOGGED_STEPS, RuleModels
@@ -24,7 +26,8 @@ POLICY_OF_LOGS = (
     f"the scoring features; encoders on {LOG_LIVES} months each of {LOG_USERS:,} training users, {LOG_RANDOM:.0%} of "
     "whose slates were random and the others those of greedy similarity."
 )
-SEARCH = CrossEntropyOptions(users=100, population=24, elites=6, iterations=8)  # of the linear oracle's weights
+SEARCH = CrossEntropyOptions(users=100, population=24, elites=6, iterations=8, spread=0.4)  # of the linear oracle
+PLAIN: dict[str, Any] = {"more": False, "sweep": SweepOptions(grid=(0.0,))}  # as version 0 of the worlds was searched
 
 
 @functools.cache
@@ -120,7 +123,8 @@ def load_linear(preparation: Preparation, say: Say = lambda what, share: None) -
     """The linear oracle, its weights searched once."""
     setting, file = get_setting(preparation.env), preparation.folder / LINEAR
     if not file.is_file():
-        LinearOracle.fit(setting.world, setting.item_vectors, SEARCH, say).save(file)
+        search: dict[str, Any] = {} if setting.world.scenario.memory else {"search": SEARCH, **PLAIN}
+        LinearOracle.fit(setting.world, setting.item_vectors, progress=say, **search).save(file)
     return LinearOracle.load(file, setting.world)
 
 

@@ -331,7 +331,7 @@ class TestRefusals:
         ("changes", "message"),
         [
             ({"users": 0}, "users = 0 is out of range; allowed: 1 to 1000000"),
-            ({"elites": 40}, "elites = 40 is out of range; allowed: 2 to population = 32"),
+            ({"elites": 40}, "elites = 40 is out of range; allowed: 2 to population = 20"),
             ({"spread": 0.0}, "spread = 0.0 is out of range; allowed: 1e-06 to 1000"),
         ],
     )

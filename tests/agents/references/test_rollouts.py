@@ -34,6 +34,7 @@ MEMORY = {
     "churn.frailty": 1.0,
     "churn.base": -12.0,
     "gap.location": -1.5,
+    "shape.users": 400,  # half of the test users of a world with a memory are sealed
 }
 
 
@@ -237,9 +238,19 @@ class TestContinuation:
         later = users.copy()
         later["clock"] += 3
         assert found.estimate_minutes(later).mean() < 0.8 * minutes.mean()
+        assert found.weights.shape == (15,)
         happier = users.copy()
         happier["trust"] += 0.1
         assert found.estimate_minutes(happier).mean() > minutes.mean()
+
+    def test_the_frail_earn_less_where_people_differ_in_it(self, catalog, item_vectors):
+        world = build_world(catalog, small().with_overrides({"churn.frailty": 2.0, "horizon.days": 10.0}))
+        found = Continuation.fit(world, item_vectors, LinearOracle(world, shortlist=24), users=150, luck=5)
+        assert found.weights.shape == (19,)
+        _, users, _ = lives(world, item_vectors, 0)
+        sound, frail = users.copy(), users.copy()
+        sound["frailty"], frail["frailty"] = -2.0, 2.0
+        assert found.estimate_minutes(frail).mean() < 0.9 * found.estimate_minutes(sound).mean()
 
 
 class TestGain:

@@ -112,6 +112,17 @@ class TestSlopes:
         raw.weights[0] -= (weights / scale) @ centre
         np.testing.assert_array_equal(oracle.act(observation), raw.act(observation))
 
+    def test_a_weight_on_what_was_ignored_brings_it_back_or_keeps_it_away(self, remembered):
+        world, observation, _ = remembered
+
+        def count_ignored(weight):
+            weights = np.zeros(len(ALL_FEATURES))
+            weights[0], weights[ALL_FEATURES.index("ignored")] = 10.0, weight
+            slates = LinearOracle(world, weights).act(observation)
+            return recall_traces(world, slates, observation).ignored[slates > 0].mean()
+
+        assert count_ignored(-10.0) < count_ignored(0.0) < count_ignored(10.0)
+
     @pytest.mark.parametrize("name", MORE)
     def test_each_changes_slates(self, remembered, name):
         world, observation, _ = remembered

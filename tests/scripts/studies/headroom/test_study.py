@@ -65,6 +65,16 @@ class TestStudy:
             monkeypatch.setattr(kind, "fit", lambda *given: pytest.fail("this has been fitted"))
         assert call(headroom, *arguments, "--steps", "constant", "planner", folder=here)[0] == 0
 
+    def test_rollouts_are_played_around_the_planner(self, here, call):
+        quick = [word if word != "h" else "rolled" for word in ARGUMENTS]
+        words = ["--steps", "planner", "rollouts", "--rollout-users", "2"]
+        code, output = call(headroom, *quick, "--seeds", "1", *words, folder=here)
+        assert code == 0, output
+        lives = pd.read_parquet(here / "runs/rolled/results.parquet")
+        assert lives.groupby("policy")["user"].nunique().to_dict() == {"planner": 6, "rollouts": 2}
+        assert "rollouts over planner" in output
+        assert "1 rounds of 4 trials of 3 training users" in output
+
     def test_a_sweep_goes_over_the_values_of_one_constant(self, here, call):
         quick = [word if word != "h" else "swept" for word in ARGUMENTS]
         words = ["--steps", "myopic", "constant", "--sweep", "impression.memory", "16", "64"]
@@ -106,6 +116,7 @@ class TestStudy:
         ("--sweep choice.trust 99", "choice.trust = 99.0 is out of range; allowed: 0 to 20"),
         ("--sweep dynamics_strength 7", "dynamics_strength = 7.0 is out of range; allowed: 0 to 5"),
         ("--sweep impression.weight 1", "impression.weight = 1.0 needs a memory"),
+        ("--rollout-users 0", "rollout_users = 0 must be at least 1"),
         ("--workers 0", "workers = 0 must be at least 1"),
         ("--population 1", "population = 1 is out of range; allowed: 2 to"),
         ("--name ../x", "name = '../x' must be a folder name below runs/"),
