@@ -73,7 +73,10 @@ class Tracker:
             if identity is None:
                 identity = secrets.token_hex(4)
                 write_whole(self.folder / RUN_ID, identity)
+            mode: Literal["online", "offline"] = "online" if self.mode == "online" else "offline"
             try:
+                # For the whole process: the mode of a run does not keep wandb's own telemetry from the network.
+                wandb.setup(wandb.Settings(mode=mode, **QUIET))
                 self._run = wandb.init(
                     project="longplay",
                     id=identity,
@@ -81,7 +84,7 @@ class Tracker:
                     name=self.folder.name,
                     job_type=self.job,
                     config=self.config,
-                    mode="online" if self.mode == "online" else "offline",
+                    mode=mode,
                     settings=wandb.Settings(**QUIET),
                     resume=again,
                 )

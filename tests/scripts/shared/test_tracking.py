@@ -35,6 +35,7 @@ class FakeRun:
 def fake(monkeypatch):
     """What `wandb.init` was asked for, and the run it gave."""
     run, asked = FakeRun(), []
+    monkeypatch.setattr(wandb, "setup", lambda settings: None)
     monkeypatch.setattr(wandb, "init", lambda **options: (asked.append(options), run)[1])
     return run, asked
 
@@ -125,8 +126,9 @@ def test_an_artifact_of_an_older_name_is_kept_under_one_that_it_can_have(fake, t
     assert artifact.name == "policy-L-ufe-mein-Lauf"
 
 
-def test_offline_writes_everything_to_the_folder_without_a_network(tmp_path):
-    """In a process of its own: wandb starts a service that would outlive the test."""
+@pytest.mark.parametrize("mode", [None, "offline"])
+def test_offline_writes_everything_to_the_folder_without_a_network(tmp_path, mode):
+    """Whether WANDB_MODE is set or not; in a process of its own, for wandb starts a service that would outlive it."""
     code = (
         "import sys; from pathlib import Path; import pandas as pd\n"
         "from longplay.scripts.shared.tracking import Tracker\n"
@@ -139,6 +141,9 @@ def test_offline_writes_everything_to_the_folder_without_a_network(tmp_path):
     )
     # No address to send anything to: going online would fail.
     environment = {**os.environ, "WANDB_BASE_URL": "http://127.0.0.1:9", "HOME": str(tmp_path)}
+    environment.pop("WANDB_MODE", None)
+    if mode is not None:
+        environment["WANDB_MODE"] = mode
     command = network.watch([sys.executable, "-c", code], tmp_path / "sent")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -194,6 +199,7 @@ def test_what_wandb_refuses_is_one_sentence_with_the_way_without_an_account(tmp_
     def refuse(**options):
         raise wandb.errors.UsageError("No API key configured. Use `wandb login` to log in.\nAnd more.")
 
+    monkeypatch.setattr(wandb, "setup", lambda settings: None)
     monkeypatch.setattr(wandb, "init", refuse)
     said = "track = 'online': No API key configured.*; log in with wandb login, or give --track offline"
     with pytest.raises(ValueError, match=said), Tracker("online", tmp_path, "train", {}):
