@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Setting(Options):
     """What is recommended to whom."""
 
-    env: Annotated[str, tyro.conf.arg(metavar="{" + ", ".join(ENVIRONMENTS) + "}")] = "longplay/Video-v0"
+    env: Annotated[str, tyro.conf.arg(metavar="{" + ", ".join(ENVIRONMENTS) + "}")] = "longplay/Video-v1"
     """Environment id; one of another module as module:id."""
     catalog: str | None = None
     """A table of items (CSV, Parquet or JSONL with id and text); by default the environment's own."""

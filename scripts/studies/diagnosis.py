@@ -1,6 +1,6 @@
 """Where do the minutes of a month go? Lives with each effect of the user model switched off, and what planning gains.
 
-    python -m longplay.scripts.studies.diagnosis --name diagnosis --env longplay/Video-v0 --users 300
+    python -m longplay.scripts.studies.diagnosis --name diagnosis --env longplay/Video-v1 --users 300
 
 The same users live under the same luck and the same policies in worlds of which each lacks one effect: churn, what
 trust does to gaps, what slates do to leaving, satiation and so on. What minutes rise by is what the effect costs under

@@ -18,12 +18,14 @@ once more after nothing in it was opened. Checked, on validation users:
 With --ends the same for each assumed constant at both ends of its range, one at a time, and beside the checks what a
 constant bonus of --bonus minutes for an item's verdict gains on the myopic oracle.
 
-Writes runs/NAME/results.parquet (one row a world, policy and user); worlds that are there already are not played again.
+Writes runs/NAME/results.parquet (one row a world, policy and user). The same command goes on after an interruption;
+environments and constants may be added later.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,11 +47,11 @@ from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.engine import ContextColumn
 from longplay.envs.users.constants import format_key
 from longplay.envs.users.params import Scenario
-from longplay.envs.users.world import World
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
-from longplay.scripts.shared.folders import run_folder, write_table
+from longplay.scripts.shared.folders import record_study, run_folder, write_table
+from longplay.scripts.shared.pool import work_side_by_side
 from longplay.scripts.shared.tables import TIGHT, make_table
-from longplay.scripts.studies.headroom.worlds import StudyWorld
+from longplay.scripts.studies.headroom.worlds import StudyWorld, Value
 from longplay.scripts.studies.sensitivity.analysis import SWEPT
 
 BLANK, AGAIN, FIRST = "blank screen", "ignored slate again", "first K candidates"
@@ -60,18 +62,7 @@ SEASON = 60.0  # days from which a world is a season
 GONE, GONE_IN_A_SEASON = 0.75, 0.97
 MONTHLY_SESSIONS = (3.0, 36.0)
 KEPT = 0.05  # more users that are kept by slates that are opened no more often
-QUICK = (
-    BLANK,
-    FRESH,
-    POPULAR,
-    RANDOM,
-    AGAIN,
-    LONGEST,
-    RATED,
-    FIRST,
-    MYOPIC,
-    BONUS,
-)  # what is played at the ends of ranges
+QUICK = (BLANK, FRESH, POPULAR, RANDOM, AGAIN, LONGEST, RATED, FIRST, MYOPIC, BONUS)  # at the ends of ranges
 
 
 @dataclass
@@ -90,6 +81,21 @@ class Arguments:
     """Minutes of the bonus for each standard deviation of an item's verdict."""
     constants: tuple[str, ...] = ()
     """With --ends these constants alone, such as churn.trust."""
+    catalog: str | None = None
+    """A table of items; by default each environment's own."""
+    id_column: str | None = None
+    """Column of ids in the catalogue's table; by default id."""
+    text_column: str | None = None
+    """Column of texts in the catalogue's table; by default text."""
+    scenario: str | None = None
+    """A scenario TOML file; by default each environment's own."""
+    workers: int = 1
+    """Worlds side by side, one process each."""
+
+    def make_world(self, env: str, *changes: tuple[str, Value]) -> StudyWorld:
+        """A world of the study."""
+        table = {"catalog": self.catalog, "id_column": self.id_column, "text_column": self.text_column}
+        return StudyWorld(env, 0, changes, self.scenario, table)
 
 
 @dataclass
@@ -111,21 +117,22 @@ class AgainAgent:
 
 def main(args: Arguments) -> None:
     """Play what is missing, check, print."""
+    for name in ("users", "workers"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"{name} = {getattr(args, name)} must be at least 1")
+    worlds = [world for env in args.envs for world in list_worlds(env, args)]
     folder = run_folder(args.name)
-    worlds = [world for env in args.envs for world in (list_ends(env, args) if args.ends else [StudyWorld(env, 0)])]
     for env in args.envs:
-        check_memory(Setting(env).world, env)
+        setting = args.make_world(env).make_setting(folder)
+        held_out_users(setting.world, "validation", args.users)
+        load_world(setting)
+    record_study(folder, {name: getattr(args, name) for name in ("users", "ends", "bonus", "catalog", "scenario")})
     files = {world: folder / world.label / "lives.parquet" for world in worlds}
+    missing = [(world, file) for world, file in files.items() if not file.exists()]
     with make_progress() as progress:
-        task = progress.add_task("playing", total=len(worlds))
-        for world, file in files.items():
-            progress.update(task, description=world.label)
-            if not file.exists():
-                file.parent.mkdir(parents=True, exist_ok=True)
-                setting = world.make_setting(file.parent)
-                load_world(setting) if not args.ends else None
-                write_table(play_world(setting, args).assign(world=world.label), file)
-            progress.advance(task)
+        task = progress.add_task("playing", total=len(worlds), completed=len(worlds) - len(missing))
+        for (world, _), _ in work_side_by_side(partial(play_world, args=args), missing, args.workers):
+            progress.update(task, description=world.label, advance=1)
     lives = {world.label: pd.read_parquet(file) for world, file in files.items()}
     write_table(pd.concat(list(lives.values()), ignore_index=True), folder / "results.parquet")
     if not args.ends:
@@ -136,18 +143,21 @@ def main(args: Arguments) -> None:
         print_gains(lives)
 
 
-def check_memory(world: World, env: str) -> None:
-    """Raise ValueError for a world in which impressions leave no trace."""
-    if not world.scenario.memory:
+def list_worlds(env: str, args: Arguments) -> list[StudyWorld]:
+    """The world as it is, and with `Arguments.ends` with each assumed constant at one end of its range.
+
+    Raises
+    ------
+    ValueError
+        For a world in which impressions leave no trace, and a constant that cannot be swept.
+    """
+    whole = args.make_world(env)
+    scenario = whole.read_scenario()
+    if not scenario.memory:
         raise ValueError(
             f"envs: in {env!r} impressions leave no trace, so that these checks do not hold; name worlds such as "
             "longplay/Video-v1, or take python -m longplay.scripts.studies.scenarios"
         )
-
-
-def list_ends(env: str, args: Arguments) -> list[StudyWorld]:
-    """The world as it is, and with each assumed constant at one end of its range."""
-    scenario = Setting(env).world.scenario
     swept = [key for key in scenario.ranges if is_assumed(scenario, key)]
     unknown = set(args.constants) - set(map(format_key, swept))
     if unknown:
@@ -155,9 +165,13 @@ def list_ends(env: str, args: Arguments) -> list[StudyWorld]:
             f"constants: {sorted(unknown)[0]!r} is no assumed constant of {env} with a range; allowed: "
             f"{', '.join(map(format_key, swept))}"
         )
+    if args.constants and not args.ends:
+        raise ValueError(f"constants = {list(args.constants)} would change nothing; give --ends, too")
+    if not args.ends:
+        return [whole]
     names = [key for key in swept if not args.constants or format_key(key) in args.constants]
-    ends = [((format_key(key), float(end)),) for key in names for end in scenario.ranges[key]]
-    return [StudyWorld(env, 0), *(StudyWorld(env, 0, changes) for changes in ends)]
+    ends = [(format_key(key), float(end)) for key in names for end in scenario.ranges[key]]
+    return [whole, *(args.make_world(env, change) for change in ends)]
 
 
 def is_assumed(scenario: Scenario, key: str) -> bool:
@@ -200,13 +214,16 @@ def rank_by_rating(scorer: Scorer, observation: Any) -> NDArray[np.int64]:
     return rank_candidates(scorer, observation, read_feature(scorer, observation, "rating"))
 
 
-def play_world(setting: Setting, args: Arguments) -> pd.DataFrame:
-    """Lives of all policies, a row a policy and user."""
+def play_world(place: tuple[StudyWorld, Path], args: Arguments) -> None:
+    """Write the lives of all policies in a world into a file, a row a policy and user."""
+    world, file = place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    setting = world.make_setting(file.parent)
     users = held_out_users(setting.world, "validation", args.users)
     evaluator = Evaluator(setting.world, setting.item_vectors, users, VALIDATION_LUCK)
     makers = make_policies(setting, args.ends, args.bonus)
     tables = [evaluator.play(make()).assign(policy=name) for name, make in makers.items()]
-    return pd.concat(tables, ignore_index=True)
+    write_table(pd.concat(tables, ignore_index=True).assign(world=world.label), file)
 
 
 def check_world(lives: pd.DataFrame, days: float) -> dict[str, bool]:
@@ -216,8 +233,10 @@ def check_world(lives: pd.DataFrame, days: float) -> dict[str, bool]:
     months = max(days / 30.0, 1.0)
     rules = [name for name in mean.index if name not in (MYOPIC, BONUS, BLANK)]
     low, high = MONTHLY_SESSIONS
+    lost = GONE_IN_A_SEASON if days >= SEASON else GONE
     return {
-        f"a blank screen loses {GONE:.0%}": gone[BLANK] >= (GONE_IN_A_SEASON if days >= SEASON else GONE),
+        f"a blank screen loses {GONE:.0%} ({GONE_IN_A_SEASON:.0%} in a season)": gone[BLANK]
+        >= (GONE_IN_A_SEASON if days >= SEASON else GONE),
         "first session: similarity > popularity > random": first[FRESH] > first[POPULAR] > first[RANDOM],
         "a handful to a few dozen sessions a month": low * months <= mean["sessions"][FRESH] <= high * months,
         "no rule at a ceiling": mean["minutes"][rules].max() < mean["minutes"][MYOPIC],

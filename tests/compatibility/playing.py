@@ -47,7 +47,7 @@ class NarrowRun(api.RunConfig):
 
 def make_setting():
     """The setting of all that is saved, with vectors that no BERT has to be loaded for."""
-    return with_vectors(api.Setting(catalog=CATALOG, scenario=SCENARIO))
+    return with_vectors(api.Setting("longplay/Video-v0", catalog=CATALOG, scenario=SCENARIO))
 
 
 def with_vectors(setting):

@@ -40,8 +40,8 @@ COMMANDS = {
     "predict": "python scripts/predict.py --name predictors --log log",
     "bench_encoders": "python -m longplay.scripts.bench.encoders",
     "scenarios": "python -m longplay.scripts.studies.scenarios --name scenarios",
-    "headroom": "python -m longplay.scripts.studies.headroom --name headroom --envs longplay/Video-v0 --seeds 1 2 3",
-    "diagnosis": ("python -m longplay.scripts.studies.diagnosis --name diagnosis --env longplay/Video-v0 --users 300"),
+    "headroom": "python -m longplay.scripts.studies.headroom --name headroom --envs longplay/Video-v1 --seeds 1 2 3",
+    "diagnosis": ("python -m longplay.scripts.studies.diagnosis --name diagnosis --env longplay/Video-v1 --users 300"),
     "tune": "python scripts/tune.py --name slateq-video --agent slateq --trials 40 --steps 150000 --workers 2",
     "play": "python scripts/play.py --agent mmr --trade-off 0.7",
     "offline": "python scripts/offline.py estimate --name ope --log soft",
@@ -160,7 +160,7 @@ class TestHelp:
         said = " ".join(helped[name][1].replace("│", " ").split())
         assert "--env {longplay/Control-v0, longplay/Tiny-v0," in said
         about = "Environment id; one of another module as module:id."
-        assert f"longplay/SocialShifted-v1}} {about} (default: longplay/Video-v0)" in said
+        assert f"longplay/SocialShifted-v1}} {about} (default: longplay/Video-v1)" in said
         assert "--id-column" in said
         assert "--text-column" in said
 

@@ -77,7 +77,7 @@ class TestLearn:
         again = ("--agent", "run", "--run", "iql", "--users", "5", "--split", "validation")
         code, output = call(play, *again, *SMALL, folder=logged)
         assert code == 0, output
-        whom = "5 validation users of longplay/Video-v0, scenario small.toml, catalogue items.csv"
+        whom = "5 validation users of longplay/Video-v1, scenario small.toml, catalogue items.csv"
         said = f"(learned from the log soft), {whom}: {minutes.mean():.1f} minutes"
         assert said in " ".join(output.split())
         code, output = call(play, *again, *SMALL, "--world-seed", "3", folder=logged)

@@ -94,7 +94,7 @@ class TestPlay:
         assert f"{minutes.mean:.1f} minutes [{minutes.low:.1f}, {minutes.high:.1f}]" in words
         assert f"{table['sessions'].mean():.1f} sessions, {table['churned'].mean():.0%} left for good" in words
         assert f"{RULES[name].title} (" in words
-        assert "6 test users of longplay/Video-v0" in words
+        assert "6 test users of longplay/Video-v1" in words
 
     def test_options_are_heard(self, say, quick):
         code, words = say("--agent", "static-cap", "--cap", "9", "--on", "similarity", "--split", "validation", *SMALL)

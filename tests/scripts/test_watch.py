@@ -129,7 +129,7 @@ class TestPolicies:
         assert path.exists()
         code, words, path = film("--policy", "tiny/ppo", "--env", "longplay/Control-v0")
         assert code == 2
-        assert "the run was trained on longplay/Video-v0, scenario small.toml, catalogue items.csv, not on" in words
+        assert "the run was trained on longplay/Video-v1, scenario small.toml, catalogue items.csv, not on" in words
         assert "leave the setting out" in words
         code, words, path = film("--policy", "tiny/pqo")
         assert code == 2

@@ -1,6 +1,6 @@
 """What is there to gain over a whole month beyond the best slate now? Headroom in three steps.
 
-    python -m longplay.scripts.studies.headroom --name headroom --envs longplay/Video-v0 --seeds 1 2 3
+    python -m longplay.scripts.studies.headroom --name headroom --envs longplay/Video-v1 --seeds 1 2 3
     python -m longplay.scripts.studies.headroom --name trust --sweep choice.trust 0 0.5 1 2 --steps myopic constant
 
 The steps: the myopic oracle, whose slates pay most now; the best constant bonus, k minutes for each standard deviation

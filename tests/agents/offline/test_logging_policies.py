@@ -60,7 +60,7 @@ class TestPolicies:
         content["setting"]["world_seed"] = 5
         (tmp_path / "run" / "config.json").write_text(json.dumps(content))
         with pytest.raises(
-            ValueError, match=r"was trained on longplay/Video-v0, world seed 5, the log is of .*; collect in its world"
+            ValueError, match=r"was trained on longplay/Video-v1, world seed 5, the log is of .*; collect in its world"
         ):
             make_policy(str(tmp_path / "run"), setting)
 

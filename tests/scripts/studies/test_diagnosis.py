@@ -33,7 +33,7 @@ def test_it_is_kept_and_goes_on(here, call, monkeypatch):
     monkeypatch.setattr(playing, "write_table", thrice)
     assert call(diagnosis, "--name", "d", *ARGUMENTS, *LITTLE, folder=here)[0] == 130
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
-    assert [path.parent.name for path in written] == ["Video-v0-seed-0-as-it-is"] * 2 + ["Video-v0-seed-0-churn"]
+    assert [path.parent.name for path in written] == ["Video-v1-seed-0-as-it-is"] * 2 + ["Video-v0-seed-0-churn"]
 
     monkeypatch.setattr(playing, "write_table", whole)
     code, output = call(diagnosis, "--name", "d", *ARGUMENTS, *LITTLE, folder=here)
@@ -67,7 +67,7 @@ def test_all_steps_grow_with_horizon_and_dial(here, call):
     assert code == 0, output
     for name in ("horizon.days-3", "dynamics_strength-0", "dynamics_strength-1"):
         for step in ("myopic", "constant", "planner"):
-            assert (here / f"runs/g/Video-v0-seed-0-{name}/{step}.parquet").is_file()
+            assert (here / f"runs/g/Video-v1-seed-0-{name}/{step}.parquet").is_file()
     assert {"planner", "constant", "over"} <= set(output.split())  # a head may take two lines
 
 

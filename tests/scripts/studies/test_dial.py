@@ -87,7 +87,7 @@ class TestDial:
         (place / "runs/mixed/study.json").write_text('{"env": "longplay/Control-v0"}')
         code, output = call(dial, *ARGUMENTS.replace("d ", "mixed ", 1).split(), folder=place)
         assert code == 2
-        assert "was begun with env = 'longplay/Control-v0', not 'longplay/Video-v0'; give another --name" in output
+        assert "was begun with env = 'longplay/Control-v0', not 'longplay/Video-v1'; give another --name" in output
         assert not started
 
     @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ class TestStudy:
         share = entered["evicted"] / entered["entered"]
         assert share["16.0"] > share["64.0"]
         assert "impression.memory 16" in output
-        text = (here / "runs/swept/Video-v0-seed-1-impression.memory-16/scenario.toml").read_text()
+        text = (here / "runs/swept/Video-v1-seed-1-impression.memory-16/scenario.toml").read_text()
         assert "memory = 16.0" in text
 
     def test_a_sweep_goes_over_the_dial(self, here, call):
