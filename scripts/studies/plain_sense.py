@@ -235,8 +235,7 @@ def check_world(lives: pd.DataFrame, days: float) -> dict[str, bool]:
     low, high = MONTHLY_SESSIONS
     lost = GONE_IN_A_SEASON if days >= SEASON else GONE
     return {
-        f"a blank screen loses {GONE:.0%} ({GONE_IN_A_SEASON:.0%} in a season)": gone[BLANK]
-        >= (GONE_IN_A_SEASON if days >= SEASON else GONE),
+        f"a blank screen loses {GONE:.0%} ({GONE_IN_A_SEASON:.0%} in a season)": gone[BLANK] >= lost,
         "first session: similarity > popularity > random": first[FRESH] > first[POPULAR] > first[RANDOM],
         "a handful to a few dozen sessions a month": low * months <= mean["sessions"][FRESH] <= high * months,
         "no rule at a ceiling": mean["minutes"][rules].max() < mean["minutes"][MYOPIC],
