@@ -4,16 +4,17 @@
     python -m longplay.scripts.studies.plain_sense --name ends --envs longplay/Video-v1 --ends --users 150
 
 For worlds in which impressions leave a trace. Beside the rules as they come, without tuning, these probes are played:
-a blank screen, the first K candidates, the longest and the highest rated ones, and greedy similarity that shows a slate
-once more after nothing in it was opened. Checked, on validation users:
+a blank screen, the first K candidates, the longest and the highest rated ones, greedy similarity that shows a slate
+once more after nothing in it was opened, and the most popular items in a circle that is one slate too long for the
+user's memory, so that what comes again has just been forgotten. Checked, on validation users:
 
 - a blank screen loses three quarters of the users in a month (97 % in a season);
 - first session: greedy similarity > popularity > random items, the first two without repeats in a session;
 - a handful to a few dozen sessions a month;
 - no rule at a ceiling: the best earns less than the myopic oracle;
 - the click does not decide alone: of two rules, one whose slates are opened no more often keeps at least 5 points more;
-- the longest candidates, the first K and an ignored slate shown again gain nothing over greedy similarity, fresh: the
-  95 % interval of the difference is not above 0.
+- the longest candidates, the first K, an ignored slate shown again and the circle gain nothing over greedy similarity,
+  fresh: the 95 % interval of the difference is not above 0.
 
 With --ends the same for each assumed constant at both ends of its range, one at a time, and beside the checks what a
 constant bonus of --bonus minutes for an item's verdict gains on the myopic oracle.
@@ -47,6 +48,7 @@ from longplay.envs.candidates.scoring import Scorer
 from longplay.envs.engine import ContextColumn
 from longplay.envs.users.constants import format_key
 from longplay.envs.users.params import Scenario
+from longplay.envs.users.world import World
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import record_study, run_folder, write_table
 from longplay.scripts.shared.pool import work_side_by_side
@@ -54,7 +56,7 @@ from longplay.scripts.shared.tables import TIGHT, make_table
 from longplay.scripts.studies.headroom.worlds import StudyWorld, Value
 from longplay.scripts.studies.sensitivity.analysis import SWEPT
 
-BLANK, AGAIN, FIRST = "blank screen", "ignored slate again", "first K candidates"
+BLANK, AGAIN, FIRST, CIRCLE = "blank screen", "ignored slate again", "first K candidates", "popular in a circle"
 FRESH, LONGEST, RATED = "greedy similarity, fresh", "longest", "highest rated"
 POPULAR, RANDOM, MYOPIC, BONUS = "popularity, fresh", "random", "myopic oracle", "constant bonus"
 PLAYED = ("random-candidates", "popularity", "similarity", "minutes")  # rules as they come, with repeats and without
@@ -62,7 +64,7 @@ SEASON = 60.0  # days from which a world is a season
 GONE, GONE_IN_A_SEASON = 0.75, 0.97
 MONTHLY_SESSIONS = (3.0, 36.0)
 KEPT = 0.05  # more users that are kept by slates that are opened no more often
-QUICK = (BLANK, FRESH, POPULAR, RANDOM, AGAIN, LONGEST, RATED, FIRST, MYOPIC, BONUS)  # at the ends of ranges
+QUICK = (BLANK, FRESH, POPULAR, RANDOM, AGAIN, LONGEST, RATED, FIRST, CIRCLE, MYOPIC, BONUS)  # at the ends of ranges
 
 
 @dataclass
@@ -113,6 +115,29 @@ class AgainAgent:
         again = (context[:, ContextColumn.SKIPS] % 2 == 1) & (context[:, ContextColumn.DEPTH] > 0)
         slates[again] = observation["slate_ids"][again].astype(np.int64)
         return slates
+
+
+@dataclass
+class CircleAgent:
+    """The same slates (L, K) for everybody, one after another, and again from the first."""
+
+    slates: NDArray[np.int64]
+    name: str = CIRCLE
+    privileged: bool = False
+
+    @classmethod
+    def evict(cls, world: World) -> "CircleAgent":
+        """The catalogue's most popular items, as many as a user remembers and a slate more."""
+        slots = world.scenario.shape.slate
+        count = min(world.scenario.memory // slots + 1, len(world.catalog) // slots)
+        order = np.argsort(-world.catalog.popularity, kind="stable")[: count * slots]
+        return cls(order.reshape(count, slots) + 1)
+
+    def act(self, observation: Any) -> NDArray[np.int64]:
+        """The slate after the one shown last, which tells where the circle stands."""
+        last = observation["slate_ids"][:, 0].astype(np.int64)
+        place = np.argmax(self.slates[:, 0] == last[:, None], axis=1)
+        return self.slates[np.where(last > 0, (place + 1) % len(self.slates), 0)]
 
 
 def main(args: Arguments) -> None:
@@ -199,6 +224,7 @@ def make_policies(setting: Setting, quick: bool, bonus: float) -> Mapping[str, C
         LONGEST: lambda: make_fresh(build("longest")),
         RATED: lambda: make_fresh(as_agent(partial(rank_by_rating, models.scorer))),
         AGAIN: lambda: AgainAgent(make_fresh(build("similarity"))),
+        CIRCLE: lambda: CircleAgent.evict(setting.world),
     }
     for name in PLAYED:
         makers[RULES[name].title] = lambda name=name: build(name)  # type: ignore[misc]
@@ -240,7 +266,7 @@ def check_world(lives: pd.DataFrame, days: float) -> dict[str, bool]:
         "a handful to a few dozen sessions a month": low * months <= mean["sessions"][FRESH] <= high * months,
         "no rule at a ceiling": mean["minutes"][rules].max() < mean["minutes"][MYOPIC],
         "the click does not decide alone": finds_conflict(lives, rules),
-        **{f"{name}: no gain": gains_nothing(lives, name) for name in (LONGEST, FIRST, AGAIN)},
+        **{f"{name}: no gain": gains_nothing(lives, name) for name in (LONGEST, FIRST, AGAIN, CIRCLE)},
     }
 
 

@@ -1,10 +1,24 @@
 """Plain sense: each check notices what it is for, worlds are kept, and constants stand at the ends of their ranges."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from longplay.envs.users.world import build_world
 from longplay.scripts.studies import plain_sense
-from longplay.scripts.studies.plain_sense import AGAIN, BLANK, FIRST, FRESH, LONGEST, MYOPIC, POPULAR, RANDOM, RATED
+from longplay.scripts.studies.plain_sense import (
+    AGAIN,
+    BLANK,
+    CIRCLE,
+    FIRST,
+    FRESH,
+    LONGEST,
+    MYOPIC,
+    POPULAR,
+    RANDOM,
+    RATED,
+)
+from longplay.tests.envs.worlds import make_catalog, remembering
 
 SMALL = ["--envs", "longplay/Video-v1", "--catalog", "items.csv", "--scenario", "remembering.toml", "--users", "6"]
 USERS = 40
@@ -18,6 +32,7 @@ SOUND = {
     LONGEST: (170, 13, 11, 0.45, 4),
     RATED: (210, 12, 13, 0.35, 4),
     FIRST: (70, 6, 9, 0.55, 2),
+    CIRCLE: (60, 6, 9, 0.55, 2),
     MYOPIC: (480, 28, 17, 0.25, 7),
 }
 FLAWS = {
@@ -29,6 +44,7 @@ FLAWS = {
     "longest: no gain": {LONGEST: (200, 13, 11, 0.5, 4)},
     "first K candidates: no gain": {FIRST: (200, 6, 9, 0.55, 2)},
     "ignored slate again: no gain": {AGAIN: (200, 13, 11, 0.5, 4)},
+    "popular in a circle: no gain": {CIRCLE: (200, 6, 9, 0.55, 2)},
 }
 
 
@@ -128,6 +144,21 @@ class TestStudy:
         skipped = [context[:, plain_sense.ContextColumn.SKIPS] % 2 == 1 for context, _, _ in seen]
         assert sum(rows.sum() for rows in skipped) > 5
         assert all(rows[mask].all() for rows, mask in zip(again, skipped, strict=True))
+
+
+def test_the_circle_comes_to_an_item_again_when_it_has_been_evicted():
+    world = build_world(make_catalog(80), remembering(impression__memory=64))
+    agent = plain_sense.CircleAgent.evict(world)
+    memory, slots = world.scenario.memory, world.scenario.shape.slate
+    observation, shown = {"slate_ids": np.zeros((2, slots))}, []
+    for _ in range(len(agent.slates) + 1):
+        observation = {"slate_ids": agent.act(observation)}
+        shown.append(observation["slate_ids"])
+    assert len(np.unique(agent.slates)) == agent.slates.size
+    assert memory < agent.slates.size <= memory + slots
+    assert (shown[-1] == shown[0]).all()
+    popularity = world.catalog.popularity
+    assert popularity[shown[0] - 1].min() >= np.delete(popularity, shown[0][0] - 1).max()
 
 
 @pytest.mark.parametrize(
