@@ -4,6 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from longplay.agents.fresh import make_fresh
+from longplay.agents.playing.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.luck import VALIDATION_LUCK
+from longplay.agents.rules.similarity import GreedySimilarity
+from longplay.envs.candidates.scoring import Scorer
+from longplay.envs.make import make_world
 from longplay.envs.users.world import build_world
 from longplay.scripts.studies import plain_sense
 from longplay.scripts.studies.plain_sense import (
@@ -17,6 +23,7 @@ from longplay.scripts.studies.plain_sense import (
     POPULAR,
     RANDOM,
     RATED,
+    AgainAgent,
 )
 from longplay.tests.envs.worlds import make_catalog, remembering
 
@@ -176,3 +183,17 @@ def test_a_wrong_argument_is_named(here, call, arguments, said):
     assert code == 2
     assert said in " ".join(output.split())
     assert not (here / "runs/wrong/study.json").exists()
+
+
+@pytest.mark.parametrize("name", ["video-v1", "shop-v1", "social-v1"])
+def test_an_ignored_slate_shown_again_gains_nothing(name):
+    """In the worlds as they are, by the items' true vectors, so that similarity is as good as it can be."""
+    world = make_world(name)
+    vectors = world.items["taste"][1:].astype(np.float32)
+    evaluator = Evaluator(world, vectors, held_out_users(world, "validation", 60), VALIDATION_LUCK)
+    fresh = make_fresh(GreedySimilarity(Scorer(world, vectors)))
+    agents = {FRESH: fresh, AGAIN: AgainAgent(make_fresh(GreedySimilarity(Scorer(world, vectors))))}
+    lives = pd.concat([evaluator.play(agent).assign(policy=policy) for policy, agent in agents.items()])
+    assert plain_sense.gains_nothing(lives, AGAIN)
+    shown = lives.groupby("policy")["repeated"].mean()
+    assert shown[AGAIN] > shown[FRESH] + 0.05  # it does show them again
