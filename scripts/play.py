@@ -39,7 +39,7 @@ from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import run_folder
 
-RUN, FITTED = "run", ("linear", "constant")  # references that a file has the weights of
+RUN, FITTED = "run", ("linear", "constant", "neural")  # references that a file has the weights of
 PLAYABLE = (*RULES, *REFERENCES, RUN)  # and module:Class of a rule
 LUCK = {"validation": VALIDATION_LUCK, "test": TEST_LUCK}
 ASK_FRESH = "Show nothing twice in a session; by default wherever the environment keeps account of what was shown."
@@ -53,7 +53,8 @@ class Arguments:
     """Agent to play: a rule (random, random-candidates, popularity, similarity, softmax, minutes, mmr, dpp, static-cap,
     round-robin, fatigue, linucb, lints, personal-linucb, personal-lints, user-knn, item-knn, als, tower-heads,
     lightgcn; similarity-fresh, minutes-rating and longest, which show nothing twice in a session, where the environment
-    keeps account of what was shown), a reference (items, myopic, taste, constant, linear), or run."""
+    keeps account of what was shown), a reference (items, myopic, taste, constant, linear,
+    neural), or run."""
     run: str | None = None
     """Folder below runs/ of a training, of a policy that scripts/offline.py learned, or of a rule that --save wrote;
     with --agent run."""
@@ -68,7 +69,8 @@ class Arguments:
     save: str | None = None
     """Folder below runs/ that a rule is written to, with what it was fitted with."""
     linear: Path | None = None
-    """JSON file of the weights of the reference linear, or of constant; without one they are 0, the myopic oracle's."""
+    """JSON file of the reference linear, constant or neural, as its save writes it; without one each is the myopic
+    oracle."""
     setting: tyro.conf.OmitArgPrefixes[Setting] = field(default_factory=Setting)
 
 

@@ -19,6 +19,7 @@ from ...envs.users.world import World
 from ..playing.sweep import Sweep, SweepOptions
 from ..registry import REFERENCES, Reference
 from .linear import LinearOracle, sweep_bonus
+from .oracle_files import read_oracle
 
 
 @dataclass(eq=False)
@@ -94,21 +95,15 @@ class BonusOracle:
     @classmethod
     def load(cls, path: Path, world: World) -> "BonusOracle":
         """Read what `save` wrote, for a world of the same scenario."""
-        if not path.is_file():
-            raise ValueError(f"{path} does not exist; write it with BonusOracle.save")
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            scenario, tried = content["scenario"], content["tried"]
-            sweep = Sweep(np.array([float(value) for value in tried]), np.array(list(tried.values()), np.float64))
-            bonus, shortlist, whole = float(content["bonus"]), content["shortlist"], content["whole"]
-            oracle = cls(world, bonus, shortlist, whole, sweep if tried else None)
-        except (json.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not a constant bonus: {error}; fit and save again") from error
-        if scenario != world.scenario.digest:
-            raise ValueError(
-                f"{path} was fitted in another scenario than {world.scenario.name!r} as it is here; fit it again"
-            )
-        return oracle
+        return read_oracle(path, world, "a constant bonus", cls.from_content)
+
+    @classmethod
+    def from_content(cls, content: Any, world: World) -> "BonusOracle":
+        """The oracle of a file; AttributeError, KeyError, TypeError or ValueError for what is none."""
+        tried = content["tried"]
+        sweep = Sweep(np.array([float(value) for value in tried]), np.array(list(tried.values()), np.float64))
+        bonus, shortlist, whole = float(content["bonus"]), content["shortlist"], content["whole"]
+        return cls(world, bonus, shortlist, whole, sweep if tried else None)
 
 
 REFERENCES.register(

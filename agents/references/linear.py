@@ -28,6 +28,7 @@ from ..playing.trials import make_life_env, sum_life_minutes
 from ..registry import REFERENCES, Reference
 from .best_slates import BEST
 from .features import FEATURES, Tastes, describe_items, lay_out_items, read_laws, read_users
+from .oracle_files import read_oracle
 from .traces import Traces, recall_traces, weigh_nothing
 from .traits import MORE, describe_more, fold_slopes, read_traits
 
@@ -164,45 +165,32 @@ class LinearOracle:
 
     def save(self, path: Path) -> None:
         """Write weights and scales as JSON, with the scenario that they are for."""
-        content = {
-            "scenario": self.world.scenario.digest,
-            "shortlist": self.shortlist,
-            "whole": self.whole,
-            "features": {
-                name: {"weight": w, "centre": c, "scale": s}
-                for name, w, c, s in zip(
-                    ALL_FEATURES[: len(self.weights)],
-                    self.weights.tolist(),
-                    self.centre.tolist(),
-                    self.scale.tolist(),
-                    strict=True,
-                )
-            },
-        }
-        write_whole(path, json.dumps(content, indent=1, ensure_ascii=False))
+        write_whole(path, json.dumps(self.to_content(), indent=1, ensure_ascii=False))
+
+    def to_content(self) -> dict[str, Any]:
+        """What a file says of it: plain data."""
+        names, columns = ALL_FEATURES[: len(self.weights)], ("weight", "centre", "scale")
+        rows = zip(self.weights.tolist(), self.centre.tolist(), self.scale.tolist(), strict=True)
+        table = {name: dict(zip(columns, row, strict=True)) for name, row in zip(names, rows, strict=True)}
+        chosen = {"shortlist": self.shortlist, "whole": self.whole}
+        return {"scenario": self.world.scenario.digest, **chosen, "features": table}
 
     @classmethod
     def load(cls, path: Path, world: World) -> "LinearOracle":
         """Read what `save` wrote, for a world of the same scenario; what of `MORE` is not in it has no weight."""
-        if not path.is_file():
-            raise ValueError(f"{path} does not exist; write it with LinearOracle.save")
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            scenario, table = content["scenario"], content["features"]
-            if list(table)[: len(FEATURES)] != list(FEATURES) or not set(table) <= set(ALL_FEATURES):
-                raise ValueError(f"its features are {list(table)}, this version has {list(ALL_FEATURES)}")
-            nothing = {"weight": 0.0, "centre": 0.0, "scale": 1.0}
-            known = FEATURES if len(table) == len(FEATURES) else ALL_FEATURES
-            rows = [table.get(name, nothing) for name in known]
-            weights, centre, scale = (np.array([row[key] for row in rows]) for key in nothing)
-            oracle = cls(world, weights, centre, scale, shortlist=content["shortlist"], whole=content["whole"])
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not a linear oracle: {error}; fit and save again") from error
-        if scenario != world.scenario.digest:
-            raise ValueError(
-                f"{path} was fitted in another scenario than {world.scenario.name!r} as it is here; fit it again"
-            )
-        return oracle
+        return read_oracle(path, world, "a linear oracle", cls.from_content)
+
+    @classmethod
+    def from_content(cls, content: Any, world: World) -> "LinearOracle":
+        """The oracle of `to_content`; KeyError, TypeError or ValueError for what is none."""
+        table = content["features"]
+        if list(table)[: len(FEATURES)] != list(FEATURES) or not set(table) <= set(ALL_FEATURES):
+            raise ValueError(f"its features are {list(table)}, this version has {list(ALL_FEATURES)}")
+        nothing = {"weight": 0.0, "centre": 0.0, "scale": 1.0}
+        known = FEATURES if len(table) == len(FEATURES) else ALL_FEATURES
+        rows = [table.get(name, nothing) for name in known]
+        weights, centre, scale = (np.array([row[key] for row in rows]) for key in nothing)
+        return cls(world, weights, centre, scale, shortlist=content["shortlist"], whole=content["whole"])
 
     @classmethod
     def fit(

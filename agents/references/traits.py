@@ -44,10 +44,11 @@ PAIRS = (  # of a feature and a trait
 )
 MORE = (IGNORED, *(f"{feature} × {trait}" for feature, trait in PAIRS))
 PLACES = np.array([FEATURES.index(feature) for feature, _ in PAIRS])
+PAIRED = np.array([TRAITS.index(trait) for _, trait in PAIRS])
 
 
-def read_traits(world: World, observation: Any) -> NDArray[np.float64]:
-    """(B, J) numbers of users in the order of `PAIRS`, from an observation with the hidden state."""
+def measure_traits(world: World, observation: Any) -> NDArray[np.float64]:
+    """(B, T) traits of users in the order of `TRAITS`, from an observation with the hidden state."""
     p, latent, context = world.scenario.params, observation["latent"], observation["context"].astype(np.float64)
     trust, satisfaction, fatigue = (latent[name].astype(np.float64) for name in ("trust", "satisfaction", "fatigue"))
     left = 1.0 - context[:, ContextColumn.DAY] / p.horizon_days
@@ -63,7 +64,12 @@ def read_traits(world: World, observation: Any) -> NDArray[np.float64]:
         "skips": np.minimum(skips, 3.0),
         "in vain": (skips >= depth).astype(np.float64),
     }
-    return np.stack([traits[trait] for _, trait in PAIRS], axis=1)
+    return np.stack([traits[trait] for trait in TRAITS], axis=1)
+
+
+def read_traits(world: World, observation: Any) -> NDArray[np.float64]:
+    """(B, J) the same in the order of `PAIRS`."""
+    return measure_traits(world, observation)[:, PAIRED]
 
 
 def describe_more(x: NDArray[np.float64], ignored: NDArray[np.float64], traits: NDArray[np.float64]) -> Any:

@@ -11,16 +11,34 @@ from rich.table import Table
 
 from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_ratio
 from longplay.scripts.shared.tables import TIGHT, format_interval, make_table
-from longplay.scripts.studies.headroom.steps import CONSTANT, ITEMS, MYOPIC, PLANNER, ROLLOUTS, STEPS, Budget, Part
+from longplay.scripts.studies.headroom.steps import (
+    CONSTANT,
+    ITEMS,
+    MYOPIC,
+    NETWORK,
+    PLANNER,
+    ROLLOUTS,
+    STEPS,
+    Budget,
+    Part,
+)
 
 GAINS = {  # of one step over another
     "constant over myopic": (CONSTANT, MYOPIC),
     "planner over constant": (PLANNER, CONSTANT),
     "planner over myopic": (PLANNER, MYOPIC),
+    "network over planner": (NETWORK, PLANNER),
     "rollouts over planner": (ROLLOUTS, PLANNER),
 }
 ALL = "all"  # in place of a world seed
-COLOURS = {ITEMS: "#bbbbbb", MYOPIC: "#e08a00", CONSTANT: "#888888", PLANNER: "#1f6fd0", ROLLOUTS: "#7a3fb0"}
+COLOURS = {
+    ITEMS: "#bbbbbb",
+    MYOPIC: "#e08a00",
+    CONSTANT: "#888888",
+    PLANNER: "#1f6fd0",
+    NETWORK: "#2b9348",
+    ROLLOUTS: "#7a3fb0",
+}
 
 
 def estimate_gain(ahead: pd.DataFrame, behind: pd.DataFrame) -> Interval | None:

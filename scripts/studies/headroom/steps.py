@@ -15,6 +15,7 @@ from longplay.agents.playing.sweep import SweepOptions
 from longplay.agents.references.bonus import BonusOracle
 from longplay.agents.references.items import ItemsOracle
 from longplay.agents.references.linear import LinearOracle
+from longplay.agents.references.neural import NeuralOracle
 from longplay.agents.references.oracles import MyopicOracle
 from longplay.agents.references.rollouts import RolloutPlanner
 from longplay.agents.registry import RULES
@@ -27,12 +28,13 @@ from longplay.scripts.studies.headroom.lives import play_lives
 from longplay.scripts.studies.headroom.worlds import StudyWorld
 
 ITEMS, MYOPIC, CONSTANT, PLANNER = "items oracle", "myopic oracle", "best constant bonus", "planner"
-ROLLOUTS = "rollouts"
+NETWORK, ROLLOUTS = "network", "rollouts"
 STEPS = {
     "items": ITEMS,
     "myopic": MYOPIC,
     "constant": CONSTANT,
     "planner": PLANNER,
+    "network": NETWORK,
     "rollouts": ROLLOUTS,
 }  # by the names of files
 Say = Callable[[str, float], None]
@@ -133,11 +135,12 @@ def make_step(setting: Setting, step: str, part: Part, say: Say) -> Agent:
         planner: Any = make_step(setting, "planner", part, say)
         say("learning what comes after a rollout", 0.0)
         return RolloutPlanner.build_around(planner, setting.item_vectors)
-    kind: Any = {"constant": BonusOracle, "planner": LinearOracle}[step]
-    search = {"constant": part.budget.sweep, "planner": part.budget.search}[step]
+    kind: Any = {"constant": BonusOracle, "planner": LinearOracle, "network": NeuralOracle}[step]
+    search = part.budget.sweep if step == "constant" else part.budget.search
+    start = make_step(setting, "planner", part, say) if step == "network" else setting.world
     file, began = part.folder / f"{step}.json", time.monotonic()
     if not file.exists():
-        oracle = kind.fit(setting.world, setting.item_vectors, search, say)
+        oracle = kind.fit(start, setting.item_vectors, search, say)
         write_whole(part.folder / f"{step}-seconds.json", json.dumps(round(time.monotonic() - began, 1)))
         oracle.save(file)
     return kind.load(file, setting.world)  # type: ignore[no-any-return]

@@ -50,7 +50,8 @@ class Arguments:
     seeds: tuple[int, ...] = (1, 2, 3)
     """World seeds."""
     steps: tuple[str, ...] = ("items", "myopic", "constant", "planner")
-    """Steps to play: items, myopic, constant, planner; also rollouts of the true user model around the planner."""
+    """Steps to play: items, myopic, constant, planner; also network, a neural oracle that starts as the planner, and
+    rollouts of the true user model around the planner."""
     sweep: tuple[str, ...] = ()
     """A constant of the scenario, as its file names it, or dynamics_strength, and the values that it takes."""
     users: int = 500

@@ -120,7 +120,7 @@ class TestFiles:
 
     def test_what_is_none_is_refused(self, tmp_path, world, fitted):
         path = tmp_path / "bonus.json"
-        with pytest.raises(ValueError, match=r"does not exist; write it with BonusOracle\.save"):
+        with pytest.raises(ValueError, match="does not exist; write it with the save of a constant bonus"):
             BonusOracle.load(path, world)
         fitted.save(path)
         with pytest.raises(ValueError, match="was fitted in another scenario than 'video' as it is here; fit it again"):

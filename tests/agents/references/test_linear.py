@@ -302,7 +302,7 @@ class TestFiles:
 
     def test_what_is_no_oracle_is_refused(self, tmp_path, world):
         path = tmp_path / "oracle.json"
-        with pytest.raises(ValueError, match=r"does not exist; write it with LinearOracle\.save"):
+        with pytest.raises(ValueError, match="does not exist; write it with the save of a linear oracle"):
             LinearOracle.load(path, world)
         LinearOracle(world).save(path)
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -1,5 +1,7 @@
 """The study of headroom: worlds are kept, an interruption costs one step, the figures come from them."""
 
+import json
+
 import pandas as pd
 import pytest
 import tyro
@@ -65,6 +67,15 @@ class TestStudy:
             monkeypatch.setattr(kind, "fit", lambda *given: pytest.fail("this has been fitted"))
         assert call(headroom, *arguments, "--steps", "constant", "planner", folder=here)[0] == 0
 
+    def test_a_network_starts_from_the_planner(self, here, call):
+        quick = [word if word != "h" else "network" for word in ARGUMENTS]
+        code, output = call(headroom, *quick, "--seeds", "1", "--steps", "planner", "network", folder=here)
+        assert code == 0, output
+        assert "network over planner" in output
+        folder = here / "runs/network/Video-v1-seed-1"
+        linear, network = (json.loads((folder / f"{step}.json").read_text()) for step in ("planner", "network"))
+        assert network["linear"] == linear
+
     def test_rollouts_are_played_around_the_planner(self, here, call):
         quick = [word if word != "h" else "rolled" for word in ARGUMENTS]
         words = ["--steps", "planner", "rollouts", "--rollout-users", "2"]
@@ -115,7 +126,7 @@ class TestStudy:
         ("--sweep choice.trust 1 1.0", "must be a constant and one or more different values"),
         ("--sweep choice.trust 99", "choice.trust = 99.0 is out of range; allowed: 0 to 20"),
         ("--sweep dynamics_strength 7", "dynamics_strength = 7.0 is out of range; allowed: 0 to 5"),
-        ("--sweep impression.weight 1", "impression.weight = 1.0 needs a memory"),
+        ("--envs longplay/Video-v0 --sweep impression.weight 1", "impression.weight = 1.0 needs a memory"),
         ("--rollout-users 0", "rollout_users = 0 must be at least 1"),
         ("--workers 0", "workers = 0 must be at least 1"),
         ("--population 1", "population = 1 is out of range; allowed: 2 to"),
