@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .shared.compiled import loop
 from .users.chance import permute, stream_key
 from .users.dynamics import begin, read_slate
-from .users.records import ACTIVE, HORIZON, user_type, work_type
+from .users.records import ACTIVE, HORIZON, work_type
 from .users.world import World
 
 Observation = dict[str, NDArray[np.float32]]
@@ -138,7 +138,7 @@ class Engine:
         self.params = world.scenario.params
         self._record = world.scenario.record
         shape = world.scenario.shape
-        self.users = np.zeros(self.num, user_type(shape, world.scenario.memory))
+        self.users = np.zeros(self.num, world.scenario.make_user_type())
         self.users["status"] = HORIZON  # nobody has arrived yet
         self.users["episode"] = -1
         self.minutes = np.zeros(self.num)

@@ -19,6 +19,7 @@ from .users.records import ACTIVE, CHURNED, HORIZON, SLATES_KEPT
 from .users.world import World
 
 LATENT_MEMORY = ("frailty", "memory_item", "memory_ignored", "memory_touched", "memory_consumed")
+LATENT_SECOND = ("second",)
 LATENT = ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfaction", "trust", "momentum")
 
 
@@ -318,7 +319,8 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         }
         info = add_masks(values, mask)
         if self.privileged:
-            names = (*LATENT, *LATENT_MEMORY) if self.world.scenario.memory else LATENT
+            names = (*LATENT, *(LATENT_MEMORY if self.world.scenario.memory else ()))
+            names += LATENT_SECOND if self.world.scenario.second else ()
             info["latent"] = add_masks({name: users[name].copy() for name in names}, mask)
             info["_latent"] = mask.copy()
         return info
@@ -348,9 +350,12 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
 
     @property
     def _saved_bytes(self) -> int:
-        """Of a user's record: all of it, or where nothing is kept of the slates what comes before that."""
+        """Of a user's record: all of it, or what comes before that which is not used; whole words."""
         kind = self.engine.users.dtype
-        return int(kind.itemsize if self.world.scenario.memory else kind.fields["frailty"][1])
+        if self.world.scenario.second:
+            return int(kind.itemsize)
+        unused = "second" if self.world.scenario.memory else "frailty"
+        return -(-int(kind.fields[unused][1]) // 8) * 8
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> Observation:
         """Continue from `save_state`; returns the observation at that point."""

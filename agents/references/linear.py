@@ -30,10 +30,11 @@ from .best_slates import BEST
 from .features import FEATURES, Tastes, describe_items, lay_out_items, read_laws, read_users
 from .oracle_files import read_oracle
 from .traces import Traces, recall_traces, weigh_nothing
-from .traits import MORE, describe_more, fold_slopes, read_traits
+from .traits import ITEM_FEATURES, MORE, OWN, describe_more, describe_own, fold_slopes, judge_items, read_traits
 
 PRICES = {"logit": 0.75, "position": 0.75, "cascade": 0.0}  # of attention, as a share of about the best slate's value
 ALL_FEATURES = (*FEATURES, *MORE)
+OWN_PLACES = slice(len(FEATURES), len(FEATURES) + len(ITEM_FEATURES))
 PIECE = 128  # rows at a time, so that the features stay small
 
 
@@ -111,7 +112,8 @@ class LinearOracle:
         slope = weights / self.scale
         offset = (slope * self.centre).sum(axis=1)[:, None]
         if slope.shape[1] > len(FEATURES):
-            offset = offset - slope[:, len(FEATURES), None] * np.log1p(traces.ignored)
+            own = describe_own(self.world, ids, observation, traces.ignored)
+            offset = offset - np.einsum("bmf,bf->bm", own, slope[:, OWN_PLACES])
             slope = fold_slopes(slope, read_traits(self.world, observation))
         worth = x[:, :, 1] + np.einsum("bmf,bf->bm", x, slope) - offset
         worth = np.maximum(worth, 0.0)
@@ -152,7 +154,8 @@ class LinearOracle:
         pull, x = self._describe(ids, observation, traces)
         if len(self.weights) == len(FEATURES):
             return pull, x
-        more = describe_more(x, traces.ignored, read_traits(self.world, observation))
+        own = describe_own(self.world, ids, observation, traces.ignored)
+        more = describe_more(x, own, read_traits(self.world, observation))
         return pull, np.concatenate([x, more], axis=2)
 
     def _describe(
@@ -233,24 +236,50 @@ class LinearOracle:
         oracle._standardise(make_life_env(world, item_vectors, search.users), people[0], REFERENCE_LUCK + search.seed)
         env = make_life_env(world, item_vectors, search.users * search.population)
 
+        known = [name != OWN or world.scenario.second for name in ALL_FEATURES[: len(oracle.weights)]]
+
+        def fill(trials: NDArray[np.float64]) -> NDArray[np.float64]:
+            weights = np.zeros((len(trials), len(known)))
+            weights[:, known] = trials
+            return weights
+
         def score(iteration: int, trials: NDArray[np.float64]) -> NDArray[np.float64]:
             say("searching weights", iteration / search.iterations)
-            return play_trials(env, oracle, people[iteration], trials, REFERENCE_LUCK + search.seed + iteration)
+            return play_trials(env, oracle, people[iteration], fill(trials), REFERENCE_LUCK + search.seed + iteration)
 
-        bonus = sweep_bonus(world, item_vectors, sweep, say, **options).best if len(sweep.grid) > 1 else sweep.grid[0]
-        means = np.stack(search_by_cross_entropy(score, oracle.express_bonus(bonus), search))
+        start = oracle._sweep_start(item_vectors, sweep, say, **options)
+        means = fill(np.stack(search_by_cross_entropy(score, start[known], search)))
         say("choosing among the means of all iterations", 1.0)
         env = make_life_env(world, item_vectors, len(means) * len(final))
         minutes = play_trials(env, oracle, final, means, REFERENCE_LUCK + search.seed)
         oracle.weights = means[int(np.argmax(minutes))]
         return oracle
 
-    def express_bonus(self, bonus: float) -> NDArray[np.float64]:
-        """(F,) weights that pay a bonus for each standard deviation, over the catalogue, of the verdict."""
+    def _sweep_start(
+        self, item_vectors: NDArray[np.float32], sweep: SweepOptions, say: Callable[[str, float], None], **options: Any
+    ) -> NDArray[np.float64]:
+        """(F,) weights of the best bonus: of the item's verdict, or where people differ in it of each one's own."""
+        if len(sweep.grid) == 1:
+            return self.express_bonus(sweep.grid[0])
+        kinds = [False, True] if self.world.scenario.second and len(self.weights) == len(ALL_FEATURES) else [False]
+        found = [(sweep_bonus(self.world, item_vectors, sweep, say, own=own, **options), own) for own in kinds]
+        best, own = max(found, key=lambda pair: float(pair[0].scores.max()))
+        return self.express_bonus(best.best, own)
+
+    def express_bonus(self, bonus: float, own: bool = False) -> NDArray[np.float64]:
+        """(F,) weights that pay a bonus for each standard deviation of the verdict over the catalogue.
+
+        With `own` it is that of the person, which differs from the item's where people judge by a second taste, and its
+        standard deviation over items and people.
+        """
         weights, place = np.zeros(len(self.weights)), FEATURES.index("verdict")
-        mean, spread = measure_verdict(self.world)
+        mean, spread = measure_own_verdict(self.world) if own else measure_verdict(self.world)
         weights[place] = bonus * self.scale[place] / spread
         weights[0] = bonus * (self.centre[place] - mean) / spread  # of each click
+        if own:
+            extra = ALL_FEATURES.index(OWN)
+            weights[extra] = bonus * self.scale[extra] / spread
+            weights[0] += bonus * self.centre[extra] / spread
         return weights
 
     def _standardise(self, env: Retriever, users: NDArray[np.int64], luck: int) -> None:
@@ -285,16 +314,25 @@ def measure_verdict(world: World) -> tuple[float, float]:
     return float(verdict.mean()), max(float(verdict.std()), 1e-9)
 
 
+def measure_own_verdict(world: World, people: int = 200) -> tuple[float, float]:
+    """The same over the catalogue and the first training users, of each one's own verdict."""
+    first = world.people[list(world.split("train"))[:people]]
+    verdict = judge_items(world, np.arange(1, len(world.items)), first["second"])
+    return float(verdict.mean()), max(float(verdict.std()), 1e-9)
+
+
 def sweep_bonus(
     world: World,
     item_vectors: NDArray[np.float32],
     search: SweepOptions,
     progress: Callable[[str, float], None],
+    *,
+    own: bool = False,
     **options: Any,
 ) -> Sweep:
-    """Mean minutes of validation users by the bonus for each standard deviation, over the catalogue, of the verdict."""
+    """Mean minutes of validation users by the bonus of `LinearOracle.express_bonus`."""
     people = held_out_users(world, "validation", search.users, field="validation_users")
-    oracle = LinearOracle(world, **options)
+    oracle = LinearOracle(world, np.zeros(len(ALL_FEATURES) if own else len(FEATURES)), **options)
     done = 0
 
     def score(bonuses: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -302,7 +340,7 @@ def sweep_bonus(
         progress("sweeping the bonus", done / (search.rounds + 1))
         done += 1
         env = make_life_env(world, item_vectors, len(bonuses) * len(people))
-        weights = np.stack([oracle.express_bonus(float(bonus)) for bonus in bonuses])
+        weights = np.stack([oracle.express_bonus(float(bonus), own) for bonus in bonuses])
         return play_trials(env, oracle, people, weights, VALIDATION_LUCK)
 
     return sweep_number(score, search.grid, search.rounds)

@@ -17,7 +17,7 @@ from ...envs.engine import ContextColumn
 from ...envs.env import LATENT, LATENT_MEMORY
 from ...envs.shared.options import Options, number
 from ...envs.users.chance import stream_key
-from ...envs.users.records import ACTIVE, HORIZON, NOTHING, user_type
+from ...envs.users.records import ACTIVE, HORIZON, NOTHING
 from ...envs.users.world import World
 from ..base import Agent, Remembering, SlateFunction, as_agent, check_agent_slates, select_users
 from ..playing.evaluate import held_out_users
@@ -209,13 +209,13 @@ class RolloutPlanner:
     def read_records(self, observation: Any) -> np.ndarray:
         """(B,) whole states of the users, as the engine has them, with the time in the digits of the observation."""
         latent, context = observation["latent"], observation["context"]
-        users = np.zeros(len(context), user_type(self.world.scenario.shape, self.world.scenario.memory))
+        users = np.zeros(len(context), self.world.scenario.make_user_type())
         for name in LATENT:
             users[name] = latent[name]
         users["id"] = [
             self._find_person(*traits) for traits in zip(latent["sensitivity"], latent["recovery"], strict=True)
         ]
-        for name in ("leave_logit", "visit_rate", "chronotype", "frailty"):
+        for name in ("leave_logit", "visit_rate", "chronotype", "frailty", "second"):
             users[name] = self.world.people[name][users["id"]]
         for name, column in (("gap", "gap_days"), ("clock", "day"), *((name, name) for name in COUNTS)):
             users[name] = observation["context"][:, ContextColumn[column.upper()]]

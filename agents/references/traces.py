@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from ...envs.engine import ContextColumn
 from ...envs.shared.compiled import loop
 from ...envs.users.memory import NOWHERE, choose_row, find_way, recall_consumed, recall_ignored
-from ...envs.users.records import user_type
 from ...envs.users.world import World
 
 FIELDS = ("memory_item", "memory_ignored", "memory_touched", "memory_consumed")
@@ -34,7 +33,7 @@ def recall_traces(world: World, ids: NDArray[np.int64], observation: Any) -> Tra
     p, latent, history = world.scenario.params, observation["latent"], observation["history_ids"]
     ignored, consumed = np.zeros(ids.shape), np.zeros(ids.shape)
     if world.scenario.memory:
-        users = np.zeros(len(ids), user_type(world.scenario.shape, world.scenario.memory))
+        users = np.zeros(len(ids), world.scenario.make_user_type())
         for name in FIELDS:
             users[name] = latent[name]
         users["clock"] = observation["context"][:, ContextColumn.DAY]

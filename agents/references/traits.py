@@ -1,7 +1,8 @@
 """How a user is now, in a few numbers, and the features of items times these: what a planner reads of people.
 
 Each feature here is one of `FEATURES` times a number that is the same for all items, so that weights on them are
-weights on `FEATURES` that differ from user to user and from slate to slate. Only ``"ignored"`` is an item's own.
+weights on `FEATURES` that differ from user to user and from slate to slate. Only ``"ignored"`` and ``"own verdict"``
+are an item's own.
 """
 
 from typing import Any
@@ -42,7 +43,9 @@ PAIRS = (  # of a feature and a trait
     ("tired", "left"),
     ("repeat", "left"),
 )
-MORE = (IGNORED, *(f"{feature} × {trait}" for feature, trait in PAIRS))
+OWN = "own verdict"  # the verdict of this person, less that of the item; 0 where nobody judges by a second taste
+ITEM_FEATURES = (IGNORED, OWN)
+MORE = (*ITEM_FEATURES, *(f"{feature} × {trait}" for feature, trait in PAIRS))
 PLACES = np.array([FEATURES.index(feature) for feature, _ in PAIRS])
 PAIRED = np.array([TRAITS.index(trait) for _, trait in PAIRS])
 
@@ -72,14 +75,34 @@ def read_traits(world: World, observation: Any) -> NDArray[np.float64]:
     return measure_traits(world, observation)[:, PAIRED]
 
 
-def describe_more(x: NDArray[np.float64], ignored: NDArray[np.float64], traits: NDArray[np.float64]) -> Any:
-    """Features (B, M, E) of `MORE`: from those of `FEATURES` (B, M, F), the ignored (B, M) and traits (B, J)."""
-    return np.concatenate([np.log1p(ignored)[:, :, None], x[:, :, PLACES] * traits[:, None, :]], axis=2)
+def describe_own(world: World, ids: NDArray[np.int64], observation: Any, ignored: NDArray[np.float64]) -> Any:
+    """(B, M, 2) `ITEM_FEATURES` of items (B, M), of which some impressions (B, M) were ignored."""
+    own = np.zeros(ids.shape)
+    if world.scenario.second:
+        second = np.asarray(observation["latent"]["second"], np.float64)
+        own = judge_items(world, ids, second) - judge_items(world, ids)
+    return np.stack([np.log1p(ignored), own], axis=2)
+
+
+def judge_items(world: World, ids: NDArray[np.int64], second: NDArray[np.float64] | None = None) -> Any:
+    """Verdicts of items (M,) or (B, M): of anybody (…, M), or (B, M) of people with second tastes (B, D)."""
+    p, items = world.scenario.params, world.items[ids]
+    gain = p.satisfaction_base + p.satisfaction_substance * items["substance"].astype(np.float64)
+    gain -= p.satisfaction_appeal * items["appeal"]
+    if second is not None:
+        match = np.einsum("bd,md->bm" if ids.ndim == 1 else "bd,bmd->bm", second, items["taste"], optimize=True)
+        gain = gain + p.second_weight * match * np.sqrt(second.shape[1])
+    return expit(gain)
+
+
+def describe_more(x: NDArray[np.float64], own: NDArray[np.float64], traits: NDArray[np.float64]) -> Any:
+    """Features (B, M, E) of `MORE`: from those of `FEATURES` (B, M, F), `describe_own` (B, M, 2) and traits (B, J)."""
+    return np.concatenate([own, x[:, :, PLACES] * traits[:, None, :]], axis=2)
 
 
 def fold_slopes(slopes: NDArray[np.float64], traits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Slopes (B, F) on `FEATURES` alone that do what slopes (B, F + E) do, but for that on ``"ignored"``."""
+    """Slopes (B, F) on `FEATURES` alone that do what slopes (B, F + E) do, but for those on `ITEM_FEATURES`."""
     folded = slopes[:, : len(FEATURES)].copy()
-    for place, more in zip(PLACES, (slopes[:, len(FEATURES) + 1 :] * traits).T, strict=True):
+    for place, more in zip(PLACES, (slopes[:, len(FEATURES) + len(ITEM_FEATURES) :] * traits).T, strict=True):
         folded[:, place] += more
     return folded

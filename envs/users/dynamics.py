@@ -189,17 +189,26 @@ def watch(p: Record, user: Record, utility: float) -> float:
 
 
 @njit
+def match_second(second: np.ndarray, taste: np.ndarray) -> float:
+    """How well an item matches a second taste, in standard deviations of items in any direction."""
+    return float(dot(second, taste) * math.sqrt(float(len(taste))))
+
+
+@njit
 def judge(p: Record, user: Record, items: np.ndarray, item: int) -> None:
     """Move the session's satisfaction towards the item's substance against what its appeal promised, or a skip's.
 
+    Where people judge by a second taste, the verdict has a part of how well the item matches it, too: what they choose
+    and what they are glad of are two tastes (Kleinberg, Mullainathan and Raghavan, EC 2022).
     A slate without a click moves it by the share ``satisfaction.idle`` of the rate.
     """
     rate = p.satisfaction_rate
     if item > 0:
         it = items[item]
-        verdict = logistic(
-            p.satisfaction_base + p.satisfaction_substance * it.substance - p.satisfaction_appeal * it.appeal
-        )
+        gain = p.satisfaction_base + p.satisfaction_substance * it.substance - p.satisfaction_appeal * it.appeal
+        if p.second_weight > 0.0:
+            gain += p.second_weight * match_second(user.second, it.taste)
+        verdict = logistic(gain)
     else:
         verdict = -p.satisfaction_skip
         rate *= p.satisfaction_idle
@@ -389,6 +398,9 @@ def begin(p: Record, items: np.ndarray, person: Record, user: Record) -> None:
     user.visit_rate = person.visit_rate
     user.chronotype = person.chronotype
     user.frailty = person.frailty
+    if p.second_weight > 0.0:
+        for d in range(len(user.second)):
+            user.second[d] = person.second[d]
     if p.impression_memory > 0.0:
         forget(user)
 

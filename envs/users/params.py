@@ -31,7 +31,7 @@ from .constants import (
     format_key,
     suggest_name,
 )
-from .records import WAYS
+from .records import WAYS, user_type
 
 MOST_STRENGTH = 5.0  # of the dial, however often it is turned
 REWARDS = ("minutes", "clicks", "returns")
@@ -128,6 +128,15 @@ class Scenario:
     def memory(self) -> int:
         """Items that a user remembers; 0 where impressions leave no trace and the service keeps no slates."""
         return int(self.read_number("impression_memory"))
+
+    @property
+    def second(self) -> bool:
+        """Whether users judge by a second taste."""
+        return self.read_number("second_weight") > 0
+
+    def make_user_type(self) -> np.dtype:
+        """Record of one user, as `records.user_type` has it for this scenario."""
+        return user_type(self.shape, self.memory, self.second)
 
     def __repr__(self) -> str:
         dial = f", strength {self.strength:g}" if self.strength != 1 else ""

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
+from scipy.stats import ortho_group
 
 from .arithmetic import logistic
 from .params import Scenario
@@ -42,7 +43,7 @@ def draw_people(
     """
     p, shape = scenario.params, scenario.shape
     count = min(shape.types, shape.users) or shape.users
-    people = np.zeros(count, person_type(shape))
+    people = np.zeros(count, person_type(shape, scenario.second))
     rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
     people["taste"] = _draw_tastes(rng, items["taste"][1:].astype(np.float64), popularity, count)
     people["sensitivity"] = p.satiation_sensitivity * np.exp(
@@ -65,6 +66,8 @@ def draw_people(
     people["frailty"] = p.churn_frailty * np.random.default_rng(np.random.SeedSequence([seed, 2])).standard_normal(
         count
     )
+    if scenario.second:
+        people["second"] = _draw_second(scenario, people["taste"], seed)
     people["profile"] = _draw_favourites(rng, topics, items, people["taste"])
     return people[np.arange(shape.users) % count]
 
@@ -82,6 +85,26 @@ def _draw_tastes(
     noise = rng.standard_normal((users, vectors.shape[1])) / np.sqrt(vectors.shape[1])
     mixed = np.einsum("ua,uad->ud", shares, vectors[anchors]) + 0.3 * noise
     return np.asarray(mixed / np.linalg.norm(mixed, axis=1, keepdims=True))
+
+
+def _draw_second(scenario: Scenario, taste: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """``ũ = ρu + √(1−ρ²)(√(1−η)·Ru + √η·z)``, unit vectors.
+
+    R is a rotation of the world, made orthogonal to each u, so that who is drawn to this tends to be glad of that; z is
+    the person's own.
+    """
+    p, width = scenario.params, taste.shape[1]
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 3]))
+    turned = taste @ ortho_group.rvs(width, random_state=rng).T
+    own = rng.standard_normal(taste.shape)
+    parts = []
+    for vectors in (turned, own):
+        vectors = vectors - (vectors * taste).sum(axis=1, keepdims=True) * taste
+        parts.append(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    other = np.sqrt(1 - p.second_own) * parts[0] + np.sqrt(p.second_own) * parts[1]
+    other /= np.linalg.norm(other, axis=1, keepdims=True)
+    second = p.second_agreement * taste + np.sqrt(1 - p.second_agreement**2) * other
+    return np.asarray(second / np.linalg.norm(second, axis=1, keepdims=True))
 
 
 def _draw_past(

@@ -37,7 +37,7 @@ def item_type(shape: Shape) -> np.dtype:
     )
 
 
-def user_type(shape: Shape, places: int = 0) -> np.dtype:
+def user_type(shape: Shape, places: int = 0, second: bool = False) -> np.dtype:
     """Record of one user's whole state; a saved array of these is a saved simulation.
 
     Parameters
@@ -45,6 +45,8 @@ def user_type(shape: Shape, places: int = 0) -> np.dtype:
     places
         Items that the memory has room for. Where there is none, what comes after `minutes` is not saved: a person's
         frailty is known, and the rest is not used.
+    second
+        Whether users have a second taste. Where they have none, its field is not used, nor saved.
     """
     rows, kept = max(places // WAYS, 1), SLATES_KEPT if places else 1
     return _make_record_type(
@@ -98,12 +100,13 @@ def user_type(shape: Shape, places: int = 0) -> np.dtype:
             ("memory_consumed", "f4", (rows, WAYS)),  # clock when consumed last [days]
             ("shown", "i4", (kept, shape.slate)),  # slates shown last, round and round
             ("shown_time", "f4", (kept,)),  # clock after each [days]
+            ("second", "f4", (shape.taste if second else 1,)),  # ũ, unit: the taste by which they judge (hidden)
         ],
     )
 
 
-def person_type(shape: Shape) -> np.dtype:
-    """Record of one person of the population, before their first session."""
+def person_type(shape: Shape, second: bool = False) -> np.dtype:
+    """Record of one person of the population, before their first session; `second` as of `user_type`."""
     return _make_record_type(
         [
             ("taste", "f8", (shape.taste,)),
@@ -117,6 +120,7 @@ def person_type(shape: Shape) -> np.dtype:
             ("past_age", "f8", (shape.past,)),  # [days] before the first session
             ("frailty", "f8"),  # offset of the logit of churn
             ("profile", "f4", (shape.topics,)),  # 1 for topics named as favourites at sign-up
+            ("second", "f8", (shape.taste if second else 1,)),
         ],
     )
 
