@@ -11,7 +11,7 @@ from longplay.envs.engine import _read_slates
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.memory import NEVER
 from longplay.envs.users.params import Scenario
-from longplay.envs.users.records import TOPICS_PER_ITEM, item_type, user_type, work_type
+from longplay.envs.users.records import TOPICS_PER_ITEM, item_type, work_type
 from longplay.envs.users.world import EVER, build_world
 
 THEMES = {
@@ -133,7 +133,7 @@ def scratch(scenario):
 def crowd(scenario, count=1, seed=1):
     """`count` identical users in the middle of a session, with luck of their own; set fields by hand from here."""
     shape, rng = scenario.shape, np.random.default_rng(seed)
-    users = np.zeros(count, user_type(shape, scenario.memory))
+    users = np.zeros(count, scenario.make_user_type())
     users["id"] = np.arange(count)
     users["memory_touched"] = users["memory_consumed"] = NEVER
     users["k0"], users["k1"] = 12345, 67890

@@ -10,7 +10,7 @@ import pytest
 from longplay.agents.references.features import FEATURES
 from longplay.agents.references.linear import ALL_FEATURES, LinearOracle
 from longplay.agents.references.traces import recall_traces
-from longplay.agents.references.traits import MORE, describe_more, fold_slopes, read_traits
+from longplay.agents.references.traits import MORE, OWN, describe_more, describe_own, fold_slopes, read_traits
 from longplay.envs.engine import ContextColumn
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.contracts import AgentContract
@@ -77,7 +77,8 @@ class TestFeatures:
             met["vain"].add(traits["in vain"])
             for m in (0, 5, 20):
                 assert x[b, m, len(FEATURES)] == pytest.approx(math.log1p(traces.ignored[b, m]))
-                for name in MORE[1:]:
+                assert x[b, m, ALL_FEATURES.index("own verdict")] == 0.0
+                for name in MORE[2:]:
                     feature, trait = name.split(" × ")
                     expected = x[b, m, FEATURES.index(feature)] * traits[trait]
                     assert x[b, m, ALL_FEATURES.index(name)] == pytest.approx(expected, rel=1e-4, abs=1e-6), name
@@ -98,7 +99,8 @@ class TestSlopes:
         ids = observation["candidates"].astype(np.int64)
         _, x = LinearOracle(world).describe_items(ids, observation)
         traces, traits = recall_traces(world, ids, observation), read_traits(world, observation)
-        whole = np.concatenate([x, describe_more(x, traces.ignored, traits)], axis=2)
+        own = describe_own(world, ids, observation, traces.ignored)
+        whole = np.concatenate([x, describe_more(x, own, traits)], axis=2)
         slopes = np.broadcast_to(scales[0] / scales[2], (len(ids), len(ALL_FEATURES)))
         folded = np.einsum("bmf,bf->bm", x, fold_slopes(slopes, traits))
         folded += slopes[:, len(FEATURES), None] * np.log1p(traces.ignored)
@@ -123,7 +125,7 @@ class TestSlopes:
 
         assert count_ignored(-10.0) < count_ignored(0.0) < count_ignored(10.0)
 
-    @pytest.mark.parametrize("name", MORE)
+    @pytest.mark.parametrize("name", [name for name in MORE if name != OWN])
     def test_each_changes_slates(self, remembered, name):
         world, observation, _ = remembered
         weights = np.zeros(len(ALL_FEATURES))
