@@ -20,6 +20,8 @@ from .named.domains_v1 import Season as Season
 from .named.domains_v1 import ShopV1 as ShopV1
 from .named.domains_v1 import SocialV1 as SocialV1
 from .named.domains_v1 import VideoV1 as VideoV1
+from .named.minds import Minds as Minds
+from .named.minds import MindsShifted as MindsShifted
 from .named.registry import ENVIRONMENTS as ENVIRONMENTS
 from .named.shifted import NewsShifted as NewsShifted
 from .named.shifted import ShopShifted as ShopShifted

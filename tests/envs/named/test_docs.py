@@ -132,7 +132,8 @@ def find_bases():
             yield name, home
         elif name.endswith("-v1"):
             yield name, f"{name[:-1]}0"
-    yield "longplay/Season-v0", "longplay/Video-v1"
+    for name in ("Season", "Minds"):
+        yield f"longplay/{name}-v0", "longplay/Video-v1"
 
 
 @pytest.mark.parametrize(("name", "home"), list(find_bases()))

@@ -1,0 +1,188 @@
+"""Minds: what people click and what they are glad of are two tastes; and the same for users of another kind."""
+
+from .base import NamedEnv
+from .registry import ENVIRONMENTS
+
+
+class Minds(NamedEnv):
+    """Films for people who click by one taste and are glad of what they clicked by another.
+
+    Description
+    -----------
+    The 17,465 films and 10,000 users of `VideoV1`, with the impressions, trust, visits in vain and frailty described
+    there, where each person has a second, hidden taste. What they open and how much of it they watch follows the first,
+    ``u``, as before. What they think of it afterwards, and so whether they trust the service, stay in a session, come
+    back soon or never, follows the second, ``ũ``. Whoever shows what is clicked on entertains people into leaving; what
+    keeps this person shows only in when they come back (Kleinberg, Mullainathan and Raghavan, "The challenge of
+    understanding what users want: inconsistent preferences and engagement optimization", EC 2022).
+
+    The verdict on an item is ``logistic(base + substance·q − appeal·a + m·√D⟨ũ, v⟩)``: with the item's substance ``q``,
+    the promise of its appeal ``a``, and its vector ``v`` in ``D`` dimensions, ``m`` being ``second.weight``. The second
+    taste is ``ũ = ρu + √(1−ρ²)(√(1−η)·Ru + √η·z)``. ``R`` is a rotation that the world fixes, taken at a right angle to
+    ``u``: who is drawn to this tends to be glad of that, which can be learnt across people. ``z`` is the person's own,
+    which only long acquaintance shows. ``ρ`` is ``second.agreement``, ``η`` ``second.own``. It does not drift.
+
+    What differs from `VideoV1`, and nothing else; sources and ranges are in ``envs/scenarios/minds.toml``:
+
+    ==========================  =====  =======
+    constant                    Minds  VideoV1
+    ==========================  =====  =======
+    ``satisfaction.substance``  0.5    1.6
+    ``second.weight``           2.0    0.0
+    ``second.own``              0.2    0.0
+    ==========================  =====  =======
+
+    Action space
+    ------------
+    ``MultiDiscrete([17466] * 10)``: ten item numbers, best position first. Item n is row n − 1 of the catalogue; 0
+    leaves a slot empty. A second copy of an item in a slate is legal and wasted.
+
+    Observation space
+    -----------------
+    A ``Dict`` of float32 boxes; nothing hidden is in it. ``context`` is one box of shape (8,).
+
+    ======================  ========  ===========  ===  =========  ===================================================
+    key                     shape     unit         low  high       what
+    ======================  ========  ===========  ===  =========  ===================================================
+    ``history_ids``         (20,)     item number  0    17465      consumed, most recent first; 0: no more
+    ``history_completion``  (20,)     share        0    1          how much of each was consumed
+    ``history_age``         (20,)     days         0    44.008335  since each was consumed
+    ``slate_ids``           (10,)     item number  0    17465      the slate shown last; 0: empty
+    ``slate_response``      (10,)     share        0    1          completion of the one chosen; else 0
+    ``context[0]``          ()        slates       0    6337200    read in this session
+    ``context[1]``          ()        minutes      0    63372      spent in this session
+    ``context[2]``          ()        1            -1   1          sine of the hour
+    ``context[3]``          ()        1            -1   1          cosine of the hour
+    ``context[4]``          ()        days         0    44.008335  gap before this session
+    ``context[5]``          ()        days         0    44.008335  the clock
+    ``context[6]``          ()        sessions     0    6337200    earlier ones
+    ``context[7]``          ()        slates       0    6337200    without a click, in a row
+    ``profile``             (24,)     0 or 1       0    1          1: a favourite topic, named at sign-up
+    ``shown_ids``           (24, 10)  item number  0    17465      slates shown last, most recent first
+    ``shown_age``           (24,)     days         0    44.008335  since each of them; 0: no more
+    ``candidates``          (256,)    item number  0    17465      only with ``candidates=True`` or another ``action``
+    ======================  ========  ===========  ===  =========  ===================================================
+
+    Reward
+    ------
+    ``"minutes"`` of dwell, 0 to 12 a slate: completion times length of the item chosen, 0 if none is. Alternatives:
+    ``"clicks"``, 1 for a slate with an item chosen, else 0; ``"returns"``, 1 for a slate after which the user leaves
+    and is back before the horizon, else 0.
+
+    Starting state
+    --------------
+    A user of the split in their first session, at an hour of the first day that fits their own day and night. They
+    bring a past of 8 films, chosen by taste and watched half a day to 14 days ago, of which some satiation is left, and
+    three favourite topics, a noisy view of their taste. Trust and satisfaction are 0.25, fatigue is 0. Nothing has been
+    ignored yet; the past is remembered as consumed.
+
+    Episode end
+    -----------
+    Termination: the user churns, which may happen when a session ends. Truncation: the clock reaches 30 days, or the
+    next return would be later than that. There is no limit on the number of slates.
+
+    Info, arguments, seeding
+    ------------------------
+    As of every environment by name: see `longplay.envs.named.base.NamedEnv`. ``latent`` also has ``frailty``, the
+    memory (see `longplay.envs.env.LATENT_MEMORY`) and ``second``, the second taste.
+
+    Known optimum
+    -------------
+    None. With ``dynamics_strength=0`` the best slate now is the best slate, and the myopic oracle over the whole
+    catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
+    other strengths references read hidden state and show what is left to gain; they are no bounds.
+
+    Examples
+    --------
+    >>> import gymnasium, longplay
+    >>> env = gymnasium.make_vec("longplay/Minds-v0", num_envs=2, privileged=True)
+    >>> observation, info = env.reset(seed=7, options={"users": [42, 43]})
+    >>> taste, second = info["latent"]["taste"], info["latent"]["second"]
+    >>> bool((abs((taste * second).sum(axis=1)) < 1e-6).all())  # at a right angle: clicks do not tell verdicts
+    True
+
+    Version history
+    ---------------
+    v0: first version.
+    """
+
+    scenario = "minds"
+
+
+class MindsShifted(NamedEnv):
+    """Minds for users of another kind, to see whether a policy learned there still works.
+
+    Description
+    -----------
+    The films of `Minds`, for users who read a slate from the top (a cascade), are choosier, tire more and recover more
+    slowly, mind more what they have passed over, lose more trust by a visit in vain, differ more from each other, and
+    are glad more of what is their own. It is harder: rules and the myopic oracle earn less here (``docs/worlds.md``).
+    All of it is assumed. What differs, and nothing else:
+
+    ================================  ============  =======
+    constant                          MindsShifted  Minds
+    ================================  ============  =======
+    ``taste.drift``                   0.06          0.03
+    ``satiation.sensitivity``         0.6           0.4
+    ``satiation.sensitivity_spread``  0.9           0.6
+    ``satiation.recovery``            0.4           0.24
+    ``impression.weight``             0.8           0.5
+    ``impression.recovery``           5.0           3.0
+    ``choice.nothing``                4.6           3.5
+    ``choice.position``               0.15          0.5
+    ``second.own``                    0.5           0.2
+    ``leave.beta_a``                  1.0           1.65
+    ``leave.beta_b``                  3.0           5.85
+    ``trust.vain``                    0.4           0.3
+    ``gap.between_users``             0.6           0.38
+    ``choice.model``                  cascade       logit
+    ================================  ============  =======
+
+    Action space
+    ------------
+    As of `Minds`: ``MultiDiscrete([17466] * 10)``.
+
+    Observation space
+    -----------------
+    As of `Minds`, to the number.
+
+    Reward
+    ------
+    As of `Minds`: ``"minutes"``, 0 to 12 a slate; the same alternatives.
+
+    Starting state
+    --------------
+    As of `Minds`; user n has the same taste, and other traits.
+
+    Episode end
+    -----------
+    As of `Minds`: churn terminates, the end of 30 days truncates.
+
+    Info, arguments, seeding
+    ------------------------
+    As of every environment by name: see `longplay.envs.named.base.NamedEnv`.
+
+    Known optimum
+    -------------
+    None, as in `Minds`; ``dynamics_strength=0`` has the same one. What the shift costs a policy is the difference
+    between its minutes here and those of one that learned here; ``scripts/compare.py --env longplay/MindsShifted-v0``.
+
+    Examples
+    --------
+    >>> import gymnasium, longplay
+    >>> env, home = gymnasium.make("longplay/MindsShifted-v0"), gymnasium.make("longplay/Minds-v0")
+    >>> env.observation_space == home.observation_space, env.action_space == home.action_space
+    (True, True)
+    >>> env.unwrapped.world.scenario.values["choice_model"]
+    'cascade'
+
+    Version history
+    ---------------
+    v0: first version.
+    """
+
+    scenario = "minds-shifted"
+
+
+ENVIRONMENTS.register("longplay/Minds-v0", Minds, scenario="minds")
+ENVIRONMENTS.register("longplay/MindsShifted-v0", MindsShifted, scenario="minds-shifted")
