@@ -7,10 +7,20 @@ import math
 import numpy as np
 import pytest
 
+from longplay.agents.playing.cross_entropy import CrossEntropyOptions
+from longplay.agents.playing.sweep import SweepOptions
 from longplay.agents.references.features import FEATURES
-from longplay.agents.references.linear import ALL_FEATURES, LinearOracle
+from longplay.agents.references.linear import ALL_FEATURES, LinearOracle, measure_own_verdict, sweep_bonus
 from longplay.agents.references.traces import recall_traces
-from longplay.agents.references.traits import MORE, OWN, describe_more, describe_own, fold_slopes, read_traits
+from longplay.agents.references.traits import (
+    MORE,
+    OWN,
+    describe_more,
+    describe_own,
+    fold_slopes,
+    judge_items,
+    read_traits,
+)
 from longplay.envs.engine import ContextColumn
 from longplay.envs.users.world import build_world
 from longplay.tests.agents.contracts import AgentContract
@@ -24,6 +34,14 @@ def remembered(catalog, item_vectors):
     """A world with a memory and frail people, observations and records in all phases of sessions."""
     world = build_world(catalog, small().with_overrides(MEMORY | {"churn.frailty": 1.0}))
     return world, *phases(world, item_vectors, users=36, steps=12)
+
+
+@pytest.fixture(scope="module")
+def judging(catalog, item_vectors):
+    """A world in which people judge by a second taste, observations and records."""
+    changes = MEMORY | {"second.weight": 2.0, "second.own": 0.3, "satisfaction.substance": 0.5}
+    world = build_world(catalog, small().with_overrides(changes))
+    return world, *phases(world, item_vectors, users=24, steps=8)
 
 
 @pytest.fixture
@@ -177,3 +195,59 @@ class TestFiles:
             dataclasses.replace(LinearOracle(world), weights=np.zeros(20))
         with pytest.raises(ValueError, match=f"centre has {len(ALL_FEATURES)} numbers, weights {len(FEATURES)}"):
             LinearOracle(world, centre=np.zeros(len(ALL_FEATURES)))
+
+
+class TestSecondTaste:
+    """Where people judge by a second taste, a planner knows each one's own verdict."""
+
+    def test_own_verdicts_are_those_that_the_user_model_passes(self, judging):
+        world, observation, users = judging
+        p = world.scenario.params
+        ids = observation["candidates"].astype(np.int64)[:, :6]
+        own = describe_own(world, ids, observation, np.zeros(ids.shape))[:, :, 1]
+        for b, m in ((0, 0), (3, 5), (len(users) - 1, 2)):
+            item, verdicts = world.items[ids[b, m]], []
+            gain = p.satisfaction_base + p.satisfaction_substance * item["substance"]
+            gain -= p.satisfaction_appeal * item["appeal"]
+            match = sum(float(u) * float(v) for u, v in zip(users[b]["second"], item["taste"], strict=True))
+            for extra in (0.0, p.second_weight * match * math.sqrt(len(item["taste"]))):
+                verdicts.append(1 / (1 + math.exp(-(float(gain) + extra))))
+            assert own[b, m] == pytest.approx(verdicts[1] - verdicts[0], abs=1e-5)
+        assert own.std() > 0.05
+
+    def test_a_bonus_on_ones_own_is_one_of_the_items_and_of_the_difference(self, judging):
+        world, observation, _ = judging
+        mean, spread = measure_own_verdict(world)
+        oracle = LinearOracle(world, np.zeros(len(ALL_FEATURES)), shortlist=None)
+        oracle.weights = oracle.express_bonus(4.0, own=True)
+        ids = observation["candidates"].astype(np.int64)
+        _, x = oracle.describe_items(ids, observation)
+        said = (x * oracle.weights).sum(axis=2)
+        verdict = judge_items(world, ids, observation["latent"]["second"].astype(np.float64))
+        np.testing.assert_allclose(said, 4.0 * (verdict - mean) / spread, rtol=1e-4, atol=1e-4)
+
+    def test_it_shows_people_what_they_are_glad_of(self, judging):
+        world, observation, _ = judging
+        second = observation["latent"]["second"].astype(np.float64)
+
+        def please(bonus):
+            oracle = LinearOracle(world, np.zeros(len(ALL_FEATURES)))
+            oracle.weights = oracle.express_bonus(bonus, own=True)
+            slates = oracle.act(observation)
+            return judge_items(world, slates, second)[slates > 0].mean()
+
+        assert please(-3.0) < please(0.0) < please(3.0) < please(30.0)
+
+    def test_a_search_starts_from_the_better_bonus_and_elsewhere_knows_no_own_verdict(self, judging, item_vectors):
+        world, _, _ = judging
+        quick = CrossEntropyOptions(users=4, population=3, elites=2, iterations=1, validation_users=20)
+        sweep = SweepOptions(users=20, grid=(0.0, 4.0), rounds=0)
+        found = []
+        for own in (False, True):
+            found.append(sweep_bonus(world, item_vectors, sweep, lambda what, share: None, own=own).scores.max())
+        oracle = LinearOracle(world, np.zeros(len(ALL_FEATURES)))
+        start = oracle._sweep_start(item_vectors, sweep, lambda what, share: None)
+        assert (start[ALL_FEATURES.index(OWN)] != 0) == (found[1] > found[0])
+        plain = build_world(world.catalog, small().with_overrides(MEMORY))
+        fitted = LinearOracle.fit(plain, item_vectors, quick, sweep=sweep)
+        assert fitted.weights[ALL_FEATURES.index(OWN)] == 0.0
