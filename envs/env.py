@@ -19,7 +19,7 @@ from .users.records import ACTIVE, CHURNED, HORIZON, SLATES_KEPT
 from .users.world import World
 
 LATENT_MEMORY = ("frailty", "memory_item", "memory_ignored", "memory_touched", "memory_consumed")
-LATENT_SECOND = ("second",)
+LATENT_SOME = ("second", "habit")  # where the scenario has them
 LATENT = ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfaction", "trust", "momentum")
 
 
@@ -320,7 +320,7 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         info = add_masks(values, mask)
         if self.privileged:
             names = (*LATENT, *(LATENT_MEMORY if self.world.scenario.memory else ()))
-            names += LATENT_SECOND if self.world.scenario.second else ()
+            names += tuple(name for name in LATENT_SOME if getattr(self.world.scenario, name))
             info["latent"] = add_masks({name: users[name].copy() for name in names}, mask)
             info["_latent"] = mask.copy()
         return info
@@ -352,9 +352,9 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
     def _saved_bytes(self) -> int:
         """Of a user's record: all of it, or what comes before that which is not used; whole words."""
         kind = self.engine.users.dtype
-        if self.world.scenario.second:
+        if self.world.scenario.second or self.world.scenario.habit:
             return int(kind.itemsize)
-        unused = "second" if self.world.scenario.memory else "frailty"
+        unused = "habit" if self.world.scenario.memory else "frailty"
         return -(-int(kind.fields[unused][1]) // 8) * 8
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> Observation:

@@ -226,6 +226,8 @@ class RolloutPlanner:
         users["history_time"] = np.where(items > 0, when, 0.0)
         users["residues"] = np.bitwise_or.reduce(1 << np.minimum(items & 63, 62), axis=1)
         users["choice"], users["status"] = NOTHING, ACTIVE
+        if self.world.scenario.habit:
+            users["habit"] = latent["habit"]
         if self.world.scenario.memory:
             self._read_traces(users, observation)
         return users

@@ -78,6 +78,9 @@ LIMITS: dict[str, tuple[float, float, str]] = {
     "gap_trust": (0, 10, "logarithm of days per unit of trust"),
     "gap_habit": (0, 0.95, "pull h of gaps to whole days: 1/(1 - h) times as dense there, 1/(1 + h) at half days"),
     "gap_step": (0, 30, "waking days: gaps are whole multiples of it, rounded up; 0: of any length"),
+    "habit_gap": (0, 10, "logarithm of days by which a full habit shortens gaps"),
+    "habit_rate": (0, 1, "share of what is missing to a full habit, per session of full satisfaction"),
+    "habit_recovery": (0.01, 3650, "days in which a habit falls to 1/e"),
     "day_arrival": (0, 1, "share of the waking day over which first sessions spread, from midnight"),
     "day_chronotype": (0, 12, "hours, standard deviation over users"),
     "horizon_days": (0.1, 3650, "days"),
@@ -118,6 +121,9 @@ NEUTRAL: dict[str, float | str] = {
     "trust_vain": 0.0,
     "trust_vain_verdict": 0.0,
     "churn_frailty": 0.0,
+    "habit_gap": 0.0,
+    "habit_rate": 0.0,
+    "habit_recovery": 10.0,
     "candidates_order": "source",
 }
 

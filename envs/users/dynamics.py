@@ -350,6 +350,9 @@ def end_session(p: Record, user: Record) -> None:
     """The session is over: trust moves, the user churns or stays away for a while and comes back recovered.
 
     A visit in vain, one without a click, moves trust further: ``m ← m + ρ_v(v − m)``.
+
+    Where there are habits, a session moves the user's by its satisfaction towards 1, ``h ← h + r·s̄(1 − h)``, and it
+    fades while they are away: a habit grows by repetition up to a limit (Lally and others, 2010), and shortens gaps.
     """
     user.left = 1
     user.trust += p.trust_rate * (user.satisfaction - user.trust)
@@ -359,6 +362,9 @@ def end_session(p: Record, user: Record) -> None:
         user.status = CHURNED
         return
     location = p.gap_location - user.visit_rate - p.gap_trust * (user.trust - p.churn_trust_pivot)
+    if p.habit_gap > 0.0:
+        user.habit += p.habit_rate * min(max(user.satisfaction, 0.0), 1.0) * (1.0 - user.habit)
+        location -= p.habit_gap * user.habit
     noise, _ = normal_pair(user.k0, user.k1, user.id, user.session, 0, GAP)
     # A gap that ends the life anyway is cut, so that its days fit an integer.
     gap = min(math.exp(location + p.gap_scale * noise), p.horizon_days + 2.0)
@@ -376,6 +382,8 @@ def end_session(p: Record, user: Record) -> None:
     user.gap = back - user.clock
     user.clock = back
     fade(user, user.gap)
+    if p.habit_gap > 0.0:
+        user.habit *= math.exp(-user.gap / p.habit_recovery)
     drift(p, user)
     user.session += 1
     user.depth = 0
@@ -411,7 +419,7 @@ def begin(p: Record, items: np.ndarray, person: Record, user: Record) -> None:
     user.session = user.depth = user.skips = user.day = user.left = 0
     user.status = ACTIVE
     user.trust = user.satisfaction = p.trust_start
-    user.fatigue = user.session_minutes = user.completion = user.minutes = 0.0
+    user.fatigue = user.session_minutes = user.completion = user.minutes = user.habit = 0.0
     user.choice = NOTHING
     for k in range(len(user.slate)):
         user.slate[k] = 0

@@ -48,6 +48,7 @@ COUPLED = (
     "leave_skips",
     "churn_trust",
     "gap_trust",
+    "habit_gap",
 )
 
 
@@ -133,6 +134,11 @@ class Scenario:
     def second(self) -> bool:
         """Whether users judge by a second taste."""
         return self.read_number("second_weight") > 0
+
+    @property
+    def habit(self) -> bool:
+        """Whether visits make a habit."""
+        return self.read_number("habit_gap") > 0
 
     def make_user_type(self) -> np.dtype:
         """Record of one user, as `records.user_type` has it for this scenario."""

@@ -100,6 +100,8 @@ def user_type(shape: Shape, places: int = 0, second: bool = False) -> np.dtype:
             ("memory_consumed", "f4", (rows, WAYS)),  # clock when consumed last [days]
             ("shown", "i4", (kept, shape.slate)),  # slates shown last, round and round
             ("shown_time", "f4", (kept,)),  # clock after each [days]
+            # what only some scenarios have (hidden); `params.Scenario.second` and `.habit` say which
+            ("habit", "f8"),  # h, in [0, 1]
             ("second", "f4", (shape.taste if second else 1,)),  # ũ, unit: the taste by which they judge (hidden)
         ],
     )

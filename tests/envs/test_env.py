@@ -87,7 +87,7 @@ def test_only_a_world_that_remembers_saves_more_of_a_user_than_before(catalog, p
     """So states from before there was a memory can be loaded, and those of worlds without one are as they were."""
     env = SlateVectorEnv(build_world(catalog, small(impression__memory=places)), 3)
     env.reset(seed=0)
-    size = size or -(-env.engine.users.dtype.fields["second"][1] // 8) * 8
+    size = size or -(-env.engine.users.dtype.fields["habit"][1] // 8) * 8
     state = env.save_state()
     assert state["users"].shape == (3, size)
     other = SlateVectorEnv(build_world(catalog, small(impression__memory=PLACES - places)), 3)

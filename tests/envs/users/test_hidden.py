@@ -17,6 +17,7 @@ HIDDEN = {"taste", "sensitivity", "recovery", "leave_logit", "visit_rate", "chro
 HIDDEN |= {"satiation", "momentum", "fatigue", "satisfaction", "trust", "residues", "day", "status", "left", "minutes"}
 HIDDEN |= {
     "second",
+    "habit",
     "frailty",
     "entered",
     "evicted",
