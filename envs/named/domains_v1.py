@@ -114,6 +114,10 @@ class VideoV1(NamedEnv):
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
 
+    Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
+    everybody, gains 31 to 38 % in world seeds 0 to 3; a planner that reads people and their state gains 1.8 %
+    [0.6, 3.0] more (seed 0).
+
     Examples
     --------
     >>> import gymnasium, longplay
@@ -227,6 +231,9 @@ class NewsV1(NamedEnv):
     None. With ``dynamics_strength=0`` the best slate now is the best slate, and the myopic oracle over the whole
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
+
+    Headroom (test users, ``docs/worlds.md``): none; neither a bonus for what pleases nor a planner that reads people and
+    their state gains on the myopic oracle (−0.2 % [−0.7, 0.0], seed 0). The constants are those that fit the log.
 
     Examples
     --------
@@ -353,6 +360,10 @@ class ShopV1(NamedEnv):
     None. With ``dynamics_strength=0`` the best slate now is the best slate, and the myopic oracle over the whole
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
+
+    Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
+    everybody, gains 24 to 28 % in world seeds 0 to 3; a planner that reads people and their state gains 2.0 %
+    [−0.1, 4.1] more (seed 0).
 
     Examples
     --------
@@ -483,6 +494,9 @@ class SocialV1(NamedEnv):
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
 
+    Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
+    everybody, gains 23 to 26 % in world seeds 0 to 2.
+
     Examples
     --------
     >>> import gymnasium, longplay
@@ -577,6 +591,9 @@ class Season(NamedEnv):
     None. With ``dynamics_strength=0`` the best slate now is the best slate, and the myopic oracle over the whole
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
+
+    Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
+    everybody, gains 53 % [48, 57] and 53 % [46, 60] in world seeds 0 and 1.
 
     Examples
     --------
