@@ -232,8 +232,8 @@ class NewsV1(NamedEnv):
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
 
-    Headroom (test users, ``docs/worlds.md``): none; neither a bonus for what pleases nor a planner that reads people and
-    their state gains on the myopic oracle (−0.2 % [−0.7, 0.0], seed 0). The constants are those that fit the log.
+    Headroom (test users, ``docs/worlds.md``): none; neither a bonus for what pleases nor a planner that reads people
+    and their state gains on the myopic oracle (−0.2 % [−0.7, 0.0], seed 0). The constants are those that fit the log.
 
     Examples
     --------
