@@ -495,7 +495,7 @@ class SocialV1(NamedEnv):
     other strengths references read hidden state and show what is left to gain; they are no bounds.
 
     Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
-    everybody, gains 23 to 26 % in world seeds 0 to 2.
+    everybody, gains 22 to 26 % in world seeds 0 to 3.
 
     Examples
     --------
