@@ -167,7 +167,7 @@ class TestCompare:
         assert config["runs"] == [NAME]
         assert (config["users"], config["validation_users"]) == (8, 4)
         assert config["setting"] == {
-            "env": "longplay/Video-v0", "catalog": "items.csv", "scenario": "small.toml", "world_seed": 0,
+            "env": "longplay/Video-v1", "catalog": "items.csv", "scenario": "small.toml", "world_seed": 0,
             "strength": 1.0,
         }  # fmt: skip
         assert not list(folder.glob("*.tmp"))
