@@ -11,7 +11,7 @@ from ...envs.users.memory import NOWHERE, choose_row, find_way, recall_consumed,
 from ...envs.users.records import user_type
 from ...envs.users.world import World
 
-FIELDS = ("memory_item", "memory_ignored", "memory_touched", "memory_consumed")
+FIELDS = ("memory_item", "memory_trace", "memory_consumed")
 
 
 class Traces(NamedTuple):

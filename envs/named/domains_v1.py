@@ -120,7 +120,7 @@ class VideoV1(NamedEnv):
 
     Examples
     --------
-    >>> import gymnasium, longplay
+    >>> import gymnasium, longplay, numpy as np
     >>> env = gymnasium.make("longplay/Video-v1")
     >>> observation, info = env.reset(seed=7, options={"user": 42})
     >>> observation, minutes, churned, horizon, info = env.step([5, 4, 3, 2, 1, 6, 7, 8, 9, 10])
@@ -132,8 +132,9 @@ class VideoV1(NamedEnv):
     >>> env = gymnasium.make_vec("longplay/Video-v1", num_envs=1, privileged=True)
     >>> observation, info = env.reset(seed=7, options={"users": [42]})
     >>> _, _, _, _, info = env.step([[5, 4, 3, 2, 1, 6, 7, 8, 9, 10]])
-    >>> ignored = info["latent"]["memory_ignored"][info["latent"]["memory_item"] == 5]
-    >>> ignored.tolist() == ([] if info["choice"][0] == 0 else [1.0])
+    >>> trace = info["latent"]["memory_trace"][info["latent"]["memory_item"] == 5]
+    >>> ignored = np.exp(trace - info["day"] / env.unwrapped.world.scenario.params.impression_recovery)
+    >>> ignored.round(3).tolist() == ([] if info["choice"][0] == 0 else [1.0])
     True
 
     Version history
