@@ -18,7 +18,7 @@ from .users.population import PAST_DAYS
 from .users.records import ACTIVE, CHURNED, HORIZON, SLATES_KEPT
 from .users.world import World
 
-LATENT_MEMORY = ("frailty", "memory_item", "memory_ignored", "memory_touched", "memory_consumed")
+LATENT_MEMORY = ("frailty", "memory_item", "memory_trace", "memory_consumed")
 LATENT_SOME = ("second", "habit")  # where the scenario has them
 LATENT = ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfaction", "trust", "momentum")
 

@@ -245,13 +245,14 @@ class LinearOracle:
 
         def score(iteration: int, trials: NDArray[np.float64]) -> NDArray[np.float64]:
             say("searching weights", iteration / search.iterations)
-            return play_trials(env, oracle, people[iteration], fill(trials), REFERENCE_LUCK + search.seed + iteration)
+            luck = REFERENCE_LUCK + search.seed + iteration
+            return play_trials(env, oracle.choose_slates, people[iteration], fill(trials), luck)
 
         start = oracle._sweep_start(item_vectors, sweep, say, **options)
         means = fill(np.stack(search_by_cross_entropy(score, start[known], search)))
         say("choosing among the means of all iterations", 1.0)
         env = make_life_env(world, item_vectors, len(means) * len(final))
-        minutes = play_trials(env, oracle, final, means, REFERENCE_LUCK + search.seed)
+        minutes = play_trials(env, oracle.choose_slates, final, means, REFERENCE_LUCK + search.seed)
         oracle.weights = means[int(np.argmax(minutes))]
         return oracle
 
@@ -299,12 +300,19 @@ class LinearOracle:
 
 
 def play_trials(
-    env: Retriever, oracle: LinearOracle, users: NDArray[np.int64], trials: NDArray[np.float64], luck: int
+    env: Retriever,
+    choose_slates: Callable[[Any, NDArray[np.float64]], NDArray[np.int64]],
+    users: NDArray[np.int64],
+    trials: NDArray[np.float64],
+    luck: int,
 ) -> NDArray[np.float64]:
-    """(P,) mean minutes of each trial's weights (P, F), all on the same users with the same luck."""
+    """(P,) mean minutes of each trial's numbers (P, F), all on the same users with the same luck.
+
+    `choose_slates` gives slates (B, K) for an observation and numbers (B, F) of each user's own.
+    """
     weights = np.repeat(trials, len(users), axis=0)
     everybody = np.tile(users, len(trials))
-    minutes = sum_life_minutes(env, everybody, luck, lambda o, which: oracle.choose_slates(o, weights[which]))
+    minutes = sum_life_minutes(env, everybody, luck, lambda o, which: choose_slates(o, weights[which]))
     return np.asarray(minutes.reshape(len(trials), -1).mean(axis=1))
 
 
@@ -341,7 +349,7 @@ def sweep_bonus(
         done += 1
         env = make_life_env(world, item_vectors, len(bonuses) * len(people))
         weights = np.stack([oracle.express_bonus(float(bonus), own) for bonus in bonuses])
-        return play_trials(env, oracle, people, weights, VALIDATION_LUCK)
+        return play_trials(env, oracle.choose_slates, people, weights, VALIDATION_LUCK)
 
     return sweep_number(score, search.grid, search.rounds)
 

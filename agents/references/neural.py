@@ -23,7 +23,7 @@ from ..playing.luck import REFERENCE_LUCK
 from ..playing.trials import make_life_env, sum_life_minutes
 from ..registry import REFERENCES, Reference
 from .features import FEATURES
-from .linear import LinearOracle
+from .linear import LinearOracle, play_trials
 from .oracle_files import read_oracle
 from .traits import TRAITS, measure_traits
 
@@ -119,22 +119,21 @@ class NeuralOracle:
         oracle = cls(linear)
         oracle._standardise(item_vectors, people[0], REFERENCE_LUCK + search.seed)
 
-        def score(users: NDArray[np.int64], trials: NDArray[np.float64], luck: int) -> NDArray[np.float64]:
-            env = make_life_env(world, item_vectors, len(trials) * len(users))
-            rows, everybody = np.repeat(trials, len(users), axis=0), np.tile(users, len(trials))
-            minutes = sum_life_minutes(env, everybody, luck, lambda o, which: oracle.choose_slates(o, rows[which]))
-            return np.asarray(minutes.reshape(len(trials), -1).mean(axis=1))
+        env = make_life_env(world, item_vectors, search.users * search.population)
 
-        def score_round(iteration: int, trials: NDArray[np.float64]) -> NDArray[np.float64]:
+        def score(iteration: int, trials: NDArray[np.float64]) -> NDArray[np.float64]:
             say("searching a network", iteration / search.iterations)
-            return score(people[iteration], trials, REFERENCE_LUCK + search.seed + iteration)
+            luck = REFERENCE_LUCK + search.seed + iteration
+            return play_trials(env, oracle.choose_slates, people[iteration], trials, luck)
 
         # The second layer alone is 0 at first: with both at 0 no single number would change anything.
         rng, start = np.random.default_rng(search.seed), np.zeros(PARAMETERS)
         start[: INPUTS * HIDDEN] = rng.standard_normal(INPUTS * HIDDEN) / np.sqrt(INPUTS)
-        means = np.stack(search_by_cross_entropy(score_round, start, search))
+        means = np.stack(search_by_cross_entropy(score, start, search))
         say("choosing among the means of all iterations", 1.0)
-        oracle.parameters = means[int(np.argmax(score(final, means, REFERENCE_LUCK + search.seed)))]
+        env = make_life_env(world, item_vectors, len(means) * len(final))
+        minutes = play_trials(env, oracle.choose_slates, final, means, REFERENCE_LUCK + search.seed)
+        oracle.parameters = means[int(np.argmax(minutes))]
         return oracle
 
     def _standardise(self, item_vectors: NDArray[np.float32], users: NDArray[np.int64], luck: int) -> None:

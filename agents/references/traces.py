@@ -10,7 +10,7 @@ from ...envs.shared.compiled import loop
 from ...envs.users.memory import NOWHERE, choose_row, find_way, recall_consumed, recall_ignored
 from ...envs.users.world import World
 
-FIELDS = ("memory_item", "memory_ignored", "memory_touched", "memory_consumed")
+FIELDS = ("memory_item", "memory_trace", "memory_consumed")
 
 
 class Traces(NamedTuple):

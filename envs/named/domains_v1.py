@@ -114,9 +114,13 @@ class VideoV1(NamedEnv):
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
 
+    Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
+    everybody, gains 31 to 38 % in world seeds 0 to 3; a planner that reads people and their state gains 1.8 %
+    [0.6, 3.0] more (seed 0).
+
     Examples
     --------
-    >>> import gymnasium, longplay
+    >>> import gymnasium, longplay, numpy as np
     >>> env = gymnasium.make("longplay/Video-v1")
     >>> observation, info = env.reset(seed=7, options={"user": 42})
     >>> observation, minutes, churned, horizon, info = env.step([5, 4, 3, 2, 1, 6, 7, 8, 9, 10])
@@ -128,8 +132,9 @@ class VideoV1(NamedEnv):
     >>> env = gymnasium.make_vec("longplay/Video-v1", num_envs=1, privileged=True)
     >>> observation, info = env.reset(seed=7, options={"users": [42]})
     >>> _, _, _, _, info = env.step([[5, 4, 3, 2, 1, 6, 7, 8, 9, 10]])
-    >>> ignored = info["latent"]["memory_ignored"][info["latent"]["memory_item"] == 5]
-    >>> ignored.tolist() == ([] if info["choice"][0] == 0 else [1.0])
+    >>> trace = info["latent"]["memory_trace"][info["latent"]["memory_item"] == 5]
+    >>> ignored = np.exp(trace - info["day"] / env.unwrapped.world.scenario.params.impression_recovery)
+    >>> ignored.round(3).tolist() == ([] if info["choice"][0] == 0 else [1.0])
     True
 
     Version history
@@ -227,6 +232,9 @@ class NewsV1(NamedEnv):
     None. With ``dynamics_strength=0`` the best slate now is the best slate, and the myopic oracle over the whole
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
+
+    Headroom (test users, ``docs/worlds.md``): none; neither a bonus for what pleases nor a planner that reads people
+    and their state gains on the myopic oracle (−0.2 % [−0.7, 0.0], seed 0). The constants are those that fit the log.
 
     Examples
     --------
@@ -353,6 +361,10 @@ class ShopV1(NamedEnv):
     None. With ``dynamics_strength=0`` the best slate now is the best slate, and the myopic oracle over the whole
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
+
+    Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
+    everybody, gains 24 to 28 % in world seeds 0 to 3; a planner that reads people and their state gains 2.0 %
+    [−0.1, 4.1] more (seed 0).
 
     Examples
     --------
@@ -483,6 +495,9 @@ class SocialV1(NamedEnv):
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
 
+    Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
+    everybody, gains 22 to 26 % in world seeds 0 to 3.
+
     Examples
     --------
     >>> import gymnasium, longplay
@@ -577,6 +592,9 @@ class Season(NamedEnv):
     None. With ``dynamics_strength=0`` the best slate now is the best slate, and the myopic oracle over the whole
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
+
+    Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
+    everybody, gains 53 % [48, 57] and 53 % [46, 60] in world seeds 0 and 1.
 
     Examples
     --------

@@ -22,7 +22,7 @@ from numba import njit
 from .arithmetic import add_waking_days, dot, dot_topics, logistic
 from .chance import CHURN, DRIFT, DWELL, FIRST_HOUR, GAP, SLATE, normal_pair, philox, uniform, uniform_pair
 from .constants import CASCADE, LINEAR, LOGIT, SATURATING
-from .memory import find_place, forget, log_slate, note_consumed, note_ignored, weigh_consumed, weigh_ignored
+from .memory import find_place, find_row, forget, log_slate, note_consumed, note_ignored, weigh_consumed, weigh_ignored
 from .records import ACTIVE, CHURNED, HORIZON, NOTHING, Record
 
 
@@ -83,6 +83,8 @@ def weigh(p: Record, work: Record, items: np.ndarray, user: Record) -> None:
         # Read a little of every row first: memory then fetches all of them at once, and not one after the other.
         it = items[user.slate[k]]
         work.weight[k] = it.taste[0] + it.taste[len(it.taste) // 2] + it.minutes
+        if p.impression_memory > 0.0:
+            find_row(work, user, k)
     bits = 0
     for k in range(len(user.slate)):
         item = user.slate[k]
@@ -96,13 +98,13 @@ def weigh(p: Record, work: Record, items: np.ndarray, user: Record) -> None:
         if item > 0 and copies == 0 and items[item].born <= user.clock:
             utility = attract(p, work, items, user, item)
             if p.impression_memory > 0.0:
-                find_place(work, user, k)
+                find_place(p, work, user, k)
                 utility -= p.repeat_penalty * weigh_consumed(p, work, user, k)
             pull = utility + p.choice_appeal * items[item].appeal
             if p.items_life > 0.0:
                 pull -= (user.clock - items[item].born) / p.items_life
             if p.impression_memory > 0.0:
-                pull -= weigh_ignored(p, work, user, k)
+                pull -= weigh_ignored(p, work, k)
             work.utility[k] = utility
             work.weight[k] = math.exp(min(pull, 700.0))  # what constants at their limits could exceed
 
@@ -245,7 +247,7 @@ def expose(p: Record, work: Record, items: np.ndarray, user: Record, choice: int
 
 
 @njit
-def leave_traces(p: Record, work: Record, user: Record, choice: int) -> None:
+def leave_traces(p: Record, work: Record, user: Record, choice: int, elapsed: float) -> None:
     """What could have been taken from the slate and was not pulls less from now on, by how far it was examined.
 
     A slot counts as examined with ``p_k/p_1``; in a cascade, where a click shows that everything above it and nothing
@@ -259,6 +261,7 @@ def leave_traces(p: Record, work: Record, user: Record, choice: int) -> None:
             below += work.weight[k]
     nothing = max(1.0 - below, 1e-300)
     missed = 1.0
+    fade = math.exp(-elapsed / p.impression_recovery)
     for k in range(len(user.slate)):
         examined = p.position[k] / p.position[0]
         if cascade:
@@ -270,7 +273,7 @@ def leave_traces(p: Record, work: Record, user: Record, choice: int) -> None:
             below -= work.weight[k]
             missed *= 1.0 - work.weight[k] / max(reach, 1e-300)
         if k != choice and work.weight[k] > 0.0 and examined > 0.0:
-            note_ignored(p, work, user, k, examined)
+            note_ignored(p, work, user, k, examined, fade)
     log_slate(user)
 
 
@@ -465,7 +468,7 @@ def read_slate(p: Record, work: Record, items: np.ndarray, user: Record) -> floa
     fade(user, elapsed / 1440.0)
     expose(p, work, items, user, choice)
     if p.impression_memory > 0.0:
-        leave_traces(p, work, user, choice)
+        leave_traces(p, work, user, choice, elapsed / 1440.0)
     if item > 0:
         remember(p, user, item, completion)
         user.skips = 0

@@ -1,9 +1,10 @@
 """What a user remembers of items: how often each was seen and ignored, and when it was consumed.
 
 The memory has a fixed number of places, ``impression.memory``, in rows of `WAYS`; an item's row follows from its
-number. An entry that finds its row full takes the place of the one that has faded most. Counts fade by themselves:
-they are kept with the time they were last touched, and what is left of them is computed when it is asked for, so that
-any split of the time between gives the same.
+number. An entry that finds its row full takes the place of the one that has faded most. Counts fade by themselves: of
+a count n at time t its trace ``ln n + t/τ`` is kept, which stays as it is until the item is ignored again. What is left
+at a later t' is ``exp(trace − t'/τ)``, so that any split of the time between gives the same, and of two traces the
+smaller has always faded more.
 
 Sources: Li, Lakshmanan, Tiwari, Shah, "Modeling impression discounting in large-scale recommender systems", KDD 2014:
 the chance of a click falls with the number of ignored impressions and rises again with the time since the last.
@@ -16,7 +17,7 @@ from numba import njit
 
 from .records import WAYS, Record
 
-NEVER = -1e9  # the clock when an item was consumed that has not been [days]
+NEVER = -1e9  # the trace of an item that has not been ignored, and the clock when one was consumed that has not [days]
 NOWHERE = -1
 
 
@@ -36,13 +37,12 @@ def find_way(user: Record, row: int, item: int) -> int:
     return place
 
 
-@njit
+@njit(inline="always")
 def recall_ignored(p: Record, user: Record, row: int, way: int) -> float:
     """What is left of an entry's count of ignored impressions: ``n·exp(−Δt/τ)``."""
-    if user.memory_ignored[row, way] == 0.0:
-        return 0.0  # of most entries there is nothing to compute, and of NEVER the exponential is slow
-    days = max(user.clock - np.float64(user.memory_touched[row, way]), 0.0)  # kept in fewer digits than the clock
-    return np.float64(user.memory_ignored[row, way]) * math.exp(-days / p.impression_recovery)
+    if user.memory_trace[row, way] == NEVER:
+        return 0.0  # its exponential is slow
+    return math.exp(np.float64(user.memory_trace[row, way]) - user.clock / p.impression_recovery)
 
 
 @njit
@@ -55,19 +55,28 @@ def recall_consumed(p: Record, user: Record, row: int, way: int) -> float:
 
 
 @njit(inline="always")
-def find_place(work: Record, user: Record, k: int) -> None:
-    """Find the item of slot k once for all that a slate asks of the memory: into ``work.row`` and ``work.way``."""
-    item = int(user.slate[k])
-    work.row[k] = choose_row(user, item)
-    work.way[k] = find_way(user, work.row[k], item)
+def find_row(work: Record, user: Record, k: int) -> None:
+    """Find the row of the item of slot k, and read a little of it, so that memory fetches the rows of all at once."""
+    row = choose_row(user, int(user.slate[k]))
+    work.row[k] = row
+    work.ignored[k] = user.memory_item[row, 0] + user.memory_trace[row, 0] + user.memory_consumed[row, 0]
 
 
 @njit(inline="always")
-def weigh_ignored(p: Record, work: Record, user: Record, k: int) -> float:
+def find_place(p: Record, work: Record, user: Record, k: int) -> None:
+    """Find the place of the item of slot k, and what is left of its ignored impressions, once a slate."""
+    row, item = work.row[k], int(user.slate[k])
+    way = find_way(user, row, item)
+    work.way[k] = way
+    work.ignored[k] = 0.0 if way == NOWHERE else recall_ignored(p, user, row, way)
+
+
+@njit(inline="always")
+def weigh_ignored(p: Record, work: Record, k: int) -> float:
     """What ignored impressions take off the logarithm of the pull of slot k: ``η·ln(1 + n·exp(−Δt/τ))``."""
-    if p.impression_weight == 0.0 or work.way[k] == NOWHERE:
+    if p.impression_weight == 0.0 or work.ignored[k] == 0.0:
         return 0.0
-    return p.impression_weight * math.log1p(recall_ignored(p, user, work.row[k], work.way[k]))
+    return p.impression_weight * math.log1p(work.ignored[k])
 
 
 @njit(inline="always")
@@ -80,32 +89,48 @@ def weigh_consumed(p: Record, work: Record, user: Record, k: int) -> float:
 def make_room(p: Record, user: Record, row: int) -> int:
     """A place in a row for a new entry: an empty one, or that of the entry that has faded most, which is dropped."""
     user.entered += 1
-    best = 0
-    least = math.inf
-    for way in range(WAYS):
-        if user.memory_item[row, way] == 0:
-            return way
-        left = recall_ignored(p, user, row, way) + recall_consumed(p, user, row, way)
-        if left < least:
-            best = way
-            least = left
-    if user.clock - user.memory_touched[row, best] < p.impression_recovery:
+    best, consumed = NOWHERE, 0
+    least = np.float32(math.inf)
+    for way in range(WAYS):  # among those that were not consumed, less is always left of the smaller trace
+        if user.memory_consumed[row, way] != NEVER:
+            consumed += 1
+        elif user.memory_trace[row, way] < least:
+            best, least = way, user.memory_trace[row, way]
+    if least == NEVER:
+        return best  # an empty place
+    if consumed > 0:
+        best = find_faded(p, user, row, best)
+    if user.memory_trace[row, best] - user.clock / p.impression_recovery > -1.0:
         user.evicted += 1
     return best
 
 
+@njit
+def find_faded(p: Record, user: Record, row: int, best: int) -> int:
+    """The place of a row where least is left: `best`, of those not consumed, or one of those that were."""
+    least = math.inf if best == NOWHERE else recall_ignored(p, user, row, best)
+    for way in range(WAYS):
+        if user.memory_consumed[row, way] != NEVER:
+            left = recall_ignored(p, user, row, way) + recall_consumed(p, user, row, way)
+            if left < least:
+                best, least = way, left
+    return best
+
+
 @njit(inline="always")
-def note_ignored(p: Record, work: Record, user: Record, k: int, examined: float) -> None:
-    """One more ignored impression of slot k, by how far it was examined: ``n ← e + n·exp(−Δt/τ)``."""
+def note_ignored(p: Record, work: Record, user: Record, k: int, examined: float, fade: float) -> None:
+    """One more ignored impression of slot k, by how far it was examined: ``n ← e + n·exp(−Δt/τ)``.
+
+    `fade` is what is left of a count since the slate was shown.
+    """
     row, way = work.row[k], work.way[k]
     if way == NOWHERE or user.memory_item[row, way] != user.slate[k]:
         way = make_room(p, user, row)
         user.memory_item[row, way] = user.slate[k]
         user.memory_consumed[row, way] = NEVER
     else:
-        examined += recall_ignored(p, user, row, way)
-    user.memory_ignored[row, way] = examined
-    user.memory_touched[row, way] = user.clock
+        examined += work.ignored[k] * fade
+    user.memory_trace[row, way] = math.log(examined) + user.clock / p.impression_recovery
 
 
 @njit
@@ -116,8 +141,7 @@ def note_consumed(p: Record, user: Record, item: int, clock: float) -> None:
     if way == NOWHERE:
         way = make_room(p, user, row)
         user.memory_item[row, way] = item
-        user.memory_ignored[row, way] = 0.0
-        user.memory_touched[row, way] = NEVER
+        user.memory_trace[row, way] = NEVER
     user.memory_consumed[row, way] = clock
 
 
@@ -138,8 +162,7 @@ def forget(user: Record) -> None:
     for row in range(len(user.memory_item)):
         for way in range(WAYS):
             user.memory_item[row, way] = 0
-            user.memory_ignored[row, way] = 0.0
-            user.memory_touched[row, way] = NEVER
+            user.memory_trace[row, way] = NEVER
             user.memory_consumed[row, way] = NEVER
     for place in range(len(user.shown)):
         user.shown_time[place] = 0.0

@@ -93,10 +93,9 @@ def user_type(shape: Shape, places: int = 0, second: bool = False) -> np.dtype:
             ("frailty", "f8"),  # the user's own offset of the churn's logit (hidden)
             ("slates", "i4"),  # read in this life
             ("entered", "i4"),  # entries made in the memory
-            ("evicted", "i4"),  # of them dropped before they had faded, for want of room
+            ("evicted", "i4"),  # of them dropped for want of room, with more than 1/e of an impression left
             ("memory_item", "i4", (rows, WAYS)),  # 0: an empty place
-            ("memory_ignored", "f4", (rows, WAYS)),  # n, when last touched
-            ("memory_touched", "f4", (rows, WAYS)),  # clock when last ignored [days]
+            ("memory_trace", "f4", (rows, WAYS)),  # ln n + t/τ, see `memory.py`
             ("memory_consumed", "f4", (rows, WAYS)),  # clock when consumed last [days]
             ("shown", "i4", (kept, shape.slate)),  # slates shown last, round and round
             ("shown_time", "f4", (kept,)),  # clock after each [days]
@@ -137,6 +136,7 @@ def work_type(shape: Shape) -> np.dtype:
             ("weight", "f8", (shape.slate,)),  # choice weight of each slot
             ("row", "i4", (shape.slate,)),  # of the memory, where each slot's item belongs
             ("way", "i4", (shape.slate,)),  # its place there, or none
+            ("ignored", "f8", (shape.slate,)),  # what is left of its ignored impressions
             ("choice_draw", "f8"),
             ("leave_draw", "f8"),
         ],

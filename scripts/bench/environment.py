@@ -54,6 +54,8 @@ class Arguments:
     """Batch sizes."""
     items: int = 1_000_000
     """Items of a second, larger world: the catalogue's records drawn again and again. 0: leave it out."""
+    scenario: str = "video"
+    """Scenario of the world, such as video-v1, or a TOML file."""
     seconds: float = 0.3
     """Time of one round."""
     rounds: int = 5
@@ -209,7 +211,7 @@ def main(args: Arguments) -> None:
     if args.items < 0:
         raise ValueError(f"items = {args.items} must be at least 1, or 0 for no larger world")
     set_threads(1)
-    world = make_world()
+    world = make_world(args.scenario)
     figures: dict[str, Any] = {"python": platform.python_version(), "machine": platform.machine(), "speeds": []}
     for sized_world in [world, enlarge_world(world, args.items)] if args.items else [world]:
         shape = world.scenario.shape

@@ -102,12 +102,12 @@ def check_memory(world, users):
     assert ((places >= 0) & (places <= len(world.catalog))).all()
     row = places.astype(np.int64) * 2654435761 % 2**32 // 256 % rows
     assert (row == np.repeat(np.arange(rows), WAYS))[places > 0].all()
-    assert (users["memory_ignored"] >= 0).all()
-    now = users["clock"][:, None, None] * (1 + 1e-6) + 1e-6
-    for name in ("memory_touched", "memory_consumed"):
-        assert (users[name] <= now).all()
+    assert (users["memory_consumed"] <= users["clock"][:, None, None] * (1 + 1e-6) + 1e-6).all()
+    for name in ("memory_trace", "memory_consumed"):
+        assert np.isfinite(users[name]).all()
         assert (users[name][users["memory_item"] == 0] == NEVER).all()
-    assert (users["memory_ignored"][users["memory_touched"] == NEVER] == 0).all()
+    counts = users["memory_trace"] - users["clock"][:, None, None] / world.scenario.params.impression_recovery
+    assert (counts <= np.log(1 + users["slates"])[:, None, None] + 1e-3).all()  # once in a slate at most
     entries = (places > 0).sum(axis=1)
     assert ((users["entered"] >= entries) & (users["evicted"] <= users["entered"] - entries)).all()
 

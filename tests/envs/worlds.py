@@ -135,7 +135,7 @@ def crowd(scenario, count=1, seed=1):
     shape, rng = scenario.shape, np.random.default_rng(seed)
     users = np.zeros(count, scenario.make_user_type())
     users["id"] = np.arange(count)
-    users["memory_touched"] = users["memory_consumed"] = NEVER
+    users["memory_trace"] = users["memory_consumed"] = NEVER
     users["k0"], users["k1"] = 12345, 67890
     taste = rng.normal(size=shape.taste)
     users["taste"] = taste / np.linalg.norm(taste)
@@ -196,7 +196,7 @@ def lives(steps=40, users=3):
             state = env.engine.users.copy()
             events.append([info["user"], info["choice"], info["left"], terminated, truncated, state["session"]])
             parts = [state["trust"], state["fatigue"], state["satiation"].sum(axis=1), state["momentum"].sum(axis=1)]
-            memory = [state[f"memory_{name}"] for name in ("item", "ignored", "touched", "consumed")]
+            memory = [state[f"memory_{name}"] for name in ("item", "trace", "consumed")]
             memory = [np.where(part == NEVER, 0, part).sum(axis=(1, 2)) for part in memory]
             floats.append([reward, info["day"], info["completion"], *parts, *memory])
         tastes.append(env.engine.users["taste"].copy())

@@ -59,23 +59,29 @@ def furnish(folder):
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory):
-    """The folder; what runs in it finds its cache there too, with the loops that are compiled already."""
+def cache(tmp_path_factory):
+    """What all commands keep for each other, with the loops that are compiled already."""
+    folder, loops = tmp_path_factory.mktemp("cache"), cache_folder().parent
+    loops.mkdir(parents=True, exist_ok=True)
+    (folder / "compiled").symlink_to(loops)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, cache):
+    """The folder, of each file of tests its own, so that names below runs/ do not meet; the cache is that of all."""
     folder = tmp_path_factory.mktemp("place")
     furnish(folder)
-    loops = cache_folder().parent
-    loops.mkdir(parents=True, exist_ok=True)
-    (folder / "cache").mkdir()
-    (folder / "cache" / "compiled").symlink_to(loops)
+    (folder / "cache").symlink_to(cache)
     return folder
 
 
 @pytest.fixture(scope="session")
-def environment(place):
+def environment(cache):
     """Of a script's own process."""
     return {
         **os.environ,
-        "LONGPLAY_CACHE": str(place / "cache"),
+        "LONGPLAY_CACHE": str(cache),
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "GOMP_SPINCOUNT": "0",

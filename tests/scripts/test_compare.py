@@ -37,7 +37,8 @@ def test_rules_and_references_asked_for_take_part_and_are_kept(ready, call, monk
 
     monkeypatch.setattr(tuning, "tune", watched)
     words = (
-        f"--name some --rules similarity mmr lints --rule-trials 2 --rules-folder kept --linear weights.json {SMALL}"
+        "--name some --rules similarity mmr lints --rule-trials 2 --rules-folder kept --linear weights.json "
+        f"--env longplay/Video-v0 {SMALL}"
     )
     code, output = call(compare, *words.split(), "--linear", "weights.json", folder=ready)
     assert code == 0, output
@@ -59,7 +60,7 @@ def test_rules_and_references_asked_for_take_part_and_are_kept(ready, call, monk
     assert config["rules"] == ["similarity", "mmr", "lints"]
     assert (config["rule_trials"], config["rules_folder"], config["linear"]) == (2, "kept", "weights.json")
 
-    again = f"--name again --rules similarity lints --rule-trials 2 --rules-folder kept {SMALL}"
+    again = f"--name again --rules similarity lints --rule-trials 2 --rules-folder kept --env longplay/Video-v0 {SMALL}"
     code, output = call(compare, *again.split(), folder=ready)
     assert code == 0, output
     assert len(tuned) == 3

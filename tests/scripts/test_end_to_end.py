@@ -167,7 +167,7 @@ class TestCompare:
         assert config["runs"] == [NAME]
         assert (config["users"], config["validation_users"]) == (8, 4)
         assert config["setting"] == {
-            "env": "longplay/Video-v0", "catalog": "items.csv", "scenario": "small.toml", "world_seed": 0,
+            "env": "longplay/Video-v1", "catalog": "items.csv", "scenario": "small.toml", "world_seed": 0,
             "strength": 1.0,
         }  # fmt: skip
         assert not list(folder.glob("*.tmp"))
@@ -332,12 +332,13 @@ class TestDemo:
 
 
 def test_bench_prints_a_rate_for_each_batch(call, here, monkeypatch):
-    small = make_world(str(here / "small.toml"), here / "items.csv")
-    monkeypatch.setattr(bench, "make_world", lambda: small)
+    small, asked = make_world(str(here / "small.toml"), here / "items.csv"), []
+    monkeypatch.setattr(bench, "make_world", lambda scenario: (asked.append(scenario), small)[1])
     monkeypatch.setattr(bench, "measure_first_step", lambda: {"cold": 2.0, "warm": 1.0})
     quick = ("--batches", "1", "8", "--seconds", "0.01", "--rounds", "1", "--items", "0", "--no-peers")
-    code, output = call(bench, *quick, folder=here)
+    code, output = call(bench, *quick, "--scenario", "video-v1", folder=here)
     assert code == 0
+    assert asked == ["video-v1"]
     assert "million user-steps a second on one thread, best of 1 rounds" in output
     assert "slates of 10, 80 items, vectors of 32" in output
     rates = re.findall(r"(?<= )(\d) (\d+\.\d+) (\d+\.\d+) (\d+\.\d+) (\d+\.\d+) (\d+\.\d+) ([\d,]+)", output)

@@ -128,8 +128,8 @@ def test_days_that_the_log_does_not_tell_of_are_named_with_a_fix(call, ready):
 
 
 def test_measures_that_are_there_are_not_overwritten_unasked(call, ready):
-    (ready / "runs" / "before").mkdir()
-    (ready / "runs" / "before" / "metrics.json").touch()
-    code, words = call(predict, "--name", "before", "--log", "log", *QUICK, folder=ready)
+    (ready / "runs" / "measured").mkdir()
+    (ready / "runs" / "measured" / "metrics.json").touch()
+    code, words = call(predict, "--name", "measured", "--log", "log", *QUICK, folder=ready)
     assert code == 2
-    assert "runs/before exists; give --overwrite to replace it, or another --name" in words
+    assert "runs/measured exists; give --overwrite to replace it, or another --name" in words

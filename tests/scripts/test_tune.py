@@ -95,7 +95,7 @@ class TestSearch:
         for number in range(2):
             config = json.loads((place / f"runs/fixed/trial-{number:04d}/config.json").read_text())
             assert config["gamma"] == 0.0
-        assert read_preset(place / "runs/fixed/preset.toml").settings("video")["gamma"] == 0.0
+        assert read_preset(place / "runs/fixed/preset.toml").settings("video-v1")["gamma"] == 0.0
         code, output = search("fixed", "--trials 2")
         assert code == 2
         assert "was begun with gamma = 0.0, not None; give another --name" in output

@@ -1,6 +1,6 @@
 """Which conclusions depend on assumed constants? Rules and references in worlds drawn from the plausible ranges.
 
-    python -m longplay.scripts.studies.sensitivity --name sensitivity --worlds 32 --users 150 --env longplay/Video-v0
+    python -m longplay.scripts.studies.sensitivity --name sensitivity --worlds 32 --users 150 --env longplay/Video-v1
 
 Every constant whose source begins with "assumed", "chosen" or "fitted" is swept over its range, if it has one, by a
 Latin hypercube; world 0 has the defaults. In each world the rules are tuned anew on its validation users, and everybody

@@ -204,7 +204,7 @@ class TestEpisodes:
         write_minari(tmp_path / "minari", [part.episodes], env, setting, "random", LUCK)
         dataset = read_minari(tmp_path / "minari")
         assert dataset.env_spec.kwargs["reward"] == "minutes"
-        assert gymnasium.spec(setting.env).kwargs == {"base": "video"}  # what is registered stays as it is
+        assert gymnasium.spec(setting.env).kwargs == {"base": "video-v1"}  # what is registered stays as it is
         assert [path.name for path in tmp_path.iterdir()] == ["minari"]
         assert dataset.observation_space == env.single_observation_space
         assert dataset.action_space == env.single_action_space

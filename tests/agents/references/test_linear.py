@@ -261,7 +261,7 @@ class TestFit:
     def test_it_keeps_the_start_unless_something_is_better(self, strong, item_vectors, monkeypatch):
         monkeypatch.setattr(
             "longplay.agents.references.linear.play_trials",
-            lambda env, oracle, users, trials, luck: -np.abs(trials).sum(axis=1),
+            lambda env, choose_slates, users, trials, luck: -np.abs(trials).sum(axis=1),
         )
         search = CrossEntropyOptions(users=4, population=4, elites=2, iterations=2, validation_users=4)
         start = LinearOracle.fit(strong, item_vectors, search, sweep=SweepOptions(grid=(0.0,)))
@@ -270,9 +270,8 @@ class TestFit:
     def test_trials_earn_what_the_evaluator_says(self, strong, item_vectors):
         oracles = [LinearOracle(strong), with_weights(LinearOracle(strong), verdict=20.0)]
         users = held_out_users(strong, "test", 10)
-        found = play_trials(
-            make_life_env(strong, item_vectors, 20), oracles[0], users, np.stack([o.weights for o in oracles]), 9
-        )
+        env, weights = make_life_env(strong, item_vectors, 20), np.stack([oracle.weights for oracle in oracles])
+        found = play_trials(env, oracles[0].choose_slates, users, weights, 9)
         evaluator = Evaluator(strong, item_vectors, users, 9)
         assert found == pytest.approx([evaluator.mean_minutes(oracle) for oracle in oracles])
 

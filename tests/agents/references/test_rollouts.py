@@ -90,7 +90,7 @@ class TestRecords:
         assert (users["slates"] == steps).all()
         assert (users["entered"] > 0).all()
         rebuilt = planned(world, item_vectors).read_records(observation)
-        for name in ("memory_item", "memory_ignored", "memory_touched", "memory_consumed", "frailty"):
+        for name in ("memory_item", "memory_trace", "memory_consumed", "frailty"):
             np.testing.assert_array_equal(rebuilt[name], users[name], err_msg=name)
         for name in ("k0", "k1", "luck", "episode"):
             rebuilt[name] = users[name]  # the real luck, which the planner does not know
@@ -137,7 +137,7 @@ def live_on(world, item_vectors, users, candidates, steps=25):
             "minutes": minutes,
             "session": env.unwrapped.engine.users["session"].copy(),
         }
-        happened |= {"shown_ids": observation["shown_ids"].copy(), "ignored": latent["memory_ignored"].copy()}
+        happened |= {"shown_ids": observation["shown_ids"].copy(), "ignored": latent["memory_trace"].copy()}
         for name, value in happened.items():
             found[name].append(value)
     return {name: np.stack(values) for name, values in found.items()}

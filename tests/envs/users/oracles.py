@@ -95,8 +95,8 @@ class Notes:
             if place == WAYS:
                 left = {other: self.ignored(other, now) + self.consumed(other, now) for other in others}
                 gone = min(others, key=lambda other: (left[other], self.known[other][0]))
-                place, _, touched, _ = self.known.pop(gone)
-                self.evicted += now - touched < self.p.impression_recovery
+                self.evicted += self.ignored(gone, now) > math.exp(-1.0)
+                place = self.known.pop(gone)[0]
             self.known[item] = place, 0.0, NEVER, NEVER
         return self.known[item]
 
@@ -110,8 +110,8 @@ class Notes:
 
 
 def read_notes(user):
-    """What a user's record remembers, in the form of `Notes.known`, with the row of each item before its place."""
-    names = ("memory_ignored", "memory_touched", "memory_consumed")
+    """What a user's record remembers, by item: row, place, trace of impressions and when it was last consumed."""
+    names = ("memory_trace", "memory_consumed")
     return {
         int(user["memory_item"][row, way]): (int(row), int(way), *(float(user[name][row, way]) for name in names))
         for row, way in zip(*np.nonzero(user["memory_item"]), strict=True)

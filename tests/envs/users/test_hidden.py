@@ -15,17 +15,7 @@ from longplay.tests.envs.worlds import remembering, small, vectors
 # Fields of a user that no observation may depend on: who they are, how they are, their luck, and bookkeeping.
 HIDDEN = {"taste", "sensitivity", "recovery", "leave_logit", "visit_rate", "chronotype", "luck", "episode", "k0", "k1"}
 HIDDEN |= {"satiation", "momentum", "fatigue", "satisfaction", "trust", "residues", "day", "status", "left", "minutes"}
-HIDDEN |= {
-    "second",
-    "habit",
-    "frailty",
-    "entered",
-    "evicted",
-    "memory_item",
-    "memory_ignored",
-    "memory_touched",
-    "memory_consumed",
-}
+HIDDEN |= {"second", "habit", "frailty", "entered", "evicted", "memory_item", "memory_trace", "memory_consumed"}
 # Kept only where impressions leave a trace.
 KEPT = {"slates": {"shown_ids", "shown_age"}, "shown": {"shown_ids"}, "shown_time": {"shown_age"}}
 # Fields that show, and where.

@@ -355,7 +355,7 @@ class TestBench:
         assert None not in [process.poll() for process in started]
 
     def test_all_figures_are_written(self, call, world, monkeypatch, tmp_path):
-        monkeypatch.setattr(bench, "make_world", lambda: world)
+        monkeypatch.setattr(bench, "make_world", lambda scenario: world)
         monkeypatch.setattr(peers, "measure_all", lambda seconds, rounds: ([ROW], {"X": "not installed: why"}))
         options = "--batches 1 8 --items 500 --seconds 0.005 --rounds 1 --json out.json"
         code, output = call(bench, *options.split())
@@ -373,7 +373,7 @@ class TestBench:
         assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
 
     def test_no_peers_asks_for_none(self, call, world, monkeypatch, tmp_path):
-        monkeypatch.setattr(bench, "make_world", lambda: world)
+        monkeypatch.setattr(bench, "make_world", lambda scenario: world)
         monkeypatch.setattr(peers, "measure_all", lambda *_: pytest.fail("asked for"))
         monkeypatch.setattr(bench, "measure_first_step", lambda: {"cold": 2.0, "warm": 1.0})
         monkeypatch.setattr(

@@ -21,7 +21,7 @@ def here(place, environment, monkeypatch):
 
 
 def test_it_is_kept_and_goes_on(here, call, monkeypatch):
-    folder = here / "runs/d"
+    folder = here / "runs/diagnosed"
     whole, written = playing.write_table, []
 
     def thrice(table, path):
@@ -31,12 +31,12 @@ def test_it_is_kept_and_goes_on(here, call, monkeypatch):
         whole(table, path)
 
     monkeypatch.setattr(playing, "write_table", thrice)
-    assert call(diagnosis, "--name", "d", *ARGUMENTS, *LITTLE, folder=here)[0] == 130
+    assert call(diagnosis, "--name", "diagnosed", *ARGUMENTS, *LITTLE, folder=here)[0] == 130
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
-    assert [path.parent.name for path in written] == ["Video-v1-seed-0-as-it-is"] * 2 + ["Video-v0-seed-0-churn"]
+    assert [path.parent.name for path in written] == ["Video-v1-seed-0-as-it-is"] * 2 + ["Video-v1-seed-0-churn"]
 
     monkeypatch.setattr(playing, "write_table", whole)
-    code, output = call(diagnosis, "--name", "d", *ARGUMENTS, *LITTLE, folder=here)
+    code, output = call(diagnosis, "--name", "diagnosed", *ARGUMENTS, *LITTLE, folder=here)
     assert code == 0, output
     assert before == {path: path.stat().st_mtime_ns for path in before}
     lives = pd.read_parquet(folder / "results.parquet")
@@ -50,7 +50,7 @@ def test_it_is_kept_and_goes_on(here, call, monkeypatch):
     assert (folder / "diagnosis.png").read_bytes().startswith(b"\x89PNG")
 
     monkeypatch.setattr(playing, "play_lives", lambda *given: pytest.fail("nothing is left to play"))
-    again = call(diagnosis, "--name", "d", *ARGUMENTS, *LITTLE, folder=here)[1]
+    again = call(diagnosis, "--name", "diagnosed", *ARGUMENTS, *LITTLE, folder=here)[1]
     assert again.split("where the minutes go")[1:] == output.split("where the minutes go")[1:]
 
 
