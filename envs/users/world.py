@@ -135,7 +135,7 @@ def build_world(catalog: Catalog, scenario: Scenario, seed: int = 0) -> World:
 
 
 @functools.lru_cache(maxsize=8)
-def _build_world(catalog: Catalog, scenario: Scenario, seed: int) -> World:
+def _build_world(catalog: Catalog, scenario: Scenario, seed: int = 0) -> World:
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
         raise ValueError(f"world_seed = {seed!r} must be a whole number from 0 to 2**63 - 1")
     short = {size: getattr(scenario.shape, size) for size in ("slate", "past")}
