@@ -1,5 +1,6 @@
 """The Gymnasium face of a batch of users; `single.py` has that of one."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from .users.world import World
 
 LATENT_MEMORY = ("frailty", "memory_item", "memory_trace", "memory_consumed")
 LATENT_SOME = ("second", "habit")  # where the scenario has them
+WORLD_PARTS = ("scenario", "catalogue", "world_seed", "split")  # of which a saved state is
 LATENT = ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfaction", "trust", "momentum")
 
 
@@ -82,7 +84,8 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
                                         this session [days], day, earlier sessions, consecutive skips
     ``profile``               (G,)      1 for the topics that the user named as favourites at sign-up
     ``shown_ids``             (24, K)   the slates shown last, most recent first; only where impressions leave a trace
-    ``shown_age``             (24,)     days since each of them, 0 where there is none; only with ``shown_ids``
+    ``shown_age``             (24,)     days since each of them, of the one just shown about 0; 0 where there is none;
+                                        only with ``shown_ids``
     ========================  ========  ==========================================================================
 
     Reward
@@ -178,8 +181,9 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
             raise ValueError(f"render_mode = 'human' shows one user, num_envs is {num_envs}; use 'rgb_array'")
         word = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
         self.autoreset_mode = AutoresetMode(one_of("autoreset_mode", word, [mode.value for mode in AutoresetMode]))
-        if not isinstance(sealed, bool | np.bool_):
-            raise ValueError(f"sealed = {sealed!r} must be True or False")
+        for keyword, value in (("sealed", sealed), ("privileged", privileged)):
+            if not isinstance(value, bool | np.bool_):
+                raise ValueError(f"{keyword} = {value!r} must be True or False")
         self.engine = Engine(world, num_envs, split, threads, bool(sealed))
         self.sealed = bool(sealed)
         self.world, self.num_envs = world, self.engine.num
@@ -338,11 +342,19 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         }
 
     def save_state(self) -> dict[str, NDArray[Any]]:
-        """Everything that moves, as arrays; `load_state` continues from it to the bit."""
+        """Everything that moves, as arrays, and where it does; `load_state` continues from it to the bit."""
         return {
             "users": self.pack_users(self.engine.users),
             "finished": self._finished.copy(),
+            "luck": np.array([self._luck, self._seeded], np.int64),
+            "world": self._identify_world(),
         }
+
+    def _identify_world(self) -> NDArray[np.uint8]:
+        """(4, 8) bytes that a state of another `WORLD_PARTS` would not have."""
+        split = f"{self.engine.split} of {len(self.world.people)}"
+        parts = (self.world.scenario.digest, self.world.catalog.digest, str(self.world.seed), split)
+        return np.array([list(hashlib.sha256(part.encode()).digest()[:8]) for part in parts], np.uint8)
 
     def pack_users(self, users: np.ndarray) -> NDArray[np.uint8]:
         """Records (B,) of users as the bytes of a saved state."""
@@ -358,7 +370,25 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         return -(-int(kind.fields[unused][1]) // 8) * 8
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> Observation:
-        """Continue from `save_state`; returns the observation at that point."""
+        """Continue from `save_state`; returns the observation at that point.
+
+        Raises
+        ------
+        ValueError
+            If the state is of another world (scenario, dial, catalogue, seed), of other users (split, sealed) or of
+            another number of them. States that were saved before they said where they are from are taken as they are.
+        """
+        missing = {"users", "finished"} - state.keys()
+        if missing:
+            raise ValueError(f"state has no {min(missing)!r}, only {sorted(state)}; pass what save_state returned")
+        if "world" in state:
+            same = (np.asarray(state["world"]) == self._identify_world()).all(axis=-1)
+            other = [part for part, equal in zip(WORLD_PARTS, same, strict=True) if not equal]
+            if other:
+                raise ValueError(
+                    f"state is of another {' and '.join(other)} than this environment; make the environment with the "
+                    "arguments of the one that saved it"
+                )
         users = np.ascontiguousarray(state["users"])
         expected = (self.num_envs, self._saved_bytes)
         if users.shape != expected or users.dtype != np.uint8:
@@ -369,7 +399,7 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         # Not among the bytes where nothing is kept of the slates, and a trait of the person all the same.
         self.engine.users["frailty"] = self.world.people["frailty"][self.engine.users["id"]]
         self._finished = np.asarray(state["finished"], bool).copy()
-        self._seeded = True
+        self._luck, self._seeded = map(int, state.get("luck", (self._luck, 1)))
         self._follow(np.ones(self.num_envs, bool), read=False)
         return self._observe()
 

@@ -147,6 +147,10 @@ def held_out_users(world: World, split: str, count: int, field: str = "users", *
     people = world.split(split, sealed)
     if not 1 <= count <= len(people):
         more = split == "test" and world.sealed and not sealed
-        hint = f" and {len(world.sealed)} that are sealed: sealed = True plays those in their place" if more else ""
+        hint = (
+            f" and {len(world.sealed)} sealed ones, whom compare --sealed plays, and Python with sealed = True"
+            if more
+            else ""
+        )
         raise ValueError(f"{field} = {count} is out of range; the {split} split has 1 to {len(people)}{hint}")
     return np.arange(people.start, people.start + count)

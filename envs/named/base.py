@@ -34,7 +34,10 @@ class NamedEnv(SlateEnv):
 
     ``latent`` holds ``taste`` (D,) [unit vector], ``satiation`` (G,) [exposures], ``sensitivity`` [utility per
     exposure], ``recovery`` [days], ``fatigue`` [minutes], ``satisfaction``, ``trust`` and ``momentum`` (G,) [topics'
-    shares, faded].
+    shares, faded]. Where impressions leave a trace (version 1 and Season) it also holds ``frailty`` [logit of churn]
+    and the memory, rows of eight places: ``memory_item`` [number; 0: an empty place], ``memory_trace`` [``ln n + t/τ``
+    of the last time t in days when it was ignored; −1e9: never], of which ``exp(trace − day/τ)`` impressions are left,
+    and ``memory_consumed`` [day; −1e9: never].
 
     Arguments
     ---------

@@ -182,8 +182,11 @@ def check_value(name: str, key: str, value: Any, strength: float = 1.0) -> None:
     low, high, unit = LIMITS[key]
     if strength > 1:
         low, high = low * strength, high * strength
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ScenarioError(
+            f"scenario {name!r}: {format_key(key)} = {value!r} must be a number from {low:g} to {high:g} [{unit}]"
+        )
+    if not math.isfinite(value) or not low <= value <= high:
         raise ScenarioError(
             f"scenario {name!r}: {format_key(key)} = {value!r} is out of range; allowed: {low:g} to {high:g} [{unit}]"
         )

@@ -118,12 +118,14 @@ class Scenario:
                 f"scenario {self.name!r}: impression.memory = {places:g} must be a multiple of {WAYS}; "
                 f"give {WAYS * max(round(places / WAYS), 1)}"
             )
-        for key in ("impression_weight", "repeat_recovery"):
-            if self.read_number(key) > 0 and places == 0:
-                raise ScenarioError(
-                    f"scenario {self.name!r}: {format_key(key)} = {self.values[key]} needs a memory, and "
-                    "impression.memory is 0; give it places, such as 128"
-                )
+        asking = [key for key in ("impression_weight", "repeat_recovery") if self.read_number(key) > 0]
+        if asking and places == 0:
+            names = " and ".join(f"{format_key(key)} = {self.values[key]}" for key in asking)
+            raise ScenarioError(
+                f"scenario {self.name!r}: {names} need{'s' if len(asking) == 1 else ''} a memory, and "
+                f"impression.memory is 0; give it places, such as 128, or set {' and '.join(map(format_key, asking))} "
+                "to 0"
+            )
 
     @property
     def memory(self) -> int:
@@ -210,10 +212,21 @@ class Scenario:
         for name, value in overrides.items():
             if name in ("catalog", "reward"):
                 table[name] = value
+            elif name == "base":
+                raise ScenarioError(
+                    f"scenario {self.name!r}: base = {value!r} is for TOML files; overrides start from the id's own "
+                    "scenario; give scenario = the name or file itself, or write a file with that base"
+                )
             elif isinstance(value, Mapping) and "value" not in value:
                 table.setdefault(name, {}).update(value)
             else:
-                group, _, key = name.partition(".")
+                group, dot, key = name.partition(".")
+                if not dot:
+                    known = [format_key(known) for known in (*LIMITS, *WORDS)]
+                    raise ScenarioError(
+                        f"scenario {self.name!r}: {name!r} is no constant{suggest_name(name, known)}; overrides are "
+                        'written {"group.name": value}, such as {"impression.weight": 0.2}'
+                    )
                 table.setdefault(group, {})[key] = value
         return _read_scenario(self.name, table, base=self)
 
@@ -344,8 +357,11 @@ def _check_entry(name: str, full: str, entry: Mapping[str, Any]) -> None:
             f"got the keys {sorted(entry)}"
         )
     bounds = entry.get("range", (0, 0))
-    if not isinstance(bounds, list | tuple) or len(bounds) != 2 or not all(isinstance(b, int | float) for b in bounds):
-        raise ScenarioError(f"scenario {name!r}: {format_key(full)}: range needs two numbers, got {bounds!r}")
+    numbers = isinstance(bounds, list | tuple) and all(isinstance(bound, int | float) for bound in bounds)
+    if not numbers or len(bounds) != 2 or not bounds[0] <= bounds[1]:
+        raise ScenarioError(
+            f"scenario {name!r}: {format_key(full)}: range needs two numbers, the smaller first, got {bounds!r}"
+        )
 
 
 def _parse_hours(name: str, value: Any) -> tuple[float, ...]:

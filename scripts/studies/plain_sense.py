@@ -242,15 +242,21 @@ def rank_by_rating(scorer: Scorer, observation: Any) -> NDArray[np.int64]:
 
 
 def play_world(place: tuple[StudyWorld, Path], args: Arguments) -> None:
-    """Write the lives of all policies in a world into a file, a row a policy and user."""
+    """Write the lives of all policies in a world into a file, a row a policy and user; each has its own until then."""
     world, file = place
     file.parent.mkdir(parents=True, exist_ok=True)
     setting = world.make_setting(file.parent)
     users = held_out_users(setting.world, "validation", args.users)
     evaluator = Evaluator(setting.world, setting.item_vectors, users, VALIDATION_LUCK)
     makers = make_policies(setting, args.ends, args.bonus)
-    tables = [evaluator.play(make()).assign(policy=name) for name, make in makers.items()]
+    parts = {name: file.with_name(f"{name.replace(' ', '-')}.parquet") for name in makers}
+    for name, part in parts.items():
+        if not part.exists():
+            write_table(evaluator.play(makers[name]()).assign(policy=name), part)
+    tables = [pd.read_parquet(part) for part in parts.values()]
     write_table(pd.concat(tables, ignore_index=True).assign(world=world.label), file)
+    for part in parts.values():
+        part.unlink()
 
 
 def check_world(lives: pd.DataFrame, days: float) -> dict[str, bool]:

@@ -19,7 +19,7 @@ from longplay.envs.users.records import CHURNED, SLATES_KEPT
 from longplay.envs.users.world import build_world
 from longplay.tests.assertions import assert_same
 from longplay.tests.envs.contracts import EnvContract
-from longplay.tests.envs.worlds import PLACES, content, remembering, small, vectors
+from longplay.tests.envs.worlds import PLACES, content, make_catalog, remembering, small, vectors
 
 IDS = ("longplay/Video-v0", "longplay/Control-v0")
 ACTIONS = ("items", "candidates", "query", "weights", "presets")
@@ -91,8 +91,42 @@ def test_only_a_world_that_remembers_saves_more_of_a_user_than_before(catalog, p
     state = env.save_state()
     assert state["users"].shape == (3, size)
     other = SlateVectorEnv(build_world(catalog, small(impression__memory=PLACES - places)), 3)
-    with pytest.raises(ValueError, match=rf"state is of shape \(3, {size}\), this environment needs \(3, \d+\)"):
+    with pytest.raises(ValueError, match="state is of another scenario than this environment"):
         other.load_state(state)
+    old = {name: state[name] for name in ("users", "finished")}  # as it was saved before it said where it is from
+    with pytest.raises(ValueError, match=rf"state is of shape \(3, {size}\), this environment needs \(3, \d+\)"):
+        other.load_state(old)
+    env.load_state(old)
+
+
+def test_a_state_is_loaded_where_it_is_from(catalog):
+    """Regression: only its size was looked at, so that a state went into another world, and sealed users with it."""
+    world = build_world(catalog, small(impression__memory=PLACES))
+    env = SlateVectorEnv(world, 2, split="test", sealed=True)
+    env.reset(seed=1)
+    state = env.save_state()
+    dialled = build_world(catalog, world.scenario.with_strength(2.0))
+    others = {
+        "scenario": SlateVectorEnv(dialled, 2, split="test", sealed=True),
+        "catalogue": SlateVectorEnv(build_world(make_catalog(301), world.scenario), 2, split="test", sealed=True),
+        "world_seed": SlateVectorEnv(build_world(catalog, world.scenario, 1), 2, split="test", sealed=True),
+        "split": SlateVectorEnv(world, 2, split="test"),
+    }
+    for part, other in others.items():
+        with pytest.raises(ValueError, match=f"state is of another {part} than this environment; make"):
+            other.load_state(state)
+        assert (other.engine.users["episode"] == -1).all()
+    with pytest.raises(ValueError, match=r"state has no 'finished', only \[\]; pass what save_state returned"):
+        env.load_state({})
+
+
+def test_a_saved_state_keeps_the_last_seed(catalog):
+    """Regression: a named reset after loading had other luck."""
+    world = build_world(catalog, small())
+    env, other = SlateVectorEnv(world, 2), SlateVectorEnv(world, 2)
+    env.reset(seed=5)
+    other.load_state(env.save_state())
+    assert_same(other.reset(options={"users": [1, 2]}), env.reset(options={"users": [1, 2]}))
 
 
 @pytest.mark.parametrize("places", [0, PLACES])

@@ -14,7 +14,7 @@ from longplay.envs.users.memory import NEVER
 from longplay.envs.users.params import Scenario
 from longplay.envs.users.population import PAST_DAYS
 from longplay.envs.users.records import ACTIVE, CHURNED, HORIZON, NOTHING, WAYS
-from longplay.envs.users.world import build_world
+from longplay.envs.users.world import _build_world, build_world
 from longplay.tests.envs.worlds import PLACES, aged, make_catalog, remembering
 
 WORLDS = 48
@@ -136,7 +136,7 @@ def live_through(world, rng, seed, steps):
 def test_no_world_and_no_slate_breaks_a_life(seed):
     rng = np.random.default_rng([17, seed])
     catalog = CATALOGS[int(rng.choice(list(CATALOGS)))]
-    live_through(build_world.__wrapped__(catalog, draw_scenario(rng, len(catalog)), seed), rng, seed, STEPS)
+    live_through(_build_world.__wrapped__(catalog, draw_scenario(rng, len(catalog)), seed), rng, seed, STEPS)
 
 
 @pytest.mark.parametrize("make", [remembering, partial(aged, remembering)], ids=["logit", "cascade"])

@@ -362,7 +362,7 @@ class TestHeldOutUsers:
         np.testing.assert_array_equal(held_out_users(remembering_world, "test", 3, sealed=True), [190, 191, 192])
         with pytest.raises(
             ValueError,
-            match="users = 11 is out of range; the test split has 1 to 10 and 10 that are sealed: sealed = True plays",
+            match="users = 11 is out of range; the test split has 1 to 10 and 10 sealed ones, whom compare --sealed",
         ):
             held_out_users(remembering_world, "test", 11)
         with pytest.raises(ValueError, match=r"users = 11 is out of range; the test split has 1 to 10$"):

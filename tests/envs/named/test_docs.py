@@ -11,7 +11,7 @@ from gymnasium.utils.env_checker import check_env
 
 import longplay
 from longplay.envs.candidates.retriever import count_candidates
-from longplay.envs.env import LATENT
+from longplay.envs.env import LATENT, LATENT_MEMORY
 from longplay.envs.make import make_vector_env
 from longplay.envs.named.base import NamedEnv
 from longplay.envs.named.registry import ENVIRONMENTS
@@ -171,7 +171,8 @@ def test_every_keyword_is_documented_with_its_default():
 def test_every_key_of_info_is_documented():
     env = gymnasium.make("longplay/Tiny-v0", privileged=True)
     rows = table(sections(NamedEnv)["Info"])
-    said = sections(NamedEnv)["Info"].split("``latent`` holds")[1]
+    said, with_memory = sections(NamedEnv)["Info"].split("``latent`` holds")[1].split("it also holds")
+    assert set(re.findall(r"``([a-z]+_?[a-z]+)``", with_memory)) == set(LATENT_MEMORY)
     start = {"choice": -1, "item": 0, "completion": 0.0, "left": False}
     first = env.reset(seed=0)[1]
     assert {key: first[key] for key in start} == start

@@ -107,7 +107,9 @@ def test_a_value_out_of_its_limits_is_refused_with_value_and_limits(key):
     for wrong in (low - 1, high + 1, math.nan, math.inf, True, "much", None):
         with pytest.raises(ScenarioError) as error:
             VIDEO.with_overrides({dotted: wrong})
-        assert f"'video': {dotted} = {wrong!r} is out of range; allowed: {low} to {high} [" in str(error.value)
+        number = isinstance(wrong, int | float) and wrong is not True
+        refusal = "is out of range; allowed:" if number else "must be a number from"
+        assert f"'video': {dotted} = {wrong!r} {refusal} {low} to {high} [" in str(error.value)
     ends = {dotted: low if key != "items_longest" else high}
     assert VIDEO.with_overrides(ends).values[key] == ends[dotted]
 
@@ -130,7 +132,11 @@ def test_a_size_out_of_its_limits_is_refused(key):
         ),
         ({"shape.slates": 5}, r"unknown field shape.slates \(did you mean 'slate'\?\); known: slate, history"),
         ({"boredom.x": 1.0}, r"unknown field boredom.x"),
-        ({"taste": 3.0}, r"unknown field taste"),
+        ({"taste": 3.0}, r"'video': 'taste' is no constant.*; overrides are written"),
+        ({"impression_weight": 0.2}, r"'impression_weight' is no constant \(did you mean 'impression.weight'\?\)"),
+        ({"base": "news-v1"}, r"base = 'news-v1' is for TOML files; overrides start from the id's own scenario; give"),
+        ({"taste.drift": "0.1"}, r"taste.drift = '0.1' must be a number from 0 to 1 \["),
+        ({"impression.memory": True}, r"impression.memory = True must be a number from 0 to 4096 \["),
         ({"shape.past": 21}, r"shape.past = 21 exceeds shape.history = 20"),
         ({"shape.slate": 20, "shape.candidates": 10}, r"shape.candidates = 10 cannot fill a slate of 20; raise it"),
         ({"shape.taste": 30}, r"shape.taste = 30 must be a multiple of"),
@@ -149,14 +155,27 @@ def test_a_size_out_of_its_limits_is_refused(key):
         ({"impression.memory": 12.5}, r"impression.memory = 12.5 must be a multiple of 8; give 16$"),
         (
             {"impression.weight": 0.5},
-            r"impression.weight = 0.5 needs a memory, and impression.memory is 0; give it places, such as 128$",
+            r"impression.weight = 0.5 needs a memory, and impression.memory is 0; give it places, such as 128, or "
+            "set impression.weight to 0$",
+        ),
+        (
+            {"impression.weight": 0.5, "repeat.recovery": 9},
+            r"impression.weight = 0.5 and repeat.recovery = 9 need a memory, .*, or set impression.weight and "
+            "repeat.recovery to 0$",
         ),
         ({"repeat.recovery": 60}, r"repeat.recovery = 60 needs a memory, and impression.memory is 0; give it places"),
         ({"candidates.order": "random"}, r"candidates.order = 'random' is unknown; allowed: 'source', 'luck'$"),
         ({"reward": "likes"}, r"reward = 'likes' is unknown; allowed: 'minutes', 'clicks', 'returns'"),
         ({"taste.drift": {"value": 0.1, "sauce": "x"}}, r"taste.drift is written \{ value = .*'sauce'"),
-        ({"taste.drift": {"value": 0.1, "range": [1.0]}}, r"taste.drift: range needs two numbers, got \[1.0\]"),
-        ({"taste.drift": {"value": 0.1, "range": 5}}, r"taste.drift: range needs two numbers, got 5"),
+        (
+            {"taste.drift": {"value": 0.1, "range": [1.0]}},
+            r"taste.drift: range needs two numbers, the smaller first, got \[1.0\]",
+        ),
+        ({"taste.drift": {"value": 0.1, "range": [1, 0]}}, r"taste.drift: range needs two numbers, the smaller first"),
+        (
+            {"taste.drift": {"value": 0.1, "range": 5}},
+            r"taste.drift: range needs two numbers, the smaller first, got 5",
+        ),
         ({"taste.drift": {"value": 0.1, "range": ["a", "b"]}}, r"taste.drift: range needs two numbers"),
     ],
     ids=str,
@@ -229,7 +248,7 @@ def test_a_file_may_ask_for_a_memory(tmp_path):
     assert (scenario.memory, scenario.params.impression_recovery) == (16, NEUTRAL["impression_recovery"])
     assert VIDEO.memory == 0
     assert scenario.digest != VIDEO.digest
-    with pytest.raises(ScenarioError, match=r"'.*mine.toml': impression.weight = 0.5 needs a memory"):
+    with pytest.raises(ScenarioError, match=r"'.*mine.toml': impression.weight = 0.5 and repeat.recovery = 30 need"):
         Scenario.load(toml(tmp_path, text.replace("memory = 16", "memory = 0")))
 
 

@@ -1,15 +1,17 @@
 """What exists: taste that the text does not give away, soft topics, hidden quality, people and splits."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
 from longplay.envs.catalogs.catalog import Catalog
-from longplay.envs.users.world import SPLITS, build_world
+from longplay.envs.users.world import SPLITS, _build_world, build_world
 from longplay.tests.envs.worlds import THEMES, content, make_catalog, remembering, small
 
-build_anew = build_world.__wrapped__  # past the cache
+build_anew = _build_world.__wrapped__  # past the cache
 
 
 def themes_of(catalog):
@@ -138,6 +140,10 @@ def test_another_seed_is_another_world_and_the_same_seed_the_same(catalog):
     assert not np.array_equal(one.people["taste"], other.people["taste"])
     assert not np.array_equal(one.items["taste"], other.items["taste"])
     assert build_world(catalog, small(), 1) is one
+    told = dataclasses.replace(small(), name="mine.toml", ranges={"taste_drift": (0.0, 0.5)})
+    other = build_world(catalog, told, 1)  # regression: the world of the first was returned, with what it tells
+    assert (other.scenario.name, other.scenario.ranges) == ("mine.toml", {"taste_drift": (0.0, 0.5)})
+    assert other.items is one.items
     with pytest.raises(ValueError, match="read-only"):
         one.items["minutes"][1] = 5.0
 

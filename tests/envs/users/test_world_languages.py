@@ -11,11 +11,11 @@ from longplay.envs.catalogs.catalog import Catalog
 from longplay.envs.catalogs.films import load_films
 from longplay.envs.catalogs.registry import CATALOGS
 from longplay.envs.catalogs.table import CatalogError
-from longplay.envs.users.world import _weigh_words, build_world, factor_texts
+from longplay.envs.users.world import _build_world, _weigh_words, factor_texts
 from longplay.tests.envs.catalogs.parallel import compute_genre_cosine, make_parallel
 from longplay.tests.envs.worlds import small
 
-build_anew = build_world.__wrapped__
+build_anew = _build_world.__wrapped__
 
 
 def weigh_as_before(texts, topics):
