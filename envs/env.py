@@ -339,10 +339,9 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
 
     def save_state(self) -> dict[str, NDArray[Any]]:
         """Everything that moves, as arrays; `load_state` continues from it to the bit."""
-        return {
-            "users": self.pack_users(self.engine.users),
-            "finished": self._finished.copy(),
-        }
+        digest = self.world.scenario.behaviours_digest
+        own = {"behaviours": np.frombuffer(bytes.fromhex(digest), np.uint8).copy()} if digest else {}
+        return {"users": self.pack_users(self.engine.users), "finished": self._finished.copy(), **own}
 
     def pack_users(self, users: np.ndarray) -> NDArray[np.uint8]:
         """Records (B,) of users as the bytes of a saved state."""
@@ -358,7 +357,20 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         return -(-int(kind.fields[unused][1]) // 8) * 8
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> Observation:
-        """Continue from `save_state`; returns the observation at that point."""
+        """Continue from `save_state`; returns the observation at that point.
+
+        Raises
+        ------
+        ValueError
+            For a state of another scenario, of another B, or of users who behave otherwise.
+        """
+        scenario = self.world.scenario
+        if np.asarray(state.get("behaviours", ()), np.uint8).tobytes().hex() != scenario.behaviours_digest:
+            raise ValueError(
+                "state is of users who behave otherwise: this environment's behaviours of one's own are "
+                f"{' and '.join(scenario.behaviours) or 'none'}, and the state's are others. Fix: pass behaviours=... "
+                "as it was when the state was saved, the same functions, unchanged"
+            )
         users = np.ascontiguousarray(state["users"])
         expected = (self.num_envs, self._saved_bytes)
         if users.shape != expected or users.dtype != np.uint8:
