@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.core.errors import NumbaError
+from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numpy.typing import NDArray
 
 from .shared.compiled import loop, say_compiling
@@ -222,7 +222,7 @@ class Engine:
         try:
             loops.begin_lives(p, items, people, nobody, np.zeros(0, np.int64), self.world.seed)
             loops.read_slates(p, self._pieces[0][1], items, nobody, slates, self.minutes[:0])
-        except NumbaError as error:
+        except (NumbaError, UnsupportedBytecodeError, NotImplementedError) as error:
             lines = [line.strip() for line in str(error).splitlines()]
             reason = " ".join(line for line in lines if line and not line.startswith(("Failed in", "During")))[:300]
         else:

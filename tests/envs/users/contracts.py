@@ -1,7 +1,5 @@
 """What every behaviour of one's own keeps to: a concrete test class inherits it, and names its function."""
 
-import inspect
-
 import numpy as np
 import pytest
 
@@ -30,8 +28,8 @@ class BehaviourContract:
     function
         The function, in ``staticmethod``.
     monotone
-        For each claim ``(what, values, sign)``: with a field of the user, or a parameter of its own, set to these rising
-        values, what is returned never falls (sign 1) or never rises (−1).
+        For each claim ``(what, values, sign)``: with a field of the user, or a parameter of its own, set to these
+        rising values, what is returned never falls (sign 1) or never rises (−1).
     compiles
         Whether Numba is expected to compile it.
     """
@@ -41,9 +39,9 @@ class BehaviourContract:
     monotone = ()
     compiles = True
 
-    @pytest.fixture(scope="class", params=[small, remembering], ids=["video", "remembering"])
-    def world(self, request):
-        scenario = request.param(shape__users=40, horizon__days=4).with_behaviours({self.name: self.function})
+    @pytest.fixture
+    def world(self):  # built, and its users compiled, once in a process
+        scenario = remembering(shape__users=40, horizon__days=4).with_behaviours({self.name: self.function})
         return build_world(make_catalog(120), scenario)
 
     @staticmethod
@@ -83,13 +81,13 @@ class BehaviourContract:
         assert (users["satiation"] >= 0).all()
 
     def test_luck_is_its_only_chance(self, world):
-        state = np.random.get_state()[1].copy()
         first, _ = self.live(world)
-        np.testing.assert_array_equal(np.random.get_state()[1], state, "it draws from NumPy's global generator")
         again, _ = self.live(world)
         np.testing.assert_array_equal(first, again)
-        source = inspect.getsource(behaviours.get_plain(self.function))
-        assert "random" not in source, "all chance comes from longplay.envs.users.chance"
+        other, _ = self.live(world, seed=4)
+        assert (first != other).any()
+        names = behaviours.get_plain(self.function).__code__.co_names
+        assert "random" not in names, "all chance comes from longplay.envs.users.chance"
 
     def test_a_life_is_the_same_alone_and_in_a_batch(self, world):
         batch, _ = self.live(world)
