@@ -54,7 +54,9 @@ class Setting(Options):
     def world(self) -> World:
         """Items and people."""
         base = ENVIRONMENTS[self.env].scenario
-        return make_world(self.scenario or base, self.catalog, self.world_seed, base, self.strength, **self.columns)
+        return make_world(
+            self.scenario or base, self.catalog, self.world_seed, base, self.strength, None, **self.columns
+        )
 
     def describe(self) -> str:
         """The environment's id, and what of it is not its own."""

@@ -4,21 +4,27 @@ The compiled loops release the GIL and run on one thread unless more are asked f
 the batch, the order or the number of threads.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numpy.typing import NDArray
 
-from .shared.compiled import loop
+from .shared.compiled import loop, say_compiling
+from .shared.notices import say_once
+from .users.behaviours import MARK, get_plain
 from .users.chance import permute, stream_key
 from .users.dynamics import begin, read_slate
 from .users.records import ACTIVE, HORIZON, work_type
+from .users.replacing import check_compiled, rebind, replace_behaviours
 from .users.world import World
 
 Observation = dict[str, NDArray[np.float32]]
+Own = tuple[tuple[str, Callable[..., Any]], ...]  # functions of one's own, by behaviour
 
 
 class ContextColumn(IntEnum):
@@ -113,6 +119,27 @@ def _write_shown(users: np.ndarray, ids: np.ndarray, age: np.ndarray) -> None:
                 ids[b, j, k] = user.shown[place, k] if known else 0
 
 
+class Loops(NamedTuple):
+    """The loops that run a user model, and of it the functions that are one's own, by behaviour."""
+
+    begin_lives: Any
+    read_slates: Any
+    own: Mapping[str, Any]
+
+
+SHIPPED = Loops(_begin_lives, _read_slates, {})
+PLAIN_COST = "50 to 1,000"  # of a leaving rule, and of what is asked about every item of a slate
+_UNCOMPILED: dict[Own, str] = {}  # behaviours that could not be compiled, and why
+
+
+@functools.lru_cache(maxsize=32)
+def make_loops(own: Own, compiled: bool) -> Loops:
+    """The loops over a user model with functions of one's own, made once in a process for equal ones."""
+    scope, functions = replace_behaviours(dict(own), compiled)
+    around = globals() | {name: scope[name] for name in ("begin", "read_slate")}
+    return Loops(rebind(_begin_lives, around, compiled), rebind(_read_slates, around, compiled), functions)
+
+
 class Engine:
     """A batch of users of one world.
 
@@ -144,6 +171,7 @@ class Engine:
         self.minutes = np.zeros(self.num)
         cuts = [slice(c[0], c[-1] + 1) for c in np.array_split(np.arange(self.num), threads) if len(c)]
         self._pieces = [(cut, np.zeros(1, work_type(shape))) for cut in cuts]
+        self._loops = self._choose_loops()
         self._pool = self._start_threads()
 
     def seed(self, luck: NDArray[np.int64], mask: NDArray[np.bool_]) -> None:
@@ -159,13 +187,49 @@ class Engine:
             _draw_users(users, which, self.split.start, len(self.split), self.world.seed)
         else:
             users["id"][which] = ids[which]
-        _begin_lives(self._record, self.world.items, self.world.people, users, which, self.world.seed)
+        world = self.world
+        self._loops.begin_lives(self._record, world.items, world.people, users, which, world.seed)
 
     def read(self, slates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Show a slate to each active user; returns the (B,) minutes of dwell. Users who have finished read nothing."""
-        p, items = self._record, self.world.items
-        self._each(lambda s, work: _read_slates(p, work, items, self.users[s], slates[s], self.minutes[s]))
+        p, items, read = self._record, self.world.items, self._loops.read_slates
+        self._each(lambda s, work: read(p, work, items, self.users[s], slates[s], self.minutes[s]))
         return self.minutes
+
+    def _choose_loops(self) -> Loops:
+        """The shipped loops, or those with the scenario's behaviours: compiled if they can be, else plain Python."""
+        own = tuple(self.world.scenario.behaviours.items())
+        if not own:
+            return SHIPPED
+        names = " and ".join(dict(own))
+        marked = " and ".join(name for name, function in own if getattr(get_plain(function), MARK, False))
+        reason = f"{marked}: marked so"
+        if not marked:
+            if own not in _UNCOMPILED:
+                say_compiling(f"in each process, as {names} is one's own")
+                loops = make_loops(own, True)
+                if not (objection := self._compile(loops)):
+                    return loops
+                _UNCOMPILED[own] = objection
+            reason = f"{names}: Numba does not compile it, {_UNCOMPILED[own]}"
+        say_once(f"behaviours run as plain Python, {PLAIN_COST} times as slow ({reason})")
+        return make_loops(own, False)
+
+    def _compile(self, loops: Loops) -> str:
+        """Run loops on nobody, which compiles them; returns what Numba objects to, or ""."""
+        p, items, people, nobody = self._record, self.world.items, self.world.people, self.users[:0]
+        slates = np.zeros((0, self.world.scenario.shape.slate), np.int64)
+        try:
+            loops.begin_lives(p, items, people, nobody, np.zeros(0, np.int64), self.world.seed)
+            loops.read_slates(p, self._pieces[0][1], items, nobody, slates, self.minutes[:0])
+        except (NumbaError, UnsupportedBytecodeError, NotImplementedError) as error:
+            lines = [line.strip() for line in str(error).splitlines()]
+            reason = " ".join(line for line in lines if line and not line.startswith(("Failed in", "During")))[:300]
+        else:
+            reason = ""
+        for name, function in loops.own.items():
+            check_compiled(name, function)
+        return reason
 
     def observe(self, out: Observation) -> None:
         """Write what agents may see into (B, ·) float32 arrays."""
@@ -185,12 +249,15 @@ class Engine:
         out["profile"][...] = self.world.people["profile"][self.users["id"]]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("params", "_record", "_pool")}
+        return {
+            name: value for name, value in vars(self).items() if name not in ("params", "_record", "_loops", "_pool")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take threads of its own, and the world's constants as they are: the compiled loops then fit."""
         vars(self).update(state)
         self.params, self._record = self.world.scenario.params, self.world.scenario.record
+        self._loops = self._choose_loops()
         self._pool = self._start_threads()
 
     def _start_threads(self) -> ThreadPoolExecutor | None:

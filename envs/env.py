@@ -375,7 +375,7 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         Raises
         ------
         ValueError
-            If the state is of another world (scenario, dial, catalogue, seed), of other users (split, sealed) or of
+            If the state is of another world (scenario, dial, behaviours, catalogue, seed), of other users (split, sealed) or of
             another number of them. States that were saved before they said where they are from are taken as they are.
         """
         missing = {"users", "finished"} - state.keys()
@@ -387,7 +387,8 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
             if other:
                 raise ValueError(
                     f"state is of another {' and '.join(other)} than this environment; make the environment with the "
-                    "arguments of the one that saved it"
+                    "arguments of the one that saved it (scenario, dynamics_strength, behaviours, catalog, world_seed, "
+                    "split and sealed)"
                 )
         users = np.ascontiguousarray(state["users"])
         expected = (self.num_envs, self._saved_bytes)

@@ -40,6 +40,7 @@ def make_world(
     world_seed: int = 0,
     base: str = "video",
     dynamics_strength: float = 1.0,
+    behaviours: Mapping[str, Any] | None = None,
     **columns: str | None,
 ) -> World:
     """World of a scenario and a catalogue.
@@ -56,6 +57,9 @@ def make_world(
         The scenario that overrides start from.
     dynamics_strength
         The dial; see `Scenario.with_strength`.
+    behaviours
+        Functions of one's own in place of what users do, ``{"leaves": my_leaves}``, or their addresses
+        ``"module:function"``; see `longplay.envs.users.behaviours`.
     columns
         Names of the table's columns, ``id_column="asin"`` and the like; see `Catalog.from_table`.
     """
@@ -65,7 +69,7 @@ def make_world(
             f"{given[0]} = {columns[given[0]]!r} names a column of a table, and there is none; fix: pass catalog=..., "
             "the table's path, or leave the column out"
         )
-    resolved = read_scenario(scenario, base).with_strength(dynamics_strength)
+    resolved = read_scenario(scenario, base).with_strength(dynamics_strength).with_behaviours(behaviours)
     if catalog is None:
         if resolved.catalog not in CATALOGS:
             raise ScenarioError(
@@ -117,6 +121,7 @@ def make_vector_env(
     world_seed: int = 0,
     base: str = "video",
     dynamics_strength: float = 1.0,
+    behaviours: Mapping[str, Any] | None = None,
     action: str = "items",
     candidates: bool = False,
     item_vectors: NDArray[np.float32] | str | Path | None = None,
@@ -138,6 +143,9 @@ def make_vector_env(
         The id's own scenario.
     dynamics_strength
         0 decouples the present from the future, 1 is the scenario, above 1 is stress; see `Scenario.with_strength`.
+    behaviours
+        Functions of one's own in place of what users do, ``{"leaves": my_leaves}``, or their addresses
+        ``"module:function"``; see `longplay.envs.users.behaviours`.
     action
         ``"items"``, ``"candidates"``, ``"query"``, ``"weights"`` or ``"presets"``; see
         `longplay.envs.candidates.wrappers`.
@@ -163,7 +171,8 @@ def make_vector_env(
             "scenario={'shape.candidates': 256}"
         )
     columns = {name: options.pop(name) for name in COLUMNS if name in options}
-    world = make_world(base if scenario is None else scenario, catalog, world_seed, base, dynamics_strength, **columns)
+    resolved = base if scenario is None else scenario
+    world = make_world(resolved, catalog, world_seed, base, dynamics_strength, behaviours, **columns)
     env: Any = SlateVectorEnv(world, num_envs, **options)
     if action == "items" and not candidates:
         return env

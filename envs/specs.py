@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .catalogs.catalog import DEFAULTS, Catalog
 from .catalogs.table import CatalogError
 from .shared.files import write_whole
+from .users.behaviours import name_function
 from .users.constants import format_key
 from .users.params import Scenario
 
@@ -128,6 +129,8 @@ def _make_plain(value: Any) -> Any:
         return _list_constants(value)
     if isinstance(value, np.ndarray):
         return _keep_array(value)
+    if callable(value) and not isinstance(value, type):
+        return name_function(value)
     if isinstance(value, Mapping):
         return {key: _make_plain(inner) for key, inner in value.items()}
     if isinstance(value, enum.Enum | np.generic):
@@ -139,7 +142,8 @@ def _list_constants(scenario: Scenario) -> dict[str, Any]:
     """All that a scenario says, as overrides of any other."""
     constants = {format_key(key): value for key, value in scenario.values.items()}
     shape = {f"shape.{key}": value for key, value in vars(scenario.shape).items()}
-    named = {"day.hours": list(scenario.hours), "catalog": scenario.catalog, "reward": scenario.reward}
+    own = {f"behaviours.{key}": name_function(function) for key, function in scenario.behaviours.items()}
+    named = {"day.hours": list(scenario.hours), "catalog": scenario.catalog, "reward": scenario.reward} | own
     return {
         key: value.item() if isinstance(value, np.generic) else value for key, value in (constants | shape).items()
     } | named

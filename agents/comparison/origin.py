@@ -10,6 +10,7 @@ from typing import Any
 
 from ...envs.make import read_scenario
 from ...envs.named.registry import ENVIRONMENTS
+from ...envs.users.behaviours import describe_function
 from ...envs.users.constants import format_key
 from ...envs.users.params import Scenario
 from ..playing.luck import TEST_LUCK, VALIDATION_LUCK
@@ -82,6 +83,8 @@ def list_overrides(scenario: Scenario, base: Scenario) -> dict[str, Any]:
     pairs += [(f"shape.{key}", value, getattr(base.shape, key)) for key, value in vars(scenario.shape).items()]
     pairs += [("day.hours", list(scenario.hours), list(base.hours))]
     pairs += [(key, getattr(scenario, key), getattr(base, key)) for key in ("catalog", "reward")]
+    for key, function in scenario.behaviours.items():
+        pairs += [(f"behaviours.{key}", describe_function(function), None)]
     return {key: value for key, value, other in pairs if value != other}
 
 

@@ -29,7 +29,7 @@ from ..registry import REFERENCES, Reference
 from .best_slates import BEST
 from .features import FEATURES, Tastes, describe_items, lay_out_items, read_laws, read_users
 from .oracle_files import read_oracle
-from .traces import Traces, recall_traces, weigh_nothing
+from .traces import Traces, recall_traces, say_other_laws, weigh_nothing
 from .traits import ITEM_FEATURES, MORE, OWN, describe_more, describe_own, fold_slopes, judge_items, read_traits
 
 PRICES = {"logit": 0.75, "position": 0.75, "cascade": 0.0}  # of attention, as a share of about the best slate's value
@@ -90,6 +90,7 @@ class LinearOracle:
         slots = self.world.scenario.shape.slate
         if self.shortlist is not None and self.shortlist < slots:
             raise ValueError(f"shortlist = {self.shortlist} is out of range; allowed: {slots} (a slate) or more, None")
+        say_other_laws(self.world, self.name)
         self._items, self._laws = lay_out_items(self.world), read_laws(self.world)
         self._tastes = np.ascontiguousarray(self.world.items["taste"])
 

@@ -12,7 +12,7 @@ from ...envs.users.constants import LINEAR
 from ...envs.users.world import World
 from ..registry import REFERENCES, Reference
 from .best_slates import BEST
-from .traces import Traces, recall_traces, weigh_nothing
+from .traces import Traces, recall_traces, say_other_laws, weigh_nothing
 
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(9)  # for the mean over the noise in completion
 
@@ -24,7 +24,7 @@ class MyopicOracle:
     Parameters
     ----------
     world
-        World whose user model it knows.
+        World whose user model it knows, as it was shipped: not behaviours of one's own.
     reward
         Pay of a click: ``"minutes"`` or ``"clicks"``.
     whole
@@ -39,7 +39,8 @@ class MyopicOracle:
     privileged: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse a reward that no single slate earns."""
+        """Refuse a reward that no single slate earns, and say where users have laws of their own."""
+        say_other_laws(self.world, self.name)
         if self.reward not in ("minutes", "clicks"):
             raise ValueError(f"reward = {self.reward!r} is not earned by one slate; allowed: 'minutes', 'clicks'")
 

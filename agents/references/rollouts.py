@@ -278,7 +278,8 @@ class RolloutPlanner:
         env, count = self._env, len(lives)
         bare: Any = env.unwrapped
         records = bare.engine.users
-        state = {"finished": np.ones(env.num_envs, bool), "candidates": env.candidates.copy()}
+        state = env.save_state()
+        state["finished"][:] = True
         whole = records.copy()
         whole["status"] = HORIZON
         whole[:count], state["candidates"][:count] = lives, candidates

@@ -93,6 +93,7 @@ class TinyPlanner:
             "day.arrival": p.day_arrival == 0,
             "day.chronotype": p.day_chronotype == 0,
             "day.hours": np.allclose(p.hours, 1),
+            "behaviours": not self.world.scenario.behaviours,
         }
         for name, holds in demands.items():
             if not holds:

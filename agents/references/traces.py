@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ...envs.engine import ContextColumn
 from ...envs.shared.compiled import loop
+from ...envs.shared.notices import say_once
 from ...envs.users.memory import NOWHERE, choose_row, find_way, recall_consumed, recall_ignored
 from ...envs.users.world import World
 
@@ -64,3 +65,10 @@ def weigh_nothing(world: World, observation: Any) -> NDArray[np.float64]:
     p, count = world.scenario.params, len(observation["context"])
     trust = observation["latent"]["trust"] - p.churn_trust_pivot if p.choice_trust > 0 else np.zeros(count)
     return np.asarray(np.exp(p.choice_nothing - p.choice_trust * trust)[:, None])
+
+
+def say_other_laws(world: World, name: str) -> None:
+    """Say that a reference knows the user model as it was shipped, where users choose or watch by laws of their own."""
+    own = [behaviour for behaviour in ("attract", "choose", "watch") if behaviour in world.scenario.behaviours]
+    if own:
+        say_once(f"the {name} knows the user model as it was shipped, without the world's own {' and '.join(own)}")

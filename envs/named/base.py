@@ -57,6 +57,9 @@ class NamedEnv(SlateEnv):
     ``world_seed``         ``0``        fixes who and what exists; 0 to 2**63 − 1
     ``dynamics_strength``  ``1.0``      how far the present moves the future, 0 to 5: 0 decouples them, 1 is the
                                         scenario, more is stress; see `longplay.Scenario.with_strength`
+    ``behaviours``         ``None``     functions of your own in place of what users do, ``{"leaves": my_leaves}``, or
+                                        their addresses ``"module:function"``; see
+                                        `longplay.envs.users.behaviours`
     ``action``             ``'items'``  ``'items'``, ``'candidates'``, ``'query'``, ``'weights'`` or ``'presets'``;
                                         see `longplay.envs.candidates.wrappers`
     ``candidates``         ``False``    add ``candidates`` to the observation; actions other than ``'items'``

@@ -126,12 +126,18 @@ class _Notice(event.Listener):  # type: ignore[misc]  # Numba ships no types tha
 
     def on_start(self, event: Any) -> None:
         module = getattr(event.data.get("dispatcher"), "__module__", "") or ""
-        if not _Notice.said and module.startswith("longplay.envs."):
-            _Notice.said = True
-            print("longplay: compiling the user model, once for each version (about 10 s) …", file=sys.stderr)
+        if module.startswith("longplay.envs."):
+            say_compiling("once for each version")
 
     def on_end(self, event: Any) -> None:
         pass
+
+
+def say_compiling(when: str) -> None:
+    """Say that the user model is compiled, and `when` it is; the first time only."""
+    if not _Notice.said:
+        _Notice.said = True
+        print(f"longplay: compiling the user model, {when} (about 10 s) …", file=sys.stderr)
 
 
 event.register("numba:compile", _Notice())

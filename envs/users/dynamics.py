@@ -1,7 +1,7 @@
 """The user model: one slate in the life of one user, as scalar code that Numba compiles.
 
-Everything that happens to a user happens here; `engine.py` only loops over users. Each function is one behaviour, and
-`read_slate` tells the story in order:
+Everything that happens to a user happens here; `engine.py` only loops over users. Each function is one behaviour, of
+which `behaviours.py` says what may be replaced, and `read_slate` tells the story in order:
 
     attract -> choose -> watch -> judge -> satiate and tire -> leave traces -> leave? -> (if left) trust -> churn? ->
     gap -> recover
@@ -349,6 +349,24 @@ def drift(p: Record, user: Record) -> None:
 
 
 @njit
+def draw_gap(p: Record, user: Record) -> float:
+    """Waking days until the user is back: log-normal, the shorter the more they trust and the stronger their habit."""
+    location = p.gap_location - user.visit_rate - p.gap_trust * (user.trust - p.churn_trust_pivot)
+    if p.habit_gap > 0.0:
+        location -= p.habit_gap * user.habit
+    noise, _ = normal_pair(user.k0, user.k1, user.id, user.session, 0, GAP)
+    # A gap that ends the life anyway is cut, so that its days fit an integer.
+    gap = min(math.exp(location + p.gap_scale * noise), p.horizon_days + 2.0)
+    if p.gap_habit > 0.0 and gap > 0.5:
+        # A map of the circle: people come back at their hour, unless on the same day. It is the identity at half days
+        # and increases everywhere, so longer stays longer.
+        gap -= p.gap_habit / (2.0 * math.pi) * math.sin(2.0 * math.pi * gap)
+    if p.gap_step > 0.0:
+        gap = p.gap_step * math.ceil(gap / p.gap_step)
+    return gap
+
+
+@njit
 def end_session(p: Record, user: Record) -> None:
     """The session is over: trust moves, the user churns or stays away for a while and comes back recovered.
 
@@ -364,19 +382,9 @@ def end_session(p: Record, user: Record) -> None:
     if churns(p, user):
         user.status = CHURNED
         return
-    location = p.gap_location - user.visit_rate - p.gap_trust * (user.trust - p.churn_trust_pivot)
     if p.habit_gap > 0.0:
         user.habit += p.habit_rate * min(max(user.satisfaction, 0.0), 1.0) * (1.0 - user.habit)
-        location -= p.habit_gap * user.habit
-    noise, _ = normal_pair(user.k0, user.k1, user.id, user.session, 0, GAP)
-    # A gap that ends the life anyway is cut, so that its days fit an integer.
-    gap = min(math.exp(location + p.gap_scale * noise), p.horizon_days + 2.0)
-    if p.gap_habit > 0.0 and gap > 0.5:
-        # A map of the circle: people come back at their hour, unless on the same day. It is the identity at half days
-        # and increases everywhere, so longer stays longer.
-        gap -= p.gap_habit / (2.0 * math.pi) * math.sin(2.0 * math.pi * gap)
-    if p.gap_step > 0.0:
-        gap = p.gap_step * math.ceil(gap / p.gap_step)
+    gap = draw_gap(p, user)
     back = add_waking_days(p, user.chronotype, user.clock, gap)
     if back >= p.horizon_days:
         user.clock = p.horizon_days

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .behaviours import digest_behaviours, read_behaviours
 from .constants import (
     LIMITS,
     NEUTRAL,
@@ -75,6 +76,8 @@ class Scenario:
         Payment of a step, one of `REWARDS`.
     strength
         What the values of `COUPLED` have been multiplied by; their limits hold for what they were before.
+    behaviours
+        What users do by functions of one's own, or their addresses ``"module:function"``; see `behaviours.BEHAVIOURS`.
     """
 
     name: str
@@ -86,10 +89,12 @@ class Scenario:
     catalog: str = "films"
     reward: str = "minutes"
     strength: float = 1.0
+    behaviours: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what the dynamics could not run on."""
         check_shape(self.name, self.shape)
+        object.__setattr__(self, "behaviours", read_behaviours(self.name, self.behaviours))
         object.__setattr__(self, "values", {**NEUTRAL, **self.values})
         for key, value in self.values.items():
             check_value(self.name, key, value, self.strength if key in COUPLED else 1.0)
@@ -149,11 +154,14 @@ class Scenario:
     def __repr__(self) -> str:
         dial = f", strength {self.strength:g}" if self.strength != 1 else ""
         constants = sum(NEUTRAL.get(key) != value for key, value in self.values.items())
-        return f"Scenario({self.name!r}, {constants} constants{dial})"
+        own = f", own {' and '.join(self.behaviours)}" if self.behaviours else ""
+        return f"Scenario({self.name!r}, {constants} constants{dial}{own})"
 
     def __getstate__(self) -> dict[str, Any]:
         # Derived values are made anew: an unpickled record would be writable, and so of another type to compiled loops.
-        return {name: value for name, value in vars(self).items() if name not in ("record", "digest")}
+        return {
+            name: value for name, value in vars(self).items() if name not in ("record", "digest", "behaviours_digest")
+        }
 
     def read_number(self, key: str) -> float:
         """A constant as a number: of a word, its place in `constants.WORDS`."""
@@ -187,7 +195,10 @@ class Scenario:
         return self.record[0]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Scenario) and other.digest == self.digest
+        if not isinstance(other, Scenario):
+            return False
+        # The very functions: of two that do the same one may be marked as plain Python.
+        return other.digest == self.digest and other.behaviours == self.behaviours
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -197,11 +208,29 @@ class Scenario:
         """Hash of everything that affects a simulation (not the name, sources, ranges or the catalogue's name)."""
         # What changes nothing is left out, so that a scenario keeps its hash when others get new constants.
         values = sorted((k, self.read_number(k)) for k, v in self.values.items() if NEUTRAL.get(k) != v)
-        content = repr((self.shape, values, self.hours, self.reward))
+        content = repr((self.shape, values, self.hours, self.reward)) + self.behaviours_digest
         return hashlib.sha256(content.encode()).hexdigest()
+
+    @functools.cached_property
+    def behaviours_digest(self) -> str:
+        """Hash of the functions of one's own; "" where there are none."""
+        return digest_behaviours(self.behaviours) if self.behaviours else ""
+
+    def with_behaviours(self, behaviours: Mapping[str, Any] | None) -> "Scenario":
+        """Copy in which functions of one's own say what users do, by behaviour, beside those that it has already.
+
+        Raises
+        ------
+        ScenarioError
+            For an unknown behaviour, or what is no function of its parameters.
+        """
+        given = read_behaviours(self.name, {} if behaviours is None else behaviours)
+        return dataclasses.replace(self, behaviours={**self.behaviours, **given}) if given else self
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> "Scenario":
         """Copy with some constants changed: ``{"satiation.sensitivity": 0.8, "shape.slate": 5}``.
+
+        ``behaviours.leaves`` and the like take a function, or its address, see `with_behaviours`.
 
         Raises
         ------
@@ -312,11 +341,15 @@ def _read_scenario(name: str, table: Mapping[str, Any], base: Scenario | None) -
     hours = base.hours if base else ()
     named = {key: table.get(key, getattr(base, key, None)) for key in ("catalog", "reward")}
     table = {key: entry for key, entry in table.items() if key not in named}
+    behaviours = dict(base.behaviours) if base else {}
     sources = dict(base.sources) if base else {}
     ranges = dict(base.ranges) if base else {}
     for group, entries in table.items():
         if not isinstance(entries, Mapping):
             raise ScenarioError(f"scenario {name!r}: {group!r} must be a table such as [satiation], got {entries!r}")
+        if group == "behaviours":
+            behaviours |= entries
+            continue
         for key, entry in entries.items():
             value = entry["value"] if isinstance(entry, Mapping) and "value" in entry else entry
             full = f"{group}_{key}"
@@ -346,7 +379,9 @@ def _read_scenario(name: str, table: Mapping[str, Any], base: Scenario | None) -
         raise ScenarioError(f"scenario {name!r}: missing shape.{missing[0]}; give it a whole number")
     given = {key: str(value) for key, value in named.items() if value is not None}
     strength = base.strength if base else 1.0
-    return Scenario(name, Shape(**shape), values, hours, sources, ranges, **given, strength=strength)
+    return Scenario(
+        name, Shape(**shape), values, hours, sources, ranges, **given, strength=strength, behaviours=behaviours
+    )
 
 
 def _check_entry(name: str, full: str, entry: Mapping[str, Any]) -> None:

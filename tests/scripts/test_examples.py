@@ -1,5 +1,7 @@
 """The guides' worked examples, run as a reader would run them: outside the package, through the commands."""
 
+import inspect
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -93,6 +95,18 @@ def test_a_scenario_is_an_id_of_its_own(run, tmp_path):
     code, words = run(ROOT / "scripts/play.py", *play)
     assert code == 0, words
     assert "toy/Impatient-v0" in words
+
+
+def test_a_leaving_rule_is_fifteen_lines_and_a_scenario_names_it(run, place):
+    rule = runpy.run_path(str(EXAMPLES / "toy_leaving.py"))["leaves_by_the_clock"]
+    assert len(inspect.getsource(rule).splitlines()) <= 15
+    (place / "impatient.toml").write_text(
+        f'base = "{EXAMPLES / "toy_leaving.toml"}"\n[shape]\nusers = 200\n', encoding="utf-8"
+    )
+    play = ["--agent", "similarity", "--catalog", "items.csv", "--users", 4, "--scenario", "impatient.toml"]
+    code, words = run(ROOT / "scripts/play.py", *play)
+    assert code == 0, words
+    assert "users' leaves is toy_leaving:leaves_by_the_clock of" in words
 
 
 def test_a_study_prints_its_difference(run):

@@ -107,6 +107,18 @@ class TestRecords:
             planned(world, item_vectors).read_records(observation | {"latent": latent})
 
 
+def leaves_at_once(p, work, user):
+    return True
+
+
+def test_rollouts_live_by_the_behaviours_of_the_world(world, item_vectors, states):
+    impatient = build_world(world.catalog, world.scenario.with_behaviours({"leaves": leaves_at_once}))
+    shipped, own = (planned(one, item_vectors, count=4, batch=64) for one in (world, impatient))
+    slates = shipped.propose(states[0])
+    longest = world.items["minutes"].max()
+    assert own.try_slates(states[0], slates).max() <= longest < shipped.try_slates(states[0], slates).max()
+
+
 def lives(world, item_vectors, steps, users=16):
     """An observation after `steps` slates of the myopic oracle, records and candidates, of those who are there."""
     env, base = make_life_env(world, item_vectors, users), LinearOracle(world, shortlist=24)

@@ -29,14 +29,14 @@ def make_vectors(items):
     return ((item * (2 * place + 1) ** 3 + item**2 * place) % 1009 - 504).astype(np.float32)
 
 
-def trace(name):
+def trace(name, **options):
     """Hashes of 200 slates of 8 users on the id's own catalogue.
 
     The first is of who they were, what they chose, when they left and how it ended, the second of their candidates.
     Only discrete events count: the last bits of floats may differ between platforms.
     """
     items = len(CATALOGS[Scenario.load(longplay.ENVIRONMENTS.card(name).words["scenario"]).catalog]())
-    env = gymnasium.make_vec(name, num_envs=8, candidates=True, item_vectors=make_vectors(items))
+    env = gymnasium.make_vec(name, num_envs=8, candidates=True, item_vectors=make_vectors(items), **options)
     observation, _ = env.reset(seed=0)
     found, different = hashlib.sha256(), {observation["candidates"].tobytes()}
     slots, born = len(env.single_action_space.nvec), env.unwrapped.world.born[1:]
