@@ -102,9 +102,11 @@ WORDS: dict[str, tuple[str, ...]] = {
     "satiation_kind": ("linear", "saturating"),
     "choice_model": ("logit", "cascade", "position"),
     "candidates_order": ("source", "luck"),
+    "impression_fade": ("time", "session"),  # whether counts fade by time, or are whole until the session ends
 }
 LINEAR, SATURATING = 0, 1
 LOGIT, CASCADE, POSITION = 0, 1, 2
+BY_TIME, BY_SESSION = 0, 1
 
 # Values at which a constant changes nothing. A scenario that does not name one has it, and is the world it was before
 # there was such a constant.
@@ -125,6 +127,7 @@ NEUTRAL: dict[str, float | str] = {
     "habit_rate": 0.0,
     "habit_recovery": 10.0,
     "candidates_order": "source",
+    "impression_fade": "time",
 }
 
 
