@@ -48,7 +48,11 @@ class TinyPlanner(FinitePlanner[State]):
     """
 
     example: ClassVar[str] = "tiny"
-    start: ClassVar[State] = START
+
+    @property
+    def start(self) -> State:
+        """The state in which all lives begin."""
+        return START
 
     def list_demands(self) -> dict[str, bool]:
         """By the constant's name, whether its value leaves the world finite, and within what is written here."""
@@ -82,7 +86,7 @@ class TinyPlanner(FinitePlanner[State]):
 
     def find_events(self, state: State, slate: Slate) -> list[Event[State]]:
         """Work out everything that may happen when a slate is shown."""
-        found = []
+        found: list[Event[State]] = []
         for k, chance in enumerate(self.compute_chances(state, slate)):
             item = slate[k] if k < len(slate) else 0
             if chance == 0:

@@ -75,7 +75,6 @@ class FinitePlanner(Generic[StateT]):
     )
 
     example: ClassVar[str]  # a scenario that is finite for this planner
-    start: ClassVar[Any]  # the state in which all lives begin
 
     def __post_init__(self) -> None:
         """Check that the scenario is finite, and list the slates that differ."""
@@ -116,6 +115,11 @@ class FinitePlanner(Generic[StateT]):
         """Slates without a second copy of an item."""
         every = product(range(len(self.world.catalog) + 1), repeat=self.world.scenario.shape.slate)
         return [s for s in every if len({i for i in s if i}) == sum(i > 0 for i in s)]
+
+    @property
+    def start(self) -> StateT:
+        """The state in which all lives begin."""
+        raise NotImplementedError
 
     # --- what may happen ---------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ class TinyTrustPlanner(FinitePlanner[State]):
     example: ClassVar[str] = "tiny-trust"
 
     @property
-    def start(self) -> State:  # type: ignore[override]
+    def start(self) -> State:
         """The state in which all lives begin."""
         return self.begin(0, float(self.world.scenario.params.trust_start))
 
@@ -103,11 +103,11 @@ class TinyTrustPlanner(FinitePlanner[State]):
         nothing = np.exp(p.choice_nothing - p.choice_trust * (state.trust - p.churn_trust_pivot))
         counts = (0, *state.ignored)
         weights = [self.pulls[item] * (1.0 + counts[item]) ** -p.impression_weight for item in slate]
-        return np.array([*weights, nothing]) / (sum(weights) + nothing)
+        return np.asarray(np.array([*weights, nothing]) / (sum(weights) + nothing))
 
     def find_events(self, state: State, slate: Slate) -> list[Event[State]]:
         """Work out everything that may happen when a slate is shown."""
-        found = []
+        found: list[Event[State]] = []
         for item, chance in zip((*slate, 0), self.compute_chances(state, slate).tolist(), strict=True):
             if chance == 0:
                 continue
