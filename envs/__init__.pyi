@@ -11,6 +11,7 @@ from .make import make_world as make_world
 from .named.base import NamedEnv as NamedEnv
 from .named.controls import Control as Control
 from .named.controls import Tiny as Tiny
+from .named.controls import TinyTrust as TinyTrust
 from .named.domains import News as News
 from .named.domains import Shop as Shop
 from .named.domains import Social as Social

@@ -375,8 +375,9 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         Raises
         ------
         ValueError
-            If the state is of another world (scenario, dial, behaviours, catalogue, seed), of other users (split, sealed) or of
-            another number of them. States that were saved before they said where they are from are taken as they are.
+            If the state is of another world (scenario, dial, behaviours, catalogue, seed), of other users (split,
+            sealed) or of another number of them. States that were saved before they said where they are from are taken
+            as they are.
         """
         missing = {"users", "finished"} - state.keys()
         if missing:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...envs.engine import ContextColumn
-from ...envs.users.constants import CASCADE
+from ...envs.users.constants import BY_SESSION, CASCADE
 from ..registry import REFERENCES, Reference
 from .oracles import MyopicOracle
 from .traces import Traces
@@ -114,6 +114,14 @@ class ItemsOracle(MyopicOracle):
             examined = np.where(chosen.any(axis=2, keepdims=True), above, examined)
         return shown, np.where(chosen | (shown == 0), 0.0, examined)
 
+    def _weigh_slates(self, observation: Any) -> NDArray[np.float64]:
+        """How much is left of (B, L) slates kept: faded by their age, or whole and of this session alone."""
+        p, age = self.world.scenario.params, observation["shown_age"].astype(np.float64)
+        if p.impression_fade == BY_SESSION:
+            minutes = observation["context"][:, ContextColumn.SESSION_MINUTES, None]
+            return np.asarray(age * 1440 < minutes, np.float64)
+        return np.asarray(np.exp(-age / p.impression_recovery))
+
     def recall_traces(self, ids: NDArray[np.int64], observation: Any) -> Traces:
         """What the visible history and the slates kept left of (B, M) items."""
         p, count = self.world.scenario.params, len(self.world.catalog) + 1
@@ -125,8 +133,7 @@ class ItemsOracle(MyopicOracle):
         np.maximum.at(consumed, (rows, history[:, :remembered]), left[:, :remembered])
         if "shown_ids" in observation:
             shown, examined = self._find_ignored(observation)
-            left = np.exp(-observation["shown_age"].astype(np.float64) / p.impression_recovery)[:, :, None]
-            np.add.at(ignored, (rows[:, :, None], shown), left * examined)
+            np.add.at(ignored, (rows[:, :, None], shown), self._weigh_slates(observation)[:, :, None] * examined)
         consumed[:, 0] = ignored[:, 0] = 0.0
         return Traces(np.take_along_axis(ignored, ids, axis=1), np.take_along_axis(consumed, ids, axis=1))
 

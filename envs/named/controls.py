@@ -1,4 +1,4 @@
-"""Two environments whose best policy is known: an agent that beats it has found a bug."""
+"""Three environments whose best policy is known: an agent that beats it has found a bug."""
 
 from .base import NamedEnv
 from .registry import ENVIRONMENTS
@@ -206,5 +206,123 @@ class Tiny(NamedEnv):
     scenario = "tiny"
 
 
+class TinyTrust(NamedEnv):
+    """Tiny's two items where what is ignored pulls less and trust opens: the best policy is computed exactly.
+
+    Description
+    -----------
+    The items of `Tiny`: number 1, the bait, attracts and disappoints, number 2, the gem, is the other way round; both
+    last 10 minutes. Here there is neither momentum nor satiation, and the order of a slate does not count, but what is
+    passed over in a session pulls less for the rest of it, users who trust open more, and a visit without a click
+    costs all trust. Every constant is so by definition, in ``envs/scenarios/tiny-trust.toml``; nothing is measured.
+
+    It is finite because all 1,000 users are of one kind, every slate takes a quarter of a day and gaps are whole
+    quarters, both slots are looked at in full, counts of ignored impressions are whole until the session ends and gone
+    then (``impression.fade = "session"``), satisfaction is the last verdict, and trust the last session's satisfaction
+    or, after a visit in vain, 0. So both are one of four numbers: 0, 0.1824 (the bait), 0.5 (the start) and 0.8909 (the
+    gem). All that matters is the time, trust, satisfaction, whether the session was in vain so far, and how often each
+    item was ignored in it. There are 4,929 such states.
+
+    Nothing of this is shown as such, and all of it follows from one observation: a life has at most 12 slates, and
+    ``shown_ids``, ``shown_age``, ``history_ids`` and ``history_age`` hold all slates and clicks of it with their times.
+    Slates whose ends are a quarter of a day apart are of one session; a session's end lies between any others.
+    `longplay.agents.references.exact.trust.TinyTrustPlanner.read_states` reads the state so.
+
+    Action space
+    ------------
+    ``MultiDiscrete([3] * 2)``: two item numbers in any order; 0 leaves a slot empty. Four of the nine slates differ: a
+    second copy of an item is legal and wasted.
+
+    Observation space
+    -----------------
+    A ``Dict`` of float32 boxes; nothing hidden is in it. ``context`` is one box of shape (8,).
+
+    ======================  =======  ===========  ===  =======  ===================================================
+    key                     shape    unit         low  high     what
+    ======================  =======  ===========  ===  =======  ===================================================
+    ``history_ids``         (12,)    item number  0    2        consumed, most recent first; 0: no more
+    ``history_completion``  (12,)    share        0    1        how much of each was consumed
+    ``history_age``         (12,)    days         0    17.25    since each was consumed
+    ``slate_ids``           (2,)     item number  0    2        the slate shown last; 0: empty
+    ``slate_response``      (2,)     share        0    1        completion of the one chosen; else 0
+    ``shown_ids``           (24, 2)  item number  0    2        slates shown last, most recent first; 0: empty
+    ``shown_age``           (24,)    days         0    17.25    since each was shown; 0: no more, or just now
+    ``context[0]``          ()       slates       0    2484000  read in this session
+    ``context[1]``          ()       minutes      0    24840    spent in this session
+    ``context[2]``          ()       1            -1   1        sine of the hour
+    ``context[3]``          ()       1            -1   1        cosine of the hour
+    ``context[4]``          ()       days         0    17.25    gap before this session
+    ``context[5]``          ()       days         0    17.25    the clock
+    ``context[6]``          ()       sessions     0    2484000  earlier ones
+    ``context[7]``          ()       slates       0    2484000  without a click, in a row
+    ``profile``             (8,)     0 or 1       0    1        1: a favourite topic, named at sign-up
+    ``candidates``          (2,)     item number  0    2        only with ``candidates=True`` or another ``action``
+    ======================  =======  ===========  ===  =======  ===================================================
+
+    Reward
+    ------
+    ``"minutes"`` of dwell, 0 to 10 a slate, and in fact 0 or 10 · logistic(0.4) = 5.9869. Alternatives: ``"clicks"``,
+    1 for a slate with an item chosen, else 0; ``"returns"``, 1 for a slate after which the user leaves and is back
+    before the horizon, else 0.
+
+    Starting state
+    --------------
+    A user of the split in their first session, at time 0, with trust 0.5 and a past of 1 item, which moves nothing.
+    Users differ in their number alone, and so in their luck.
+
+    Episode end
+    -----------
+    Termination: the user churns, which may happen when a session ends. Truncation: the clock reaches 3 days, or the
+    next return would be later than that. An episode has 12 slates at most.
+
+    Info, arguments, seeding
+    ------------------------
+    As of every environment by name: see `longplay.envs.named.base.NamedEnv`. With a `scenario` of other numbers the
+    planner solves that, or names the constant that leaves no finite problem. Candidates leave out the history, which
+    two items soon fill: keep to ``action="items"``.
+
+    Known optimum
+    -------------
+    Exact, by backward induction over the states (`longplay.agents.references.exact.trust.TinyTrustPlanner`);
+    ``python -m longplay.scripts.studies.tiny tiny-trust`` prints these, and holds them against simulated lives. Looking
+    ahead is worth 36 %, and so is reading the state: the myopic policy always shows both items, the best fixed slate.
+
+    ===================================  ========================
+    policy                               expected minutes
+    ===================================  ========================
+    optimal                              44.7704
+    myopic (always both)                 32.9247
+    always the bait                      32.2400
+    always the gem                       29.8920
+    ===================================  ========================
+
+    The optimum depends on all parts of the state. Users who trust (0.5 or more) are shown the gem alone until they have
+    ignored it, the longer the more satisfied they are, and then the bait alone; users who trust less begin with the
+    bait. Both together are for the last slates before the horizon, and for those who have ignored both.
+
+    Examples
+    --------
+    >>> import gymnasium, longplay
+    >>> from longplay.agents.references.exact.trust import TinyTrustPlanner
+    >>> planner = TinyTrustPlanner(longplay.make_world("tiny-trust"))
+    >>> print(f"{planner.value:.4f}")
+    44.7704
+    >>> env = gymnasium.make_vec("longplay/TinyTrust-v0", num_envs=1000)
+    >>> observation, info = env.reset(seed=0)
+    >>> planner.act(observation)[0].tolist()  # everybody's first slate is the gem alone
+    [2, 0]
+    >>> observation, minutes, churned, horizon, info = env.step(planner.act(observation))
+    >>> len(set(planner.read_states(observation)))  # who has opened it or not, stays or is back
+    6
+
+    Version history
+    ---------------
+    v0: first version.
+    """
+
+    scenario = "tiny-trust"
+
+
 ENVIRONMENTS.register("longplay/Control-v0", Control, scenario="control")
 ENVIRONMENTS.register("longplay/Tiny-v0", Tiny, scenario="tiny")
+ENVIRONMENTS.register("longplay/TinyTrust-v0", TinyTrust, scenario="tiny-trust")

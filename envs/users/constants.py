@@ -16,7 +16,6 @@ LIMITS: dict[str, tuple[float, float, str]] = {
     "taste_drift": (0, 1, "standard deviation per square root of a day"),
     "items_substance_noise": (0, 1, "share of variance"),
     "items_appeal_noise": (0, 1, "share of variance"),
-    "items_conflict": (0, 0.95, "correlation, with the sign turned, of substance with appeal; 0: as the catalogue has it"),
     "items_shortest": (0.1, 600, "minutes"),
     "items_longest": (0.1, 600, "minutes"),
     "items_life": (0, 3650, "days in which an item's choice weight falls to 1/e; 0: items do not age"),
@@ -103,9 +102,11 @@ WORDS: dict[str, tuple[str, ...]] = {
     "satiation_kind": ("linear", "saturating"),
     "choice_model": ("logit", "cascade", "position"),
     "candidates_order": ("source", "luck"),
+    "impression_fade": ("time", "session"),  # whether counts fade by time, or are whole until the session ends
 }
 LINEAR, SATURATING = 0, 1
 LOGIT, CASCADE, POSITION = 0, 1, 2
+BY_TIME, BY_SESSION = 0, 1
 
 # Values at which a constant changes nothing. A scenario that does not name one has it, and is the world it was before
 # there was such a constant.
@@ -114,7 +115,6 @@ NEUTRAL: dict[str, float | str] = {
     "impression_weight": 0.0,
     "impression_recovery": 3.0,
     "impression_memory": 0.0,
-    "items_conflict": 0.0,
     "choice_trust": 0.0,
     "satisfaction_idle": 1.0,
     "second_weight": 0.0,
@@ -127,6 +127,7 @@ NEUTRAL: dict[str, float | str] = {
     "habit_rate": 0.0,
     "habit_recovery": 10.0,
     "candidates_order": "source",
+    "impression_fade": "time",
 }
 
 

@@ -21,8 +21,19 @@ from numba import njit
 
 from .arithmetic import add_waking_days, dot, dot_topics, logistic
 from .chance import CHURN, DRIFT, DWELL, FIRST_HOUR, GAP, SLATE, normal_pair, philox, uniform, uniform_pair
-from .constants import CASCADE, LINEAR, LOGIT, SATURATING
-from .memory import find_place, find_row, forget, log_slate, note_consumed, note_ignored, weigh_consumed, weigh_ignored
+from .constants import BY_SESSION, CASCADE, LINEAR, LOGIT, SATURATING
+from .memory import (
+    find_place,
+    find_row,
+    forget,
+    forget_ignored,
+    log_slate,
+    measure_fading,
+    note_consumed,
+    note_ignored,
+    weigh_consumed,
+    weigh_ignored,
+)
 from .records import ACTIVE, CHURNED, HORIZON, NOTHING, Record
 
 
@@ -261,7 +272,7 @@ def leave_traces(p: Record, work: Record, user: Record, choice: int, elapsed: fl
             below += work.weight[k]
     nothing = max(1.0 - below, 1e-300)
     missed = 1.0
-    fade = math.exp(-elapsed / p.impression_recovery)
+    fade = math.exp(-measure_fading(p, elapsed))
     for k in range(len(user.slate)):
         examined = p.position[k] / p.position[0]
         if cascade:
@@ -402,6 +413,8 @@ def end_session(p: Record, user: Record) -> None:
     user.session_minutes = 0.0
     user.fatigue = 0.0
     user.satisfaction = user.trust
+    if p.impression_memory > 0.0 and p.impression_fade == BY_SESSION:
+        forget_ignored(user)
     for g in range(len(user.momentum)):
         user.momentum[g] = 0.0
 

@@ -4,7 +4,8 @@ The memory has a fixed number of places, ``impression.memory``, in rows of `WAYS
 number. An entry that finds its row full takes the place of the one that has faded most. Counts fade by themselves: of
 a count n at time t its trace ``ln n + t/τ`` is kept, which stays as it is until the item is ignored again. What is left
 at a later t' is ``exp(trace − t'/τ)``, so that any split of the time between gives the same, and of two traces the
-smaller has always faded more.
+smaller has always faded more. With ``impression.fade = "session"`` counts do not fade: they are kept whole until the
+session ends, and are gone then.
 
 Sources: Li, Lakshmanan, Tiwari, Shah, "Modeling impression discounting in large-scale recommender systems", KDD 2014:
 the chance of a click falls with the number of ignored impressions and rises again with the time since the last.
@@ -15,6 +16,7 @@ import math
 import numpy as np
 from numba import njit
 
+from .constants import BY_SESSION
 from .records import WAYS, Record
 
 NEVER = -1e9  # the trace of an item that has not been ignored, and the clock when one was consumed that has not [days]
@@ -38,11 +40,17 @@ def find_way(user: Record, row: int, item: int) -> int:
 
 
 @njit(inline="always")
+def measure_fading(p: Record, days: float) -> float:
+    """How far counts fade within some days: ``Δt/τ``, or not at all where they are whole until the session ends."""
+    return 0.0 if p.impression_fade == BY_SESSION else days / p.impression_recovery
+
+
+@njit(inline="always")
 def recall_ignored(p: Record, user: Record, row: int, way: int) -> float:
     """What is left of an entry's count of ignored impressions: ``n·exp(−Δt/τ)``."""
     if user.memory_trace[row, way] == NEVER:
         return 0.0  # its exponential is slow
-    return math.exp(np.float64(user.memory_trace[row, way]) - user.clock / p.impression_recovery)
+    return math.exp(np.float64(user.memory_trace[row, way]) - measure_fading(p, user.clock))
 
 
 @njit
@@ -100,7 +108,7 @@ def make_room(p: Record, user: Record, row: int) -> int:
         return best  # an empty place
     if consumed > 0:
         best = find_faded(p, user, row, best)
-    if user.memory_trace[row, best] - user.clock / p.impression_recovery > -1.0:
+    if user.memory_trace[row, best] - measure_fading(p, user.clock) > -1.0:
         user.evicted += 1
     return best
 
@@ -130,7 +138,7 @@ def note_ignored(p: Record, work: Record, user: Record, k: int, examined: float,
         user.memory_consumed[row, way] = NEVER
     else:
         examined += work.ignored[k] * fade
-    user.memory_trace[row, way] = math.log(examined) + user.clock / p.impression_recovery
+    user.memory_trace[row, way] = math.log(examined) + measure_fading(p, user.clock)
 
 
 @njit
@@ -153,6 +161,16 @@ def log_slate(user: Record) -> None:
         user.shown[place, k] = user.slate[k]
     user.shown_time[place] = user.clock
     user.slates += 1
+
+
+@njit
+def forget_ignored(user: Record) -> None:
+    """No item was ignored; what was consumed is still known."""
+    for row in range(len(user.memory_item)):
+        for way in range(WAYS):
+            user.memory_trace[row, way] = NEVER
+            if user.memory_consumed[row, way] == NEVER:
+                user.memory_item[row, way] = 0
 
 
 @njit

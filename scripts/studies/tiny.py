@@ -1,11 +1,14 @@
-"""The Tiny scenario, solved: what policies are worth exactly, and what simulated lives say.
+"""Tiny scenarios, solved: what policies are worth exactly, and what simulated lives say.
 
     python -m longplay.scripts.studies.tiny --users 20000
+    python -m longplay.scripts.studies.tiny tiny-trust --users 20000
 
-The planner's value is the most that any policy can get; the myopic one takes the slate that pays most at once.
+Where impressions leave a trace a scenario is solved as TinyTrust is, elsewhere as Tiny. The planner's value is the most
+that any policy can get; the myopic one takes the slate that pays most at once.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tyro
@@ -14,7 +17,9 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from longplay.agents.base import select_users
-from longplay.agents.references.tiny import Slate, State, TinyPlanner
+from longplay.agents.references.exact.finite import FinitePlanner, Slate
+from longplay.agents.references.exact.trust import TinyTrustPlanner
+from longplay.agents.references.tiny import TinyPlanner
 from longplay.agents.stats import Interval
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.make import make_world
@@ -22,17 +27,17 @@ from longplay.envs.users.world import World
 from longplay.scripts.shared.console import console, run_command
 from longplay.scripts.shared.tables import make_table
 
-Policy = dict[State, Slate]
+Policy = dict[Any, Slate]  # by the planner's state
 
 
 @dataclass
 class Arguments:
-    """Solve Tiny and simulate it."""
+    """Solve Tiny or TinyTrust and simulate it."""
 
     users: int = 20_000
     """Lives that are simulated for each policy."""
     scenario: tyro.conf.Positional[str] = "tiny"
-    """A scenario that is finite as Tiny is: a name or a TOML file."""
+    """A scenario that is finite as Tiny or TinyTrust is: a name or a TOML file."""
     seed: int = 0
     """Seed of the luck; each policy has its own, so that the intervals are independent checks."""
 
@@ -43,8 +48,9 @@ def main(args: Arguments) -> None:
         if getattr(args, name) < least:
             raise ValueError(f"{name} = {getattr(args, name)} must be at least {least}")
     world = make_world(args.scenario)
-    planner = TinyPlanner(world)
-    policies = list_policies(planner, TinyPlanner(world, greedy=True))
+    kind: type[FinitePlanner[Any]] = TinyTrustPlanner if world.scenario.memory else TinyPlanner
+    planner = kind(world)
+    policies = list_policies(planner, kind(world, greedy=True))
     days = world.scenario.params.horizon_days
     title = f"Minutes in {days:g} days: exact, and of {args.users:,} lives (95 % intervals)"
     table = make_table(title, ("policy", "exact", "of optimal", "simulated", "interval"), "LR")
@@ -64,7 +70,7 @@ def main(args: Arguments) -> None:
     console.print(f"{len(planner.solution):,} states; * one interval in twenty misses the exact value by chance")
 
 
-def list_policies(planner: TinyPlanner, greedy: TinyPlanner) -> dict[str, Policy]:
+def list_policies(planner: FinitePlanner[Any], greedy: FinitePlanner[Any]) -> dict[str, Policy]:
     """The optimal policy, the myopic one, and each fixed slate, the best first."""
     policies = {
         "optimal": {state: slate for state, (_, slate) in planner.solution.items()},
@@ -78,7 +84,7 @@ def list_policies(planner: TinyPlanner, greedy: TinyPlanner) -> dict[str, Policy
     return policies | dict(sorted(fixed.items(), key=lambda pair: -planner.evaluate(pair[1].__getitem__)))
 
 
-def simulate_policy(world: World, planner: TinyPlanner, policy: Policy, users: int, seed: int) -> Interval:
+def simulate_policy(world: World, planner: FinitePlanner[Any], policy: Policy, users: int, seed: int) -> Interval:
     """Mean minutes of simulated lives."""
     env = SlateVectorEnv(world, users, autoreset_mode=AutoresetMode.DISABLED, reward="minutes")
     observation, _ = env.reset(seed=seed)

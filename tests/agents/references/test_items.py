@@ -102,6 +102,15 @@ class TestEstimates:
         else:  # of a slate that nobody clicked on, how far it was looked at is not seen
             assert np.corrcoef(found.ignored.ravel(), truth.ignored.ravel())[0, 1] > 0.8
 
+    def test_traces_that_last_until_the_session_ends_are_the_true_ones(self, catalog, item_vectors):
+        world = build_world(catalog, small().with_overrides(MEMORY | {"impression.fade": "session"}))
+        observation, _ = phases(world, item_vectors, users=36, steps=12)
+        ids = observation["shown_ids"][:, :12].reshape(len(observation["shown_ids"]), -1).astype(np.int64)
+        found, truth = ItemsOracle(world).recall_traces(ids, observation), recall_traces(world, ids, observation)
+        assert truth.ignored.max() > 1.5
+        assert (truth.ignored[ids > 0] == 0).any()  # of earlier sessions
+        np.testing.assert_allclose(found.ignored, truth.ignored, atol=1e-4)
+
     def test_traces_of_a_world_without_a_memory_are_those_of_the_history(self, world, observation):
         ids = np.concatenate([observation["candidates"], observation["history_ids"]], axis=1).astype(np.int64)
         found, truth = ItemsOracle(world).recall_traces(ids, observation), recall_traces(world, ids, observation)

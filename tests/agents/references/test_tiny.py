@@ -257,10 +257,16 @@ DEMANDS = {
     "taste.drift": 0.01,
     "items.life": 1.0,
     "repeat.penalty": 1.0,
+    "second.weight": 0.5,
     "dwell.noise": 0.5,
     "dwell.utility": 0.5,
+    "choice.trust": 1.0,
     "satisfaction.rate": 0.5,
+    "satisfaction.idle": 0.5,
     "trust.rate": 0.5,
+    "trust.vain": 0.5,
+    "churn.frailty": 0.5,
+    "habit.gap": 0.5,
     "leave.fatigue": 0.5,
     "time.coupling": 0.5,
     "time.pace": 200.0,
@@ -292,6 +298,12 @@ def test_a_user_who_has_finished_is_shown_nothing(world, planner):
 def test_what_leaves_no_finite_problem_is_named(name):
     scenario = Scenario.load("tiny").with_overrides({name: DEMANDS[name]})
     with pytest.raises(ValueError, match=f"^{name} of scenario 'tiny' leaves no finite problem; see 'tiny'"):
+        TinyPlanner(make_world(scenario))
+
+
+def test_impressions_that_leave_a_trace_are_refused():
+    scenario = Scenario.load("tiny").with_overrides({"impression.weight": 0.5, "impression.memory": 8})
+    with pytest.raises(ValueError, match=r"^impression\.weight of scenario 'tiny' leaves no finite problem"):
         TinyPlanner(make_world(scenario))
 
 

@@ -112,7 +112,7 @@ def test_the_reward_and_the_horizon_are_as_documented(env):
 def test_the_catalogue_and_the_start_are_as_documented(env):
     world, text = env.unwrapped.world, section(env, "Description", home=True)
     assert f"{len(world.people):,} users" in text
-    if env.spec.id != "longplay/Tiny-v0":
+    if world.catalog.name != "tiny":
         items = re.search(r"([\d,]+) (?:films|headlines|products|posts)", text).group(1)
         assert items == f"{len(world.catalog):,}"
     if labels := re.search(r"(\d+) (?:sections|departments|tags)", text):
@@ -192,6 +192,26 @@ def test_what_is_said_of_tiny_is_what_the_planner_finds():
     assert world.catalog.ids == ("bait", "gem")
     assert f"{len(planner.solution)} such states" in text["Description"]
     assert f"{planner.ticks} slates at most" in text["Episode end"]
+
+
+def test_what_is_said_of_tiny_trust_is_what_the_planner_finds():
+    planners = pytest.importorskip("longplay.agents.references.exact.trust")
+    text = sections(ENVIRONMENTS["longplay/TinyTrust-v0"])
+    world = longplay.make_world("tiny-trust")
+    planner, myopic = planners.TinyTrustPlanner(world), planners.TinyTrustPlanner(world, greedy=True)
+    assert {slate for _, slate in myopic.solution.values()} == {(1, 2)}
+    fixed = [planner.evaluate(lambda _, slate=slate: slate) for slate in ((1, 2), (1, 0), (2, 0))]
+    values = [planner.value, *fixed]
+    assert [minutes for _, minutes in table(text["Known optimum"])] == [f"{value:.4f}" for value in values]
+    assert f"worth {planner.value / myopic.value - 1:.0%}".replace("%", " %") in text["Known optimum"]
+    assert values == sorted(values, reverse=True)
+    assert f"{len(planner.solution):,} such states" in text["Description"]
+    assert f"{planner.ticks} slates" in text["Description"]
+    assert f"{planner.ticks} slates at most" in text["Episode end"]
+    said = " ".join(text["Description"].split())
+    bait, gem = (f"{planner.verdicts[item]:.4f}" for item in (1, 2))
+    assert f"0, {bait} (the bait), 0.5 (the start) and {gem} (the gem)" in said
+    assert {round(state.trust, 4) for state in planner.states} == {0.0, float(bait), 0.5, float(gem)}
 
 
 def test_the_proof_stands_on_what_the_control_is():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from longplay.envs.engine import _read_slates
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.single import SlateEnv
+from longplay.envs.users.constants import BY_SESSION
 from longplay.envs.users.memory import NEVER
 from longplay.envs.users.records import ACTIVE, NOTHING, WAYS
 from longplay.envs.users.world import build_world
@@ -130,6 +131,36 @@ def test_recovery_is_exact_over_any_split_of_time(impressions, waits):
     for found in (users, whole):
         fall = fresh - log_pulls(found, [7])[0]
         assert fall == pytest.approx(P.impression_weight * math.log1p(left), rel=2e-5, abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.floats(0, 90), st.integers(0, K - 1)), min_size=1, max_size=9))
+def test_until_the_session_ends_counts_are_whole_where_they_fade_by_session(impressions):
+    """However long it takes; slots that are looked at in full count 1."""
+    p = record(SCENARIO, **STILL, impression_fade=BY_SESSION)
+    p.position[:] = 1.0
+    users = someone()
+    fresh = log_pulls(users, [7], p)[0]
+    for days, slot in impressions:
+        show(users, {slot: 7}, days, p)
+    fall = fresh - log_pulls(users, [7], p)[0]
+    assert fall == pytest.approx(p.impression_weight * math.log1p(len(impressions)), rel=1e-6)
+
+
+def test_when_a_session_ends_what_was_ignored_is_forgotten_and_what_was_consumed_is_not(catalog):
+    world = build_world(catalog, SCENARIO.with_overrides({"impression.fade": "session", "choice.nothing": 1.0}))
+    env = SlateVectorEnv(world, 40, autoreset_mode="Disabled")
+    env.reset(seed=2)
+    rng, users, back = np.random.default_rng(0), env.engine.users, 0
+    for _ in range(60):
+        before = users["session"].copy()
+        env.step(rng.integers(1, 61, (40, K)))
+        for user in users[users["session"] > before]:
+            back += 1
+            notes = read_notes(user)
+            assert all(trace == NEVER != consumed for _, _, trace, consumed in notes.values())
+            assert set(user["history_items"].tolist()) - {0} <= set(notes)
+        assert (users["memory_trace"][users["depth"] > 0] != NEVER).any()
+    assert back > 20
 
 
 @given(st.lists(st.floats(0, 90), min_size=1, max_size=4), st.integers(0, 3))

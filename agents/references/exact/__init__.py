@@ -1,0 +1,1 @@
+"""Planners of worlds that are small enough to be solved exactly."""
