@@ -401,7 +401,8 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         # Not among the bytes where nothing is kept of the slates, and a trait of the person all the same.
         self.engine.users["frailty"] = self.world.people["frailty"][self.engine.users["id"]]
         self._finished = np.asarray(state["finished"], bool).copy()
-        self._luck, self._seeded = map(int, state.get("luck", (self._luck, 1)))
+        luck, seeded = state.get("luck", (self._luck, True))
+        self._luck, self._seeded = int(luck), bool(seeded)
         self._follow(np.ones(self.num_envs, bool), read=False)
         return self._observe()
 
