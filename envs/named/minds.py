@@ -92,6 +92,10 @@ class Minds(NamedEnv):
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
 
+    Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
+    everybody, gains 7.2 % [4.6, 9.9] in world seed 0; a planner that reads people and their state gains 25.6 %
+    [22.7, 28.8] more.
+
     Examples
     --------
     >>> import gymnasium, longplay
