@@ -292,7 +292,6 @@ def test_a_state_of_other_behaviours_is_refused(items):
         ({"leaves": f"{ME}:leaves_later"}, r"module .*own has no 'leaves_later'; define it there, or name another"),
         (["leaves"], r"behaviours = \['leaves'\] must be a dictionary or a table"),
     ],
-    ids=str,
 )
 def test_a_mistake_is_named_with_the_fix(given, message):
     if message is None:
