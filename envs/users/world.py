@@ -128,10 +128,14 @@ def build_world(catalog: Catalog, scenario: Scenario, seed: int = 0) -> World:
     seed
         The world's seed, 0 <= seed < 2**63.
     """
+    # What changes no life is no part of a scenario's identity, and errors and studies tell it all the same.
+    return _name_world(catalog, scenario, seed, (scenario.name, *scenario.sources.items(), *scenario.ranges.items()))
+
+
+@functools.lru_cache(maxsize=16)
+def _name_world(catalog: Catalog, scenario: Scenario, seed: int, told: tuple[Any, ...]) -> World:
     world = _build_world(catalog, scenario, seed)
-    told = [(which.name, which.sources, which.ranges) for which in (world.scenario, scenario)]
-    # The cache does not see what changes no life, and errors and studies tell it.
-    return world if told[0] == told[1] else dataclasses.replace(world, scenario=scenario)
+    return world if world.scenario is scenario else dataclasses.replace(world, scenario=scenario)
 
 
 @functools.lru_cache(maxsize=8)

@@ -114,7 +114,7 @@ def test_sealed_users_are_played_on_demand_and_said_to_be(ready, call, sealed):
     ("words", "said"),
     [
         (f"--sealed {SMALL}", "sealed = True with split = 'test' in scenario 'small.toml': sealed are the last half"),
-        (f"{TRACED} --users 11", "users = 11 is out of range; the test split has 1 to 10 and 10 that are sealed"),
+        (f"{TRACED} --users 11", "users = 11 is out of range; the test split has 1 to 10 and 10 sealed ones"),
         (f"--rules similarity longest {SMALL}", "rules = 'longest' shows nothing twice in a session, but scenario 's"),
         (f"--rules mnr {SMALL}", "rules = 'mnr' is unknown"),
     ],

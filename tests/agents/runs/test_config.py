@@ -14,7 +14,7 @@ def test_strength_reaches_the_world(monkeypatch):
     made = []
     monkeypatch.setattr("longplay.agents.setting.make_world", lambda *given: made.append(given))
     assert Setting(strength=0.5).world is None
-    assert made == [("video-v1", None, 0, "video-v1", 0.5)]
+    assert made == [("video-v1", None, 0, "video-v1", 0.5, None)]
 
 
 def test_strength_scales_what_couples_slates_to_the_future():
