@@ -179,6 +179,8 @@ def _build_items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.nd
     items["topic"][1:], items["share"][1:] = _keep_largest(topics)
     items["appeal"][1:] = _add_noise(rng, catalog.popularity, p.items_appeal_noise)
     items["substance"][1:] = _add_noise(rng, catalog.rating, p.items_substance_noise)
+    if p.items_conflict > 0:
+        items["substance"][1:] = _oppose(items["substance"][1:], items["appeal"][1:], p.items_conflict)
     items["minutes"][1:] = _compress(catalog.minutes, p.items_shortest, p.items_longest)
     items["born"] = -EVER
     if p.items_life > 0:
@@ -304,6 +306,15 @@ def _add_noise(rng: np.random.Generator, percentile: NDArray[np.float64], noise:
     spread = scores.std()
     scores = (scores - scores.mean()) / spread if spread > 1e-9 else np.zeros_like(scores)
     return np.asarray(np.sqrt(1 - noise) * scores + np.sqrt(noise) * rng.standard_normal(len(scores)))
+
+
+def _oppose(
+    substance: NDArray[np.floating], appeal: NDArray[np.floating], conflict: float
+) -> NDArray[np.float64]:
+    """Substance whose correlation with appeal is −c: ``√(1−c²)·s⊥ − c·a``, s⊥ being what appeal does not tell."""
+    appeal = (appeal - appeal.mean()) / max(float(appeal.std()), 1e-9)
+    rest = substance - substance.mean() - (substance * appeal).mean() * appeal
+    return np.asarray(np.sqrt(1 - conflict**2) * rest / max(float(rest.std()), 1e-9) - conflict * appeal, np.float64)
 
 
 def _compress(minutes: NDArray[np.float64], shortest: float, longest: float) -> NDArray[np.float64]:
