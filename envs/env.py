@@ -346,7 +346,7 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         return {
             "users": self.pack_users(self.engine.users),
             "finished": self._finished.copy(),
-            "luck": np.array(self._luck, np.int64),
+            "luck": np.array([self._luck], np.int64),
             "world": self._identify_world(),
         }
 
@@ -401,7 +401,7 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         # Not among the bytes where nothing is kept of the slates, and a trait of the person all the same.
         self.engine.users["frailty"] = self.world.people["frailty"][self.engine.users["id"]]
         self._finished = np.asarray(state["finished"], bool).copy()
-        self._luck, self._seeded = int(state.get("luck", self._luck)), True
+        self._luck, self._seeded = int(state.get("luck", [self._luck])[0]), True
         self._follow(np.ones(self.num_envs, bool), read=False)
         return self._observe()
 

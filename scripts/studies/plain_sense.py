@@ -242,7 +242,7 @@ def rank_by_rating(scorer: Scorer, observation: Any) -> NDArray[np.int64]:
 
 
 def play_world(place: tuple[StudyWorld, Path], args: Arguments) -> None:
-    """Write the lives of all policies in a world into a file, a row a policy and user; each has its own until then."""
+    """Write the lives of all policies in a world into a file, a row a policy and user; each is kept once played."""
     world, file = place
     file.parent.mkdir(parents=True, exist_ok=True)
     setting = world.make_setting(file.parent)

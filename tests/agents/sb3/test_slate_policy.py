@@ -217,6 +217,7 @@ class TestSlatePolicy:
     def test_inputs_are_scaled_by_a_sample(self, setting, model, slate_states):
         network, states = model.policy.network, []
         env = SlateVecEnv(make_training_env(tiny_run(setting, action="candidates")), slate_states)
+        env.seed(0)
         states.append(env.reset())
         rng = np.random.default_rng(1)
         for _ in range(30):

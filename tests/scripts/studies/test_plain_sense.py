@@ -83,6 +83,10 @@ class TestChecks:
             "a handful to a few dozen sessions a month"
         ]
 
+    def test_a_horizon_in_between_asks_for_the_same_share_each_day(self):
+        found = [plain_sense.read_loss(days) for days in (7.0, 30.0, 60.0, 90.0, 180.0)]
+        assert found == pytest.approx([0.75, 0.75, 1 - (0.25 * 0.03) ** 0.5, 0.97, 0.97])
+
     def test_no_gain_is_told_by_pairs_of_users(self):
         """Users differ by far more than the two policies do."""
         lives = make_lives({FRESH: (100, 1, 1, 0, 1), LONGEST: (101, 1, 1, 0, 1), AGAIN: (100, 1, 1, 0, 1)})
@@ -112,6 +116,24 @@ class TestStudy:
         assert "was begun with users = 6, not 7" in " ".join(
             call(plain_sense, "--name", "plain", *SMALL[:-1], "7", folder=here)[1].split()
         )
+
+    def test_an_interrupted_world_goes_on_policy_by_policy(self, here, call, monkeypatch):
+        play, played = Evaluator.play, []
+
+        def play_three(self, agent):
+            played.append(agent)
+            if len(played) == 4:
+                raise KeyboardInterrupt
+            return play(self, agent)
+
+        monkeypatch.setattr(Evaluator, "play", play_three)
+        assert call(plain_sense, "--name", "cut", *SMALL, folder=here)[0] == 130
+        parts = list((here / "runs/cut").glob("*/*.parquet"))
+        assert len(parts) == 3
+        assert call(plain_sense, "--name", "cut", *SMALL, folder=here)[0] == 0
+        lives = pd.read_parquet(here / "runs/cut/results.parquet")
+        assert len(played) == 4 + lives["policy"].nunique() - 3
+        assert [path.name for path in (here / "runs/cut").glob("*/*.parquet")] == ["lives.parquet"]
 
     def test_constants_stand_at_both_ends_and_a_bonus_is_played(self, here, call):
         words = ["--ends", "--constants", "churn.trust", "--workers", "2"]
