@@ -20,7 +20,11 @@ from .users.records import ACTIVE, CHURNED, HORIZON, SLATES_KEPT
 from .users.world import World
 
 LATENT_MEMORY = ("frailty", "memory_item", "memory_trace", "memory_consumed")
-LATENT_SOME = ("second", "habit")  # where the scenario has them
+LATENT_SOME = {  # by the property of a scenario that says whether it has them
+    "second": ("second",),
+    "habit": ("habit",),
+    "cultivation": ("first_taste", "first_minutes"),
+}
 WORLD_PARTS = ("scenario", "catalogue", "world_seed", "split")  # of which a saved state is
 LATENT = ("taste", "satiation", "sensitivity", "recovery", "fatigue", "satisfaction", "trust", "momentum")
 
@@ -324,7 +328,9 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         info = add_masks(values, mask)
         if self.privileged:
             names = (*LATENT, *(LATENT_MEMORY if self.world.scenario.memory else ()))
-            names += tuple(name for name in LATENT_SOME if getattr(self.world.scenario, name))
+            names += tuple(
+                name for has, some in LATENT_SOME.items() if getattr(self.world.scenario, has) for name in some
+            )
             info["latent"] = add_masks({name: users[name].copy() for name in names}, mask)
             info["_latent"] = mask.copy()
         return info
@@ -364,9 +370,10 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
     def _saved_bytes(self) -> int:
         """Of a user's record: all of it, or what comes before that which is not used; whole words."""
         kind = self.engine.users.dtype
-        if self.world.scenario.second or self.world.scenario.habit:
+        scenario = self.world.scenario
+        if scenario.cultivation:
             return int(kind.itemsize)
-        unused = "habit" if self.world.scenario.memory else "frailty"
+        unused = "first_taste" if scenario.second or scenario.habit else "habit" if scenario.memory else "frailty"
         return -(-int(kind.fields[unused][1]) // 8) * 8
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> Observation:

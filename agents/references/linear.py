@@ -30,7 +30,18 @@ from .best_slates import BEST
 from .features import FEATURES, Tastes, describe_items, lay_out_items, read_laws, read_users
 from .oracle_files import read_oracle
 from .traces import Traces, recall_traces, say_other_laws, weigh_nothing
-from .traits import ITEM_FEATURES, MORE, OWN, describe_more, describe_own, fold_slopes, judge_items, read_traits
+from .traits import (
+    ITEM_FEATURES,
+    MORE,
+    OWN,
+    TURN,
+    TURN_LEFT,
+    describe_more,
+    describe_own,
+    fold_slopes,
+    judge_items,
+    read_traits,
+)
 
 PRICES = {"logit": 0.75, "position": 0.75, "cascade": 0.0}  # of attention, as a share of about the best slate's value
 ALL_FEATURES = (*FEATURES, *MORE)
@@ -237,7 +248,11 @@ class LinearOracle:
         oracle._standardise(make_life_env(world, item_vectors, search.users), people[0], REFERENCE_LUCK + search.seed)
         env = make_life_env(world, item_vectors, search.users * search.population)
 
-        known = [name != OWN or world.scenario.second for name in ALL_FEATURES[: len(oracle.weights)]]
+        absent = {
+            *(() if world.scenario.second else (OWN,)),
+            *(() if world.scenario.cultivation else (TURN, TURN_LEFT)),
+        }
+        known = [name not in absent for name in ALL_FEATURES[: len(oracle.weights)]]
 
         def fill(trials: NDArray[np.float64]) -> NDArray[np.float64]:
             weights = np.zeros((len(trials), len(known)))

@@ -228,6 +228,8 @@ class RolloutPlanner:
         users["choice"], users["status"] = NOTHING, ACTIVE
         if self.world.scenario.habit:
             users["habit"] = latent["habit"]
+        if self.world.scenario.cultivation:
+            users["first_taste"] = latent["first_taste"]
         if self.world.scenario.memory:
             self._read_traces(users, observation)
         return users

@@ -1,8 +1,7 @@
 """How a user is now, in a few numbers, and the features of items times these: what a planner reads of people.
 
 Each feature here is one of `FEATURES` times a number that is the same for all items, so that weights on them are
-weights on `FEATURES` that differ from user to user and from slate to slate. Only ``"ignored"`` and ``"own verdict"``
-are an item's own.
+weights on `FEATURES` that differ from user to user and from slate to slate. Only `ITEM_FEATURES` are an item's own.
 """
 
 from typing import Any
@@ -44,7 +43,9 @@ PAIRS = (  # of a feature and a trait
     ("repeat", "left"),
 )
 OWN = "own verdict"  # the verdict of this person, less that of the item; 0 where nobody judges by a second taste
-ITEM_FEATURES = (IGNORED, OWN)
+TURN = "turn"  # what watching the item, by which taste turns, would do to the verdicts of what the user likes; else 0
+TURN_LEFT = "turn × left"
+ITEM_FEATURES = (IGNORED, OWN, TURN, TURN_LEFT)
 MORE = (*ITEM_FEATURES, *(f"{feature} × {trait}" for feature, trait in PAIRS))
 PLACES = np.array([FEATURES.index(feature) for feature, _ in PAIRS])
 PAIRED = np.array([TRAITS.index(trait) for _, trait in PAIRS])
@@ -76,12 +77,32 @@ def read_traits(world: World, observation: Any) -> NDArray[np.float64]:
 
 
 def describe_own(world: World, ids: NDArray[np.int64], observation: Any, ignored: NDArray[np.float64]) -> Any:
-    """(B, M, 2) `ITEM_FEATURES` of items (B, M), of which some impressions (B, M) were ignored."""
-    own = np.zeros(ids.shape)
+    """(B, M, 4) `ITEM_FEATURES` of items (B, M), of which some impressions (B, M) were ignored."""
+    own = turn = np.zeros(ids.shape)
     if world.scenario.second:
         second = np.asarray(observation["latent"]["second"], np.float64)
         own = judge_items(world, ids, second) - judge_items(world, ids)
-    return np.stack([np.log1p(ignored), own], axis=2)
+    if world.scenario.cultivation:
+        turn = measure_turn(world, ids, np.asarray(observation["latent"]["taste"], np.float64))
+    left = 1.0 - observation["context"][:, ContextColumn.DAY].astype(np.float64) / world.scenario.params.horizon_days
+    return np.stack([np.log1p(ignored), own, turn, turn * left[:, None]], axis=2)
+
+
+def measure_turn(world: World, ids: NDArray[np.int64], taste: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(B, M) how much better what people like gets, by their taste (B, D), as it turns a step towards items (B, M).
+
+    What they like is worth the mean verdict of the items given, each weighed by ``exp(β⟨u, v⟩)``: of this the slope
+    along the part of an item's vector that is at a right angle to taste.
+    """
+    vectors = world.items["taste"][ids].astype(np.float64)
+    along = np.einsum("bd,bmd->bm", taste, vectors, optimize=True)
+    pull = np.exp(world.scenario.params.taste_weight * (along - along.max(axis=1, keepdims=True)))
+    pull /= pull.sum(axis=1, keepdims=True)
+    verdict = judge_items(world, ids)
+    better = pull * (verdict - (pull * verdict).sum(axis=1, keepdims=True))
+    slope = world.scenario.params.taste_weight * np.einsum("bm,bmd->bd", better, vectors, optimize=True)
+    ahead = np.einsum("bd,bd->b", slope, taste)[:, None]
+    return np.asarray(np.einsum("bd,bmd->bm", slope, vectors, optimize=True) - along * ahead)
 
 
 def judge_items(world: World, ids: NDArray[np.int64], second: NDArray[np.float64] | None = None) -> Any:
@@ -96,7 +117,7 @@ def judge_items(world: World, ids: NDArray[np.int64], second: NDArray[np.float64
 
 
 def describe_more(x: NDArray[np.float64], own: NDArray[np.float64], traits: NDArray[np.float64]) -> Any:
-    """Features (B, M, E) of `MORE`: from those of `FEATURES` (B, M, F), `describe_own` (B, M, 2) and traits (B, J)."""
+    """Features (B, M, E) of `MORE`: from those of `FEATURES` (B, M, F), `describe_own` (B, M, 4) and traits (B, J)."""
     return np.concatenate([own, x[:, :, PLACES] * traits[:, None, :]], axis=2)
 
 

@@ -304,6 +304,41 @@ def remember(p: Record, user: Record, item: int, completion: float) -> None:
 
 
 @njit
+def cultivate(p: Record, items: np.ndarray, user: Record, item: int, completion: float) -> None:
+    """What is watched turns taste towards it, ``u ← (u + ρ·w·v)/‖·‖``, no further than a reach from where it was first.
+
+    Interests that consumption moves are of SlateQ's simulation (Ie et al., IJCAI 2019), there without a bound. Here
+    taste that would leave the cone around the first taste stays on its edge, where it is nearest.
+    """
+    it = items[item]
+    for d in range(len(user.taste)):
+        user.taste[d] = np.float64(user.taste[d]) + p.taste_cultivation * completion * np.float64(it.taste[d])
+    shrink = 1.0 / math.sqrt(dot(user.taste, user.taste))
+    along = shrink * dot(user.taste, user.first_taste)
+    least = math.cos(math.radians(p.taste_reach))
+    turn = shrink
+    keep = 0.0  # of the first taste, to add
+    if along < least:
+        across = math.sqrt(max(1.0 - along * along, 1e-12))
+        turn *= math.sqrt(1.0 - least * least) / across
+        keep = least - along * turn / shrink
+    for d in range(len(user.taste)):
+        user.taste[d] = turn * np.float64(user.taste[d]) + keep * np.float64(user.first_taste[d])
+
+
+@njit
+def read_as_first(p: Record, work: Record, items: np.ndarray, user: Record) -> float:
+    """Minutes of dwell that the slate would have if taste were still the first, all else and the luck being the same."""
+    feel(p, work, user)
+    for d in range(len(user.first_taste)):
+        work.taste[d] = user.first_taste[d]
+    choice = choose(p, work, items, user)
+    if choice == NOTHING:
+        return 0.0
+    return watch(p, user, work.utility[choice]) * np.float64(items[user.slate[choice]].minutes)
+
+
+@njit
 def index_history(user: Record) -> None:
     """Note the residues of the history's items, so that `remembers` seldom has to walk it."""
     bits = 0
@@ -433,6 +468,9 @@ def begin(p: Record, items: np.ndarray, person: Record, user: Record) -> None:
     if p.second_weight > 0.0:
         for d in range(len(user.second)):
             user.second[d] = person.second[d]
+    if p.taste_cultivation > 0.0:
+        for d in range(len(user.taste)):
+            user.first_taste[d] = user.taste[d]
     if p.impression_memory > 0.0:
         forget(user)
 
@@ -443,7 +481,7 @@ def begin(p: Record, items: np.ndarray, person: Record, user: Record) -> None:
     user.session = user.depth = user.skips = user.day = user.left = 0
     user.status = ACTIVE
     user.trust = user.satisfaction = p.trust_start
-    user.fatigue = user.session_minutes = user.completion = user.minutes = user.habit = 0.0
+    user.fatigue = user.session_minutes = user.completion = user.minutes = user.habit = user.first_minutes = 0.0
     user.choice = NOTHING
     for k in range(len(user.slate)):
         user.slate[k] = 0
@@ -472,6 +510,8 @@ def begin(p: Record, items: np.ndarray, person: Record, user: Record) -> None:
 def read_slate(p: Record, work: Record, items: np.ndarray, user: Record) -> float:
     """The user reads ``user.slate``; returns the minutes of dwell and leaves the rest in `user`."""
     work.choice_draw, work.leave_draw = uniform_pair(user.k0, user.k1, user.id, user.session, user.depth, SLATE)
+    if p.taste_cultivation > 0.0:
+        user.first_minutes = read_as_first(p, work, items, user)
     feel(p, work, user)
     choice = choose(p, work, items, user)
     item = 0
@@ -492,6 +532,8 @@ def read_slate(p: Record, work: Record, items: np.ndarray, user: Record) -> floa
         leave_traces(p, work, user, choice, elapsed / 1440.0)
     if item > 0:
         remember(p, user, item, completion)
+        if p.taste_cultivation > 0.0:
+            cultivate(p, items, user, item, completion)
         user.skips = 0
         user.fatigue += minutes
     else:

@@ -147,9 +147,14 @@ class Scenario:
         """Whether visits make a habit."""
         return self.read_number("habit_gap") > 0
 
+    @property
+    def cultivation(self) -> bool:
+        """Whether what is watched turns taste."""
+        return self.read_number("taste_cultivation") > 0
+
     def make_user_type(self) -> np.dtype:
         """Record of one user, as `records.user_type` has it for this scenario."""
-        return user_type(self.shape, self.memory, self.second)
+        return user_type(self.shape, self.memory, self.second, self.cultivation)
 
     def __repr__(self) -> str:
         dial = f", strength {self.strength:g}" if self.strength != 1 else ""

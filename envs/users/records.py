@@ -37,7 +37,7 @@ def item_type(shape: Shape) -> np.dtype:
     )
 
 
-def user_type(shape: Shape, places: int = 0, second: bool = False) -> np.dtype:
+def user_type(shape: Shape, places: int = 0, second: bool = False, cultivation: bool = False) -> np.dtype:
     """Record of one user's whole state; a saved array of these is a saved simulation.
 
     Parameters
@@ -47,6 +47,8 @@ def user_type(shape: Shape, places: int = 0, second: bool = False) -> np.dtype:
         frailty is known, and the rest is not used.
     second
         Whether users have a second taste. Where they have none, its field is not used, nor saved.
+    cultivation
+        Whether what is watched turns taste. Where it does not, what comes after `second` is not used, nor saved.
     """
     rows, kept = max(places // WAYS, 1), SLATES_KEPT if places else 1
     return _make_record_type(
@@ -99,9 +101,11 @@ def user_type(shape: Shape, places: int = 0, second: bool = False) -> np.dtype:
             ("memory_consumed", "f4", (rows, WAYS)),  # clock when consumed last [days]
             ("shown", "i4", (kept, shape.slate)),  # slates shown last, round and round
             ("shown_time", "f4", (kept,)),  # clock after each [days]
-            # what only some scenarios have (hidden); `params.Scenario.second` and `.habit` say which
+            # what only some scenarios have (hidden); `params.Scenario.second`, `.habit`, `.cultivation` say which
             ("habit", "f8"),  # h, in [0, 1]
-            ("second", "f4", (shape.taste if second else 1,)),  # ũ, unit: the taste by which they judge (hidden)
+            ("second", "f4", (shape.taste if second else 1,)),  # ũ, unit: the taste by which they judge
+            ("first_taste", "f4", (shape.taste if cultivation else 1,)),  # u₀, unit: the taste that they came with
+            ("first_minutes", "f8"),  # of dwell that the last slate would have had of them with it
         ],
     )
 

@@ -179,6 +179,8 @@ def _build_items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.nd
     items["topic"][1:], items["share"][1:] = _keep_largest(topics)
     items["appeal"][1:] = _add_noise(rng, catalog.popularity, p.items_appeal_noise)
     items["substance"][1:] = _add_noise(rng, catalog.rating, p.items_substance_noise)
+    if p.items_topics > 0:
+        items["substance"][1:] = _rate_topics(items["substance"][1:], topics, p.items_topics, seed)
     if p.items_conflict > 0:
         items["substance"][1:] = _oppose(items["substance"][1:], items["appeal"][1:], p.items_conflict)
     items["minutes"][1:] = _compress(catalog.minutes, p.items_shortest, p.items_longest)
@@ -308,9 +310,18 @@ def _add_noise(rng: np.random.Generator, percentile: NDArray[np.float64], noise:
     return np.asarray(np.sqrt(1 - noise) * scores + np.sqrt(noise) * rng.standard_normal(len(scores)))
 
 
-def _oppose(
-    substance: NDArray[np.floating], appeal: NDArray[np.floating], conflict: float
+def _rate_topics(
+    substance: NDArray[np.floating], topics: NDArray[np.float64], share: float, seed: int
 ) -> NDArray[np.float64]:
+    """Substance of which a share of the variance is that of an item's topics (N, G), each as good as its luck."""
+    quality = np.random.default_rng(np.random.SeedSequence([seed, 4])).standard_normal(topics.shape[1])
+    common = topics @ quality
+    common = (common - common.mean()) / max(float(common.std()), 1e-9)
+    mixed = np.sqrt(1 - share) * substance + np.sqrt(share) * common
+    return np.asarray((mixed - mixed.mean()) / max(float(mixed.std()), 1e-9))
+
+
+def _oppose(substance: NDArray[np.floating], appeal: NDArray[np.floating], conflict: float) -> NDArray[np.float64]:
     """Substance whose correlation with appeal is −c: ``√(1−c²)·s⊥ − c·a``, s⊥ being what appeal does not tell."""
     appeal = (appeal - appeal.mean()) / max(float(appeal.std()), 1e-9)
     rest = substance - substance.mean() - (substance * appeal).mean() * appeal
