@@ -21,6 +21,12 @@ from .named.domains_v1 import Season as Season
 from .named.domains_v1 import ShopV1 as ShopV1
 from .named.domains_v1 import SocialV1 as SocialV1
 from .named.domains_v1 import VideoV1 as VideoV1
+from .named.feed import Feed as Feed
+from .named.feed import FeedShifted as FeedShifted
+from .named.garden import Garden as Garden
+from .named.garden import GardenShifted as GardenShifted
+from .named.habit import Habit as Habit
+from .named.habit import HabitShifted as HabitShifted
 from .named.minds import Minds as Minds
 from .named.minds import MindsShifted as MindsShifted
 from .named.registry import ENVIRONMENTS as ENVIRONMENTS

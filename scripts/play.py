@@ -242,6 +242,12 @@ def print_result(args: Arguments, agent: Agent, note: str, table: pd.DataFrame) 
         f"{table['churned'].mean():.0%} left for good",
         soft_wrap=True,
     )
+    if "turned" in table:
+        console.print(
+            f"taste turned by {table['turned'].mean():.0f} degrees; the same slates would have had "
+            f"{table['first_minutes'].mean():.1f} minutes at the taste that they came with",
+            soft_wrap=True,
+        )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ PUBLIC = {
     "longplay.envs": """
         Catalog CatalogError ContextColumn ENVIRONMENTS NamedEnv Retriever Scenario ScenarioError Scorer SlateEnv
         SlateVectorEnv World build_world fill_from_log load_films make_vector_env make_world
-        Control Minds MindsShifted News NewsShifted NewsShiftedV1 NewsV1 Season Shop ShopShifted ShopShiftedV1 ShopV1
+        Control Feed FeedShifted Garden GardenShifted Habit HabitShifted Minds MindsShifted News NewsShifted
+        NewsShiftedV1 NewsV1 Season Shop ShopShifted ShopShiftedV1 ShopV1
         Social SocialShifted SocialShiftedV1 SocialV1 Tiny TinyTrust Video VideoShifted VideoShiftedV1 VideoV1
     """,
     "longplay.encoders": """

@@ -64,7 +64,7 @@ def write_report(
         f"interval that excludes 0. {_explain_labels(frame)}“Kept” is the share of users who have not churned; "
         "“diversity” is one minus the mean pairwise cosine of the text vectors in a slate; “coverage” is the share of "
         "the catalogue ever shown; “satiation” is the mean of its sum over topics when a slate is read; “repeated” is "
-        "the share of slots filled with what the same session had shown already.</p>",
+        "the share of slots filled with what the same session had shown already.{_explain_turns(frame)}</p>",
     ]
     for title, figure in pictures:
         body.append(f"<h2>{title}</h2><img alt='{title}' src='data:image/png;base64,{_png(figure)}'>")
@@ -103,6 +103,16 @@ def _explain_labels(frame: pd.DataFrame) -> str:
     found = {value.label for value in frame.to_numpy().ravel() if isinstance(value, Interval)}
     words = (f"“{label}” stands where {reason}; never in bold. " for label, reason in REASONS.items() if label in found)
     return "".join(words)
+
+
+def _explain_turns(frame: pd.DataFrame) -> str:
+    """What the columns say of a world in which what is watched turns taste; empty elsewhere."""
+    if "turned" not in frame:
+        return ""
+    return (
+        " “At first taste” are the minutes that the same slates would have had at the taste that people came with, "
+        "“turned” is by how many degrees it has turned."
+    )
 
 
 def _cell(column: str, value: Any) -> str:

@@ -27,6 +27,14 @@ COLUMNS = (
     "trust",  # at the end (hidden)
     "repeated",  # share of the slots that showed an item of an earlier slate of the same session
 )
+# Columns of some scenarios, by the property that says whether they are there, with what summaries call them.
+SOME_COLUMNS = {
+    "cultivation": {
+        "first_minutes": "at first taste",  # minutes that the same slates would have had at the taste they came with
+        "turned": "turned",  # degrees between taste at the end and the first (hidden)
+    }
+}
+SOME_TITLES = {column: title for columns in SOME_COLUMNS.values() for column, title in columns.items()}
 
 
 class Evaluator:
@@ -79,7 +87,9 @@ class Evaluator:
         self.unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
 
     def play(self, agent: Agent | SlateFunction, progress: Callable[[float], None] | None = None) -> pd.DataFrame:
-        """One row a user, with `COLUMNS` and the user's id; ``attrs["coverage"]`` is the share of items ever shown.
+        """One row a user: the id, `COLUMNS`, and of `SOME_COLUMNS` those that the scenario has.
+
+        The table's ``attrs["coverage"]`` is the share of items ever shown.
 
         Parameters
         ----------
@@ -93,6 +103,8 @@ class Evaluator:
         count = len(self.users)
         sums = {name: np.zeros(count) for name in ("minutes", "first_session_minutes", "slates", "clicks")}
         sums |= {name: np.zeros(count) for name in ("diversity", "satiation", "repeated")}
+        grows = self.world.scenario.cultivation
+        first_minutes = np.zeros(count)
         shown = np.zeros(len(self.world.catalog) + 1, bool)
         told = np.zeros((count, len(shown)), bool)  # what the session has shown
         active = np.ones(count, bool)
@@ -115,6 +127,8 @@ class Evaluator:
             sums["first_session_minutes"] += reward * first
             sums["clicks"] += active & (info["choice"] >= 0)
             sums["slates"] += active
+            if grows:
+                first_minutes += active * info["latent"]["first_minutes"]
             churned |= terminated
             active = ~(terminated | truncated)
             if progress is not None:
@@ -128,6 +142,8 @@ class Evaluator:
         table["churned"] = churned
         table["trust"] = people["trust"]
         table = table[["user", *COLUMNS]]
+        if grows:
+            table = table.assign(first_minutes=first_minutes, turned=measure_turns(people))
         table.attrs["coverage"] = float(shown[1:].mean())
         return table
 
@@ -140,6 +156,12 @@ class Evaluator:
         k = (slates > 0).sum(axis=1)
         together = (vectors.sum(axis=1) ** 2).sum(axis=1) - (vectors**2).sum(axis=(1, 2))
         return np.where(k > 1, 1.0 - together / np.maximum(k * (k - 1), 1), 0.0)
+
+
+def measure_turns(users: np.ndarray) -> NDArray[np.float64]:
+    """(B,) degrees between the taste of users, as the engine has them, and the one that they came with."""
+    cosine = np.einsum("bd,bd->b", users["taste"].astype(np.float64), users["first_taste"].astype(np.float64))
+    return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
 
 
 def held_out_users(world: World, split: str, count: int, field: str = "users", *, sealed: bool = False) -> NDArray[Any]:

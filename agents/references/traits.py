@@ -96,8 +96,8 @@ def measure_turn(world: World, ids: NDArray[np.int64], taste: NDArray[np.float64
     """
     vectors = world.items["taste"][ids].astype(np.float64)
     along = np.einsum("bd,bmd->bm", taste, vectors, optimize=True)
-    pull = np.exp(world.scenario.params.taste_weight * (along - along.max(axis=1, keepdims=True)))
-    pull /= pull.sum(axis=1, keepdims=True)
+    pull = (ids > 0) * np.exp(world.scenario.params.taste_weight * (along - along.max(axis=1, keepdims=True)))
+    pull /= np.maximum(pull.sum(axis=1, keepdims=True), 1e-300)
     verdict = judge_items(world, ids)
     better = pull * (verdict - (pull * verdict).sum(axis=1, keepdims=True))
     slope = world.scenario.params.taste_weight * np.einsum("bm,bmd->bd", better, vectors, optimize=True)

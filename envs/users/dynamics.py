@@ -328,7 +328,7 @@ def cultivate(p: Record, items: np.ndarray, user: Record, item: int, completion:
 
 @njit
 def read_as_first(p: Record, work: Record, items: np.ndarray, user: Record) -> float:
-    """Minutes of dwell that the slate would have if taste were still the first, all else and the luck being the same."""
+    """Minutes of dwell that the slate would have, were taste still the first, and all else and the luck the same."""
     feel(p, work, user)
     for d in range(len(user.first_taste)):
         work.taste[d] = user.first_taste[d]

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from longplay.agents.base import Agent, SlateFunction, as_agent
 from longplay.agents.fresh import make_fresh
-from longplay.agents.playing.evaluate import Evaluator, held_out_users
+from longplay.agents.playing.evaluate import SOME_TITLES, Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
 from longplay.agents.references.bonus import BonusOracle
 from longplay.agents.references.oracles import MyopicOracle
@@ -301,13 +301,16 @@ def read_policy(lives: pd.DataFrame, name: str) -> NDArray[np.float64]:
 
 def print_policies(label: str, lives: pd.DataFrame) -> None:
     """What each policy earns and keeps."""
+    some = [column for column in SOME_TITLES if column in lives]
     columns = ("policy", "minutes", "first session", "sessions", "gone", "opened", "repeated")
+    columns += tuple(SOME_TITLES[column] for column in some)
     table = make_table(f"{label}, {lives['user'].nunique()} validation users", columns, "r", **TIGHT)
     for name, rows in lives.groupby("policy", sort=False):
         opened = rows["clicks"].sum() / max(rows["slates"].sum(), 1.0)
         mean = rows[["minutes", "first_session_minutes", "sessions", "churned", "repeated"]].mean()
         cells = (f"{mean.iloc[0]:.1f}", f"{mean.iloc[1]:.1f}", f"{mean.iloc[2]:.1f}", f"{mean.iloc[3]:.0%}")
-        table.add_row(str(name), *cells, f"{opened:.2f}", f"{mean.iloc[4]:.0%}")
+        more = (f"{rows[column].mean():.1f}" for column in some)
+        table.add_row(str(name), *cells, f"{opened:.2f}", f"{mean.iloc[4]:.0%}", *more)
     console.print(table)
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from longplay.agents.playing.evaluate import SOME_TITLES
 from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_ratio
 from longplay.scripts.shared.tables import TIGHT, format_interval, make_table
 from longplay.scripts.studies.headroom.steps import (
@@ -57,6 +58,7 @@ def measure_lives(lives: pd.DataFrame) -> dict[str, Any]:
     return {
         "minutes": bootstrap_difference(lives["minutes"].to_numpy()),
         "sessions": float(lives["sessions"].mean()),
+        **{title: float(lives[column].mean()) for column, title in SOME_TITLES.items() if column in lives},
         **{name: 100 * float(value) for name, value in share.items()},
     }
 
@@ -98,7 +100,9 @@ def _shorten(value: str) -> str:
 def make_tables(summary: pd.DataFrame, budget: Budget) -> list[Table]:
     """Lives of each step over all seeds, and gains in each world."""
     users = budget.users
-    columns = ("world", "policy", "minutes", "sessions", "gone", "opened", "shown before", "evicted early")
+    shares = ("gone", "opened", "shown before", "evicted early")
+    some = [title for title in SOME_TITLES.values() if any(str(name).endswith(f": {title}") for name in summary)]
+    columns = ("world", "policy", "minutes", "sessions", *shares, *some)
     lives = make_table(f"Lives of {users} test users in each world, all world seeds", columns, "llr", **TIGHT)
     names = [name for name in GAINS if name in summary]
     title = "Gain in minutes, % (paired 95 % intervals over users)"
@@ -110,9 +114,11 @@ def make_tables(summary: pd.DataFrame, budget: Budget) -> list[Table]:
         gains.add_row(world, row["seed"], bonus, *(format_interval(row[name], "+.1f") for name in names))
         for policy in STEPS.values() if whole else ():
             if f"{policy}: minutes" in row:
-                shares = (f"{row[f'{policy}: {name}']:.1f} %" for name in columns[4:])
                 minutes, sessions = row[f"{policy}: minutes"].mean, row[f"{policy}: sessions"]
-                lives.add_row(world, policy, f"{minutes:.1f}", f"{sessions:.1f}", *shares)
+                cells = [f"{minutes:.1f}", f"{sessions:.1f}"]
+                cells += [f"{row[f'{policy}: {name}']:.1f} %" for name in shares]
+                more = [row.get(f"{policy}: {title}", np.nan) for title in some]
+                lives.add_row(world, policy, *cells, *("" if np.isnan(value) else f"{value:.1f}" for value in more))
     return [lives, gains]
 
 

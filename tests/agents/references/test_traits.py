@@ -15,6 +15,8 @@ from longplay.agents.references.traces import recall_traces
 from longplay.agents.references.traits import (
     MORE,
     OWN,
+    TURN,
+    TURN_LEFT,
     describe_more,
     describe_own,
     fold_slopes,
@@ -42,6 +44,14 @@ def judging(catalog, item_vectors):
     changes = MEMORY | {"second.weight": 2.0, "second.own": 0.3, "satisfaction.substance": 0.5}
     world = build_world(catalog, small().with_overrides(changes))
     return world, *phases(world, item_vectors, users=24, steps=8)
+
+
+@pytest.fixture(scope="module")
+def growing(catalog, item_vectors):
+    """A world in which what is watched turns taste, and observations."""
+    changes = MEMORY | {"taste.cultivation": 0.1, "taste.drift": 0.0, "items.topics": 0.5}
+    world = build_world(catalog, small().with_overrides(changes))
+    return world, phases(world, item_vectors, users=12, steps=6)[0]
 
 
 @pytest.fixture
@@ -96,7 +106,8 @@ class TestFeatures:
             for m in (0, 5, 20):
                 assert x[b, m, len(FEATURES)] == pytest.approx(math.log1p(traces.ignored[b, m]))
                 assert x[b, m, ALL_FEATURES.index("own verdict")] == 0.0
-                for name in MORE[2:]:
+                assert not x[b, m, len(FEATURES) + 2 : len(FEATURES) + 4].any()  # nothing turns taste
+                for name in MORE[4:]:
                     feature, trait = name.split(" × ")
                     expected = x[b, m, FEATURES.index(feature)] * traits[trait]
                     assert x[b, m, ALL_FEATURES.index(name)] == pytest.approx(expected, rel=1e-4, abs=1e-6), name
@@ -143,7 +154,7 @@ class TestSlopes:
 
         assert count_ignored(-10.0) < count_ignored(0.0) < count_ignored(10.0)
 
-    @pytest.mark.parametrize("name", [name for name in MORE if name != OWN])
+    @pytest.mark.parametrize("name", [name for name in MORE if name not in (OWN, TURN, TURN_LEFT)])
     def test_each_changes_slates(self, remembered, name):
         world, observation, _ = remembered
         weights = np.zeros(len(ALL_FEATURES))
@@ -251,3 +262,34 @@ class TestSecondTaste:
         plain = build_world(world.catalog, small().with_overrides(MEMORY))
         fitted = LinearOracle.fit(plain, item_vectors, quick, sweep=sweep)
         assert fitted.weights[ALL_FEATURES.index(OWN)] == 0.0
+
+
+class TestTurn:
+    """Where what is watched turns taste, a planner knows what that does to what people like."""
+
+    def test_it_is_the_slope_of_what_people_like(self, growing):
+        """The mean verdict by softmax, after a small step towards each item and before, over the step."""
+        world, observation = growing
+        ids = observation["candidates"].astype(np.int64)
+        x = describe_own(world, ids, observation, np.zeros(ids.shape))
+        verdict, step = judge_items(world, ids), 1e-5
+        left = 1 - observation["context"][:, ContextColumn.DAY] / world.scenario.params.horizon_days
+        for b, m in ((0, 0), (5, 7), (10, 30)):
+            tastes = world.items["taste"][ids[b]].astype(float)
+            before = observation["latent"]["taste"][b].astype(float)
+            after = before + step * tastes[m]
+            worth = []
+            for taste in (before, after / np.linalg.norm(after)):
+                pull = np.exp(world.scenario.params.taste_weight * tastes @ taste) * (ids[b] > 0)
+                worth.append((pull * verdict[b]).sum() / pull.sum())
+            slope = (worth[1] - worth[0]) / step
+            assert x[b, m, 2] == pytest.approx(slope, rel=1e-3, abs=1e-5)
+            assert x[b, m, 3] == pytest.approx(slope * left[b], rel=1e-3, abs=1e-5)
+        assert x[:, :, 2].std() > 0.01
+
+    def test_a_search_weighs_it_there(self, growing, item_vectors):
+        world, _ = growing
+        quick = CrossEntropyOptions(users=4, population=6, elites=2, iterations=2, validation_users=20)
+        fitted = LinearOracle.fit(world, item_vectors, quick, sweep=SweepOptions(users=20, grid=(0.0,), rounds=0))
+        assert fitted.weights[ALL_FEATURES.index(OWN)] == 0.0
+        assert len(fitted.weights) == len(ALL_FEATURES)

@@ -16,6 +16,7 @@ from longplay.tests.envs.worlds import remembering, small, vectors
 HIDDEN = {"taste", "sensitivity", "recovery", "leave_logit", "visit_rate", "chronotype", "luck", "episode", "k0", "k1"}
 HIDDEN |= {"satiation", "momentum", "fatigue", "satisfaction", "trust", "residues", "day", "status", "left", "minutes"}
 HIDDEN |= {"second", "habit", "frailty", "entered", "evicted", "memory_item", "memory_trace", "memory_consumed"}
+HIDDEN |= {"first_taste", "first_minutes"}
 # Kept only where impressions leave a trace.
 KEPT = {"slates": {"shown_ids", "shown_age"}, "shown": {"shown_ids"}, "shown_time": {"shown_age"}}
 # Fields that show, and where.

@@ -204,3 +204,38 @@ def test_a_catalogue_too_small_is_refused(items, changes, message):
 def test_a_seed_that_is_none_is_refused(catalog, seed):
     with pytest.raises(ValueError, match=f"world_seed = {seed!r} must be a whole number from 0 to"):
         build_world(catalog, small(), seed)
+
+
+class TestSubstance:
+    """What of it goes against appeal, and what is the topics' own."""
+
+    @pytest.mark.parametrize("conflict", [0.25, 0.5, 0.9])
+    def test_a_conflict_is_the_correlation(self, catalog, conflict):
+        plain = build_world(catalog, small()).items[1:]
+        items = build_world(catalog, small(items__conflict=conflict)).items[1:]
+        assert np.corrcoef(items["appeal"], items["substance"])[0, 1] == pytest.approx(-conflict, abs=1e-5)
+        assert items["substance"].std() == pytest.approx(1.0, abs=1e-4)
+        rest = [name for name in items.dtype.names if name != "substance"]
+        assert content(items[rest]) == content(plain[rest])
+        # What appeal does not tell is as before.
+        appeal = np.c_[np.ones(len(items)), items["appeal"]].astype(float)
+        left = [
+            table["substance"] - appeal @ np.linalg.lstsq(appeal, table["substance"].astype(float), rcond=None)[0]
+            for table in (plain, items)
+        ]
+        assert np.corrcoef(*left)[0, 1] == pytest.approx(1.0, abs=1e-5)
+
+    @pytest.mark.parametrize("share", [0.3, 1.0])
+    def test_topics_explain_the_share_that_is_theirs(self, share):
+        catalog = make_catalog(3000)
+        world = build_world(catalog, small(items__topics=share))
+        items, topics = world.items[1:], world.topics[1:].astype(float)
+        assert items["substance"].std() == pytest.approx(1.0, abs=1e-4)
+        fitted = topics @ np.linalg.lstsq(topics, items["substance"].astype(float), rcond=None)[0]
+        # Ratings here are drawn without regard to topics.
+        assert fitted.var() == pytest.approx(share, abs=0.05)
+
+    def test_which_topics_are_good_is_the_worlds(self, catalog):
+        kinds = [build_world(catalog, small(items__topics=1.0), seed).items["substance"] for seed in (0, 0, 1)]
+        np.testing.assert_array_equal(kinds[0], kinds[1])
+        assert abs(np.corrcoef(kinds[0][1:], kinds[2][1:])[0, 1]) < 0.8
