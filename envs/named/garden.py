@@ -98,10 +98,10 @@ class Garden(NamedEnv):
     Examples
     --------
     >>> import gymnasium, longplay, numpy as np
-    >>> env = gymnasium.make_vec("longplay/Garden-v0", num_envs=2, candidates=True, privileged=True)
+    >>> env = gymnasium.make_vec("longplay/Garden-v0", num_envs=2, privileged=True)
     >>> observation, info = env.reset(seed=7, options={"users": [42, 43]})
-    >>> for _ in range(20):
-    ...     observation, minutes, churned, horizon, info = env.step(observation["candidates"][:, :10].astype(int))
+    >>> for n in range(40):
+    ...     observation, minutes, churned, horizon, info = env.step(10 * n + np.tile(np.arange(1, 11), (2, 1)))
     >>> taste, first = info["latent"]["taste"], info["latent"]["first_taste"]
     >>> bool(((taste * first).sum(axis=1) >= np.cos(np.radians(45)) - 1e-6).all())  # within reach
     True

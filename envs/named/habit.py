@@ -95,13 +95,13 @@ class Habit(NamedEnv):
 
     Examples
     --------
-    >>> import gymnasium, longplay
-    >>> env = gymnasium.make("longplay/Habit-v0", candidates=True, privileged=True)
-    >>> observation, info = env.reset(seed=7)
-    >>> done = False
-    >>> while not done:
-    ...     observation, minutes, churned, horizon, info = env.step(observation["candidates"][:10].astype(int))
-    ...     done = churned or horizon
+    >>> import gymnasium, longplay, numpy as np
+    >>> env = gymnasium.make("longplay/Habit-v0", privileged=True)
+    >>> observation, info = env.reset(seed=7, options={"user": 42})
+    >>> float(info["latent"]["habit"])
+    0.0
+    >>> for n in range(40):
+    ...     observation, minutes, churned, horizon, info = env.step(10 * n + np.arange(1, 11))
     >>> 0 < float(info["latent"]["habit"]) < 1
     True
 

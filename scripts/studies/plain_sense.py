@@ -302,8 +302,8 @@ def read_policy(lives: pd.DataFrame, name: str) -> NDArray[np.float64]:
 def print_policies(label: str, lives: pd.DataFrame) -> None:
     """What each policy earns and keeps."""
     some = [column for column in SOME_TITLES if column in lives]
-    columns = ("policy", "minutes", "first session", "sessions", "gone", "opened", "repeated")
-    columns += tuple(SOME_TITLES[column] for column in some)
+    titles = [SOME_TITLES[column] for column in some]
+    columns = ("policy", "minutes", "first session", "sessions", "gone", "opened", "repeated", *titles)
     table = make_table(f"{label}, {lives['user'].nunique()} validation users", columns, "r", **TIGHT)
     for name, rows in lives.groupby("policy", sort=False):
         opened = rows["clicks"].sum() / max(rows["slates"].sum(), 1.0)

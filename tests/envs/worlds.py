@@ -187,6 +187,7 @@ def lives(steps=40, users=3):
         remembering(shape__users=20),
         aged(remembering, shape__users=20),
         aged(remembering, shape__users=20, choice__model="position"),
+        remembering(shape__users=20, second__weight=2.0, habit__gap=1.0, habit__rate=0.3, taste__cultivation=0.1),
     ):
         env = SlateVectorEnv(build_world(make_catalog(120), scenario), users)
         env.reset(seed=3, options={"users": np.arange(users)})
@@ -198,6 +199,7 @@ def lives(steps=40, users=3):
             parts = [state["trust"], state["fatigue"], state["satiation"].sum(axis=1), state["momentum"].sum(axis=1)]
             memory = [state[f"memory_{name}"] for name in ("item", "trace", "consumed")]
             memory = [np.where(part == NEVER, 0, part).sum(axis=(1, 2)) for part in memory]
-            floats.append([reward, info["day"], info["completion"], *parts, *memory])
+            some = [state["habit"], state["first_minutes"]]
+            floats.append([reward, info["day"], info["completion"], *parts, *memory, *some])
         tastes.append(env.engine.users["taste"].copy())
     return np.array(events, np.int64), np.array(floats), np.array(tastes)

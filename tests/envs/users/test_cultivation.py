@@ -145,7 +145,15 @@ class TestFirstTaste:
         users = evaluator.env.unwrapped.engine.users
         np.testing.assert_allclose(table["turned"], measure_angle(users["taste"], users["first_taste"]))
         assert (table["turned"] > 0.5).mean() > 0.5
-        assert 0 < table["first_minutes"].sum() < table["minutes"].sum()
+        first, active = np.zeros(20), np.ones(20, bool)
+        observation = evaluator.env.reset(seed=3, options={"users": evaluator.users})[0]
+        while active.any():
+            slates = observation["candidates"][:, :K].astype(int)
+            observation, _, terminated, truncated, info = evaluator.env.step(slates)
+            first += active * info["latent"]["first_minutes"]
+            active = ~(terminated | truncated)
+        np.testing.assert_allclose(table["first_minutes"], first)
+        assert (table["first_minutes"] != table["minutes"]).any()
 
 
 class TestLives:
