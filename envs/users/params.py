@@ -50,6 +50,7 @@ COUPLED = (
     "churn_trust",
     "gap_trust",
     "habit_gap",
+    "taste_cultivation",
 )
 
 
@@ -268,8 +269,8 @@ class Scenario:
         """Copy whose coupling of the present to the future is scaled: the dial of how much there is to plan for.
 
         Momentum, satiation, the penalty for repeats, what ignored impressions do to an item's pull, what fatigue,
-        satisfaction and skips do to leaving, and what trust does to choice, churn and gaps are multiplied by
-        `strength`; so, up to 1, is how far a slate's time depends on what is read.
+        satisfaction and skips do to leaving, what trust does to choice, churn and gaps, what a habit does to gaps, and how
+        far what is watched turns taste are multiplied by `strength`; so, up to 1, is how far a slate's time depends on what is read.
 
         Parameters
         ----------
