@@ -48,6 +48,10 @@ EFFECTS: dict[str, dict[str, float]] = {  # what switches each off
     "trust that opens": {"choice.trust": 0.0},
     "visits in vain": {"trust.vain": 0.0},
     "taste drift": {"taste.drift": 0.0},
+    "second taste": {"second.weight": 0.0},
+    "habit": {"habit.gap": 0.0},
+    "cultivation": {"taste.cultivation": 0.0},
+    "conflict": {"items.conflict": 0.0},
 }
 
 
