@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType, MappingProxyType, ModuleType
 from typing import Any
@@ -24,6 +24,7 @@ from ..shared.notices import say_once
 from .constants import ScenarioError
 
 MARK = "longplay_plain"  # attribute of a function that is not to be compiled
+MEET = "longplay_meet"  # attribute of one that wants to know the worlds it is used in: an engine calls it with its own
 ADDRESS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # a dotted module and a name: no URL, no path
 
 
@@ -200,6 +201,28 @@ def digest_behaviours(behaviours: Mapping[str, Callable[..., Any]]) -> str:
         package = str(get_plain(function).__module__).partition(".")[0]
         describe = functools.partial(_describe_value, where=f"behaviours.{name}", package=package, seen=[])
         lines.append(f"{name} {describe(function)}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def describe_things(where: str, module: str, things: Iterable[Any]) -> str:
+    """Hash of functions, of what they use, and of values, as of `digest_behaviours`.
+
+    Parameters
+    ----------
+    where
+        What they belong to, for errors.
+    module
+        Where that is defined: code of other packages counts by its name.
+    things
+        Functions, numbers, text, arrays, collections of these, and what has a ``digest``.
+
+    Raises
+    ------
+    ScenarioError
+        If there is anything else.
+    """
+    seen: list[Any] = []
+    lines = [_describe_value(thing, where, module.partition(".")[0], seen) for thing in things]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
