@@ -116,18 +116,35 @@ def read_behaviours(scenario: str, given: Mapping[str, Any]) -> dict[str, Callab
     for name in BEHAVIOURS:
         if name in given:
             function = given[name]
-            found[name] = _import_function(scenario, name, function) if isinstance(function, str) else function
+            if isinstance(function, str):
+                field = f"scenario {scenario!r}: behaviours.{name} = {function!r}"
+                function = import_named(field, function, f"users' {name}")
+            found[name] = function
             _check_function(scenario, name, found[name])
     return found
 
 
-def _import_function(scenario: str, name: str, address: str) -> Any:
-    """The function that an address names. Importing runs code, so what was loaded is said, once."""
-    field = f"scenario {scenario!r}: behaviours.{name} = {address!r}"
+def import_named(field: str, address: str, about: str, form: str = "'package.module:function'") -> Any:
+    """The thing that an address names. Importing runs code, so what was loaded is said, once.
+
+    Parameters
+    ----------
+    field
+        Where the address was given, for errors.
+    address
+        ``"package.module:name"``.
+    about
+        What it is, for what is said.
+    form
+        What an address may be, for errors.
+
+    Raises
+    ------
+    ScenarioError
+        If it leads to nothing.
+    """
     if not ADDRESS.fullmatch(address):
-        raise ScenarioError(
-            f"{field} must be 'package.module:function'; a module that Python can import, neither a path nor a URL"
-        )
+        raise ScenarioError(f"{field} must be {form}; a module that Python can import, neither a path nor a URL")
     where, _, word = address.partition(":")
     try:
         module = importlib.import_module(where)
@@ -137,7 +154,7 @@ def _import_function(scenario: str, name: str, address: str) -> Any:
         ) from error
     if not hasattr(module, word):
         raise ScenarioError(f"{field}: module {where} has no {word!r}; define it there, or name another")
-    say_once(f"users' {name} is {address} of {getattr(module, '__file__', None) or 'a built-in module'}")
+    say_once(f"{about} is {address} of {getattr(module, '__file__', None) or 'a built-in module'}")
     return getattr(module, word)
 
 
