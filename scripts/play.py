@@ -292,7 +292,9 @@ def print_life(user: Record, minutes: float, exchanges: Sequence[Exchange]) -> N
     fate = end.get(int(user["status"]), "not lost so far")
     sessions = int(user["session"]) + 1 if exchanges else 0
     day = format_clock(float(user["clock"])).split(",")[0]
-    console.print(f"{sessions} sessions, {minutes:.1f} minutes, {day}; {fate}", soft_wrap=True)
+    console.print(
+        f"{sessions} session{'' if sessions == 1 else 's'}, {minutes:.1f} minutes, {day}; {fate}", soft_wrap=True
+    )
     if exchanges:
         same = sum(one.slot == one.simulated for one in exchanges)
         chance = np.mean([one.chances[-1 if one.slot is None else one.slot] for one in exchanges])

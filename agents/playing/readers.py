@@ -148,6 +148,11 @@ def load_reader(address: str) -> Any:
         return RecordedAnswers(address)
     form = "'package.module:Reader', or the path of a table, .csv or .parquet"
     thing = import_named(f"reader = {address!r}", address, "the reader", form)
-    reader = thing() if isinstance(thing, type) else thing
+    try:
+        reader = thing() if isinstance(thing, type) else thing
+    except TypeError as error:
+        raise ValueError(
+            f"reader = {address!r} cannot be made without arguments ({error}); make one in a module, and name that"
+        ) from error
     get_answer(reader)
     return reader

@@ -30,7 +30,7 @@ from longplay.envs.users.opinions import Question, answer_by
 from longplay.envs.users.records import ACTIVE, Record
 from longplay.envs.users.world import World
 from longplay.scripts.bench.tables import print_table
-from longplay.scripts.shared.console import console, make_progress, run_command, set_threads
+from longplay.scripts.shared.console import make_progress, run_command, set_threads
 
 SHIPPED = "shipped"
 Row = dict[str, Any]

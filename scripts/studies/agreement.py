@@ -173,7 +173,7 @@ def compute_measure(name: str, means: NDArray[np.float64]) -> NDArray[np.float64
     expected = (mine * theirs).sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         kappa = np.where(expected < 1.0 - 1e-12, (same / slates - expected) / (1.0 - expected), np.nan)
-    return np.round(kappa, 12) + 0.0  # no -0.000 of who answers by chance
+    return np.asarray(np.round(kappa, 12) + 0.0, np.float64)  # no -0.000 of who answers by chance
 
 
 def measure_agreement(answers: pd.DataFrame) -> dict[str, dict[str, Interval]]:
