@@ -33,4 +33,4 @@ class WordsInCommon:
     @staticmethod
     def split(text: str) -> set[str]:
         """The words of a text, each once."""
-        return {text, *re.findall(r"\w{3,}", text.lower())}
+        return set(re.findall(r"\w{3,}", text.lower())) or {text}
