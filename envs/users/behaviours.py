@@ -248,6 +248,8 @@ def _describe_value(value: Any, where: str, package: str, seen: list[Any]) -> st
     plain = get_plain(value)
     if inspect.isfunction(plain):
         return _describe_function(plain, getattr(value, "targetoptions", {}), describe, package, seen)
+    if inspect.ismethod(value):
+        return f"{describe(value.__func__)} of {describe(value.__self__)}"
     if isinstance(value, CodeType):
         constants = [describe(constant) for constant in value.co_consts]
         return f"({value.co_code.hex()} {constants} {value.co_names})"

@@ -6,6 +6,7 @@ memory, leaving, churn and gaps, goes on as it is. `listen_to` asks the reader t
 simulated user, so that the two can be compared.
 """
 
+import copyreg
 import hashlib
 import inspect
 import math
@@ -268,18 +269,26 @@ def digest_reader(reader: Any) -> str:
         if not isinstance(known, str) or not known:
             raise ValueError(f"reader: digest = {known!r} must be a text that changes with its answers")
         return hashlib.sha256(known.encode()).hexdigest()
-    if inspect.isfunction(get_plain(reader)):
+    if inspect.ismethod(reader) and not isinstance(reader.__self__, type):
+        return describe_things("reader", reader.__module__, [digest_reader(reader.__self__), reader.__func__])
+    if inspect.isfunction(get_plain(reader)) or inspect.ismethod(reader):
         return describe_things("reader", get_plain(reader).__module__, [reader])
     kind = type(reader)
-    if not hasattr(reader, "__dict__"):
+    try:
+        how, (_, *given), state, *items = [*reader.__reduce_ex__(2), None, None][:5]
+    except TypeError:
+        how, given, state, items = None, [], None, []
+    if how is not copyreg.__newobj__:  # type: ignore[attr-defined]  # what copies of it are made of is not all in sight
         raise ValueError(
-            f"reader = {reader!r}: worlds cannot be told apart by it; give it an attribute 'digest', a text"
+            f"reader = {reader!r} of type {kind.__name__}: worlds cannot be told apart by it; give it an attribute "
+            "'digest', a text that changes with its answers, or wrap it in a function"
         )
     parts = [
         getattr(part, "__func__", getattr(part, "fget", part)) for one in kind.__mro__ for part in vars(one).values()
     ]
     code = [part for part in parts if inspect.isfunction(part)]
-    return describe_things(f"reader {kind.__name__}", kind.__module__, [kind, *code, vars(reader)])
+    held = [list(part or ()) for part in items]
+    return describe_things(f"reader {kind.__name__}", kind.__module__, [kind, *code, given, state, held])
 
 
 def make_question(world: "World", user: Record) -> Question:

@@ -1,5 +1,7 @@
 """Readers in place of the simulated choice: what they are asked, what comes of answers, and how mistakes are named."""
 
+import functools
+
 import gymnasium
 import numpy as np
 import pytest
@@ -255,12 +257,28 @@ def test_what_is_no_reader_is_refused(reader, said):
             use(reader)
 
 
+class Slotted:
+    __slots__ = ("slot",)
+
+    def __init__(self, slot):
+        self.slot = slot
+
+    def answer(self, question):
+        return self.slot
+
+
+class Listed(list):
+    def answer(self, question):
+        return self[0]
+
+
 def test_readers_are_told_apart():
     alike = [Fixed(1), Fixed(1), Fixed(2, digest="one"), Fixed(3, digest="one")]
     first, again, named, other = map(digest_reader, alike)
     assert first == again
     assert named == other
-    different = [Fixed(1), Fixed(2), Other(1), Fixed(1, digest="two"), Fixed(np.arange(3)), take_first, lambda q: None]
+    different = [Slotted(1), Slotted(2), Listed([1]), Listed([2]), Fixed(1).answer, Fixed(2).answer]
+    different += [Fixed(1), Fixed(2), Other(1), Fixed(1, digest="two"), Fixed(np.arange(3)), take_first, lambda q: None]
     assert len(set(map(digest_reader, different))) == len(different)
     assert digest_reader(Fixed(Fixed(1, digest="one"))) != digest_reader(Fixed(Fixed(1, digest="two")))
     digests = {small().with_behaviours(answer_by(reader)).digest for reader in different}
@@ -272,6 +290,7 @@ def test_readers_are_told_apart():
     ("reader", "said"),
     [
         (Fixed(object()), r"reader Fixed uses <object .*, by which worlds cannot be told apart; .* attribute 'digest'"),
+        (functools.partial(take_first), r"of type partial: worlds cannot be told apart by it; .* attribute 'digest'"),
         (Fixed(1, digest=3), r"reader: digest = 3 must be a text that changes with its answers"),
         (Fixed(1, digest=""), r"reader: digest = '' must be a text"),
     ],
