@@ -88,7 +88,8 @@ class Reader(Protocol):
 
     A world is known by its reader: by the text of an attribute ``digest`` if there is one, else by the code of its
     class (or of the function) and the values of its attributes when it is given, as far as these are numbers, text,
-    arrays or have a ``digest`` themselves; anything else is an error. Code of other packages counts by its name.
+    arrays or have a ``digest`` themselves; anything else is an error. Code of other packages counts by its name. What
+    it consults outside of Python, such as a model by its name on a server, only a ``digest`` of its own can tell.
     """
 
     def answer(self, question: Question) -> Reply:
