@@ -9,6 +9,7 @@ from .envs.make import make_world as make_world
 from .envs.named.registry import ENVIRONMENTS as ENVIRONMENTS
 from .envs.single import SlateEnv as SlateEnv
 from .envs.users.constants import ScenarioError as ScenarioError
+from .envs.users.opinions import answer_by as answer_by
 from .envs.users.params import Scenario as Scenario
 from .envs.users.world import World as World
 from .envs.users.world import build_world as build_world

@@ -1,6 +1,7 @@
 """Numbers with intervals: paired differences over seeds and users, and retention curves."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,34 @@ def spread_seeds(values: NDArray[np.float64]) -> NDArray[np.float64]:
     factor = np.sqrt(seeds / (seeds - 1)) * student.ppf(0.975, seeds - 1) / student.ppf(0.975, np.inf)
     means = np.nanmean(values, axis=1, keepdims=True)
     return np.asarray(values + (factor - 1.0) * (means - means.mean()))
+
+
+def bootstrap_statistic(
+    sums: NDArray[np.float64],
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    resamples: int = 4000,
+    seed: int = 0,
+) -> Interval:
+    """A statistic of means over users, such as a ratio of two, with a 95 % percentile interval of a bootstrap.
+
+    Each resample draws users with replacement.
+
+    Parameters
+    ----------
+    sums
+        (U, M) numbers of each user, such as counts.
+    statistic
+        From means (R, M) to values (R,); NaN where there is none, which a resample may be, and is left out.
+    resamples
+        Bootstrap resamples.
+    """
+    users = len(sums)
+    weights = np.random.default_rng(seed).multinomial(users, np.full(users, 1 / users), resamples) / users
+    mean = float(statistic(sums.mean(axis=0)[None])[0])
+    values = statistic(weights @ sums)
+    values = values[np.isfinite(values)]
+    low, high = np.quantile(values, [0.025, 0.975]) if len(values) and np.isfinite(mean) else (np.nan, np.nan)
+    return Interval(mean, float(low), float(high), choose_label(users, False))
 
 
 def bootstrap_difference(

@@ -40,6 +40,11 @@ from .named.shifted_v1 import SocialShiftedV1 as SocialShiftedV1
 from .named.shifted_v1 import VideoShiftedV1 as VideoShiftedV1
 from .single import SlateEnv as SlateEnv
 from .users.constants import ScenarioError as ScenarioError
+from .users.opinions import EnoughError as EnoughError
+from .users.opinions import Question as Question
+from .users.opinions import Reader as Reader
+from .users.opinions import answer_by as answer_by
+from .users.opinions import listen_to as listen_to
 from .users.params import Scenario as Scenario
 from .users.world import World as World
 from .users.world import build_world as build_world

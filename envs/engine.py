@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .shared.compiled import loop, say_compiling
 from .shared.notices import say_once
-from .users.behaviours import MARK, get_plain
+from .users.behaviours import MARK, MEET, get_plain
 from .users.chance import permute, stream_key
 from .users.dynamics import begin, read_slate
 from .users.records import ACTIVE, HORIZON, work_type
@@ -201,6 +201,8 @@ class Engine:
         own = tuple(self.world.scenario.behaviours.items())
         if not own:
             return SHIPPED
+        for _, function in own:
+            getattr(get_plain(function), MEET, lambda world: None)(self.world)
         names = " and ".join(dict(own))
         marked = " and ".join(name for name, function in own if getattr(get_plain(function), MARK, False))
         reason = f"{marked}: marked so"

@@ -4,28 +4,35 @@
     python scripts/play.py --agent fatigue --trials 20 --save my-fatigue    # tuned on validation users first
     python scripts/play.py --agent run --run my-fatigue --users 500         # a rule that was saved, or a training run
     python scripts/play.py --agent linear --linear runs/results/Video/linear.json  # a reference
+    python scripts/play.py --me --agent similarity     # you read the slates yourself, as the first user of the split
 
 ``--agent NAME --help`` lists the options of that rule. Prints minutes until the horizon with a 95 % interval over
-users, sessions and the share of users who left for good.
+users, sessions and the share of users who left for good. With --me you choose from the slates, and the rest of the
+life, how much is watched, when a session ends and whether there is another, is the simulated user's; at the end it
+says how often that user would have chosen the same.
 """
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, make_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pandas as pd
 import tyro
+from numpy.typing import NDArray
 
-from longplay.agents.base import Agent
+from longplay.agents.base import Agent, AgentSession
 from longplay.agents.fresh import FRESH, check_shown
 from longplay.agents.offline import agent as offline
 from longplay.agents.offline.data import read_logged_setting
 from longplay.agents.options import make_space
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK, VALIDATION_LUCK
+from longplay.agents.playing.readers import Person
+from longplay.agents.playing.trials import make_life_env
 from longplay.agents.registry import ALWAYS, ASKED, REFERENCES, RULES
 from longplay.agents.rules.context import RuleModels
 from longplay.agents.rules.tuning import FILE, TunedRule, load_rule, save_rule, tune
@@ -33,8 +40,12 @@ from longplay.agents.runs.config import RunConfig
 from longplay.agents.runs.reading import Reading, load_agent
 from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
+from longplay.envs.drawing.viewer import format_clock
+from longplay.envs.engine import ContextColumn
 from longplay.envs.shared.names import one_of
 from longplay.envs.shared.options import Options
+from longplay.envs.users.opinions import EnoughError, Exchange, answer_by
+from longplay.envs.users.records import CHURNED, HORIZON, Record
 from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import run_folder
@@ -59,7 +70,9 @@ class Arguments:
     """Folder below runs/ of a training, of a policy that scripts/offline.py learned, or of a rule that --save wrote;
     with --agent run."""
     users: int = 200
-    """Users who are played."""
+    """Users who are played; with --me one."""
+    me: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Read the slates yourself, at the terminal: a number takes a text, 0 nothing, q stops."""
     split: str = "test"
     """Split whose users are played: validation or test."""
     trials: int = 0
@@ -103,6 +116,9 @@ def make_arguments_type(words: Sequence[str]) -> type[Arguments]:
 def main(args: Arguments) -> None:
     """Prepare, play, print."""
     check_arguments(args)
+    if args.me:
+        read_slates(args)
+        return
     people = held_out_users(args.setting.world, args.split, args.users)
     if args.trials:
         held_out_users(args.setting.world, "validation", args.validation_users, field="validation_users")
@@ -137,6 +153,8 @@ def check_arguments(args: Arguments) -> None:
         raise ValueError(f"linear = {str(args.linear)!r} with agent = {args.agent!r}: --agent linear --linear FILE")
     if args.linear is not None:
         make_agent(args)  # which refuses before anything slow happens
+    if args.me and args.users != Arguments.users:
+        raise ValueError(f"users = {args.users} with --me: you live one life; leave out --users")
     if args.trials < 0:
         raise ValueError(f"trials = {args.trials} must be at least 0, which plays the options given")
     if not is_rule(args.agent) and (args.save is not None or args.trials):
@@ -224,6 +242,67 @@ def check_same_setting(folder: Path, run_setting: Setting, setting: Setting) -> 
     """Refuse a policy of another setting."""
     if run_setting != setting:
         raise ValueError(f"{folder} was trained on {run_setting}, this is {setting}; give its --env and so on")
+
+
+def read_slates(args: Arguments) -> None:
+    """Let a person at the terminal live the life of the first user of the split, and say how it went."""
+    people = held_out_users(args.setting.world, args.split, 1)
+    load_world(args.setting)
+    agent, note = make_agent(args)
+    exchanges: list[Exchange] = []
+    person = Person(ask_line, lambda line: console.print(line, markup=False, soft_wrap=True), console.width)
+    scenario = args.setting.world.scenario.with_behaviours(answer_by(person, exchanges.append))
+    env = make_life_env(replace(args.setting.world, scenario=scenario), args.setting.item_vectors, 1)
+    console.print(f"{agent.name}{f' ({note})' if note else ''} chooses what you see", soft_wrap=True)
+    minutes = 0.0
+    try:
+        for earned in follow_person(env, AgentSession(agent, 1, args.setting.world), people, LUCK[args.split]):
+            minutes += earned
+    except EnoughError:
+        console.print("")
+    print_life(env.unwrapped.engine.users[0], minutes, exchanges)  # type: ignore[attr-defined]
+
+
+def ask_line(prompt: str) -> str:
+    """A line that the person types; EOFError where there is none."""
+    console.print(prompt, markup=False, soft_wrap=True, end="")
+    return input()
+
+
+def follow_person(env: Any, session: AgentSession, people: NDArray[np.int64], luck: int) -> Iterator[float]:
+    """Show slates until the life is over, and say what came of each; gives the minutes of each."""
+    observation, info = env.reset(seed=luck, options={"users": people})
+    over, who = False, np.ones(1, bool)
+    while not over:
+        visible = {**observation, "latent": info["latent"]} if session.agent.privileged else observation
+        observation, reward, churned, horizon, info = env.step(session.act(visible, who))
+        yield float(reward[0])
+        over = bool(churned[0] or horizon[0])
+        if info["choice"][0] >= 0:
+            console.print(f"  watched {info['completion'][0]:.0%}, {reward[0]:.1f} minutes")
+        if info["left"][0] and not over:
+            console.print(
+                f"  that is all for now; back after {observation['context'][0, ContextColumn.GAP_DAYS]:.1f} days"
+            )
+
+
+def print_life(user: Record, minutes: float, exchanges: Sequence[Exchange]) -> None:
+    """Sessions, minutes, whether the user is lost, and how often the simulated one would have chosen the same."""
+    end = {CHURNED: "lost: they would not have come back", HORIZON: "still there at the end"}
+    fate = end.get(int(user["status"]), "not lost so far")
+    sessions = int(user["session"]) + 1 if exchanges else 0
+    day = format_clock(float(user["clock"])).split(",")[0]
+    console.print(
+        f"{sessions} session{'' if sessions == 1 else 's'}, {minutes:.1f} minutes, {day}; {fate}", soft_wrap=True
+    )
+    if exchanges:
+        same = sum(one.slot == one.simulated for one in exchanges)
+        chance = np.mean([one.chances[-1 if one.slot is None else one.slot] for one in exchanges])
+        console.print(
+            f"the simulated user with the same past would have chosen the same in {same} of {len(exchanges)} slates; "
+            f"in {chance:.0%} of all luck",
+            soft_wrap=True,
+        )
 
 
 def print_trials(trials: pd.DataFrame) -> None:

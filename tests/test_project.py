@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import longplay
 from longplay.envs.shared.extras import EXTRAS, INCLUDED
 
 ROOT = Path(longplay.__file__).parent
+GUIDE = ROOT / "docs" / "contracts.md"
 LAYERS = ["envs", "encoders", "agents", "scripts"]  # each may import those before it, and itself
 MODULES = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 
@@ -29,6 +31,32 @@ def test_the_packages_listed_are_the_folders_on_disk():
     assert sorted(listed) == sorted(found)
     for folder in folders:
         assert (folder / "__init__.py").is_file(), folder
+
+
+def list_kits():
+    """Modules of test kits that are packaged."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["py-modules"]
+
+
+def test_all_test_kits_are_packaged_with_what_they_import_and_are_in_the_guide():
+    needed = {".".join(["longplay", *path.relative_to(ROOT).with_suffix("").parts]) for path in find_contracts()}
+    guide = GUIDE.read_text(encoding="utf-8")
+    assert needed == set(re.findall(r"\| `(longplay\.tests\.[\w.]+)` \|", guide))
+    for path in find_contracts():
+        for kit in re.findall(r"^class (\w+Contract)", path.read_text(encoding="utf-8"), re.M):
+            assert f"| `{kit}` |" in guide
+    waiting = set(needed)
+    while waiting:
+        path = ROOT.joinpath(*waiting.pop().split(".")[1:]).with_suffix(".py")
+        found = re.findall(r"^from (longplay\.tests[\w.]*) import", path.read_text(encoding="utf-8"), re.M)
+        waiting |= set(found) - needed
+        needed |= set(found)
+    assert sorted(needed) == sorted(list_kits())
+
+
+def find_contracts():
+    """Files of test kits."""
+    return sorted((ROOT / "tests").rglob("contracts.py"))
 
 
 def read_dependencies():
@@ -169,6 +197,10 @@ def test_the_wheel_works_installed_elsewhere(tmp_path):
     source = tmp_path / "source"
     for name in LAYERS:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+    for module in list_kits():
+        path = Path(*module.split(".")[1:]).with_suffix(".py")
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, source / path)
     for name in ("pyproject.toml", "README.md", "LICENSE", "py.typed", "__init__.py", "__init__.pyi"):
         shutil.copy(ROOT / name, source / name)
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--skip-dependency-check", "--outdir", "."]
@@ -197,3 +229,13 @@ print(longplay.__file__)
     done = subprocess.run([sys.executable, "-c", smoke], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().startswith(str(tmp_path / "site"))
+    # The guide's tests, as somebody with the package alone would run them.
+    (tmp_path / "mine").mkdir()
+    for n, code in enumerate(re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.S)):
+        (tmp_path / "mine" / f"test_{n}.py").write_text(code, encoding="utf-8")
+    environment["PYTHONPATH"] += os.pathsep + str(ROOT / "docs" / "examples")
+    some = "NewestFirst and agent or ByTheClock and parameters or Pooled and finite"
+    run = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", some, "mine"]
+    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"3 passed, \d\d deselected", done.stdout)

@@ -9,11 +9,12 @@ import pytest
 PUBLIC = {
     "longplay": """
         Catalog CatalogError ENVIRONMENTS Scenario ScenarioError SlateEnv SlateVectorEnv TextEncoder World
-        attribute_to_text build_world fill_from_log load_films make_world
+        answer_by attribute_to_text build_world fill_from_log load_films make_world
     """,
     "longplay.envs": """
-        Catalog CatalogError ContextColumn ENVIRONMENTS NamedEnv Retriever Scenario ScenarioError Scorer SlateEnv
-        SlateVectorEnv World build_world fill_from_log load_films make_vector_env make_world
+        Catalog CatalogError ContextColumn ENVIRONMENTS EnoughError NamedEnv Question Reader Retriever Scenario
+        ScenarioError Scorer SlateEnv SlateVectorEnv World answer_by build_world fill_from_log listen_to load_films
+        make_vector_env make_world
         Control Feed FeedShifted Garden GardenShifted Habit HabitShifted Minds MindsShifted News NewsShifted
         NewsShiftedV1 NewsV1 Season Shop ShopShifted ShopShiftedV1 ShopV1
         Social SocialShifted SocialShiftedV1 SocialV1 Tiny TinyTrust Video VideoShifted VideoShiftedV1 VideoV1

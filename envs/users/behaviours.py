@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType, MappingProxyType, ModuleType
 from typing import Any
@@ -24,6 +24,7 @@ from ..shared.notices import say_once
 from .constants import ScenarioError
 
 MARK = "longplay_plain"  # attribute of a function that is not to be compiled
+MEET = "longplay_meet"  # attribute of one that wants to know the worlds it is used in: an engine calls it with its own
 ADDRESS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")  # a dotted module and a name: no URL, no path
 
 
@@ -115,18 +116,35 @@ def read_behaviours(scenario: str, given: Mapping[str, Any]) -> dict[str, Callab
     for name in BEHAVIOURS:
         if name in given:
             function = given[name]
-            found[name] = _import_function(scenario, name, function) if isinstance(function, str) else function
+            if isinstance(function, str):
+                field = f"scenario {scenario!r}: behaviours.{name} = {function!r}"
+                function = import_named(field, function, f"users' {name}")
+            found[name] = function
             _check_function(scenario, name, found[name])
     return found
 
 
-def _import_function(scenario: str, name: str, address: str) -> Any:
-    """The function that an address names. Importing runs code, so what was loaded is said, once."""
-    field = f"scenario {scenario!r}: behaviours.{name} = {address!r}"
+def import_named(field: str, address: str, about: str, form: str = "'package.module:function'") -> Any:
+    """The thing that an address names. Importing runs code, so what was loaded is said, once.
+
+    Parameters
+    ----------
+    field
+        Where the address was given, for errors.
+    address
+        ``"package.module:name"``.
+    about
+        What it is, for what is said.
+    form
+        What an address may be, for errors.
+
+    Raises
+    ------
+    ScenarioError
+        If it leads to nothing.
+    """
     if not ADDRESS.fullmatch(address):
-        raise ScenarioError(
-            f"{field} must be 'package.module:function'; a module that Python can import, neither a path nor a URL"
-        )
+        raise ScenarioError(f"{field} must be {form}; a module that Python can import, neither a path nor a URL")
     where, _, word = address.partition(":")
     try:
         module = importlib.import_module(where)
@@ -136,7 +154,7 @@ def _import_function(scenario: str, name: str, address: str) -> Any:
         ) from error
     if not hasattr(module, word):
         raise ScenarioError(f"{field}: module {where} has no {word!r}; define it there, or name another")
-    say_once(f"users' {name} is {address} of {getattr(module, '__file__', None) or 'a built-in module'}")
+    say_once(f"{about} is {address} of {getattr(module, '__file__', None) or 'a built-in module'}")
     return getattr(module, word)
 
 
@@ -203,11 +221,35 @@ def digest_behaviours(behaviours: Mapping[str, Callable[..., Any]]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def describe_things(where: str, module: str, things: Iterable[Any]) -> str:
+    """Hash of functions, of what they use, and of values, as of `digest_behaviours`.
+
+    Parameters
+    ----------
+    where
+        What they belong to, for errors.
+    module
+        Where that is defined: code of other packages counts by its name.
+    things
+        Functions, numbers, text, arrays, collections of these, and what has a ``digest``.
+
+    Raises
+    ------
+    ScenarioError
+        If there is anything else.
+    """
+    seen: list[Any] = []
+    lines = [_describe_value(thing, where, module.partition(".")[0], seen) for thing in things]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
 def _describe_value(value: Any, where: str, package: str, seen: list[Any]) -> str:
     describe = functools.partial(_describe_value, where=where, package=package, seen=seen)
     plain = get_plain(value)
     if inspect.isfunction(plain):
         return _describe_function(plain, getattr(value, "targetoptions", {}), describe, package, seen)
+    if inspect.ismethod(value):
+        return f"{describe(value.__func__)} of {describe(value.__self__)}"
     if isinstance(value, CodeType):
         constants = [describe(constant) for constant in value.co_consts]
         return f"({value.co_code.hex()} {constants} {value.co_names})"

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from longplay.agents.stats import (
+    ONE_USER,
     REASONS,
     Interval,
     bootstrap_difference,
     bootstrap_incomplete,
     bootstrap_ratio,
+    bootstrap_statistic,
     estimate_retention,
     spread_seeds,
 )
@@ -275,3 +277,28 @@ def test_ratio_by_hand():
     assert (found.mean, found.low, found.high) == pytest.approx((0.5, 0.5 - reach, 0.5 + reach), rel=1e-4)
     assert bootstrap_ratio(users, -users) is None
     assert bootstrap_ratio(users, users - users.mean() + 0.01) is None
+
+
+def test_a_bootstrapped_ratio_agrees_with_the_one_of_pairs():
+    rng = np.random.default_rng(2)
+    below = rng.uniform(1.0, 3.0, 80)
+    above = below * rng.uniform(0.2, 0.6, 80)
+    found = bootstrap_statistic(np.column_stack([above, below]), lambda means: means[:, 0] / means[:, 1])
+    expected = bootstrap_ratio(above, below)
+    assert found.mean == pytest.approx(above.sum() / below.sum())
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=0.02)
+    assert found.label == ""
+
+
+def test_a_statistic_that_some_resamples_lack_is_of_the_others():
+    sums = np.array([[1.0, 1.0], [0.0, 0.0], [1.0, 2.0]])
+
+    def divide(means):
+        with np.errstate(invalid="ignore"):
+            return means[:, 0] / means[:, 1]
+
+    found = bootstrap_statistic(sums, divide)
+    assert found.mean == pytest.approx(2 / 3)
+    assert (found.low, found.high) == (0.5, 1.0)
+    assert np.isnan(bootstrap_statistic(np.zeros((3, 2)), divide).mean)
+    assert bootstrap_statistic(sums[:1], divide).label == ONE_USER

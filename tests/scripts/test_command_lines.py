@@ -49,6 +49,11 @@ COMMANDS = {
     "slateq_bias": "python -m longplay.scripts.studies.slateq_bias --env longplay/Video-v0 --users 2000",
     "languages": "python -m longplay.scripts.studies.languages --catalogs runs/films/english.csv",
     "interest_evolution": "python -m longplay.scripts.studies.interest_evolution --seeds 5",
+    "agreement": (
+        "python -m longplay.scripts.studies.agreement --env longplay/Video-v1 "
+        "--reader toy_reader:WordsInCommon --users 20"
+    ),
+    "bench_behaviours": "python -m longplay.scripts.bench.behaviours",
     "bench_training": "python -m longplay.scripts.bench.training",
     "signatures": (
         "python -m longplay.scripts.studies.signatures --name news-log --env longplay/News-v0 "
@@ -129,7 +134,7 @@ class TestHelp:
             ("tune", ["--agent", "--gamma", "--trials", "--steps", "--evals", "--workers", "--no-prune", "--env"]),
             ("compare", ["--name", "--runs", "--users", "--validation-users", "--env", "--catalog", "--track"]),
             ("compare", ["--rules", "--rule-trials", "--rules-folder", "--linear"]),
-            ("play", ["--agent", "--run", "--users", "--split", "--trials", "--save", "--linear", "--env"]),
+            ("play", ["--agent", "--run", "--users", "--me", "--split", "--trials", "--save", "--linear", "--env"]),
             ("offline", ["log", "estimate", "learn"]),
             (
                 "results",
@@ -137,6 +142,8 @@ class TestHelp:
             ),
             ("slateq_bias", ["--env", "--users", "--seen", "--moments", "--seed"]),
             ("interest_evolution", ["--seeds", "--steps", "--num-envs", "--gamma", "--sessions"]),
+            ("agreement", ["--reader", "--name", "--users", "--slates", "--rule", "--env", "--catalog"]),
+            ("bench_behaviours", ["--scenarios", "--users", "--plain-users", "--slates", "--rounds", "--json"]),
             ("bench_training", ["--users", "--rounds", "--only", "--json"]),
             ("demo", ["--seeds", "--steps", "--workers", "--track"]),
             ("bench", ["--batches", "--seconds", "--rounds", "--items", "--no-peers", "--json"]),

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import longplay
+from longplay.agents.playing.readers import load_reader
+from longplay.envs.users.opinions import Consumed, Question, digest_reader
 
 ROOT = Path(longplay.__file__).parent
 EXAMPLES = ROOT / "docs" / "examples"
@@ -107,6 +109,18 @@ def test_a_leaving_rule_is_fifteen_lines_and_a_scenario_names_it(run, place):
     code, words = run(ROOT / "scripts/play.py", *play)
     assert code == 0, words
     assert "users' leaves is toy_leaving:leaves_by_the_clock of" in words
+
+
+def test_a_reader_takes_what_has_most_words_in_common(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    reader = load_reader("toy_reader:WordsInCommon")
+    texts = ("A duel on the ranch at dawn.", "", "Robot, planet, orbit.")
+    past = tuple(Consumed(f"i{n}", f"A robot on planet {n}, lost in orbit.", 0.9, n) for n in range(20))
+    about = {"user": 1, "session": 0, "depth": 0, "day": 0.5, "hour": 12.0, "items": ("a", "", "b"), "favourites": ()}
+    assert reader.answer(Question(**about, texts=texts, history=past)) == 2
+    assert reader.answer(Question(**about, texts=texts, history=past[:1])) is None
+    assert reader.answer(Question(**about, texts=("", "", ""), history=past)) is None
+    assert digest_reader(reader) != digest_reader(type(reader)(least=1.0))
 
 
 def test_a_study_prints_its_difference(run):

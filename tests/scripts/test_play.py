@@ -1,5 +1,6 @@
 """Playing one agent from the command line: options of the rule that is named, what is printed, kept and refused."""
 
+import io
 import re
 import sys
 
@@ -194,3 +195,48 @@ class TestRefusals:
         code, found = say(*words, *small) if words != ["--agent"] else say(*words)
         assert code == 2
         assert said in found
+
+
+class TestMe:
+    """A person at the terminal, here by lines that are piped in."""
+
+    @pytest.fixture
+    def typed(self, say, monkeypatch):
+        """Type these lines in a world in which impressions leave a trace."""
+
+        def run(lines, *words):
+            monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+            return say("--me", *TRACED[:4], *words)
+
+        return run
+
+    def test_a_life_is_lived_to_its_end(self, typed):
+        code, said = typed("1\n0\n2\n" * 400, "--agent", "similarity-fresh")
+        assert code == 0, said
+        assert "chooses what you see" in said
+        assert said.count("which one (1 to 10, 0 for nothing, q to stop)?") > 3
+        assert "watched " in said
+        end = re.search(r"(\d+) sessions, ([\d.]+) minutes, day (\d+); (lost: they would not|still there)", said)
+        assert end, said[-300:]
+        assert float(end[2]) > 0
+        same = re.search(r"would have chosen the same in (\d+) of (\d+) slates; in (\d+)% of all luck", said)
+        assert 0 <= int(same[1]) <= int(same[2]) == said.count("which one")
+
+    @pytest.mark.parametrize("lines", ["1\nfive\nq\n", "1\nfive\n"])
+    def test_q_and_the_end_of_input_end_it(self, typed, lines):
+        code, said = typed(lines)
+        assert code == 0
+        assert "'five' is no answer; allowed: 1 to 10, 0 for nothing, q to stop" in said
+        assert re.search(r"\d sessions?, [\d.]+ minutes, day \d; not lost so far", said)
+        assert "in 0 of 1 slates" in said or "in 1 of 1 slates" in said
+
+    def test_without_a_single_answer_nothing_was_lived(self, typed):
+        code, said = typed("", "--agent", "myopic", "--split", "validation")  # one that reads hidden state
+        assert code == 0
+        assert "0 sessions, 0.0 minutes, day 1; not lost so far" in said
+        assert "the simulated user" not in said.split("not lost so far")[1]
+
+    def test_one_life_is_all_there_is(self, typed):
+        code, said = typed("q\n", "--users", "5")
+        assert code == 2
+        assert "users = 5 with --me: you live one life; leave out --users" in said

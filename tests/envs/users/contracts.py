@@ -1,5 +1,7 @@
 """What every behaviour of one's own keeps to: a concrete test class inherits it, and names its function."""
 
+from types import FunctionType
+
 import numpy as np
 import pytest
 
@@ -7,12 +9,19 @@ from longplay.envs.env import SlateVectorEnv
 from longplay.envs.single import SlateEnv
 from longplay.envs.users import behaviours
 from longplay.envs.users.world import build_world
-from longplay.tests.envs.users.own import as_plain
 from longplay.tests.envs.worlds import crowd, hand_items, make_catalog, record, remembering, scratch, small
 
 STEPS = 30
 USERS = 6
 ARGUMENTS = {"utility": 0.5, "item": 3, "days": 0.25, "choice": 1}  # where a test does not say otherwise
+
+
+def as_plain(function):
+    """A copy of a function that is marked so that it is not compiled."""
+    plain = behaviours.get_plain(function)
+    copy = FunctionType(plain.__code__, plain.__globals__, plain.__name__, plain.__defaults__, plain.__closure__)
+    copy.__module__ = plain.__module__
+    return behaviours.mark_plain(copy)
 
 
 class BehaviourContract:

@@ -1,23 +1,13 @@
 """Behaviours of tests' own: as somebody outside the package would write them."""
 
 import math
-from types import FunctionType
 
 from longplay.envs.users import dynamics
-from longplay.envs.users.behaviours import get_plain, mark_plain
 from longplay.envs.users.chance import CHURN, uniform
 from longplay.envs.users.dynamics import attract, choose, leaves, weigh
 from longplay.envs.users.records import NOTHING
 
 WORDS = {"base": 0.1}  # what Numba does not compile
-
-
-def as_plain(function):
-    """A copy of a function that is marked so that it is not compiled."""
-    plain = get_plain(function)
-    copy = FunctionType(plain.__code__, plain.__globals__, plain.__name__, plain.__defaults__, plain.__closure__)
-    copy.__module__ = plain.__module__
-    return mark_plain(copy)
 
 
 def leaves_by_the_clock(p, work, user):

@@ -20,7 +20,7 @@ from longplay.envs.users.params import Scenario
 from longplay.envs.users.world import build_world
 from longplay.tests.envs.named.test_golden import CANDIDATES, LIVES, trace
 from longplay.tests.envs.users import own
-from longplay.tests.envs.users.contracts import BehaviourContract
+from longplay.tests.envs.users.contracts import BehaviourContract, as_plain
 from longplay.tests.envs.worlds import content, make_catalog, small
 
 NAMES = tuple(BEHAVIOURS)
@@ -108,7 +108,7 @@ class TestUncompiled(BehaviourContract):
 
 def test_all_of_ones_own_live_together_compiled_and_plain(items):
     compiled = make(items, own.OWN, 3)
-    plain = make(items, {name: own.as_plain(function) for name, function in own.OWN.items()}, 3)
+    plain = make(items, {name: as_plain(function) for name, function in own.OWN.items()}, 3)
     trace = live(compiled, 25)
     np.testing.assert_array_equal(live(plain, 25), trace)
     for field in ("clock", "satiation", "satisfaction", "trust", "momentum"):
@@ -234,7 +234,7 @@ def test_a_digest_is_of_what_the_code_does():
         assert digest_behaviours({"leaves": own.leaves_by_a_table}) != before
     finally:
         own.WORDS["base"] = 0.1
-    assert digest_behaviours({"watch": own.watches_all}) == digest_behaviours({"watch": own.as_plain(own.watches_all)})
+    assert digest_behaviours({"watch": own.watches_all}) == digest_behaviours({"watch": as_plain(own.watches_all)})
 
 
 def test_a_thing_that_cannot_be_told_apart_is_refused():
@@ -340,7 +340,7 @@ def test_a_wrong_type_is_named(items, name, function, found, plain):
         rf"behaviours.{name} returned ({found}); it must be a function \(.*\) -> {BEHAVIOURS[name].returns.__name__}"
     )
     with pytest.raises(ScenarioError, match=message):
-        live(make(items, {name: own.as_plain(function) if plain else function}), 20)
+        live(make(items, {name: as_plain(function) if plain else function}), 20)
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["compiled", "plain"])
@@ -355,7 +355,7 @@ def test_a_wrong_type_is_named(items, name, function, found, plain):
     ],
 )
 def test_a_broken_promise_is_named_before_it_does_harm(items, name, function, plain):
-    env = make(items, {name: own.as_plain(function) if plain else function})
+    env = make(items, {name: as_plain(function) if plain else function})
     with pytest.raises(ValueError, match=f"behaviours.{name} broke its promise: {BEHAVIOURS[name].promise}"):
         live(env, 40)
 
@@ -367,5 +367,5 @@ def test_what_numba_does_not_compile_runs_as_plain_python_and_says_so_once(items
     said = [line for line in capsys.readouterr().err.splitlines() if "plain Python" in line]
     assert len(said) == 1
     assert "behaviours run as plain Python, 50 to 1,000 times as slow (leaves: Numba does not compile it, " in said[0]
-    make(items, {"watch": own.as_plain(own.watches_all)})
+    make(items, {"watch": as_plain(own.watches_all)})
     assert "(watch: marked so)" in capsys.readouterr().err
