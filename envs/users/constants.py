@@ -19,6 +19,9 @@ LIMITS: dict[str, tuple[float, float, str]] = {
     "items_shortest": (0.1, 600, "minutes"),
     "items_longest": (0.1, 600, "minutes"),
     "items_life": (0, 3650, "days in which an item's choice weight falls to 1/e; 0: items do not age"),
+    "items_arrivals": (0, 0.9, "share of the catalogue that appears within the horizon, where items do not age"),
+    "items_flare": (0, 3, "log weight at the peak of an item's flare, mean over items; 0: none flares"),
+    "items_flare_days": (1e-3, 365, "days from an item's appearance to the peak of its flare"),
     "momentum_weight": (-5, 5, "utility"),
     "momentum_persistence": (0, 0.99, "share of the momentum kept at the next click"),
     "satiation_sensitivity": (0, 10, "utility per unit of exposure, median over users"),
@@ -111,6 +114,9 @@ BY_TIME, BY_SESSION = 0, 1
 # Values at which a constant changes nothing. A scenario that does not name one has it, and is the world it was before
 # there was such a constant.
 NEUTRAL: dict[str, float | str] = {
+    "items_arrivals": 0.0,
+    "items_flare": 0.0,
+    "items_flare_days": 0.1,
     "repeat_recovery": 0.0,
     "impression_weight": 0.0,
     "impression_recovery": 3.0,

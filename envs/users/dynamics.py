@@ -83,12 +83,22 @@ def attract(p: Record, work: Record, items: np.ndarray, user: Record, item: int)
     return utility
 
 
+@njit(inline="always")
+def measure_flare(peak: float, age: float, days: float) -> float:
+    """Log weight of an item's flare at an age [days], ``f·(a/τ)·exp(1 − a/τ)``: 0 at birth, f after τ days, then gone.
+
+    Attention to a story rises, and then fades on a scale of its own (Wu and Huberman, PNAS 2007; Leskovec, Backstrom
+    and Kleinberg, KDD 2009); the form of the curve is assumed.
+    """
+    return float(peak * (age / days) * math.exp(1.0 - age / days))
+
+
 @njit
 def weigh(p: Record, work: Record, items: np.ndarray, user: Record) -> None:
     """Utilities and pulls of the user's slate, into ``work.utility`` and ``work.weight``.
 
-    An item pulls with ``exp(U + κa − age/life − η·ln(1 + n))``, n being how often it was ignored, faded. An empty slot,
-    a later copy of an item in the slate and an item that has not appeared yet pull with 0.
+    An item pulls with ``exp(U + κa − age/life + flare − η·ln(1 + n))``, n being how often it was ignored, faded. An
+    empty slot, a later copy of an item in the slate and an item that has not appeared yet pull with 0.
     """
     for k in range(len(user.slate)):
         # Read a little of every row first: memory then fetches all of them at once, and not one after the other.
@@ -114,6 +124,8 @@ def weigh(p: Record, work: Record, items: np.ndarray, user: Record) -> None:
             pull = utility + p.choice_appeal * items[item].appeal
             if p.items_life > 0.0:
                 pull -= (user.clock - items[item].born) / p.items_life
+            if p.items_flare > 0.0:
+                pull += measure_flare(items[item].flare, user.clock - items[item].born, p.items_flare_days)
             if p.impression_memory > 0.0:
                 pull -= weigh_ignored(p, work, k)
             work.utility[k] = utility

@@ -112,6 +112,7 @@ class Scenario:
                 f"{self.values['items_longest']}; swap them"
             )
         self._check_memory()
+        self._check_births()
         if len(self.hours) != 24 or not all(math.isfinite(h) and h > 0 for h in self.hours):
             raise ScenarioError(f"scenario {self.name!r}: day.hours needs 24 positive numbers, got {list(self.hours)}")
 
@@ -131,6 +132,25 @@ class Scenario:
                 f"impression.memory is 0; give it places, such as 128, or set {' and '.join(map(format_key, asking))} "
                 "to 0"
             )
+
+    def _check_births(self) -> None:
+        """Refuse two ways of appearing at once, and flares of what has always been there."""
+        life, arrivals, flare = (self.read_number(f"items_{name}") for name in ("life", "arrivals", "flare"))
+        if life > 0 and arrivals > 0:
+            raise ScenarioError(
+                f"scenario {self.name!r}: items.arrivals = {arrivals:g} and items.life = {life:g} each say when items "
+                "appear; set items.arrivals to 0, as where items age they appear all the time, or items.life to 0"
+            )
+        if flare > 0 and not self.appearing:
+            raise ScenarioError(
+                f"scenario {self.name!r}: items.flare = {flare:g} needs items that appear, and all have always been "
+                "there; set items.life or items.arrivals above 0, or items.flare to 0"
+            )
+
+    @property
+    def appearing(self) -> bool:
+        """Whether items appear while users live, so that some are still to come."""
+        return self.read_number("items_life") > 0 or self.read_number("items_arrivals") > 0
 
     @property
     def memory(self) -> int:

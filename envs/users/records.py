@@ -32,7 +32,8 @@ def item_type(shape: Shape) -> np.dtype:
             ("appeal", "f4"),  # a, standardised
             ("substance", "f4"),  # q, standardised
             ("minutes", "f4"),  # ℓ
-            ("born", "f4"),  # when it appears [days of the clock]; long ago in a world whose items do not age
+            ("born", "f4"),  # when it appears [days of the clock]; long ago for what has always been there
+            ("flare", "f4"),  # log weight at the peak of its flare
         ],
     )
 

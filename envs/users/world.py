@@ -25,9 +25,9 @@ from ..catalogs.table import CatalogError
 from ..shared.words import is_unspaced, split_words
 from .params import Scenario
 from .population import PAST_DAYS, draw_people
-from .records import TOPICS_PER_ITEM, item_type
+from .records import TOPICS_PER_ITEM, Record, item_type
 
-EVER = 1e9  # days ago when the items of a world in which they do not age appeared
+EVER = 1e9  # days ago when what has always been there appeared
 SPLITS = MappingProxyType({"train": (0.0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1.0)})
 
 
@@ -181,8 +181,11 @@ def _build_items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.nd
     items["substance"][1:] = _add_noise(rng, catalog.rating, p.items_substance_noise)
     items["minutes"][1:] = _compress(catalog.minutes, p.items_shortest, p.items_longest)
     items["born"] = -EVER
-    if p.items_life > 0:
-        items["born"][1:] = _spread_births(sort_items(catalog, "published", seed), p.horizon_days, p.items_life)
+    if scenario.appearing:
+        items["born"][1:] = _draw_births(catalog, p, seed)
+    if p.items_flare > 0:
+        sizes = np.random.default_rng(np.random.SeedSequence([seed, 4])).standard_exponential(len(catalog))
+        items["flare"][1:] = p.items_flare * sizes
     return items, names
 
 
@@ -192,7 +195,7 @@ def _check_past(scenario: Scenario, items: np.ndarray) -> None:
     if old_enough < past:
         raise ValueError(
             f"scenario {scenario.name!r}: of {len(items) - 1} items only {old_enough} have appeared when the first day "
-            f"begins, fewer than a past of {past}; add items, raise items.life or lower horizon.days or shape.past"
+            f"begins, fewer than a past of {past}; add items, raise items.life, or lower items.arrivals, horizon.days or shape.past"
         )
 
 
@@ -211,12 +214,27 @@ def expand_topics(items: np.ndarray, count: int) -> NDArray[np.float32]:
     return dense
 
 
-def _spread_births(order: NDArray[np.int64], horizon: float, life: float) -> NDArray[np.float64]:
-    """When items appear [days], in their order of publication, evenly from before the users' past to the horizon."""
-    first = -(PAST_DAYS[1] + 3 * life)
+def _draw_births(catalog: Catalog, p: Record, seed: int) -> NDArray[np.float64]:
+    """When items appear [days], in their order of publication.
+
+    Where items age, evenly from before the users' past to the horizon; else the latest, a share ``items.arrivals`` of
+    them, evenly over the horizon, and the others have always been there.
+    """
+    order = sort_items(catalog, "published", seed)
+    if p.items_life > 0:
+        return _spread_births(order, -(PAST_DAYS[1] + 3 * p.items_life), p.horizon_days)
+    born = np.full(len(order), -EVER)
+    coming = round(p.items_arrivals * len(order))
+    late = order[len(order) - coming :]
+    born[late] = _spread_births(np.arange(coming), 0.0, p.horizon_days)
+    return born
+
+
+def _spread_births(order: NDArray[np.int64], first: float, last: float) -> NDArray[np.float64]:
+    """Days, evenly from the first to the last, by place in an order."""
     rank = np.empty(len(order))
     rank[order] = np.arange(len(order))
-    return np.asarray(first + (rank + 0.5) / len(order) * (horizon - first))
+    return np.asarray(first + (rank + 0.5) / len(order) * (last - first))
 
 
 def _weigh_words(catalog: Catalog) -> Any:
