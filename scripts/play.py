@@ -6,7 +6,7 @@
     python scripts/play.py --agent linear --linear runs/results/Video/linear.json  # a reference
 
 ``--agent NAME --help`` lists the options of that rule. Prints minutes until the horizon with a 95 % interval over
-users, sessions and the share of users who left for good.
+users, sessions and the share of users who left for good; where users buy, conversion and sales, too.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import pandas as pd
 import tyro
 
 from longplay.agents.base import Agent
+from longplay.agents.comparison.summary import summarise_purchases
 from longplay.agents.fresh import FRESH, check_shown
 from longplay.agents.offline import agent as offline
 from longplay.agents.offline.data import read_logged_setting
@@ -242,6 +243,8 @@ def print_result(args: Arguments, agent: Agent, note: str, table: pd.DataFrame) 
         f"{table['churned'].mean():.0%} left for good",
         soft_wrap=True,
     )
+    if sold := summarise_purchases(table):
+        console.print(f"{sold['conversion']:.1%} of looks end in a purchase, sales of {sold['sales']:.1f} a user")
 
 
 if __name__ == "__main__":

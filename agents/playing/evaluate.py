@@ -27,6 +27,10 @@ COLUMNS = (
     "trust",  # at the end (hidden)
     "repeated",  # share of the slots that showed an item of an earlier slate of the same session
 )
+PURCHASES = (  # where the scenario sells
+    "purchases",
+    "sales",  # sum of the prices of what was bought
+)
 
 
 class Evaluator:
@@ -79,7 +83,9 @@ class Evaluator:
         self.unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
 
     def play(self, agent: Agent | SlateFunction, progress: Callable[[float], None] | None = None) -> pd.DataFrame:
-        """One row a user, with `COLUMNS` and the user's id; ``attrs["coverage"]`` is the share of items ever shown.
+        """One row a user, with the id, `COLUMNS` and, where users buy, `PURCHASES`.
+
+        ``attrs["coverage"]`` is the share of items ever shown.
 
         Parameters
         ----------
@@ -93,6 +99,8 @@ class Evaluator:
         count = len(self.users)
         sums = {name: np.zeros(count) for name in ("minutes", "first_session_minutes", "slates", "clicks")}
         sums |= {name: np.zeros(count) for name in ("diversity", "satiation", "repeated")}
+        purchases = PURCHASES if self.world.scenario.selling else ()
+        sums |= {name: np.zeros(count) for name in purchases}
         shown = np.zeros(len(self.world.catalog) + 1, bool)
         told = np.zeros((count, len(shown)), bool)  # what the session has shown
         active = np.ones(count, bool)
@@ -115,6 +123,9 @@ class Evaluator:
             sums["first_session_minutes"] += reward * first
             sums["clicks"] += active & (info["choice"] >= 0)
             sums["slates"] += active
+            if purchases:
+                sums["purchases"] += active & info["bought"]
+                sums["sales"] += active * info["paid"]
             churned |= terminated
             active = ~(terminated | truncated)
             if progress is not None:
@@ -127,7 +138,7 @@ class Evaluator:
         table["days"] = np.minimum(people["clock"], self.world.scenario.params.horizon_days)
         table["churned"] = churned
         table["trust"] = people["trust"]
-        table = table[["user", *COLUMNS]]
+        table = table[["user", *COLUMNS, *purchases]]
         table.attrs["coverage"] = float(shown[1:].mean())
         return table
 

@@ -34,6 +34,7 @@ def item_type(shape: Shape) -> np.dtype:
             ("minutes", "f4"),  # ℓ
             ("born", "f4"),  # when it appears [days of the clock]; long ago for what has always been there
             ("flare", "f4"),  # log weight at the peak of its flare
+            ("price", "f4"),  # its logarithm, standardised
         ],
     )
 
@@ -100,9 +101,10 @@ def user_type(shape: Shape, places: int = 0, second: bool = False) -> np.dtype:
             ("memory_consumed", "f4", (rows, WAYS)),  # clock when consumed last [days]
             ("shown", "i4", (kept, shape.slate)),  # slates shown last, round and round
             ("shown_time", "f4", (kept,)),  # clock after each [days]
-            # what only some scenarios have (hidden); `params.Scenario.second` and `.habit` say which
-            ("habit", "f8"),  # h, in [0, 1]
+            # what only some scenarios have; `params.Scenario.second`, `.habit` and `.selling` say which
+            ("habit", "f8"),  # h, in [0, 1] (hidden)
             ("second", "f4", (shape.taste if second else 1,)),  # ũ, unit: the taste by which they judge (hidden)
+            ("bought", "i4"),  # 1 if the last choice was bought; where the scenario sells
         ],
     )
 
