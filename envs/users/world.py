@@ -208,8 +208,8 @@ def _check_past(scenario: Scenario, items: np.ndarray) -> None:
     if old_enough < past:
         raise ValueError(
             f"scenario {scenario.name!r}: of {len(items) - 1} items only {old_enough} have appeared when the first day "
-            f"begins, fewer than a past of {past}; add items, raise items.life, or lower items.arrivals, horizon.days or "
-            "shape.past"
+            f"begins, fewer than a past of {past}; add items, raise items.life, or lower items.arrivals, horizon.days "
+            "or shape.past"
         )
 
 

@@ -272,6 +272,10 @@ def test_the_digest_changes_with_any_value(key):
     if key == "impression_memory":
         other = 128
     with_room = {**VIDEO.values, "impression_memory": 64}  # which some constants need
+    if key in ("items_flare", "items_flare_days"):
+        with_room["items_life"] = 1.0
+    if key.startswith("purchase_"):
+        with_room["purchase_rate"] = 0.5
     changed = dataclasses.replace(VIDEO, values={**with_room, key: other})
     assert changed.digest != dataclasses.replace(VIDEO, values=with_room).digest
     assert changed != VIDEO
