@@ -6,7 +6,8 @@
     python scripts/play.py --agent linear --linear runs/results/Video/linear.json  # a reference
 
 ``--agent NAME --help`` lists the options of that rule. Prints minutes until the horizon with a 95 % interval over
-users, sessions and the share of users who left for good; where users buy, conversion and sales, too.
+users, sessions and the share of users who left for good; where items appear by and by, how few of them take the clicks
+and how new these are; where users buy, conversion and sales.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from longplay.agents.setting import Setting
 from longplay.agents.stats import bootstrap_difference
 from longplay.envs.shared.names import one_of
 from longplay.envs.shared.options import Options
+from longplay.envs.users.params import Scenario
 from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
 from longplay.scripts.shared.folders import run_folder
@@ -243,8 +245,19 @@ def print_result(args: Arguments, agent: Agent, note: str, table: pd.DataFrame) 
         f"{table['churned'].mean():.0%} left for good",
         soft_wrap=True,
     )
+    if args.setting.world.scenario.appearing and "ages" in table.attrs:
+        console.print(describe_clicks(args.setting.world.scenario, table.attrs), soft_wrap=True)
     if sold := summarise_purchases(table):
         console.print(f"{sold['conversion']:.1%} of looks end in a purchase, sales of {sold['sales']:.1f} a user")
+
+
+def describe_clicks(scenario: Scenario, found: Mapping[str, Any]) -> str:
+    """How few items take the clicks, and how new they are, by `ClickedItems.summarise`."""
+    words = f"{found['concentration']:.1%} of the clicks are on the 1 % of items clicked most"
+    if scenario.read_number("items_life") > 0:
+        young, half, old = (f"{24 * age:.1f} h" if age < 1 else f"{age:.1f} days" for age in found["ages"])
+        return f"{words}; items are {half} old when clicked (median; 10 to 90 %: {young} to {old})"
+    return f"{words}, {found['arrived']:.1%} on those that appeared within the horizon"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from ...envs.engine import ContextColumn
 from ...envs.env import SlateVectorEnv
 from ...envs.users.world import World
 from ..base import Agent, AgentSession, SlateFunction, select_users
+from .clicked import ClickedItems
 
 COLUMNS = (
     "minutes",  # dwell in the month
@@ -85,7 +86,7 @@ class Evaluator:
     def play(self, agent: Agent | SlateFunction, progress: Callable[[float], None] | None = None) -> pd.DataFrame:
         """One row a user, with the id, `COLUMNS` and, where users buy, `PURCHASES`.
 
-        ``attrs["coverage"]`` is the share of items ever shown.
+        ``attrs["coverage"]`` is the share of items ever shown; the other ``attrs`` are of `ClickedItems.summarise`.
 
         Parameters
         ----------
@@ -102,6 +103,7 @@ class Evaluator:
         purchases = PURCHASES if self.world.scenario.selling else ()
         sums |= {name: np.zeros(count) for name in purchases}
         shown = np.zeros(len(self.world.catalog) + 1, bool)
+        clicked = ClickedItems(self.world.born)
         told = np.zeros((count, len(shown)), bool)  # what the session has shown
         active = np.ones(count, bool)
         session = AgentSession(agent, count, self.world)
@@ -112,6 +114,7 @@ class Evaluator:
             latent = select_users(info["latent"], active)
             slates[active] = session.act({**visible, "latent": latent} if session.agent.privileged else visible, active)
             first = observation["context"][:, ContextColumn.SESSION] == 0
+            day = observation["context"][:, ContextColumn.DAY]
             told[active & (observation["context"][:, ContextColumn.DEPTH] == 0)] = False
             sums["repeated"] += active * (np.take_along_axis(told, slates, axis=1) & (slates > 0)).mean(axis=1)
             np.put_along_axis(told, slates, True, axis=1)
@@ -122,6 +125,7 @@ class Evaluator:
             sums["minutes"] += reward
             sums["first_session_minutes"] += reward * first
             sums["clicks"] += active & (info["choice"] >= 0)
+            clicked.note(np.where(active, info["item"], 0), day)
             sums["slates"] += active
             if purchases:
                 sums["purchases"] += active & info["bought"]
@@ -139,7 +143,7 @@ class Evaluator:
         table["churned"] = churned
         table["trust"] = people["trust"]
         table = table[["user", *COLUMNS, *purchases]]
-        table.attrs["coverage"] = float(shown[1:].mean())
+        table.attrs |= {"coverage": float(shown[1:].mean()), **clicked.summarise()}
         return table
 
     def mean_minutes(self, agent: Agent | SlateFunction) -> float:

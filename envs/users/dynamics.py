@@ -220,8 +220,8 @@ def watch(p: Record, user: Record, utility: float) -> float:
 def buys(p: Record, user: Record, items: np.ndarray, item: int, utility: float) -> bool:
     """Whether the item looked at is bought: a logit in its utility, substance and price; what follows does not change.
 
-    Logits of choice in the price go back to Guadagni and Little (Marketing Science, 1983); that the looks and the
-    purchases of a shop are two decisions, to Moe and Fader (Management Science, 2004).
+    Choice as a logit in the price goes back to Guadagni and Little (Marketing Science, 1983); that of those who look
+    some buy, by a chance of its own, to Moe and Fader (Management Science, 2004).
     """
     it = items[item]
     chance = logistic(

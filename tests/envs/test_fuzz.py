@@ -46,9 +46,9 @@ def draw_scenario(rng, items):
     first = PAST_DAYS[1] + 3 * values["items_life"]
     if items * (first - PAST_DAYS[0]) / (first + values["horizon_days"]) < K:
         values["items_life"] = 0.0  # too few items for a past
-    if values["items_life"]:
+    if values["items_life"] or items * (1 - values["items_arrivals"]) < K:
         values["items_arrivals"] = 0.0
-    elif not values["items_arrivals"]:
+    if not values["items_life"] and not values["items_arrivals"]:
         values["items_flare"] = 0.0
     reward = str(rng.choice(REWARDS))
     if not values["purchase_rate"]:
