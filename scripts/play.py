@@ -248,7 +248,8 @@ def print_result(args: Arguments, agent: Agent, note: str, table: pd.DataFrame) 
     if args.setting.world.scenario.appearing and "ages" in table.attrs:
         console.print(describe_clicks(args.setting.world.scenario, table.attrs), soft_wrap=True)
     if sold := summarise_purchases(table):
-        console.print(f"{sold['conversion']:.1%} of looks end in a purchase, sales of {sold['sales']:.1f} a user")
+        looks = f"{sold['conversion']:.1%} of {table['clicks'].sum():,.0f} looks end in a purchase"
+        console.print(f"{looks}, sales of {sold['sales']:.1f} a user", soft_wrap=True)
 
 
 def describe_clicks(scenario: Scenario, found: Mapping[str, Any]) -> str:

@@ -189,7 +189,7 @@ class Catalog:
         _check_ids(ids, table.locate_cells(columns["id"]))
         _check_texts(texts, table.locate_cells(columns["text"]))
         topics = table.read_labels(columns["topics"]) if "topics" in columns else ((),) * len(ids)
-        if PRICE in columns and price_column is None and not _holds_prices(table.cells[PRICE]):
+        if PRICE in columns and price_column is None and not _holds_prices(table):
             del columns[PRICE]
         report = {"rows": len(ids), "columns_ignored": len(set(table.cells) - set(columns.values()))}
         report["topics_missing"] = sum(not labels for labels in topics)
@@ -279,13 +279,13 @@ def _say_what_was_done(path: str | Path, report: Mapping[str, int], ignored: Seq
         say_once(f"{Path(path).name}: {'; '.join(parts)}")
 
 
-def _holds_prices(cells: Sequence[Any]) -> bool:
+def _holds_prices(table: Table) -> bool:
     """Whether a column called price holds numbers above 0, so that it can be taken for what it is called."""
     try:
-        values = [float(cell) for cell in cells if cell not in (None, "")]
-    except (TypeError, ValueError):
+        values = table.read_floats(PRICE)
+    except CatalogError:
         return False
-    return bool(values) and all(0 < value < np.inf for value in values)
+    return bool((values[~np.isnan(values)] > 0).all())
 
 
 def _read_numeric_field(table: Table, key: str, column: str | None, report: dict[str, int]) -> NDArray[np.float64]:
