@@ -252,7 +252,7 @@ def print_result(args: Arguments, agent: Agent, note: str, table: pd.DataFrame) 
         console.print(f"{looks}, sales of {sold['sales']:.1f} a user", soft_wrap=True)
 
 
-def describe_clicks(scenario: Scenario, found: Mapping[str, Any]) -> str:
+def describe_clicks(scenario: Scenario, found: Mapping[Any, Any]) -> str:
     """How few items take the clicks, and how new they are, by `ClickedItems.summarise`."""
     words = f"{found['concentration']:.1%} of the clicks are on the 1 % of items clicked most"
     if scenario.read_number("items_life") > 0:
