@@ -14,7 +14,7 @@ from .drawing.viewer import LifeRecorder, Window, list_render_modes, render_text
 from .engine import ContextColumn, Engine, Observation
 from .shared.names import one_of
 from .specs import KeepsSpec
-from .users.params import REWARDS
+from .users.params import REWARDS, SALES
 from .users.population import PAST_DAYS
 from .users.records import ACTIVE, CHURNED, HORIZON, SLATES_KEPT
 from .users.world import World
@@ -95,7 +95,7 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
     Reward
     ------
     ``"minutes"`` of dwell; ``"clicks"``: 1 per item chosen; ``"returns"``: 1 when the user, having left, is back before
-    the horizon.
+    the horizon; ``"sales"``: the price of what was bought, where the scenario sells.
 
     Starting state
     --------------
@@ -117,7 +117,8 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
     Info
     ----
     The keys of `NamedEnv`, each an array (B,) with a mask ``_key`` of the slots it speaks of: ``user``, ``choice``,
-    ``item``, ``completion``, ``left``, ``day``, and with ``privileged=True`` ``latent``.
+    ``item``, ``completion``, ``left``, ``day``, where the scenario sells ``bought`` and ``paid``, and with
+    ``privileged=True`` ``latent``.
 
     Parameters
     ----------
@@ -178,6 +179,11 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         reward = world.scenario.reward if reward is None else reward
         if reward not in REWARDS:
             raise ValueError(f"reward = {reward!r} is unknown; allowed: {', '.join(map(repr, REWARDS))}")
+        if reward == SALES and not world.scenario.selling:
+            raise ValueError(
+                f"reward = {reward!r}: nothing is sold in scenario {world.scenario.name!r}; give its purchase.rate a "
+                "share, such as 0.01, or take another reward"
+            )
         if render_mode not in (None, *self.metadata["render_modes"]):
             allowed = ", ".join(map(repr, self.metadata["render_modes"]))
             raise ValueError(f"render_mode = {render_mode!r} is unknown; allowed: None, {allowed}")
@@ -257,6 +263,8 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
             return np.where(before, 0.0, users["choice"] >= 0)
         if self.reward == "returns":
             return np.where(before, 0.0, (users["left"] == 1) & (users["status"] == ACTIVE))
+        if self.reward == SALES:
+            return np.where(before, 0.0, self._read_paid())
         return minutes.copy()
 
     def _reseed(self, seed: int | Sequence[int | None] | None, mask: NDArray[np.bool_], named: bool) -> None:
@@ -325,6 +333,9 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
             "left": users["left"] == 1,
             "day": users["clock"].copy(),
         }
+        if self.world.scenario.selling:
+            values["bought"] = users["bought"] == 1
+            values["paid"] = self._read_paid()
         info = add_masks(values, mask)
         if self.privileged:
             names = (*LATENT, *(LATENT_MEMORY if self.world.scenario.memory else ()))
@@ -334,6 +345,12 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
             info["latent"] = add_masks({name: users[name].copy() for name in names}, mask)
             info["_latent"] = mask.copy()
         return info
+
+    def _read_paid(self) -> NDArray[np.float64]:
+        """(B,) price of what was bought from the last slate, 0 for nothing."""
+        users = self.engine.users
+        items = users["slate"][np.arange(self.num_envs), np.maximum(users["choice"], 0)]
+        return np.where(users["bought"] == 1, self.world.prices[items], 0.0)
 
     def _make_final_info(self, done: NDArray[np.bool_]) -> dict[str, Any]:
         observation = self._observe()
@@ -359,7 +376,9 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
     def _identify_world(self) -> NDArray[np.uint8]:
         """(4, 8) bytes that a state of another `WORLD_PARTS` would not have."""
         split = f"{self.engine.split} of {len(self.world.people)}"
-        parts = (self.world.scenario.digest, self.world.catalog.digest, str(self.world.seed), split)
+        scenario, catalog = self.world.scenario, self.world.catalog
+        items = catalog.digest + (catalog.price_digest if scenario.priced else "")
+        parts = (scenario.digest, items, str(self.world.seed), split)
         return np.array([list(hashlib.sha256(part.encode()).digest()[:8]) for part in parts], np.uint8)
 
     def pack_users(self, users: np.ndarray) -> NDArray[np.uint8]:
@@ -371,9 +390,14 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         """Of a user's record: all of it, or what comes before that which is not used; whole words."""
         kind = self.engine.users.dtype
         scenario = self.world.scenario
-        if scenario.cultivation:
+        if scenario.selling:
             return int(kind.itemsize)
-        unused = "first_taste" if scenario.second or scenario.habit else "habit" if scenario.memory else "frailty"
+        used = {
+            "bought": scenario.cultivation,
+            "first_taste": scenario.second or scenario.habit,
+            "habit": scenario.memory,
+        }
+        unused = next((name for name, before in used.items() if before), "frailty")
         return -(-int(kind.fields[unused][1]) // 8) * 8
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> Observation:

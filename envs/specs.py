@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
-from .catalogs.catalog import DEFAULTS, Catalog
+from .catalogs.catalog import DEFAULTS, PRICE, Catalog
 from .catalogs.table import CatalogError
 from .shared.files import write_whole
 from .users.behaviours import name_function
@@ -74,7 +74,7 @@ def read_catalog(source: str | Path, **columns: Any) -> Catalog:
     if not str(source).endswith(KEPT):
         return Catalog.from_table(source, **columns)
     content = json.loads(_check_file("catalog", source).read_text(encoding="utf-8"))
-    numbers: dict[str, Any] = {key: np.array(content[key]) for key in DEFAULTS}
+    numbers: dict[str, Any] = {key: np.array(content[key]) for key in (*DEFAULTS, PRICE) if key in content}
     topics = tuple(map(tuple, content["topics"]))
     return Catalog(content["name"], tuple(content["ids"]), tuple(content["texts"]), topics, **numbers)
 
@@ -151,7 +151,8 @@ def _list_constants(scenario: Scenario) -> dict[str, Any]:
 
 def _keep_catalog(catalog: Catalog) -> str:
     words = {"name": catalog.name, "ids": catalog.ids, "texts": catalog.texts, "topics": catalog.topics}
-    content = json.dumps(words | {key: getattr(catalog, key).tolist() for key in DEFAULTS})
+    numbers = {key: getattr(catalog, key) for key in (*DEFAULTS, PRICE)}
+    content = json.dumps(words | {key: values.tolist() for key, values in numbers.items() if values is not None})
     return _keep(content.encode(), KEPT)
 
 

@@ -146,8 +146,9 @@ def make_tables(frame: pd.DataFrame, whom: str, days: float) -> list[Table]:
     minutes = make_table(title, columns, "lr", padding=0, caption=caption or None, caption_justify="left")
     title = f"How they earn it (best rule: {frame.attrs['best rule'] or 'none took part'})"
     columns = ("policy", "first session", "sessions", "click rate", "kept", "diversity", "coverage")
+    sold = tuple(name for name in ("conversion", "sales") if name in frame)
     spent = "\n".join(f"{row['policy']} learnt from {row['note']}" for row in learned.to_dict("records"))
-    habits = make_table(title, columns, "lr", padding=0, caption=spent or None, caption_justify="left")
+    habits = make_table(title, columns + sold, "lr", padding=0, caption=spent or None, caption_justify="left")
     kinds = frame["kind"].tolist()
     for row, following in zip(frame.to_dict("records"), [*kinds[1:], kinds[-1]], strict=True):
         end = row["kind"] != following
@@ -161,6 +162,7 @@ def make_tables(frame: pd.DataFrame, whom: str, days: float) -> list[Table]:
             f"{row['kept']:.0%}",
             f"{row['diversity']:.2f}",
             f"{row['coverage']:.0%}",
+            *(f"{row[name]:{'.1%' if name == 'conversion' else '.1f'}}" for name in sold),
             end_section=end,
         )
     return [minutes, habits]

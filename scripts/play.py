@@ -7,9 +7,11 @@
     python scripts/play.py --me --agent similarity     # you read the slates yourself, as the first user of the split
 
 ``--agent NAME --help`` lists the options of that rule. Prints minutes until the horizon with a 95 % interval over
-users, sessions and the share of users who left for good. With --me you choose from the slates, and the rest of the
-life, how much is watched, when a session ends and whether there is another, is the simulated user's; at the end it
-says how often that user would have chosen the same.
+users, sessions and the share of users who left for good; where items appear by and by, how few of them take the clicks
+and how new these are; where users buy, conversion and sales; where what is watched turns taste, how far, and what the
+same slates are worth without. With --me you choose from the slates, and the rest of the life, how much is watched, when
+a session ends and whether there is another, is the simulated user's; at the end it says how often that user would have
+chosen the same.
 """
 
 import argparse
@@ -25,6 +27,7 @@ import tyro
 from numpy.typing import NDArray
 
 from longplay.agents.base import Agent, AgentSession
+from longplay.agents.comparison.summary import summarise_purchases
 from longplay.agents.fresh import FRESH, check_shown
 from longplay.agents.offline import agent as offline
 from longplay.agents.offline.data import read_logged_setting
@@ -45,6 +48,7 @@ from longplay.envs.engine import ContextColumn
 from longplay.envs.shared.names import one_of
 from longplay.envs.shared.options import Options
 from longplay.envs.users.opinions import EnoughError, Exchange, answer_by
+from longplay.envs.users.params import Scenario
 from longplay.envs.users.records import CHURNED, HORIZON, Record
 from longplay.scripts.shared.claims import claim
 from longplay.scripts.shared.console import console, load_world, make_progress, run_command
@@ -327,6 +331,20 @@ def print_result(args: Arguments, agent: Agent, note: str, table: pd.DataFrame) 
             f"{table['first_minutes'].mean():.1f} minutes at the taste that they came with",
             soft_wrap=True,
         )
+    if args.setting.world.scenario.appearing and "ages" in table.attrs:
+        console.print(describe_clicks(args.setting.world.scenario, table.attrs), soft_wrap=True)
+    if sold := summarise_purchases(table):
+        looks = f"{sold['conversion']:.1%} of {table['clicks'].sum():,.0f} looks end in a purchase"
+        console.print(f"{looks}, sales of {sold['sales']:.1f} a user", soft_wrap=True)
+
+
+def describe_clicks(scenario: Scenario, found: Mapping[Any, Any]) -> str:
+    """How few items take the clicks, and how new they are, by `ClickedItems.summarise`."""
+    words = f"{found['concentration']:.1%} of the clicks are on the 1 % of items clicked most"
+    if scenario.read_number("items_life") > 0:
+        young, half, old = (f"{24 * age:.1f} h" if age < 1 else f"{age:.1f} days" for age in found["ages"])
+        return f"{words}; items are {half} old when clicked (median; 10 to 90 %: {young} to {old})"
+    return f"{words}, {found['arrived']:.1%} on those that appeared within the horizon"
 
 
 if __name__ == "__main__":

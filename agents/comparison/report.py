@@ -122,6 +122,8 @@ def _cell(column: str, value: Any) -> str:
         return html.escape(value or "")
     if column in ("click rate", "kept", "coverage", "repeated"):
         return f"{value:.0%}"
+    if column == "conversion":
+        return f"{value:.1%}"
     return f"{value:.2f}" if column in ("diversity", "satiation") else f"{value:.1f}"
 
 

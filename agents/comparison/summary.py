@@ -61,6 +61,7 @@ def summarise(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.Da
                 "satiation": rows["satiation"].mean(),
                 "repeated": rows["repeated"].mean() if "repeated" in rows else np.nan,  # lives of old do not say
                 **{title: rows[column].mean() for column, title in SOME_TITLES.items() if column in rows},
+                **summarise_purchases(rows),
             }
         )
     frame = pd.DataFrame(table)
@@ -69,6 +70,13 @@ def summarise(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.Da
     return frame.sort_values(
         ["kind", "minutes"], key=lambda s: s.map(order) if s.name == "kind" else s, ignore_index=True
     )
+
+
+def summarise_purchases(rows: pd.DataFrame) -> dict[str, float]:
+    """Purchases for each look, and what a user spends until the horizon; nothing where nothing is sold."""
+    if "purchases" not in rows:
+        return {}
+    return {"conversion": rows["purchases"].sum() / max(rows["clicks"].sum(), 1), "sales": rows["sales"].mean()}
 
 
 def _against(results: pd.DataFrame, policy: str, other: str, alike: bool = False) -> Interval | None:

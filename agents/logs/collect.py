@@ -20,7 +20,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from ...encoders.text.sentences import profile_to_text
 from ...envs.candidates.retriever import Retriever
-from ...envs.catalogs.catalog import DEFAULTS, Catalog, compute_midrank_percentile
+from ...envs.catalogs.catalog import DEFAULTS, PRICE, Catalog, compute_midrank_percentile
 from ...envs.engine import ContextColumn
 from ...envs.env import SlateVectorEnv
 from ...envs.shared.files import filling, replacing
@@ -48,6 +48,7 @@ def draw_items(catalog: Catalog, count: int, seed: int) -> Catalog:
         compute_midrank_percentile(catalog.popularity[drawn]),
         compute_midrank_percentile(catalog.rating[drawn]),
         catalog.published[drawn],
+        price=None if catalog.price is None else catalog.price[drawn],
     )
 
 
@@ -59,7 +60,8 @@ def tabulate_items(catalog: Catalog) -> pd.DataFrame:
     they are not, because the unknown stand at 0.5 whatever their rank.
     """
     columns = {"id": catalog.ids, "text": catalog.texts, "topics": [list(labels) for labels in catalog.topics]}
-    return pd.DataFrame(columns | {name: getattr(catalog, name) for name in DEFAULTS})
+    prices = {} if catalog.price is None else {PRICE: catalog.price}
+    return pd.DataFrame(columns | {name: getattr(catalog, name) for name in DEFAULTS} | prices)
 
 
 def label_topics(world: World) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class ExploringAgent:
             raise ValueError(f"share = {self.share!r} leaves slates to choose; give an agent")
         self._agent = None if self.agent is None else as_agent(self.agent)
         self.name = "random" if self._agent is None else f"{self._agent.name}, {self.share:.0%} random"
-        self._ages = self.world.scenario.params.items_life > 0
+        self._appearing = self.world.scenario.appearing
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Slates, random or the agent's, for users of whom nothing is remembered."""
@@ -78,7 +78,7 @@ class ExploringAgent:
 
     def _draw(self, rng: np.random.Generator, day: float) -> NDArray[np.int64]:
         size = self.world.scenario.shape.slate
-        if not self._ages:
+        if not self._appearing:
             return 1 + rng.choice(len(self.world.catalog), size, replace=False)
         live = np.flatnonzero(self.world.born[1:] <= day)
         return 1 + rng.choice(live, min(size, len(live)), replace=False)

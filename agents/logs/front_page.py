@@ -74,8 +74,8 @@ class FrontPage:
         rank = np.empty(items)
         rank[np.argsort(-self.world.catalog.popularity, kind="stable")] = np.arange(1, items + 1)
         self._weight = np.r_[-np.inf, -self.options.popularity * np.log(rank)]
-        ages = self.world.scenario.params.items_life > 0
-        self._born = self.world.born if ages else None
+        self._born = self.world.born if self.world.scenario.appearing else None
+        self._half_life = self.options.half_life if self.world.scenario.params.items_life > 0 else np.inf
         self._pages: dict[int, NDArray[np.int64]] = {}
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
@@ -110,7 +110,7 @@ class FrontPage:
         if self._born is None:
             return np.asarray(weight)
         age = day[:, None] - self._born[items]
-        return np.asarray(np.where(age >= 0.0, weight - np.log(2.0) * age / self.options.half_life, -np.inf))
+        return np.asarray(np.where(age >= 0.0, weight - np.log(2.0) * age / self._half_life, -np.inf))
 
     def _find_page(self, hour: int) -> NDArray[np.int64]:
         """The front page of an hour."""

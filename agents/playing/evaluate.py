@@ -13,6 +13,7 @@ from ...envs.engine import ContextColumn
 from ...envs.env import SlateVectorEnv
 from ...envs.users.world import World
 from ..base import Agent, AgentSession, SlateFunction, select_users
+from .clicked import ClickedItems
 
 COLUMNS = (
     "minutes",  # dwell in the month
@@ -27,7 +28,7 @@ COLUMNS = (
     "trust",  # at the end (hidden)
     "repeated",  # share of the slots that showed an item of an earlier slate of the same session
 )
-# Columns of some scenarios, by the property that says whether they are there, with what summaries call them.
+# Columns of some scenarios, by the property that says whether they are there, with what summaries call their means.
 SOME_COLUMNS = {
     "cultivation": {
         "first_minutes": "at first taste",  # minutes that the same slates would have had at the taste they came with
@@ -35,6 +36,10 @@ SOME_COLUMNS = {
     }
 }
 SOME_TITLES = {column: title for columns in SOME_COLUMNS.values() for column, title in columns.items()}
+PURCHASES = (  # where the scenario sells
+    "purchases",
+    "sales",  # sum of the prices of what was bought
+)
 
 
 class Evaluator:
@@ -87,9 +92,9 @@ class Evaluator:
         self.unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
 
     def play(self, agent: Agent | SlateFunction, progress: Callable[[float], None] | None = None) -> pd.DataFrame:
-        """One row a user: the id, `COLUMNS`, and of `SOME_COLUMNS` those that the scenario has.
+        """One row a user: the id, `COLUMNS`, of `SOME_COLUMNS` what the scenario has, and where users buy `PURCHASES`.
 
-        The table's ``attrs["coverage"]`` is the share of items ever shown.
+        ``attrs["coverage"]`` is the share of items ever shown; the other ``attrs`` are of `ClickedItems.summarise`.
 
         Parameters
         ----------
@@ -105,7 +110,10 @@ class Evaluator:
         sums |= {name: np.zeros(count) for name in ("diversity", "satiation", "repeated")}
         grows = self.world.scenario.cultivation
         first_minutes = np.zeros(count)
+        purchases = PURCHASES if self.world.scenario.selling else ()
+        sums |= {name: np.zeros(count) for name in purchases}
         shown = np.zeros(len(self.world.catalog) + 1, bool)
+        clicked = ClickedItems(self.world.born)
         told = np.zeros((count, len(shown)), bool)  # what the session has shown
         active = np.ones(count, bool)
         session = AgentSession(agent, count, self.world)
@@ -116,6 +124,7 @@ class Evaluator:
             latent = select_users(info["latent"], active)
             slates[active] = session.act({**visible, "latent": latent} if session.agent.privileged else visible, active)
             first = observation["context"][:, ContextColumn.SESSION] == 0
+            day = observation["context"][:, ContextColumn.DAY]
             told[active & (observation["context"][:, ContextColumn.DEPTH] == 0)] = False
             sums["repeated"] += active * (np.take_along_axis(told, slates, axis=1) & (slates > 0)).mean(axis=1)
             np.put_along_axis(told, slates, True, axis=1)
@@ -126,9 +135,13 @@ class Evaluator:
             sums["minutes"] += reward
             sums["first_session_minutes"] += reward * first
             sums["clicks"] += active & (info["choice"] >= 0)
+            clicked.note(np.where(active, info["item"], 0), day)
             sums["slates"] += active
             if grows:
                 first_minutes += active * info["latent"]["first_minutes"]
+            if purchases:
+                sums["purchases"] += active & info["bought"]
+                sums["sales"] += active * info["paid"]
             churned |= terminated
             active = ~(terminated | truncated)
             if progress is not None:
@@ -141,10 +154,10 @@ class Evaluator:
         table["days"] = np.minimum(people["clock"], self.world.scenario.params.horizon_days)
         table["churned"] = churned
         table["trust"] = people["trust"]
-        table = table[["user", *COLUMNS]]
+        table = table[["user", *COLUMNS, *purchases]]
         if grows:
             table = table.assign(first_minutes=first_minutes, turned=measure_turns(people))
-        table.attrs["coverage"] = float(shown[1:].mean())
+        table.attrs |= {"coverage": float(shown[1:].mean()), **clicked.summarise()}
         return table
 
     def mean_minutes(self, agent: Agent | SlateFunction) -> float:

@@ -11,6 +11,7 @@ from ...envs.engine import ContextColumn
 from ...envs.shared.compiled import loop
 from ...envs.users.arithmetic import dot
 from ...envs.users.constants import LINEAR
+from ...envs.users.dynamics import measure_flare
 from ...envs.users.records import Record
 from ...envs.users.world import World
 from .oracles import NODE_WEIGHTS, NODES
@@ -42,6 +43,9 @@ LAWS = (  # constants of the scenario that describe an item
     "impression_weight",
     "choice_appeal",
     "items_life",
+    "choice_price",
+    "items_flare",
+    "items_flare_days",
     "dwell_base",
     "dwell_utility",
     "horizon_days",
@@ -61,9 +65,9 @@ def lay_out_items(world: World) -> NDArray[Any]:
     """(N + 1,) records of the items of a world, item 0 being none."""
     items, p = world.items, world.scenario.params
     given = [(name, items.dtype[name]) for name in ("share", "topic")]
-    numbers = [(name, np.float64) for name in ("minutes", "appeal", "substance", "born", "verdict")]
+    numbers = [(name, np.float64) for name in ("minutes", "appeal", "substance", "born", "flare", "price", "verdict")]
     table = np.zeros(len(items), np.dtype([*given, *numbers, ("main_topic", np.int64)], align=True))
-    for name in ("share", "topic", "minutes", "appeal", "substance", "born"):
+    for name in ("share", "topic", "minutes", "appeal", "substance", "born", "flare", "price"):
         table[name] = items[name]
     expected = p.satisfaction_base + p.satisfaction_substance * items["substance"].astype(np.float64)
     table["verdict"] = 1 / (1 + np.exp(p.satisfaction_appeal * items["appeal"] - expected))
@@ -149,8 +153,12 @@ def _describe_item(item: Record, user: Record, laws: Record, liking: float, repe
     row["verdict × left"] = item.verdict * left
     row["verdict × trust"] = item.verdict * user.trust
     row["verdict × satisfaction"] = item.verdict * user.satisfaction
-    age = (user.clock - item.born) / laws.items_life if laws.items_life > 0.0 else 0.0
-    return float(np.exp(utility + laws.choice_appeal * item.appeal - age))
+    age = user.clock - item.born
+    worn = age / laws.items_life if laws.items_life > 0.0 else 0.0
+    if laws.items_flare > 0.0:
+        worn -= measure_flare(item.flare, age, laws.items_flare_days)
+    worn += laws.choice_price * item.price
+    return float(np.exp(utility + laws.choice_appeal * item.appeal - worn))
 
 
 @loop

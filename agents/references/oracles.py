@@ -81,6 +81,10 @@ class MyopicOracle:
         age = observation["context"][:, ContextColumn.DAY][:, None] - items["born"][ids]
         if p.items_life > 0:
             pull = pull - age / p.items_life
+        if p.items_flare > 0:
+            since = np.maximum(age, 0.0) / p.items_flare_days
+            pull = pull + items["flare"][ids] * since * np.exp(1.0 - since)
+        pull = pull - p.choice_price * items["price"][ids]
         pull = np.where((ids > 0) & (age >= 0), np.exp(pull), 0.0)
         if self.reward == "clicks":
             return pull, np.ones_like(pull)

@@ -100,7 +100,7 @@ class Retriever(SlateVectorWrapper):
             order=(sort_items(world.catalog, "published", world.seed) + 1).astype(np.int32),
             born=world.born,
             popular=popular,
-            window=LIVES * life if life > 0 else np.inf,
+            window=measure_window(life),
             quota=np.array([round(share * self.count) for share in SHARES], np.int64),
             shuffled=world.scenario.values["candidates_order"] == "luck",
         )
@@ -151,6 +151,11 @@ class Retriever(SlateVectorWrapper):
         return {**observation, "candidates": self.candidates.astype(np.float32)}
 
 
+def measure_window(life: float) -> float:
+    """Days that an item is live: for good where items do not age."""
+    return LIVES * life if life > 0 else float(np.inf)
+
+
 def count_candidates(world: World) -> int:
     """M: the scenario's, or as many as a small catalogue has beside a history."""
     shape, n = world.scenario.shape, len(world.catalog)
@@ -170,7 +175,8 @@ def check_candidates(world: World) -> None:
     # Tiny's two items are what its optimum is known for; its empty places are part of it.
     if fewest >= shape.history + shape.slate or world.catalog.digest == CATALOGS["tiny"]().digest:
         return
-    live = f" of which at times only {fewest} are live (for {LIVES * p.items_life:g} days each)" if fewest < n else ""
+    live = f" of which at times only {fewest} are live" if fewest < n else ""
+    live += f" (for {measure_window(p.items_life):g} days each)" if live and p.items_life > 0 else ""
     enough = int(np.ceil((shape.history + shape.slate + 1) * n / fewest)) if fewest else 2 * n
     longer = " or raise items.life," if p.items_life > 0 else ""
     raise ValueError(
@@ -181,13 +187,11 @@ def check_candidates(world: World) -> None:
 
 
 def count_live_items(world: World) -> int:
-    """The fewest items that are live at any time of the horizon; all of them where items do not age."""
+    """The fewest items that are live at any time of the horizon; all of them where they have always been there."""
     p, born = world.scenario.params, np.sort(world.born[1:])
-    if p.items_life <= 0:
-        return len(born)
     # Few are live just before one appears, and at the end.
     times = np.append(born[(born > 0) & (born <= p.horizon_days)], [0.0, p.horizon_days])
-    gone = np.searchsorted(born, times - LIVES * p.items_life)
+    gone = np.searchsorted(born, times - measure_window(p.items_life))
     return int((np.searchsorted(born, times) - gone).min())
 
 

@@ -25,7 +25,9 @@ Where = Callable[[int], str]  # item index, from 0 -> the words by which its own
 # The numeric fields, each with the value of a table that has no such column. Any constant is neutral: with equal
 # lengths, say, no item pays more for being long. Where the field orders items, `order.sort_items` sees to that.
 DEFAULTS = {"minutes": 10.0, "popularity": 0.5, "rating": 0.5, "published": 0.0}
+PRICE = "price"  # a numeric field that a catalogue may do without
 _PERCENTILES = ("popularity", "rating")
+_POSITIVE = ("minutes", PRICE)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,6 +58,9 @@ class Catalog:
         Counts of what cleaning found and did.
     source : str
         File that it was read from, for messages; "" for none.
+    price : (N,) float64, optional
+        What each item costs, above 0, in any currency; read by worlds in which prices matter alone, see
+        `longplay.envs.users.world.find_prices`.
 
     Raises
     ------
@@ -73,12 +78,13 @@ class Catalog:
     published: NDArray[np.float64]
     report: Mapping[str, int] = field(default_factory=dict)
     source: str = ""
+    price: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         size = len(self.ids)
         if size < 2:
             raise CatalogError(f"field 'ids': {size} items. Fix: give at least 2, or nothing can be chosen")
-        for column in DEFAULTS:
+        for column in (*DEFAULTS, *(() if self.price is None else (PRICE,))):
             # A copy, so that freezing it does not freeze the caller's own array.
             values = np.array(getattr(self, column), dtype=np.float64)
             if values.shape != (size,):
@@ -109,11 +115,19 @@ class Catalog:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of all that affects a simulation: every field but `name`, `report` and `source`."""
+        """SHA-256 (hex) of all that affects a simulation: every field but `name`, `report`, `source` and `price`.
+
+        Prices have one of their own, `price_digest`, as most worlds do not read them.
+        """
         # JSON marks where each text ends, so that moving a letter between neighbours changes the digest.
         words = json.dumps([self.ids, self.texts, self.topics])
         numbers = [getattr(self, column).astype("<f8").tobytes() for column in DEFAULTS]
         return hashlib.sha256(words.encode("ascii") + b"".join(numbers)).hexdigest()
+
+    @property
+    def price_digest(self) -> str:
+        """SHA-256 (hex) of the prices; "" where there are none."""
+        return "" if self.price is None else hashlib.sha256(self.price.astype("<f8").tobytes()).hexdigest()
 
     @classmethod
     def from_table(
@@ -128,6 +142,7 @@ class Catalog:
         popularity_column: str | None = None,
         rating_column: str | None = None,
         published_column: str | None = None,
+        price_column: str | None = None,
     ) -> Catalog:
         """Read a catalogue from an owner's table; rows keep their order.
 
@@ -145,6 +160,8 @@ class Catalog:
             Numbers; popularity and rating may have any scale and become mid-rank percentiles. Without a name given,
             an optional field takes the column named like itself, or else one neutral constant, which is said on the
             error stream; `longplay.fill_from_log` fills in popularity and time of publication.
+        price_column : str, optional
+            Numbers above 0. Without a name given, a column named ``price`` is taken if it holds such numbers.
 
         Raises
         ------
@@ -160,6 +177,7 @@ class Catalog:
         table = read_table(Path(path))
         names = {"id": id_column, "text": text_column, "topics": topics_column, "minutes": minutes_column}
         names |= {"popularity": popularity_column, "rating": rating_column, "published": published_column}
+        names |= {PRICE: price_column}
         columns = {
             key: table.find(column or key, f"{key}_column")
             for key, column in names.items()
@@ -171,9 +189,13 @@ class Catalog:
         _check_ids(ids, table.locate_cells(columns["id"]))
         _check_texts(texts, table.locate_cells(columns["text"]))
         topics = table.read_labels(columns["topics"]) if "topics" in columns else ((),) * len(ids)
+        if PRICE in columns and price_column is None and not _holds_prices(table):
+            del columns[PRICE]
         report = {"rows": len(ids), "columns_ignored": len(set(table.cells) - set(columns.values()))}
         report["topics_missing"] = sum(not labels for labels in topics)
         numbers = {key: _read_numeric_field(table, key, columns.get(key), report) for key in DEFAULTS}
+        if PRICE in columns:
+            numbers[PRICE] = _read_numeric_field(table, PRICE, columns[PRICE], report)
         _say_what_was_done(path, report, [column for column in table.cells if column not in columns.values()])
         name = name or Path(path).name.split(".")[0]
         return cls(name, tuple(ids), tuple(texts), topics, **numbers, report=report, source=str(path))
@@ -227,7 +249,7 @@ def _check_texts(texts: Sequence[Any], where: Where) -> None:
 
 def _check_numbers(values: NDArray[np.float64], field_name: str, where: Where) -> None:
     allowed, rule = np.isfinite(values), "finite numbers"
-    if field_name == "minutes":
+    if field_name in _POSITIVE:
         allowed, rule = allowed & (values > 0), "finite numbers above 0"
     elif field_name in _PERCENTILES:
         allowed, rule = allowed & (values >= 0) & (values <= 1), "percentiles from 0 to 1"
@@ -248,13 +270,22 @@ def _say_what_is_absent(path: str | Path, absent: Sequence[str]) -> None:
 
 def _say_what_was_done(path: str | Path, report: Mapping[str, int], ignored: Sequence[str]) -> None:
     """Say what was filled in where cells are empty, and which columns mean nothing here."""
-    filled = {key: report.get(f"{key}_filled_with_median", 0) for key in DEFAULTS}
+    filled = {key: report.get(f"{key}_filled_with_median", 0) for key in (*DEFAULTS, PRICE)}
     parts = [f"{count:,} empty cells of {key} get the column's median" for key, count in filled.items() if count]
     if ignored:
         named = ", ".join(ignored[:5]) + f" and {len(ignored) - 5} more" * (len(ignored) > 5)
         parts.append(f"not read: {named} (name a column as topics_column, minutes_column and so on)")
     if parts:
         say_once(f"{Path(path).name}: {'; '.join(parts)}")
+
+
+def _holds_prices(table: Table) -> bool:
+    """Whether a column called price holds numbers above 0, so that it can be taken for what it is called."""
+    try:
+        values = table.read_floats(PRICE)
+    except CatalogError:
+        return False
+    return bool((values[~np.isnan(values)] > 0).all())
 
 
 def _read_numeric_field(table: Table, key: str, column: str | None, report: dict[str, int]) -> NDArray[np.float64]:

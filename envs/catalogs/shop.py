@@ -6,6 +6,7 @@ version differ in how they are received: hyped ones sell and disappoint, solid o
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -53,7 +54,8 @@ def load_products() -> Catalog:
         In order of listing; `published` is the day of listing, from 0. `topics` are a department and at times a second
         one. `minutes` is what a product's page takes. `popularity` and `rating` (review score) rank made-up scores:
         both rise with a product's quality; hype raises the first and lowers the second. `report` counts the products
-        of each kind, further versions, and the texts that came up twice and were written anew.
+        of each kind, further versions, and the texts that came up twice and were written anew. `price` is the one that
+        a product's text names, in crowns.
     """
     chance = make_chance(SEED)
     shop = read_vocabulary("shop")
@@ -83,6 +85,7 @@ def load_products() -> Catalog:
         rating=compute_midrank_percentile([product.reviewed for product in products]),
         published=np.array([product.day for product in products], dtype=np.float64),
         report=report,
+        price=np.array([_read_price(product.text) for product in products]),
     )
 
 
@@ -143,6 +146,10 @@ def _write_versions(
 
 def _write(grammar: Grammar, kind: str, bound: Bound) -> str:
     return tidy(f"{grammar.say(kind, bound)} {grammar.say('shade')} {grammar.say('price')}")
+
+
+def _read_price(text: str) -> float:
+    return float(re.findall(r"(\d+) crowns", text)[-1])
 
 
 CATALOGS.register("shop", load_products)

@@ -29,6 +29,8 @@ class NamedEnv(SlateEnv):
     ``completion``  share       how much of it was watched, 0 to 1; 0 for none [0]
     ``left``        bool        whether the slate ended its session [False]
     ``day``         days        the clock; the first day begins at 0
+    ``bought``      bool        whether the item was bought; where ``purchase.rate`` is above 0 only [False]
+    ``paid``        currency    its price if it was, else 0; with ``bought`` only [0]
     ``latent``      dictionary  with ``privileged=True`` only; the hidden state, for references and not for agents
     ==============  ==========  ===========================================================================
 
@@ -73,7 +75,8 @@ class NamedEnv(SlateEnv):
                                         all: for the last word on a method. There are some where impressions leave a
                                         trace (``impression.memory`` above 0); without ``sealed`` they are not met
                                         there, and may not be named
-    ``reward``             ``None``     ``'minutes'``, ``'clicks'`` or ``'returns'``; ``None``: the scenario's own
+    ``reward``             ``None``     ``'minutes'``, ``'clicks'``, ``'returns'`` or, where the scenario sells,
+                                        ``'sales'``; ``None``: the scenario's own
     ``privileged``         ``False``    put hidden state into ``info["latent"]``
     ``threads``            ``1``        threads of the engine; more than one pays above about 100,000 users
     ``render_mode``        ``None``     ``'ansi'``: the last slate as text; ``'rgb_array'``: a picture (720, 1280, 3)

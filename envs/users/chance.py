@@ -32,6 +32,7 @@ GAP = 5
 FIRST_HOUR = 6
 CANDIDATES = 7  # what the retriever draws at random
 CANDIDATES_ORDER = 8  # in what order the candidates stand
+PURCHASE = 9
 DRIFT = 16  # 16, 17, ...: one purpose for each 32 dimensions of taste
 
 

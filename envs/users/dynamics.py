@@ -3,8 +3,8 @@
 Everything that happens to a user happens here; `engine.py` only loops over users. Each function is one behaviour, of
 which `behaviours.py` says what may be replaced, and `read_slate` tells the story in order:
 
-    attract -> choose -> watch -> judge -> satiate and tire -> leave traces -> leave? -> (if left) trust -> churn? ->
-    gap -> recover
+    attract -> choose -> watch -> buy? -> judge -> satiate and tire -> leave traces -> leave? -> (if left) trust ->
+    churn? -> gap -> recover
 
 Arithmetic is float64, and only the inner product (`dot`) is left to the compiler's order, so a life has the same bits
 alone and among a million. Every function also runs
@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 
 from .arithmetic import add_waking_days, dot, dot_topics, logistic
-from .chance import CHURN, DRIFT, DWELL, FIRST_HOUR, GAP, SLATE, normal_pair, philox, uniform, uniform_pair
+from .chance import CHURN, DRIFT, DWELL, FIRST_HOUR, GAP, PURCHASE, SLATE, normal_pair, philox, uniform, uniform_pair
 from .constants import BY_SESSION, CASCADE, LINEAR, LOGIT, SATURATING
 from .memory import (
     find_place,
@@ -83,12 +83,23 @@ def attract(p: Record, work: Record, items: np.ndarray, user: Record, item: int)
     return utility
 
 
+@njit(inline="always")
+def measure_flare(peak: float, age: float, days: float) -> float:
+    """Log weight of an item's flare at an age [days], ``f·(a/τ)·exp(1 − a/τ)``: 0 at birth, f after τ days, then gone.
+
+    Attention to a story rises, and then fades on a scale of its own (Wu and Huberman, PNAS 2007; Leskovec, Backstrom
+    and Kleinberg, KDD 2009); the form of the curve is assumed.
+    """
+    return float(peak * (age / days) * math.exp(1.0 - age / days))
+
+
 @njit
 def weigh(p: Record, work: Record, items: np.ndarray, user: Record) -> None:
     """Utilities and pulls of the user's slate, into ``work.utility`` and ``work.weight``.
 
-    An item pulls with ``exp(U + κa − age/life − η·ln(1 + n))``, n being how often it was ignored, faded. An empty slot,
-    a later copy of an item in the slate and an item that has not appeared yet pull with 0.
+    An item pulls with ``exp(U + κa − age/life + flare − λz − η·ln(1 + n))``, z being its price and n how often it was
+    ignored, faded. An empty slot, a later copy of an item in the slate and an item that has not appeared yet pull with
+    0.
     """
     for k in range(len(user.slate)):
         # Read a little of every row first: memory then fetches all of them at once, and not one after the other.
@@ -114,6 +125,10 @@ def weigh(p: Record, work: Record, items: np.ndarray, user: Record) -> None:
             pull = utility + p.choice_appeal * items[item].appeal
             if p.items_life > 0.0:
                 pull -= (user.clock - items[item].born) / p.items_life
+            if p.items_flare > 0.0:
+                pull += measure_flare(items[item].flare, user.clock - items[item].born, p.items_flare_days)
+            if p.choice_price > 0.0:
+                pull -= p.choice_price * items[item].price
             if p.impression_memory > 0.0:
                 pull -= weigh_ignored(p, work, k)
             work.utility[k] = utility
@@ -199,6 +214,23 @@ def watch(p: Record, user: Record, utility: float) -> float:
     """Completion ``logistic(b0 + b1·U + ε)`` in (0, 1) of the item chosen."""
     noise, _ = normal_pair(user.k0, user.k1, user.id, user.session, user.depth, DWELL)
     return logistic(p.dwell_base + p.dwell_utility * utility + p.dwell_noise * noise)
+
+
+@njit
+def buys(p: Record, user: Record, items: np.ndarray, item: int, utility: float) -> bool:
+    """Whether the item looked at is bought: a logit in its utility, substance and price; what follows does not change.
+
+    Choice as a logit in the price goes back to Guadagni and Little (Marketing Science, 1983); that of those who look
+    some buy, by a chance of its own, to Moe and Fader (Management Science, 2004).
+    """
+    it = items[item]
+    chance = logistic(
+        math.log(p.purchase_rate / (1.0 - p.purchase_rate))
+        + p.purchase_utility * utility
+        + p.purchase_substance * it.substance
+        - p.purchase_price * it.price
+    )
+    return uniform(user.k0, user.k1, user.id, user.session, user.depth, PURCHASE) < chance
 
 
 @njit
@@ -483,6 +515,7 @@ def begin(p: Record, items: np.ndarray, person: Record, user: Record) -> None:
     user.trust = user.satisfaction = p.trust_start
     user.fatigue = user.session_minutes = user.completion = user.minutes = user.habit = user.first_minutes = 0.0
     user.choice = NOTHING
+    user.bought = 0
     for k in range(len(user.slate)):
         user.slate[k] = 0
     for g in range(len(user.satiation)):
@@ -521,6 +554,8 @@ def read_slate(p: Record, work: Record, items: np.ndarray, user: Record) -> floa
         item = user.slate[choice]
         completion = watch(p, user, work.utility[choice])
         minutes = completion * np.float64(items[item].minutes)
+    if p.purchase_rate > 0.0:
+        user.bought = choice != NOTHING and buys(p, user, items, item, work.utility[choice])
     judge(p, user, items, item)
 
     reading = minutes if item > 0 else p.time_glance

@@ -35,7 +35,8 @@ from .constants import (
 from .records import WAYS, user_type
 
 MOST_STRENGTH = 5.0  # of the dial, however often it is turned
-REWARDS = ("minutes", "clicks", "returns")
+SALES = "sales"
+REWARDS = ("minutes", "clicks", "returns", SALES)
 
 # What couples the present to the future; `Scenario.with_strength` scales it.
 COUPLED = (
@@ -113,6 +114,8 @@ class Scenario:
                 f"{self.values['items_longest']}; swap them"
             )
         self._check_memory()
+        self._check_births()
+        self._check_purchases()
         if len(self.hours) != 24 or not all(math.isfinite(h) and h > 0 for h in self.hours):
             raise ScenarioError(f"scenario {self.name!r}: day.hours needs 24 positive numbers, got {list(self.hours)}")
 
@@ -132,6 +135,46 @@ class Scenario:
                 f"impression.memory is 0; give it places, such as 128, or set {' and '.join(map(format_key, asking))} "
                 "to 0"
             )
+
+    def _check_births(self) -> None:
+        """Refuse two ways of appearing at once, and flares of what has always been there."""
+        life, arrivals, flare = (self.read_number(f"items_{name}") for name in ("life", "arrivals", "flare"))
+        if life > 0 and arrivals > 0:
+            raise ScenarioError(
+                f"scenario {self.name!r}: items.arrivals = {arrivals:g} and items.life = {life:g} each say when items "
+                "appear; set items.arrivals to 0, as where items age they appear all the time, or items.life to 0"
+            )
+        if flare > 0 and not self.appearing:
+            raise ScenarioError(
+                f"scenario {self.name!r}: items.flare = {flare:g} needs items that appear, and all have always been "
+                "there; set items.life or items.arrivals above 0, or items.flare to 0"
+            )
+
+    def _check_purchases(self) -> None:
+        """Refuse what is about purchases where nothing is sold."""
+        asking = [key for key in LIMITS if key.startswith("purchase_") and self.read_number(key) > 0]
+        if self.selling or not (asking or self.reward == SALES):
+            return
+        what = f"{format_key(asking[0])} = {self.values[asking[0]]}" if asking else f"reward = {self.reward!r}"
+        raise ScenarioError(
+            f"scenario {self.name!r}: {what} is about purchases, and purchase.rate is 0, so that nothing is sold; give "
+            "purchase.rate a share, such as 0.01, or leave the other out"
+        )
+
+    @property
+    def selling(self) -> bool:
+        """Whether users buy of what they look at."""
+        return self.read_number("purchase_rate") > 0
+
+    @property
+    def priced(self) -> bool:
+        """Whether prices matter to what users do or to what they pay."""
+        return self.selling or self.read_number("choice_price") > 0
+
+    @property
+    def appearing(self) -> bool:
+        """Whether items appear while users live, so that some are still to come."""
+        return self.read_number("items_life") > 0 or self.read_number("items_arrivals") > 0
 
     @property
     def memory(self) -> int:
@@ -269,8 +312,9 @@ class Scenario:
         """Copy whose coupling of the present to the future is scaled: the dial of how much there is to plan for.
 
         Momentum, satiation, the penalty for repeats, what ignored impressions do to an item's pull, what fatigue,
-        satisfaction and skips do to leaving, what trust does to choice, churn and gaps, what a habit does to gaps, and how
-        far what is watched turns taste are multiplied by `strength`; so, up to 1, is how far a slate's time depends on what is read.
+        satisfaction and skips do to leaving, what trust does to choice, churn and gaps, what a habit does to gaps, and
+        how far what is watched turns taste are multiplied by `strength`; so, up to 1, is how far a slate's time depends
+        on what is read.
 
         Parameters
         ----------

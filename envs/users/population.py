@@ -117,7 +117,8 @@ def _draw_past(
     pool = rng.choice(old_enough, size=min(PAST_POOL * 4, len(old_enough)), replace=False)
     liking = np.einsum("ud,nd->un", taste, items["taste"][pool].astype(np.float64))
     visible = rng.random(liking.shape) < PAST_POOL / len(pool)
-    score = p.taste_focus * liking + p.choice_appeal * items["appeal"][pool] + rng.gumbel(size=liking.shape)
+    drawn = p.choice_appeal * items["appeal"][pool] - p.choice_price * items["price"][pool]
+    score = p.taste_focus * liking + drawn + rng.gumbel(size=liking.shape)
     order = np.argsort(np.where(visible, score, score - 1e6), axis=1)[:, ::-1][:, :past]
     order = rng.permuted(order, axis=1)  # the best-liked is not always the most recent
     return pool[order], np.take_along_axis(liking, order, axis=1)

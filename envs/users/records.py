@@ -32,7 +32,9 @@ def item_type(shape: Shape) -> np.dtype:
             ("appeal", "f4"),  # a, standardised
             ("substance", "f4"),  # q, standardised
             ("minutes", "f4"),  # ℓ
-            ("born", "f4"),  # when it appears [days of the clock]; long ago in a world whose items do not age
+            ("born", "f4"),  # when it appears [days of the clock]; long ago for what has always been there
+            ("flare", "f4"),  # log weight at the peak of its flare
+            ("price", "f4"),  # its logarithm, standardised
         ],
     )
 
@@ -101,11 +103,12 @@ def user_type(shape: Shape, places: int = 0, second: bool = False, cultivation: 
             ("memory_consumed", "f4", (rows, WAYS)),  # clock when consumed last [days]
             ("shown", "i4", (kept, shape.slate)),  # slates shown last, round and round
             ("shown_time", "f4", (kept,)),  # clock after each [days]
-            # what only some scenarios have (hidden); `params.Scenario.second`, `.habit`, `.cultivation` say which
-            ("habit", "f8"),  # h, in [0, 1]
-            ("second", "f4", (shape.taste if second else 1,)),  # ũ, unit: the taste by which they judge
-            ("first_taste", "f4", (shape.taste if cultivation else 1,)),  # u₀, unit: the taste that they came with
-            ("first_minutes", "f8"),  # of dwell that the last slate would have had of them with it
+            # what only some scenarios have; `params.Scenario.second`, `.habit`, `.cultivation`, `.selling` say which
+            ("habit", "f8"),  # h, in [0, 1] (hidden)
+            ("second", "f4", (shape.taste if second else 1,)),  # ũ, unit: the taste by which they judge (hidden)
+            ("first_taste", "f4", (shape.taste if cultivation else 1,)),  # u₀, unit: that they came with (hidden)
+            ("first_minutes", "f8"),  # of dwell that the last slate would have had of them with it (hidden)
+            ("bought", "i4"),  # 1 if the last choice was bought; where the scenario sells
         ],
     )
 

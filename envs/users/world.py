@@ -22,12 +22,14 @@ from threadpoolctl import threadpool_limits
 from ..catalogs.catalog import Catalog
 from ..catalogs.order import sort_items
 from ..catalogs.table import CatalogError
+from ..shared.notices import say_once
 from ..shared.words import is_unspaced, split_words
 from .params import Scenario
 from .population import PAST_DAYS, draw_people
-from .records import TOPICS_PER_ITEM, item_type
+from .records import TOPICS_PER_ITEM, Record, item_type
 
-EVER = 1e9  # days ago when the items of a world in which they do not age appeared
+EVER = 1e9  # days ago when what has always been there appeared
+PRICE_MEDIAN, PRICE_BETWEEN, PRICE_WITHIN = 52.0, 0.9, 0.7  # of topics and within one: deviations of the logarithm
 SPLITS = MappingProxyType({"train": (0.0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1.0)})
 
 
@@ -56,7 +58,7 @@ class World:
         return f"World({self.catalog!r}, {self.scenario!r}, seed {self.seed}, {len(self.people)} people)"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "topics"}  # which is made anew
+        return {name: value for name, value in vars(self).items() if name not in ("topics", "prices")}  # made anew
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -73,6 +75,15 @@ class World:
     def born(self) -> NDArray[np.float64]:
         """(N+1,) when each item appears [days of the clock]: an attribute that agents may see."""
         return self.items["born"].astype(np.float64)
+
+    @functools.cached_property
+    def prices(self) -> NDArray[np.float64]:
+        """(N+1,) price of each item, an attribute that agents may see; all 0 where the scenario knows no prices."""
+        prices = np.zeros(len(self.items))
+        if self.scenario.priced:
+            prices[1:] = find_prices(self.catalog, self.items["topic"][1:, 0], self.seed)
+        prices.setflags(write=False)
+        return prices
 
     def split(self, name: str, sealed: bool = False) -> range:
         """User ids of a split: ``"train"``, ``"validation"`` or ``"test"``.
@@ -185,8 +196,13 @@ def _build_items(catalog: Catalog, scenario: Scenario, seed: int) -> tuple[np.nd
         items["substance"][1:] = _oppose(items["substance"][1:], items["appeal"][1:], p.items_conflict)
     items["minutes"][1:] = _compress(catalog.minutes, p.items_shortest, p.items_longest)
     items["born"] = -EVER
-    if p.items_life > 0:
-        items["born"][1:] = _spread_births(sort_items(catalog, "published", seed), p.horizon_days, p.items_life)
+    if scenario.appearing:
+        items["born"][1:] = _draw_births(catalog, p, seed)
+    if p.items_flare > 0:
+        sizes = np.random.default_rng(np.random.SeedSequence([seed, 4])).standard_exponential(len(catalog))
+        items["flare"][1:] = p.items_flare * sizes
+    if scenario.priced:
+        items["price"][1:] = _standardise(np.log(find_prices(catalog, items["topic"][1:, 0], seed)))
     return items, names
 
 
@@ -196,7 +212,8 @@ def _check_past(scenario: Scenario, items: np.ndarray) -> None:
     if old_enough < past:
         raise ValueError(
             f"scenario {scenario.name!r}: of {len(items) - 1} items only {old_enough} have appeared when the first day "
-            f"begins, fewer than a past of {past}; add items, raise items.life or lower horizon.days or shape.past"
+            f"begins, fewer than a past of {past}; add items, raise items.life, or lower items.arrivals, horizon.days "
+            "or shape.past"
         )
 
 
@@ -215,12 +232,46 @@ def expand_topics(items: np.ndarray, count: int) -> NDArray[np.float32]:
     return dense
 
 
-def _spread_births(order: NDArray[np.int64], horizon: float, life: float) -> NDArray[np.float64]:
-    """When items appear [days], in their order of publication, evenly from before the users' past to the horizon."""
-    first = -(PAST_DAYS[1] + 3 * life)
+def find_prices(catalog: Catalog, topic: NDArray[np.integer], seed: int) -> NDArray[np.float64]:
+    """(N,) prices: the catalogue's, or, if it has none, log-normal ones around a median of each main topic.
+
+    The median and the two spreads are those of the shop that comes with the package, in its currency.
+    """
+    if catalog.price is not None:
+        return catalog.price
+    say_once(f"catalogue {catalog.name!r} has no prices: they are drawn from the world's seed, by main topic")
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 5]))
+    level = PRICE_BETWEEN * rng.standard_normal(256)[topic]  # one for each topic that there may be
+    return np.asarray(PRICE_MEDIAN * np.exp(level + PRICE_WITHIN * rng.standard_normal(len(topic))))
+
+
+def _standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Less their mean, in standard deviations; zeros where all are equal."""
+    spread = values.std()
+    return np.asarray((values - values.mean()) / spread if spread > 1e-9 else np.zeros(len(values)))
+
+
+def _draw_births(catalog: Catalog, p: Record, seed: int) -> NDArray[np.float64]:
+    """When items appear [days], in their order of publication.
+
+    Where items age, evenly from before the users' past to the horizon; else the latest, a share ``items.arrivals`` of
+    them, evenly over the horizon, and the others have always been there.
+    """
+    order = sort_items(catalog, "published", seed)
+    if p.items_life > 0:
+        return _spread_births(order, -(PAST_DAYS[1] + 3 * p.items_life), p.horizon_days)
+    born = np.full(len(order), -EVER)
+    coming = round(p.items_arrivals * len(order))
+    late = order[len(order) - coming :]
+    born[late] = _spread_births(np.arange(coming), 0.0, p.horizon_days)
+    return born
+
+
+def _spread_births(order: NDArray[np.int64], first: float, last: float) -> NDArray[np.float64]:
+    """Days, evenly from the first to the last, by place in an order."""
     rank = np.empty(len(order))
     rank[order] = np.arange(len(order))
-    return np.asarray(first + (rank + 0.5) / len(order) * (horizon - first))
+    return np.asarray(first + (rank + 0.5) / len(order) * (last - first))
 
 
 def _weigh_words(catalog: Catalog) -> Any:

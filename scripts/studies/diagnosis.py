@@ -47,6 +47,8 @@ EFFECTS: dict[str, dict[str, float]] = {  # what switches each off
     "impressions": {"impression.weight": 0.0},
     "trust that opens": {"choice.trust": 0.0},
     "visits in vain": {"trust.vain": 0.0},
+    "flares": {"items.flare": 0.0},
+    "prices": {"choice.price": 0.0},
     "taste drift": {"taste.drift": 0.0},
     "second taste": {"second.weight": 0.0},
     "habit": {"habit.gap": 0.0},

@@ -46,9 +46,17 @@ def draw_scenario(rng, items):
     first = PAST_DAYS[1] + 3 * values["items_life"]
     if items * (first - PAST_DAYS[0]) / (first + values["horizon_days"]) < K:
         values["items_life"] = 0.0  # too few items for a past
+    if values["items_life"] or items * (1 - values["items_arrivals"]) < K:
+        values["items_arrivals"] = 0.0
+    if not values["items_life"] and not values["items_arrivals"]:
+        values["items_flare"] = 0.0
+    reward = str(rng.choice(REWARDS))
+    if not values["purchase_rate"]:
+        values |= {key: 0.0 for key in values if key.startswith("purchase_")}
+        reward = "minutes"
     changes = {key.replace("_", ".", 1): value for key, value in values.items()}
     changes |= {"shape.users": 60, "shape.candidates": 16, "shape.types": int(rng.choice([0, 1, 7]))}
-    changes["reward"] = str(rng.choice(REWARDS))
+    changes["reward"] = reward
     hours = rng.random(24) ** 4 + 1e-9
     return Scenario.load("video").with_overrides(changes | {"day.hours": hours.tolist()})
 

@@ -77,7 +77,7 @@ def test_a_scenario_s_name_is_no_path(folder):
 
 
 def test_a_catalogue_vectors_and_a_scenario_in_memory_go_through_json(folder, tmp_path, monkeypatch):
-    catalog, scenario = make_catalog(40), small(**SMALL)
+    catalog, scenario = replace(make_catalog(40), price=np.linspace(1, 9, 40)), small(**SMALL)
     table = vectors(catalog)
     env = gymnasium.make(
         "longplay/Video-v0",
@@ -90,6 +90,7 @@ def test_a_catalogue_vectors_and_a_scenario_in_memory_go_through_json(folder, tm
     lived, world = live(env), env.unwrapped.world
     again = gymnasium.make(elsewhere(env.spec, tmp_path, monkeypatch))
     assert again.unwrapped.world.catalog.digest == catalog.digest
+    assert again.unwrapped.world.catalog.price_digest == catalog.price_digest != ""
     assert again.unwrapped.world.scenario == scenario
     assert again.unwrapped.world.people.dtype == world.people.dtype
     assert live(again) == lived

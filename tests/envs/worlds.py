@@ -177,6 +177,25 @@ def aged(base=small, **changes):
     return base(**still | {"momentum__persistence": 0.5, "time__coupling": 0.6, "choice__nothing": 2.0} | changes)
 
 
+# What a shop may have: new products, some with a stir, prices, and purchases after a look.
+SELLING = {
+    "items__arrivals": 0.3,
+    "items__flare": 0.8,
+    "items__flare_days": 2.0,
+    "choice__price": 0.3,
+    "choice__nothing": 1.0,
+    "purchase__rate": 0.2,
+    "purchase__utility": 0.5,
+    "purchase__substance": 0.4,
+    "purchase__price": 0.6,
+}
+
+
+def shop(base=small, **changes):
+    """Video as a shop that sells."""
+    return base(**SELLING | changes)
+
+
 def lives(steps=40, users=3):
     """Discrete events, then floats (B users last), of a few lives; `test_plain` has them lived in plain Python, too."""
     events, floats, tastes = [], [], []
@@ -188,6 +207,7 @@ def lives(steps=40, users=3):
         aged(remembering, shape__users=20),
         aged(remembering, shape__users=20, choice__model="position"),
         remembering(shape__users=20, second__weight=2.0, habit__gap=1.0, habit__rate=0.3, taste__cultivation=0.1),
+        shop(shape__users=20),
     ):
         env = SlateVectorEnv(build_world(make_catalog(120), scenario), users)
         env.reset(seed=3, options={"users": np.arange(users)})
@@ -195,7 +215,8 @@ def lives(steps=40, users=3):
         for _ in range(steps):
             _, reward, terminated, truncated, info = env.step(rng.integers(0, 121, env.action_space.shape))
             state = env.engine.users.copy()
-            events.append([info["user"], info["choice"], info["left"], terminated, truncated, state["session"]])
+            about = [state["session"], state["bought"]]
+            events.append([info["user"], info["choice"], info["left"], terminated, truncated, *about])
             parts = [state["trust"], state["fatigue"], state["satiation"].sum(axis=1), state["momentum"].sum(axis=1)]
             memory = [state[f"memory_{name}"] for name in ("item", "trace", "consumed")]
             memory = [np.where(part == NEVER, 0, part).sum(axis=(1, 2)) for part in memory]

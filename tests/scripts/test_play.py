@@ -97,6 +97,20 @@ class TestPlay:
         assert f"{RULES[name].title} (" in words
         assert "6 test users of longplay/Video-v1" in words
 
+    def test_a_shop_s_purchases_and_arrivals_are_told(self, say, quick, place):
+        lines = "[items]\narrivals = 0.3\n[purchase]\nrate = 0.3\n"
+        file = place / "selling.toml"
+        file.write_text(f'base = "small.toml"\n{lines}')
+        code, words = say("--agent", "random", *SMALL[2:], "--scenario", "selling.toml")
+        assert code == 0, words
+        setting = Setting(scenario=str(file), catalog=str(place / "items.csv"))
+        table = played(setting, RULES["random"].build(RuleModels(setting), RULES["random"].options()))
+        assert table["purchases"].sum() > 0
+        conversion = table["purchases"].sum() / table["clicks"].sum()
+        assert f"{conversion:.1%} of {table['clicks'].sum():,.0f} looks end in a purchase" in words
+        assert f"sales of {table['sales'].mean():.1f} a user" in words
+        assert f"{table.attrs['arrived']:.1%} on those that appeared within the horizon" in words
+
     def test_options_are_heard(self, say, quick):
         code, words = say("--agent", "static-cap", "--cap", "9", "--on", "similarity", "--split", "validation", *SMALL)
         assert code == 0, words

@@ -93,6 +93,8 @@ class FinitePlanner(Generic[StateT]):
             "choice.model": self.world.scenario.values["choice_model"] == "logit",
             "taste.drift": p.taste_drift == 0,
             "items.life": p.items_life == 0,
+            "items.arrivals": p.items_arrivals == 0,
+            "choice.price": p.choice_price == 0,
             "repeat.penalty": p.repeat_penalty == 0,
             "dwell.noise": p.dwell_noise == 0,
             "dwell.utility": p.dwell_utility == 0,

@@ -296,10 +296,12 @@ class TestItems:
         """Also where some ratings are unknown, which stand at 0.5 in the whole catalogue."""
         rating = np.where(np.arange(len(catalog)) % 3 == 0, 0.5, catalog.rating)
         topics = catalog.topics if labelled else ((),) * len(catalog)
-        drawn = draw_items(dataclasses.replace(catalog, rating=rating, topics=topics), 80, seed=0)
+        price = np.linspace(1, 9, len(catalog))
+        drawn = draw_items(dataclasses.replace(catalog, rating=rating, topics=topics, price=price), 80, seed=0)
         tabulate_items(drawn).to_parquet(tmp_path / "items.parquet")
         again = Catalog.from_table(tmp_path / "items.parquet")
         assert again.digest == drawn.digest
+        np.testing.assert_array_equal(again.price, drawn.price)
         assert draw_items(again, 80, seed=5).digest == drawn.digest
 
     @pytest.mark.parametrize("count", [1, 301, -4])

@@ -65,7 +65,8 @@ class TestContract(AgentContract):
 def scenes(catalog):
     """Video, and what it leaves at rest."""
     other = {"items.life": 2.0, "satiation.kind": "saturating", "momentum.persistence": 0.5, "choice.nothing": 1.0}
-    for changes in ({}, other | {"choice.model": "cascade"}, other | {"choice.model": "position"}):
+    flares = {"items.flare": 1.5, "items.flare_days": 1.0, "choice.price": 0.4}
+    for changes in ({}, other | {"choice.model": "cascade"}, other | flares | {"choice.model": "position"}):
         yield build_world(catalog, small(horizon__days=6).with_overrides(changes))
 
 

@@ -124,6 +124,25 @@ class TestFromTable:
         assert (catalog.popularity.tolist(), catalog.rating.tolist()) == ([0.75, 0.25], [0.25, 0.75])
         assert catalog.report["columns_ignored"] == 0
 
+    def test_prices_are_taken_by_name_where_they_are_numbers(self, tmp_path, capfd):
+        def read(cells, **columns):
+            rows = [{"id": str(n), "text": f"T{n}.", "price": cell, "cost": n + 1} for n, cell in enumerate(cells)]
+            return Catalog.from_table(write(tmp_path / "t.csv", rows), **columns)
+
+        assert read(["3", "", "9.5"]).price.tolist() == [3, 6.25, 9.5]
+        assert "1 empty cells of price get the column's median" in capfd.readouterr().err
+        for cells in (["3", "free", "9.5"], ["3", "0", "9.5"], ["", "", ""], ["nan", "1", "2"]):
+            catalog = read(cells)
+            assert catalog.price is None
+            assert catalog.digest == read(["1", "2", "3"]).digest
+        assert read(["3", "free", "9.5"], price_column="cost").price.tolist() == [1, 2, 3]
+        with pytest.raises(
+            CatalogError, match=r"column 'price': 0\.0 is not allowed\. Fix: price takes finite numbers ab"
+        ):
+            read(["3", "0", "9.5"], price_column="price")
+        assert read(["1", "2", "3"]).price_digest != read(["1", "2", "4"]).price_digest
+        assert read(["", "", ""]).price_digest == ""
+
     def test_a_missing_number_becomes_the_median_of_the_known(self, tmp_path):
         rows = [{"id": str(n), "text": "T.", "minutes": m, "rating": m} for n, m in enumerate([None, 10, 40, 20, None])]
         catalog = Catalog.from_table(write(tmp_path / "t.csv", rows))

@@ -10,9 +10,10 @@ from longplay.tests.envs.worlds import membership
 
 
 def pulls(p, user, items, notes=None):
-    """e^(U + κa − age/life − η·ln(1 + n)) of each slot of the slate, n and the repeats of `notes`, where there are any.
+    """e^(U + κa − age/life + flare − λz − η·ln(1 + n)) of each slot of the slate.
 
-    It is 0 for an empty slot, a later copy and an item to come.
+    n and the repeats are those of `notes`, where there are any. It is 0 for an empty slot, a later copy and an item to
+    come.
     """
     slate, now = user["slate"], float(user["clock"])
     topics = membership(items[slate], len(user["satiation"]))
@@ -26,6 +27,10 @@ def pulls(p, user, items, notes=None):
         utility -= p.repeat_penalty * np.isin(slate, user["history_items"])
     age = now - items["born"][slate].astype(float)
     pull = utility + p.choice_appeal * items["appeal"][slate] - (age / p.items_life if p.items_life else 0.0)
+    if p.items_flare:
+        since = age / p.items_flare_days
+        pull = pull + items["flare"][slate] * np.where(age > 0, since, 0.0) * np.exp(1 - np.maximum(since, 0.0))
+    pull = pull - p.choice_price * items["price"][slate]
     if p.impression_weight:
         pull -= p.impression_weight * np.log([1 + notes.ignored(item, now) for item in slate.tolist()])
     first = np.array([item > 0 and item not in slate[:k].tolist() for k, item in enumerate(slate)])

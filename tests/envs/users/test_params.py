@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import longplay
 from longplay.envs.catalogs.registry import CATALOGS
 from longplay.envs.users.constants import CASCADE, LIMITS, NEUTRAL, SATURATING, SHAPE_LIMITS, WORDS, ScenarioError
 from longplay.envs.users.params import REWARDS, Scenario, list_scenarios
@@ -272,6 +274,10 @@ def test_the_digest_changes_with_any_value(key):
     if key == "impression_memory":
         other = 128
     with_room = {**VIDEO.values, "impression_memory": 64}  # which some constants need
+    if key in ("items_flare", "items_flare_days"):
+        with_room["items_life"] = 1.0
+    if key.startswith("purchase_"):
+        with_room["purchase_rate"] = 0.5
     changed = dataclasses.replace(VIDEO, values={**with_room, key: other})
     assert changed.digest != dataclasses.replace(VIDEO, values=with_room).digest
     assert changed != VIDEO
@@ -295,3 +301,16 @@ def test_the_digest_changes_with_sizes_and_hours_and_not_with_words():
     assert hash(same) == hash(VIDEO)
     as_float = dataclasses.replace(VIDEO, values={k: v if k in WORDS else float(v) for k, v in VIDEO.values.items()})
     assert as_float.digest == VIDEO.digest
+
+
+@pytest.mark.parametrize("name", ["flares", "sales"])
+def test_examples_of_options_say_where_their_values_are_from(name):
+    file = Path(longplay.__file__).parent / "docs" / "examples" / f"{name}.toml"
+    scenario = Scenario.load(file)
+    given = [key for key, value in scenario.values.items() if NEUTRAL.get(key, value) != value]
+    own = [key for key in given if key.startswith(("items_", "purchase_", "choice_price"))]
+    assert len(own) >= 1
+    for key in own:
+        low, high = scenario.ranges[key]
+        assert low <= scenario.values[key] <= high
+        assert len(scenario.sources[key]) > 20
