@@ -13,23 +13,29 @@ class Feed(NamedEnv):
     frailty described there, as a feed of videos of one to three minutes that is scrolled through three at a time, in
     many sessions. A screen is read from the top (a cascade).
 
-    What draws people and what they are glad of conflict: substance ``q`` is made to correlate with appeal ``a`` by
-    ``−items.conflict``, ``q = √(1−c²)·q⊥ − c·a``, ``q⊥`` being what is left of substance when appeal has been taken out
-    of it; in `SocialV1` the correlation is +0.13. What an item's appeal promised is held against it as well. Whoever
-    maximises clicks therefore shows what people regret. Texts tell of it what they tell of popularity and rating, which
-    is a part.
+    What draws people and what they are glad of conflict, twice. Substance ``q`` is made to correlate with appeal ``a``
+    by ``−items.conflict``, ``q = √(1−c²)·q⊥ − c·a``, ``q⊥`` being what is left of substance when appeal has been taken
+    out of it (in `SocialV1` the correlation is +0.13); what an item's appeal promised is held against it as well. And
+    each person has a second, hidden taste, by which they judge (see `Minds`), whose cosine with the first is below 0:
+    what draws them is in part what they themselves regret. Whoever maximises clicks therefore shows what is regretted
+    by everybody, and what is regretted by this person. Texts tell of the conflict what they tell of popularity and
+    rating, which is a part.
 
     What differs from `SocialV1`, and nothing else; sources and ranges are in ``envs/scenarios/feed.toml``:
 
-    ==================  ====  ========
-    constant            Feed  SocialV1
-    ==================  ====  ========
-    ``shape.slate``     3     5
-    ``items.conflict``  0.5   0.0
-    ``items.shortest``  1.0   0.4
-    ``choice.nothing``  1.5   2.0
-    ``horizon.days``    60.0  30.0
-    ==================  ====  ========
+    ====================  ====  ========
+    constant              Feed  SocialV1
+    ====================  ====  ========
+    ``shape.slate``       3     5
+    ``items.conflict``    0.5   0.0
+    ``items.shortest``    1.0   0.4
+    ``choice.nothing``    1.5   2.0
+    ``second.weight``     1.5   0.0
+    ``second.agreement``  -0.3  0.0
+    ``second.own``        0.2   0.0
+    ``trust.start``       0.22  0.26
+    ``horizon.days``      60.0  30.0
+    ====================  ====  ========
 
     Action space
     ------------
@@ -72,7 +78,7 @@ class Feed(NamedEnv):
     --------------
     A user of the split in their first session, at an hour of the first day that fits their own day and night. They
     bring a past of 8 posts, chosen by taste and read half a day to 14 days ago, of which some satiation is left, and
-    three favourite topics, a noisy view of their taste. Trust and satisfaction are 0.26, fatigue is 0. Nothing has been
+    three favourite topics, a noisy view of their taste. Trust and satisfaction are 0.22, fatigue is 0. Nothing has been
     ignored yet; the past is remembered as consumed.
 
     Episode end
@@ -82,8 +88,8 @@ class Feed(NamedEnv):
 
     Info, arguments, seeding
     ------------------------
-    As of every environment by name: see `longplay.envs.named.base.NamedEnv`. ``latent`` also has ``frailty`` and the
-    memory, see `longplay.envs.env.LATENT_MEMORY`.
+    As of every environment by name: see `longplay.envs.named.base.NamedEnv`. ``latent`` also has ``frailty``, the
+    memory (see `longplay.envs.env.LATENT_MEMORY`) and ``second``, the second taste.
 
     Known optimum
     -------------
@@ -117,9 +123,9 @@ class FeedShifted(NamedEnv):
     Description
     -----------
     The posts of `Feed`, for users whose eye jumps to what it likes wherever it stands, who are choosier, tire more and
-    recover more slowly, mind more what they have passed over, lose more trust by a visit in vain, come more rarely, and
-    differ more from each other. It is harder: rules and the myopic oracle earn less here (``docs/worlds.md``). All of
-    it is assumed. What differs, and nothing else:
+    recover more slowly, mind more what they have passed over, lose more trust by a visit in vain, come more rarely,
+    differ more from each other, and are glad more of what is their own. It is harder: rules and the myopic oracle earn
+    less here (``docs/worlds.md``). All of it is assumed. What differs, and nothing else:
 
     ================================  ===========  =======
     constant                          FeedShifted  Feed
@@ -131,6 +137,7 @@ class FeedShifted(NamedEnv):
     ``impression.recovery``           5.0          3.0
     ``choice.nothing``                1.9          1.5
     ``choice.position``               0.3          0.1
+    ``second.own``                    0.5          0.2
     ``leave.beta_a``                  1.0          1.5
     ``leave.beta_b``                  8.0          17.0
     ``trust.vain``                    0.4          0.3
