@@ -182,8 +182,11 @@ def test_every_key_of_info_is_documented():
     start = {"choice": -1, "item": 0, "completion": 0.0, "left": False}
     first = env.reset(seed=0)[1]
     assert {key: first[key] for key in start} == start
+    selling = gymnasium.make("longplay/Tiny-v0", privileged=True, scenario={"purchase.rate": 0.1})
+    of_sales = {key for key, *_ in rows} - set(first)
+    assert of_sales == set(selling.reset(seed=0)[1]) - set(first) == {"bought", "paid"}
     for info in (first, env.step([1, 2])[4]):
-        assert {key for key, *_ in rows} == set(info)
+        assert {key for key, *_ in rows} - of_sales == set(info)
         assert set(re.findall(r"``(\w+)``", said)) == set(info["latent"]) == set(LATENT)
 
 
