@@ -5,6 +5,7 @@ import functools
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode
 
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.behaviours import mark_plain
@@ -130,6 +131,24 @@ def test_chances_are_those_of_the_simulated_choice(items, model):
 
 
 # --- questions -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", [answer_by, listen_to])
+def test_where_what_is_watched_turns_taste_a_slate_is_asked_about_once(items, by):
+    """What the slate would be worth at the first taste is the simulated user's to say."""
+    noted = []
+    env = make(items, by(take_first, noted.append), taste__cultivation=0.3, choice__nothing=0.0)
+    env.autoreset_mode = AutoresetMode.DISABLED
+    rng = np.random.default_rng(0)
+    env.reset(seed=1)
+    for _ in range(25):
+        reading = int((env.engine.users["status"] == 0).sum())
+        before = len(noted)
+        env.step(rng.integers(1, 30, env.action_space.shape))
+        assert len(noted) - before == reading
+    assert len({str(exchange.question) for exchange in noted}) == len(noted) > 40
+    users = env.engine.users
+    assert (users["taste"] != users["first_taste"]).any(axis=1).all()
 
 
 def test_a_question_says_what_is_shown_to_whom(items):
