@@ -193,7 +193,15 @@ class Engine:
     def read(self, slates: NDArray[np.int64]) -> NDArray[np.float64]:
         """Show a slate to each active user; returns the (B,) minutes of dwell. Users who have finished read nothing."""
         p, items, read = self._record, self.world.items, self._loops.read_slates
-        self._each(lambda s, work: read(p, work, items, self.users[s], slates[s], self.minutes[s]))
+        plain = not hasattr(read, "py_func")
+        before = self.users.copy() if plain else None
+        try:
+            self._each(lambda s, work: read(p, work, items, self.users[s], slates[s], self.minutes[s]))
+        except Exception:
+            # A model or a person may fail at one slate of many: then nobody has read, and the step can be tried again.
+            if before is not None:
+                self.users[...] = before
+            raise
         return self.minutes
 
     def _choose_loops(self) -> Loops:

@@ -410,6 +410,8 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
             sealed) or of another number of them. States that were saved before they said where they are from are taken
             as they are.
         """
+        if not isinstance(state, Mapping):
+            raise ValueError(f"state = {state!r} is of type {type(state).__name__}; pass what save_state returned")
         missing = {"users", "finished"} - state.keys()
         if missing:
             raise ValueError(f"state has no {min(missing)!r}, only {sorted(state)}; pass what save_state returned")

@@ -32,6 +32,7 @@ from longplay.agents.fresh import FRESH, check_shown
 from longplay.agents.offline import agent as offline
 from longplay.agents.offline.data import read_logged_setting
 from longplay.agents.options import make_space
+from longplay.agents.playing.clicked import TOP
 from longplay.agents.playing.evaluate import Evaluator, held_out_users
 from longplay.agents.playing.luck import TEST_LUCK, VALIDATION_LUCK
 from longplay.agents.playing.readers import Person
@@ -285,16 +286,16 @@ def follow_person(env: Any, session: AgentSession, people: NDArray[np.int64], lu
         if info["choice"][0] >= 0:
             console.print(f"  watched {info['completion'][0]:.0%}, {reward[0]:.1f} minutes")
         if info["left"][0] and not over:
-            console.print(
-                f"  that is all for now; back after {observation['context'][0, ContextColumn.GAP_DAYS]:.1f} days"
-            )
+            days = float(observation["context"][0, ContextColumn.GAP_DAYS])
+            gap = f"{days:.1f} days" if days >= 1 else f"{24 * days:.1f} hours"
+            console.print(f"  that is all for now; back after {gap}")
 
 
 def print_life(user: Record, minutes: float, exchanges: Sequence[Exchange]) -> None:
     """Sessions, minutes, whether the user is lost, and how often the simulated one would have chosen the same."""
     end = {CHURNED: "lost: they would not have come back", HORIZON: "still there at the end"}
     fate = end.get(int(user["status"]), "not lost so far")
-    sessions = int(user["session"]) + 1 if exchanges else 0
+    sessions = len({one.question.session for one in exchanges})
     day = format_clock(float(user["clock"])).split(",")[0]
     console.print(
         f"{sessions} session{'' if sessions == 1 else 's'}, {minutes:.1f} minutes, {day}; {fate}", soft_wrap=True
@@ -331,7 +332,9 @@ def print_result(args: Arguments, agent: Agent, note: str, table: pd.DataFrame) 
             f"{table['first_minutes'].mean():.1f} minutes at the taste that they came with",
             soft_wrap=True,
         )
-    if args.setting.world.scenario.appearing and "ages" in table.attrs:
+    # Fewer would be on 1 % of the items whatever is shown.
+    few = table["clicks"].sum() < 10 * TOP * len(args.setting.world.catalog)
+    if args.setting.world.scenario.appearing and "ages" in table.attrs and not few:
         console.print(describe_clicks(args.setting.world.scenario, table.attrs), soft_wrap=True)
     if sold := summarise_purchases(table):
         looks = f"{sold['conversion']:.1%} of {table['clicks'].sum():,.0f} looks end in a purchase"

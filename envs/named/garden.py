@@ -86,7 +86,8 @@ class Garden(NamedEnv):
     Info, arguments, seeding
     ------------------------
     As of every environment by name: see `longplay.envs.named.base.NamedEnv`. ``latent`` also has ``frailty``, the
-    memory (see `longplay.envs.env.LATENT_MEMORY`), ``first_taste`` and ``first_minutes``.
+    memory (see `longplay.envs.env.LATENT_MEMORY`), ``first_taste`` and ``first_minutes``; the
+    last two where ``taste.cultivation`` is above 0, so not with ``dynamics_strength=0``.
 
     Known optimum
     -------------

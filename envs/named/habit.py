@@ -84,7 +84,8 @@ class Habit(NamedEnv):
     Info, arguments, seeding
     ------------------------
     As of every environment by name: see `longplay.envs.named.base.NamedEnv`. ``latent`` also has ``frailty``, the
-    memory (see `longplay.envs.env.LATENT_MEMORY`) and ``habit``.
+    memory (see `longplay.envs.env.LATENT_MEMORY`) and ``habit``, the last
+    where ``habit.gap`` is above 0, so not with ``dynamics_strength=0``.
 
     Known optimum
     -------------

@@ -361,10 +361,12 @@ def cultivate(p: Record, items: np.ndarray, user: Record, item: int, completion:
 @njit
 def read_as_first(p: Record, work: Record, items: np.ndarray, user: Record) -> float:
     """Minutes of dwell that the slate would have, were taste still the first, and all else and the luck the same."""
+    work.supposed = 1
     feel(p, work, user)
     for d in range(len(user.first_taste)):
         work.taste[d] = user.first_taste[d]
     choice = choose(p, work, items, user)
+    work.supposed = 0
     if choice == NOTHING:
         return 0.0
     return watch(p, user, work.utility[choice]) * np.float64(items[user.slate[choice]].minutes)

@@ -166,9 +166,11 @@ def answer_by(reader: Any, note: Note | None = None) -> dict[str, Callable[..., 
 
     def choose(p: Record, work: Record, items: np.ndarray, user: Record) -> int:
         simulated = choose_as_simulated(p, work, items, user)
-        if is_supposed(work, user):
+        if work.supposed:  # which nobody but the simulated user could say
             user.completion = math.nan
             return int(simulated)
+        if p.taste_cultivation > 0.0:
+            user.first_minutes = math.nan  # so that a reader is not held against it
         slot, share = asked.ask(p, work, items, user, int(simulated))
         user.completion = math.nan if share is None else share  # where `_watch` finds it; nothing reads it before
         return NOTHING if slot is None else slot
@@ -199,7 +201,7 @@ def listen_to(reader: Any, note: Note) -> dict[str, Callable[..., Any]]:
 
     def choose(p: Record, work: Record, items: np.ndarray, user: Record) -> int:
         simulated = choose_as_simulated(p, work, items, user)
-        if not is_supposed(work, user):
+        if not work.supposed:
             asked.ask(p, work, items, user, int(simulated))
         return int(simulated)
 
@@ -213,11 +215,6 @@ def _watch(p: Record, user: Record, utility: float) -> float:
     return float(watch_as_simulated(p, user, utility) if math.isnan(user.completion) else user.completion)
 
 
-def is_supposed(work: Record, user: Record) -> bool:
-    """Whether it is about another taste than the user's, the first, at which only the simulated user can say."""
-    return bool((work.taste != user.taste).any())
-
-
 class _Asked:
     """A reader on duty: it knows the worlds that engines live in, asks, checks answers and notes exchanges."""
 
@@ -227,7 +224,6 @@ class _Asked:
         self.digest = digest_reader(reader)
         self.note = note
         self._worlds: dict[int, World] = {}  # by the identity of their items, which an engine hands on
-        self._last: tuple[Any, ...] = ()  # what was asked last, and the answer
 
     def meet(self, world: "World") -> None:
         """An engine is about to ask about a world."""
@@ -236,16 +232,7 @@ class _Asked:
     def ask(
         self, p: Record, work: Record, items: np.ndarray, user: Record, simulated: int
     ) -> tuple[int | None, float | None]:
-        """The reader's slot and share for the user's slate; `work` is as the simulated choice has left it.
-
-        Where what is watched turns taste and has not done so yet, each slate comes twice, see `dynamics.read_as_first`;
-        the reader is asked once.
-        """
-        key = tuple(int(user[name]) for name in ("k0", "k1", "id", "session", "depth"))
-        if p.taste_cultivation > 0.0 and self._last[:-1] == key:
-            reply = self._last[-1]
-            self._last = ()
-            return reply  # type: ignore[no-any-return]
+        """The reader's slot and share for the user's slate; `work` is as the simulated choice has left it."""
         question = make_question(self._worlds[id(items)], user)
         try:
             reply = self.answer(question)
@@ -260,7 +247,6 @@ class _Asked:
         if self.note is not None:
             chosen = None if simulated == NOTHING else simulated
             self.note(Exchange(question, slot, share, chosen, read_chances(p, work, user)))
-        self._last = (*key, (slot, share))
         return slot, share
 
 

@@ -324,7 +324,7 @@ class Scenario:
             stress. At most 5, also of a scenario that is scaled already: strengths multiply. Limits of constants hold
             for the scenario as it is, and nothing is clipped to them.
         """
-        if not isinstance(strength, int | float) or not 0 <= strength <= MOST_STRENGTH:
+        if not isinstance(strength, int | float) or isinstance(strength, bool) or not 0 <= strength <= MOST_STRENGTH:
             raise ScenarioError(f"dynamics_strength = {strength!r} is out of range; allowed: 0 to {MOST_STRENGTH:g}")
         if strength == 1:
             return self

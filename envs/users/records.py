@@ -146,5 +146,6 @@ def work_type(shape: Shape) -> np.dtype:
             ("ignored", "f8", (shape.slate,)),  # what is left of its ignored impressions
             ("choice_draw", "f8"),
             ("leave_draw", "f8"),
+            ("supposed", "i4"),  # 1 while it is asked what the user would choose with the first taste
         ],
     )

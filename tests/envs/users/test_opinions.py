@@ -13,6 +13,7 @@ from longplay.envs.users.constants import ScenarioError
 from longplay.envs.users.dynamics import weigh
 from longplay.envs.users.opinions import EnoughError, Question, answer_by, digest_reader, get_answer, listen_to
 from longplay.envs.users.world import build_world
+from longplay.tests.assertions import assert_same
 from longplay.tests.envs.users import own
 from longplay.tests.envs.users.contracts import BehaviourContract
 from longplay.tests.envs.users.oracles import chances
@@ -149,6 +150,47 @@ def test_where_what_is_watched_turns_taste_a_slate_is_asked_about_once(items, by
     assert len({str(exchange.question) for exchange in noted}) == len(noted) > 40
     users = env.engine.users
     assert (users["taste"] != users["first_taste"]).any(axis=1).all()
+    assert np.isnan(users["first_minutes"]).all() == (by is answer_by)
+
+
+def test_a_state_that_is_loaded_again_is_asked_about_again(items):
+    """The same user at the same slate of the same session, and another slate."""
+    noted = []
+    env = make(items, answer_by(take_first, noted.append), users=1, taste__cultivation=0.3)
+    env.reset(seed=1)
+    for slate in (range(1, 11), range(20, 30)):
+        env.step([slate])
+    state = env.save_state()
+    for first in (3, 30, 0):
+        env.load_state(state)
+        before = len(noted)
+        _, _, _, _, info = env.step([[first, *range(40, 49)]])
+        assert info["item"][0] == first
+        assert len(noted) == before + 1
+
+
+def test_a_reader_who_fails_at_one_slate_has_read_none(items):
+    """Of a batch, so that the step can be tried again without a slate being read twice."""
+    failing = False
+
+    def answer(question):
+        if failing and question.user == 2:
+            raise RuntimeError("no connection")
+        return 0
+
+    answer.digest = "the first"
+    env, fine = (make(items, answer_by(answer), users=3) for _ in range(2))
+    slates = np.arange(1, 31).reshape(3, 10)
+    for one in (env, fine):
+        one.reset(seed=1, options={"users": np.array([1, 2, 3])})
+    failing = True
+    before = env.engine.users.copy()
+    with pytest.raises(ValueError, match="user 2, session 0, slate 0: answer failed with RuntimeError: no connection"):
+        env.step(slates)
+    assert content(env.engine.users) == content(before)
+    failing = False
+    assert_same(env.step(slates), fine.step(slates))
+    same(env, fine)
 
 
 def test_a_question_says_what_is_shown_to_whom(items):
