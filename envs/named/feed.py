@@ -96,7 +96,9 @@ class Feed(NamedEnv):
     None. With ``dynamics_strength=0`` the best slate now is the best slate, and the myopic oracle over the whole
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
-    PENDING
+
+    Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
+    everybody, gains 33 % [27, 41] in world seed 0; one that reads each person's own verdict 17.6 % [15.7, 19.7] more.
 
     Examples
     --------

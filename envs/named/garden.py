@@ -94,7 +94,10 @@ class Garden(NamedEnv):
     None. With ``dynamics_strength=0`` the best slate now is the best slate, and the myopic oracle over the whole
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
-    PENDING
+
+    Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
+    everybody, gains 39 to 55 % in world seeds 0 to 3, and 25 % of what is counted at the first taste; a planner that
+    reads people and their state 1.9 % [-0.2, 4.2] more.
 
     Examples
     --------

@@ -92,7 +92,9 @@ class Habit(NamedEnv):
     None. With ``dynamics_strength=0`` the best slate now is the best slate, and the myopic oracle over the whole
     catalogue, ``MyopicOracle(world, whole=True)``, is optimal (but for the quadrature over the noise in completion). At
     other strengths references read hidden state and show what is left to gain; they are no bounds.
-    PENDING
+
+    Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
+    everybody, gains 51 to 55 % in world seeds 0 to 3; a planner that reads people and their state nothing more.
 
     Examples
     --------

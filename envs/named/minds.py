@@ -93,8 +93,8 @@ class Minds(NamedEnv):
     other strengths references read hidden state and show what is left to gain; they are no bounds.
 
     Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
-    everybody, gains 7 and 11 % in world seeds 0 and 1; a planner that reads people and their state gains 25.6 %
-    [22.7, 28.8] and 27.7 % [24.4, 31.4] more.
+    everybody, gains 6 to 11 % in world seeds 0 to 3; a planner that reads people and their state gains 26 to 31 % more
+    (25.6 % [22.7, 28.8] in seed 0).
 
     Examples
     --------
