@@ -16,7 +16,7 @@ from longplay.tests.envs.worlds import remembering, small, vectors
 HIDDEN = {"taste", "sensitivity", "recovery", "leave_logit", "visit_rate", "chronotype", "luck", "episode", "k0", "k1"}
 HIDDEN |= {"satiation", "momentum", "fatigue", "satisfaction", "trust", "residues", "day", "status", "left", "minutes"}
 HIDDEN |= {"second", "habit", "frailty", "entered", "evicted", "memory_item", "memory_trace", "memory_consumed"}
-HIDDEN |= {"first_taste", "first_minutes"}
+HIDDEN |= {"first_taste", "first_minutes", "bought"}
 # Kept only where impressions leave a trace.
 KEPT = {"slates": {"shown_ids", "shown_age"}, "shown": {"shown_ids"}, "shown_time": {"shown_age"}}
 # Fields that show, and where.
@@ -35,7 +35,7 @@ VISIBLE = {
     "history_completion": {"history_completion"},
     "history_time": {"history_age"},
 }
-SECRETS = {"taste", "share", "topic", "appeal", "substance", "minutes", "born"}  # of an item
+SECRETS = {"taste", "share", "topic", "appeal", "substance", "minutes", "born", "flare", "price"}  # of an item
 PRIVATE = set(person_type(small().shape).names) - {"profile"}  # of a person
 
 
