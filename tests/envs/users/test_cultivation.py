@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longplay.agents.playing.evaluate import COLUMNS, SOME_COLUMNS, Evaluator, held_out_users
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users.constants import ScenarioError
 from longplay.envs.users.dynamics import cultivate
@@ -139,9 +138,10 @@ class TestFirstTaste:
     def test_lives_tell_both(self):
         env = make_env(1)
         world = env.world
-        evaluator = Evaluator(world, vectors(world.catalog), held_out_users(world, "test", 20), 3)
+        playing = pytest.importorskip("longplay.agents.playing.evaluate")
+        evaluator = playing.Evaluator(world, vectors(world.catalog), playing.held_out_users(world, "test", 20), 3)
         table = evaluator.play(lambda observation: observation["candidates"][:, :K].astype(int))
-        assert list(table.columns) == ["user", *COLUMNS, *SOME_COLUMNS["cultivation"]]
+        assert list(table.columns) == ["user", *playing.COLUMNS, *playing.SOME_COLUMNS["cultivation"]]
         users = evaluator.env.unwrapped.engine.users
         np.testing.assert_allclose(table["turned"], measure_angle(users["taste"], users["first_taste"]))
         assert (table["turned"] > 0.5).mean() > 0.5

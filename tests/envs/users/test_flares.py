@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from longplay.agents.logs.exploring import ExploringAgent
-from longplay.agents.references.oracles import MyopicOracle
 from longplay.envs.candidates.retriever import Retriever, count_live_items
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.users import dynamics
@@ -96,7 +94,7 @@ class TestLives:
         world = build_world(CATALOG, small(items__arrivals=0.5, churn__base=-20.0))
         env = Retriever(SlateVectorEnv(world, 30, autoreset_mode="Disabled"), vectors(CATALOG))
         observation, _ = env.reset(seed=3)
-        agent, news = ExploringAgent(world), []
+        agent, news = pytest.importorskip("longplay.agents.logs.exploring").ExploringAgent(world), []
         for _ in range(150):
             day, slates = observation["context"][:, 5], agent.act(observation)
             started = observation["context"][:, 0] == 0
@@ -117,7 +115,8 @@ class TestLives:
         for _ in range(20):
             observation, _, _, _, info = env.step(rng.integers(0, 301, (20, 10)))
         slates = rng.integers(0, 301, (20, 10))
-        pull, _ = MyopicOracle(world).weigh_items(slates, {**observation, "latent": info["latent"]})
+        oracle = pytest.importorskip("longplay.agents.references.oracles").MyopicOracle(world)
+        pull, _ = oracle.weigh_items(slates, {**observation, "latent": info["latent"]})
         for b, user in enumerate(env.engine.users.copy()):
             user["slate"] = slates[b]
             expected = pulls(world.scenario.params, user, world.items)

@@ -8,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from longplay.agents.comparison.summary import summarise_purchases
-from longplay.agents.playing.evaluate import COLUMNS, PURCHASES, Evaluator
 from longplay.envs.env import SlateVectorEnv
 from longplay.envs.single import SlateEnv
 from longplay.envs.users.chance import PURCHASE, uniform
@@ -149,10 +147,12 @@ class TestLives:
             assert_same(other.step(slate), env.step(slate))
 
     def test_lives_add_up(self, world):
-        evaluator = Evaluator(world, vectors(CATALOG), np.arange(30), 3)
+        playing = pytest.importorskip("longplay.agents.playing.evaluate")
+        summaries = pytest.importorskip("longplay.agents.comparison.summary")
+        evaluator = playing.Evaluator(world, vectors(CATALOG), np.arange(30), 3)
         slates = iter(np.random.default_rng(2).integers(1, 301, (5_000, 30, 10)))
         table = evaluator.play(lambda observation: next(slates)[: len(observation["context"])])
-        assert list(table.columns) == ["user", *COLUMNS, *PURCHASES]
+        assert list(table.columns) == ["user", *playing.COLUMNS, *playing.PURCHASES]
         again = iter(np.random.default_rng(2).integers(1, 301, (5_000, 30, 10)))
         env = SlateVectorEnv(world, 30, autoreset_mode="Disabled", reward="sales")
         env.reset(seed=3, options={"users": np.arange(30)})
@@ -168,10 +168,10 @@ class TestLives:
         np.testing.assert_array_equal(table["sales"], paid)
         np.testing.assert_array_equal(table["purchases"], count)
         assert (table["purchases"] <= table["clicks"]).all()
-        summary = summarise_purchases(table)
+        summary = summaries.summarise_purchases(table)
         assert summary == {"conversion": count.sum() / looks.sum(), "sales": pytest.approx(paid.mean())}
         assert 0.0 < summary["conversion"] < 1.0
-        assert summarise_purchases(table.drop(columns=list(PURCHASES))) == {}
+        assert summaries.summarise_purchases(table.drop(columns=list(playing.PURCHASES))) == {}
 
 
 class TestPrices:
