@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..playing.evaluate import SOME_TITLES
+from ..playing.evaluate import TURNS
 from ..stats import Interval, bootstrap_difference
 from .contestants import ORACLE, SIMILARITY, Contestant
 
@@ -60,7 +60,7 @@ def summarise(results: pd.DataFrame, contestants: Sequence[Contestant]) -> pd.Da
                 "coverage": rows.groupby("seed")["coverage"].first().mean(),
                 "satiation": rows["satiation"].mean(),
                 "repeated": rows["repeated"].mean() if "repeated" in rows else np.nan,  # lives of old do not say
-                **{title: rows[column].mean() for column, title in SOME_TITLES.items() if column in rows},
+                **{title: rows[column].mean() for column, title in TURNS.items() if column in rows},
                 **summarise_purchases(rows),
             }
         )

@@ -28,14 +28,10 @@ COLUMNS = (
     "trust",  # at the end (hidden)
     "repeated",  # share of the slots that showed an item of an earlier slate of the same session
 )
-# Columns of some scenarios, by the property that says whether they are there, with what summaries call their means.
-SOME_COLUMNS = {
-    "cultivation": {
-        "first_minutes": "at first taste",  # minutes that the same slates would have had at the taste they came with
-        "turned": "turned",  # degrees between taste at the end and the first (hidden)
-    }
+TURNS = {  # where what is watched turns taste, with what summaries call their means
+    "first_minutes": "at first taste",  # minutes that the same slates would have had at the taste they came with
+    "turned": "turned",  # degrees between taste at the end and the first (hidden)
 }
-SOME_TITLES = {column: title for columns in SOME_COLUMNS.values() for column, title in columns.items()}
 PURCHASES = (  # where the scenario sells
     "purchases",
     "sales",  # sum of the prices of what was bought
@@ -92,7 +88,7 @@ class Evaluator:
         self.unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
 
     def play(self, agent: Agent | SlateFunction, progress: Callable[[float], None] | None = None) -> pd.DataFrame:
-        """One row a user: the id, `COLUMNS`, of `SOME_COLUMNS` what the scenario has, and where users buy `PURCHASES`.
+        """One row a user: the id, `COLUMNS`, where users buy `PURCHASES`, and where taste is turned `TURNS`.
 
         ``attrs["coverage"]`` is the share of items ever shown; the other ``attrs`` are of `ClickedItems.summarise`.
 
@@ -108,10 +104,9 @@ class Evaluator:
         count = len(self.users)
         sums = {name: np.zeros(count) for name in ("minutes", "first_session_minutes", "slates", "clicks")}
         sums |= {name: np.zeros(count) for name in ("diversity", "satiation", "repeated")}
-        grows = self.world.scenario.cultivation
-        first_minutes = np.zeros(count)
+        turns = TURNS if self.world.scenario.cultivation else {}
         purchases = PURCHASES if self.world.scenario.selling else ()
-        sums |= {name: np.zeros(count) for name in purchases}
+        sums |= {name: np.zeros(count) for name in (*purchases, *turns)}
         shown = np.zeros(len(self.world.catalog) + 1, bool)
         clicked = ClickedItems(self.world.born)
         told = np.zeros((count, len(shown)), bool)  # what the session has shown
@@ -137,8 +132,8 @@ class Evaluator:
             sums["clicks"] += active & (info["choice"] >= 0)
             clicked.note(np.where(active, info["item"], 0), day)
             sums["slates"] += active
-            if grows:
-                first_minutes += active * info["latent"]["first_minutes"]
+            if turns:
+                sums["first_minutes"] += active * info["latent"]["first_minutes"]
             if purchases:
                 sums["purchases"] += active & info["bought"]
                 sums["sales"] += active * info["paid"]
@@ -154,9 +149,9 @@ class Evaluator:
         table["days"] = np.minimum(people["clock"], self.world.scenario.params.horizon_days)
         table["churned"] = churned
         table["trust"] = people["trust"]
-        table = table[["user", *COLUMNS, *purchases]]
-        if grows:
-            table = table.assign(first_minutes=first_minutes, turned=measure_turns(people))
+        if turns:
+            table["turned"] = measure_turns(people)
+        table = table[["user", *COLUMNS, *purchases, *turns]]
         table.attrs |= {"coverage": float(shown[1:].mean()), **clicked.summarise()}
         return table
 

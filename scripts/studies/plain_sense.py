@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from longplay.agents.base import Agent, SlateFunction, as_agent
 from longplay.agents.fresh import make_fresh
-from longplay.agents.playing.evaluate import SOME_TITLES, Evaluator, held_out_users
+from longplay.agents.playing.evaluate import TURNS, Evaluator, held_out_users
 from longplay.agents.playing.luck import VALIDATION_LUCK
 from longplay.agents.references.bonus import BonusOracle
 from longplay.agents.references.oracles import MyopicOracle
@@ -301,8 +301,8 @@ def read_policy(lives: pd.DataFrame, name: str) -> NDArray[np.float64]:
 
 def print_policies(label: str, lives: pd.DataFrame) -> None:
     """What each policy earns and keeps."""
-    some = [column for column in SOME_TITLES if column in lives]
-    titles = [SOME_TITLES[column] for column in some]
+    some = [column for column in TURNS if column in lives]
+    titles = [TURNS[column] for column in some]
     columns = ("policy", "minutes", "first session", "sessions", "gone", "opened", "repeated", *titles)
     table = make_table(f"{label}, {lives['user'].nunique()} validation users", columns, "r", **TIGHT)
     for name, rows in lives.groupby("policy", sort=False):

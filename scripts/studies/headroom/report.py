@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from longplay.agents.playing.evaluate import SOME_TITLES
+from longplay.agents.playing.evaluate import TURNS
 from longplay.agents.stats import Interval, bootstrap_difference, bootstrap_ratio
 from longplay.scripts.shared.tables import TIGHT, format_interval, make_table
 from longplay.scripts.studies.headroom.steps import (
@@ -58,7 +58,7 @@ def measure_lives(lives: pd.DataFrame) -> dict[str, Any]:
     return {
         "minutes": bootstrap_difference(lives["minutes"].to_numpy()),
         "sessions": float(lives["sessions"].mean()),
-        **{title: float(lives[column].mean()) for column, title in SOME_TITLES.items() if column in lives},
+        **{title: float(lives[column].mean()) for column, title in TURNS.items() if column in lives},
         **{name: 100 * float(value) for name, value in share.items()},
     }
 
@@ -101,7 +101,7 @@ def make_tables(summary: pd.DataFrame, budget: Budget) -> list[Table]:
     """Lives of each step over all seeds, and gains in each world."""
     users = budget.users
     shares = ("gone", "opened", "shown before", "evicted early")
-    some = [title for title in SOME_TITLES.values() if any(str(name).endswith(f": {title}") for name in summary)]
+    some = [title for title in TURNS.values() if any(str(name).endswith(f": {title}") for name in summary)]
     columns = ("world", "policy", "minutes", "sessions", *shares, *some)
     lives = make_table(f"Lives of {users} test users in each world, all world seeds", columns, "llr", **TIGHT)
     names = [name for name in GAINS if name in summary]

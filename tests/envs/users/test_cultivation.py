@@ -141,7 +141,7 @@ class TestFirstTaste:
         playing = pytest.importorskip("longplay.agents.playing.evaluate")
         evaluator = playing.Evaluator(world, vectors(world.catalog), playing.held_out_users(world, "test", 20), 3)
         table = evaluator.play(lambda observation: observation["candidates"][:, :K].astype(int))
-        assert list(table.columns) == ["user", *playing.COLUMNS, *playing.SOME_COLUMNS["cultivation"]]
+        assert list(table.columns) == ["user", *playing.COLUMNS, *playing.TURNS]
         users = evaluator.env.unwrapped.engine.users
         np.testing.assert_allclose(table["turned"], measure_angle(users["taste"], users["first_taste"]))
         assert (table["turned"] > 0.5).mean() > 0.5
