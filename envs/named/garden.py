@@ -96,7 +96,7 @@ class Garden(NamedEnv):
     other strengths references read hidden state and show what is left to gain; they are no bounds.
 
     Headroom (test users, ``docs/worlds.md``): on the myopic oracle the best bonus for an item's verdict, the same for
-    everybody, gains 39 to 55 % in world seeds 0 to 3, and 25 % of what is counted at the first taste; a planner that
+    everybody, gains 39 to 55 % in world seeds 0 to 3, and 23 % of what is counted at the first taste; a planner that
     reads people and their state 1.9 % [-0.2, 4.2] more.
 
     Examples

@@ -58,7 +58,7 @@ def measure_lives(lives: pd.DataFrame) -> dict[str, Any]:
     return {
         "minutes": bootstrap_difference(lives["minutes"].to_numpy()),
         "sessions": float(lives["sessions"].mean()),
-        **{title: float(lives[column].mean()) for column, title in TURNS.items() if column in lives},
+        **{title: float(lives[column].mean(skipna=False)) for column, title in TURNS.items() if column in lives},
         **{name: 100 * float(value) for name, value in share.items()},
     }
 
