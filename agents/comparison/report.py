@@ -64,7 +64,7 @@ def write_report(
         f"interval that excludes 0. {_explain_labels(frame)}“Kept” is the share of users who have not churned; "
         "“diversity” is one minus the mean pairwise cosine of the text vectors in a slate; “coverage” is the share of "
         "the catalogue ever shown; “satiation” is the mean of its sum over topics when a slate is read; “repeated” is "
-        "the share of slots filled with what the same session had shown already.{_explain_turns(frame)}</p>",
+        f"the share of slots filled with what the same session had shown already.{_explain_some(frame)}</p>",
     ]
     for title, figure in pictures:
         body.append(f"<h2>{title}</h2><img alt='{title}' src='data:image/png;base64,{_png(figure)}'>")
@@ -105,14 +105,16 @@ def _explain_labels(frame: pd.DataFrame) -> str:
     return "".join(words)
 
 
-def _explain_turns(frame: pd.DataFrame) -> str:
-    """What the columns say of a world in which what is watched turns taste; empty elsewhere."""
-    if "turned" not in frame:
-        return ""
-    return (
-        " “At first taste” are the minutes that the same slates would have had at the taste that people came with, "
+def _explain_some(frame: pd.DataFrame) -> str:
+    """What the columns of some worlds say: where what is watched turns taste, and where users buy; else empty."""
+    turns = (
+        " “At first taste” are the minutes that the same slates would have had at the taste that people came with; "
         "“turned” is by how many degrees it has turned."
     )
+    sales = (
+        " “Conversion” is the share of clicks that end in a purchase; “sales” is what a user spends until the horizon."
+    )
+    return (turns if "turned" in frame else "") + (sales if "sales" in frame else "")
 
 
 def _cell(column: str, value: Any) -> str:

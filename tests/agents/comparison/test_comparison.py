@@ -358,6 +358,19 @@ class TestSummary:
         assert "− best rule" in text
         assert "Best rule: mine." in write_report(tmp_path, frame, played, [], {}).read_text(encoding="utf-8")
 
+    def test_the_page_explains_the_columns_of_some_worlds_where_they_are(self, frame, results, tmp_path):
+        """And no word of it is a name between braces that was to be filled in."""
+        page = write_report(tmp_path, frame, results, [], {}).read_text(encoding="utf-8")
+        more = frame.assign(**{"at first taste": 1.0, "turned": 20.0, "conversion": 0.02, "sales": 3.0})
+        more.attrs = frame.attrs
+        full = write_report(tmp_path, more, results, [], {}).read_text(encoding="utf-8")
+        for word in ("“At first taste” are", "“turned” is", "“Conversion” is", "“sales” is"):
+            assert word not in page
+            assert word in full
+        for text in (page, full):
+            prose = re.sub(r"<style>.*?</style>|<pre>.*?</pre>|src='[^']*'", "", text, flags=re.DOTALL)
+            assert "{" not in prose
+
     def test_references_alone_make_a_report_without_a_best_rule(self, setting, tmp_path):
         played = play_contestants(setting, make_references(setting), 4, lambda *_: None)
         frame = summarise(played, make_references(setting))
