@@ -97,6 +97,20 @@ class Setting(Options):
         """(N, E) vectors of the catalogue's texts, from the cache on disk where it has them."""
         return self.encoder.encode(self.world.catalog.texts)
 
+    def project_vectors(self, dimensions: int) -> NDArray[np.float32]:
+        """(N, D) the item vectors in fewer dimensions; as they are for 0, and where they have no more."""
+        from ..encoders.text.components import project_vectors
+
+        if not 0 < dimensions < self.item_vectors.shape[1]:
+            return self.item_vectors
+        if dimensions not in self._projected:
+            self._projected[dimensions] = project_vectors(self.item_vectors, dimensions)
+        return self._projected[dimensions]
+
+    @cached_property
+    def _projected(self) -> dict[int, NDArray[np.float32]]:
+        return {}
+
     @cached_property
     def items(self) -> Items:
         """What encoders know of the items."""
@@ -106,12 +120,15 @@ class Setting(Options):
     @property
     def scorer(self) -> Scorer:
         """The scoring features of candidates."""
-        return self.scorers[()]
+        return self.scorers[(), 0]
 
     @cached_property
-    def scorers(self) -> dict[tuple[str, ...], Scorer]:
-        """Scorers by the folders of the fitted models whose scores they add; at first the one that adds none."""
-        return {(): Scorer(self.world, self.item_vectors)}
+    def scorers(self) -> dict[tuple[tuple[str, ...], int], Scorer]:
+        """Scorers by the folders of the fitted models whose scores they add, and by the dimensions of the item vectors.
+
+        At first the one that adds none and has all dimensions.
+        """
+        return {((), 0): Scorer(self.world, self.item_vectors)}
 
     def vector_env(self, num_envs: int, action: str, **options: Any) -> Any:
         """A vector environment with candidates that pays minutes, the metric of comparisons, in every scenario."""

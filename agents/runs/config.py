@@ -17,6 +17,9 @@ from ..registry import AGENTS, AgentEntry
 from ..setting import Setting
 from .scores import check_scores
 
+BEFORE = {"dimensions": 0, "arithmetic": 1}  # what holds of a run whose file does not say, being older than the choice
+POOLED = ("pooled", "mean")  # states that are made of the item vectors
+
 
 @dataclass(frozen=True)
 class RunConfig(Options):
@@ -38,6 +41,11 @@ class RunConfig(Options):
     """Folders of fitted encoders, of rules saved with trees or an encoder, and of runs of slateq, whose scores are
     further features of candidates. With the action weights, PPO, A2C, RecurrentPPO and ARS set out from the first of
     them alone. Not for agents that do not see features: ppo-stock, pl-ppo-catalog, and any with the action query."""
+    dimensions: int | None = number(None, 0, 10**6)
+    """Directions of the text vectors that similarity and the states pooled and mean are made of, those that keep most
+    of their inner products; 0, or as many as there are, for the vectors as they are. By default 64 for PPO with the
+    action weights, which earns as much by them in less time, and 0 for others. Candidates are found by the whole
+    vectors whatever is said here."""
     fine_tune: bool = False
     """Train the encoder's network along with the policy; for gru, lstm, transformer and attention."""
     gamma: float = number(0.95, 0.0, 1.0)
@@ -54,6 +62,9 @@ class RunConfig(Options):
     """Validation users that the policy is evaluated on during training."""
     evals: int = number(8, 1, 10**6)
     """Evaluations during training."""
+    arithmetic: Annotated[int, Suppress] = number(2, 1, 2)
+    """Version of the arithmetic of training, so that a saved run goes on as it began: from 2 on PPO with the actions
+    weights and query learns by `longplay.agents.sb3.batched_ppo`."""
     options: Annotated[Mapping[str, Any], Suppress] = dataclasses.field(default_factory=dict)
     """The agent's own options that differ from its defaults."""
 
@@ -67,6 +78,8 @@ class RunConfig(Options):
         self.entry.check_action(self.agent, self.action)
         self.entry.make_options(self.agent, self.action, self.options)
         self.entry.check_run(self)
+        if self.dimensions is None:
+            object.__setattr__(self, "dimensions", self.usual_dimensions)
         check_scores(self.scores)
         if self.scores and not self.reads_scores:
             raise ValueError(
@@ -85,6 +98,11 @@ class RunConfig(Options):
     def entry(self) -> AgentEntry:
         """What the agent says of itself."""
         return AGENTS[self.agent]
+
+    @property
+    def usual_dimensions(self) -> int:
+        """What `dimensions` is where nothing is said."""
+        return self.entry.choose_dimensions(self.action) if self.state in POOLED else 0
 
     @property
     def reads_scores(self) -> bool:
@@ -107,7 +125,8 @@ class RunConfig(Options):
         state = "" if self.state == "pooled" else f" {Path(self.state).name}"
         more = "".join(f" +{Path(score).name}" for score in self.scores)
         tuned = " fine-tuned" if self.fine_tune else ""
-        return f"{self.entry.name_method(self.action)} γ={self.gamma:g}{state}{tuned}{more}"
+        width = "" if self.dimensions == self.usual_dimensions else f" {self.dimensions or 'all'} dimensions"
+        return f"{self.entry.name_method(self.action)} γ={self.gamma:g}{state}{width}{tuned}{more}"
 
     def twin(self) -> "RunConfig":
         """The same run with γ = 0, which learns what pays now: what it is compared with."""
@@ -119,7 +138,9 @@ class RunConfig(Options):
 
     def to_json(self) -> str:
         """As text, for `from_json`."""
-        return json.dumps(dataclasses.asdict(self) | {"setting": self.setting.to_dict()}, indent=1)
+        content = dataclasses.asdict(self) | {"setting": self.setting.to_dict()}
+        # What says nothing that was not so before stays out: files of earlier runs are as they were.
+        return json.dumps({name: value for name, value in content.items() if BEFORE.get(name) != value}, indent=1)
 
     @classmethod
     def from_json(cls, path: Path) -> "RunConfig":
@@ -133,6 +154,6 @@ class RunConfig(Options):
                     raise ValueError(f"{name} is missing")
             for name in content:
                 one_of("field", name, [part.name for part in fields(cls)])
-            return cls(**{**content, "setting": Setting(**content["setting"])})
+            return cls(**{**BEFORE, **content, "setting": Setting(**content["setting"])})
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is not a run's configuration: {error}; train again") from error

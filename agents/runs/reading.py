@@ -1,6 +1,7 @@
 """One reading of a run: what its words `state`, `scores` and `action` stand for, resolved once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ...envs.candidates.wrappers import ActionMap, make_action_map
 from ..base import Agent, RatesItems
 from ..setting import Setting
 from ..slates.inputs import SlateInputs, UserStates
-from .config import RunConfig
+from .config import POOLED, RunConfig
 from .scores import CONFIG_FILE, load_scores
 
 
@@ -31,21 +32,30 @@ class Reading:
         Folders of fitted models whose scores are further features of candidates; see `longplay.agents.runs.scores`.
     action
         That the policy takes, as of `longplay.envs.candidates.wrappers`.
+    dimensions
+        Of the item vectors, as similarity and states see them (`Setting.project_vectors`); 0 for all.
     """
 
     def __init__(
-        self, setting: Setting, state: str = "pooled", scores: Sequence[str] = (), action: str = "items"
+        self,
+        setting: Setting,
+        state: str = "pooled",
+        scores: Sequence[str] = (),
+        action: str = "items",
+        dimensions: int = 0,
     ) -> None:
         self.setting, self.state, self.scores, self.action = setting, state, tuple(scores), action
+        self.dimensions = dimensions
 
     @cached_property
     def scorer(self) -> Scorer:
         """The features of candidates, those that fitted models add included; shared by all readings of the setting."""
         setting, kept = self.setting, self.setting.scorers
-        if self.scores not in kept:
+        key = (self.scores, self.dimensions)
+        if key not in kept:
             scores = load_scores(self.scores, setting, self._load_rater)
-            kept[self.scores] = Scorer(setting.world, setting.item_vectors, scores)
-        return kept[self.scores]
+            kept[key] = Scorer(setting.world, setting.project_vectors(self.dimensions), scores)
+        return kept[key]
 
     def _load_rater(self, folder: Path) -> RatesItems:
         config = RunConfig.from_json(folder / CONFIG_FILE)
@@ -62,6 +72,8 @@ class Reading:
     def state_encoder(self) -> UserStates:
         """Observations to states; the scores that are read beside them are part of the identity."""
         items = self.setting.items
+        if self.state in POOLED and self.dimensions:
+            items = replace(items, vectors=self.setting.project_vectors(self.dimensions))
         encoder = (
             ENCODERS[self.state].make(items) if self.state in list_ready_encoders() else load_encoder(self.state, items)
         )
@@ -99,7 +111,7 @@ class Reading:
 
 def read_run(config: RunConfig, setting: Setting | None = None) -> Reading:
     """The reading of a run; in another setting than its own, if one is given that has the same world built."""
-    return Reading(setting or config.setting, config.state, config.scores, config.action)
+    return Reading(setting or config.setting, config.state, config.scores, config.action, config.dimensions or 0)
 
 
 def load_agent(folder: Path, config: RunConfig, setting: Setting | None = None) -> Agent:

@@ -7,6 +7,7 @@ from sb3_contrib import QRDQN, TQC, RecurrentPPO
 from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 
 from ..registry import AGENTS
+from .batched_ppo import BatchedPPO
 from .entry import SB3Entry
 from .options import (
     A2COptions,
@@ -42,6 +43,8 @@ AGENTS.register(
         actions=("weights", "query", "presets", "candidates"),
         slate_options=SlatePPOOptions,
         set_first_weights=prefer_score,
+        batched=BatchedPPO,
+        dimensions=64,
     ),
 )
 AGENTS.register(

@@ -23,7 +23,7 @@ from .extractor import OpenState
 from .slate_policy import SlatePolicy, SlateStates, calibrate
 from .states import States
 from .training import SB3Trainer
-from .vec_env import SlateVecEnv
+from .vec_env import SideBySide, SlateVecEnv
 
 BOXES = ("weights", "query")
 POLICY_OPTIONS = ("log_std_init", "lstm_hidden_size", "n_quantiles")  # of the policy, not of the algorithm
@@ -52,6 +52,11 @@ class SB3Entry(AgentEntry):
     set_first_weights
         Given the model and the column of the first fitted score (None without scores), sets what a policy with the
         action ``"weights"`` shows at first, where that is not left to chance.
+    batched
+        The same algorithm written for batches of users (`SideBySide`), where its policy is given vectors and acts in a
+        box; None if there is none.
+    dimensions
+        Of the item vectors, where it takes the action ``"weights"`` and the run says nothing; 0 for all.
     """
 
     kind: type[BaseAlgorithm]
@@ -63,6 +68,8 @@ class SB3Entry(AgentEntry):
     policy: Any = "Policy"
     needs_noise: bool = False
     set_first_weights: Callable[[Any, int | None], None] | None = None
+    batched: type[BaseAlgorithm] | None = None
+    dimensions: int = 0
     any_discount: bool = True
     takes_learning_rate: bool = True
 
@@ -74,6 +81,10 @@ class SB3Entry(AgentEntry):
         instead = f"; {action!r} is for {', '.join(map(repr, takers))}" if takers else ""
         taken = ", ".join(map(repr, self.actions))
         raise ValueError(f"{agent!r} does not take the action {action!r}; it takes {taken}{instead}")
+
+    def choose_dimensions(self, action: str) -> int:
+        """Few where its weights take as few."""
+        return self.dimensions if action == "weights" else 0
 
     def draws_slates(self, action: str) -> bool:
         """Whether its policy is a `SlatePolicy` where it takes an action."""
@@ -125,10 +136,20 @@ class SB3Entry(AgentEntry):
         name = SlatePolicy if isinstance(states, SlateStates) else f"MultiInput{self.policy}"
         return name, {**arguments, "policy_kwargs": policy_arguments}
 
-    def make_env(self, config: Any, reading: Any, states: States) -> SlateVecEnv:
-        """The training users of a run, as stable-baselines3 wants them."""
-        env = MappedAction(reading.make_training_env(config.num_envs), reading.action_map)
-        return SlateVecEnv(env, states, REWARD_SCALE)
+    def is_batched(self, config: Any, states: States) -> bool:
+        """Whether a run is trained by the algorithm that is written for batches."""
+        vectors = isinstance(states, StateEncoder) and config.action in BOXES and config.num_envs > 1
+        return self.batched is not None and config.arithmetic >= 2 and vectors and find_device() == "cpu"
+
+    def make_env(self, config: Any, reading: Any, states: States) -> SlateVecEnv | SideBySide:
+        """The training users of a run, as stable-baselines3 wants them; in two halves for what is batched."""
+
+        def make(users: int) -> SlateVecEnv:
+            return SlateVecEnv(MappedAction(reading.make_training_env(users), reading.action_map), states, REWARD_SCALE)
+
+        if not self.is_batched(config, states):
+            return make(config.num_envs)
+        return SideBySide([make(config.num_envs - config.num_envs // 2), make(config.num_envs // 2)])
 
     def make_trainer(self, config: Any, reading: Any) -> SB3Trainer:
         """The algorithm in front of its training users."""
@@ -139,13 +160,13 @@ class SB3Entry(AgentEntry):
             size = env.action_space.shape or (1,)
             noise["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, EXPLORATION))
         policy, arguments = self.choose_policy(states, config.algorithm_arguments | noise)
-        build: Any = self.kind
+        build: Any = self.batched if self.is_batched(config, states) else self.kind
         model = build(policy, env, device=find_device(), **arguments)
         agent = make_agent(model, states, reading.action_map, config.label)
         first = partial(self.set_first_slates, model, env, config, reading)
         return SB3Trainer(agent, env, config.seed, config.state, first)
 
-    def set_first_slates(self, model: Any, env: SlateVecEnv, config: Any, reading: Any) -> None:
+    def set_first_slates(self, model: Any, env: Any, config: Any, reading: Any) -> None:
         """Set what the policy shows at first, where that is not left to chance."""
         if isinstance(model.policy, SlatePolicy):
             calibrate(model.policy, env, config.seed)

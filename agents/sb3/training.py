@@ -16,7 +16,7 @@ from ..base import Trainer
 from ..playing.luck import training_luck
 from ..runs.progress import CHECKPOINT
 from .agents import SB3Agent, check_encoder, save_policy
-from .vec_env import SlateVecEnv
+from .vec_env import SideBySide, SlateVecEnv
 
 # Numbers of a model that move; the last two are those of DQN and QR-DQN.
 COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_n_calls", "exploration_rate")
@@ -40,7 +40,12 @@ class SB3Trainer(Trainer):
     """
 
     def __init__(
-        self, agent: SB3Agent, env: SlateVecEnv, seed: int, state: str, set_first_slates: Callable[[], None]
+        self,
+        agent: SB3Agent,
+        env: SlateVecEnv | SideBySide,
+        seed: int,
+        state: str,
+        set_first_slates: Callable[[], None],
     ) -> None:
         self.agent: SB3Agent = agent
         self.model: Any = agent.model

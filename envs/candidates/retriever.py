@@ -14,7 +14,7 @@ from ..catalogs.order import sort_items
 from ..catalogs.registry import CATALOGS
 from ..engine import ContextColumn, Observation
 from ..shared.compiled import loop
-from ..users.chance import CANDIDATES, CANDIDATES_ORDER, uniform
+from ..users.chance import CANDIDATES, CANDIDATES_ORDER, fill_uniform
 from ..users.records import Record
 from ..users.world import World
 from ..wrapper import SlateVectorWrapper
@@ -24,6 +24,7 @@ NEIGHBOURS = 64  # kept for each item; eight times as many where items age
 SHARES = (0.625, 0.1875, 0.09375)  # of the candidates: similar, popular, recent; the rest are random
 TOP = 0.1  # popular candidates come from this share of the catalogue, recent ones from this share of what is live
 LIVES = 4.0  # an item is live for this many times ``items.life``
+DRAWS = 32  # at a time
 POPULAR, RECENT = 0, 1  # sources of candidates beside similarity; 2 is any live item
 
 
@@ -243,6 +244,7 @@ def _find_candidates(users: np.ndarray, which: np.ndarray, index: ItemIndex, out
     reachable = users[0].history_items.shape[0] * index.near.shape[1]
     tally = Tally(np.zeros(n + 1), np.zeros(n + 1, np.bool_), np.zeros(reachable, np.int32))
     in_order = index.born[order]
+    draws, order_draws = np.empty(DRAWS), np.empty(out.shape[1])
     for b in which:
         user = users[b]
         row = out[b]
@@ -257,9 +259,11 @@ def _find_candidates(users: np.ndarray, which: np.ndarray, index: ItemIndex, out
             reach = min(newest, size)  # how many of the live items, newest first, are drawn from
             tries = 0
             while end < goal and tries < 2 * reach:
-                draw = uniform(user.k0, user.k1, user.id, user.session, source + 4 * tries, CANDIDATES)
+                if tries % len(draws) == 0 and tries < reach:
+                    place = source + 4 * tries
+                    fill_uniform(user.k0, user.k1, user.id, user.session, place, 4, CANDIDATES, draws)
                 # Should chance keep hitting what is excluded, walk instead.
-                back = int(draw * reach) if tries < reach else tries - reach
+                back = int(draws[tries % len(draws)] * reach) if tries < reach else tries - reach
                 item = order[first + size - 1 - back]
                 tries += 1
                 if not tally.excluded[item] and (source != POPULAR or index.popular[item]):
@@ -273,15 +277,15 @@ def _find_candidates(users: np.ndarray, which: np.ndarray, index: ItemIndex, out
         for k in range(end, len(row)):
             row[k] = 0
         if index.shuffled:
-            _shuffle(user, row[:end])
+            _shuffle(user, row[:end], order_draws[:end])
 
 
 @loop
-def _shuffle(user: Record, row: np.ndarray) -> None:
+def _shuffle(user: Record, row: np.ndarray, draws: np.ndarray) -> None:
     """Bring candidates into an order that the user's luck and the session give (Fisher and Yates)."""
+    fill_uniform(user.k0, user.k1, user.id, user.session, 0, 1, CANDIDATES_ORDER, draws)
     for last in range(len(row) - 1, 0, -1):
-        draw = uniform(user.k0, user.k1, user.id, user.session, last, CANDIDATES_ORDER)
-        other = int(draw * (last + 1))
+        other = int(draws[last] * (last + 1))
         row[last], row[other] = row[other], row[last]
 
 
@@ -306,9 +310,29 @@ def _find_similar(user: Record, index: ItemIndex, tally: Tally, row: np.ndarray)
     for j in range(count):
         scores[j] = -votes[voted_for[j]]
         votes[voted_for[j]] = 0.0
-    order = np.argsort(scores, kind="mergesort")
     end = min(count, len(row))
+    best = _select_lowest(scores, end)
+    order = np.argsort(scores[best], kind="mergesort")
     for j in range(end):
-        row[j] = voted_for[order[j]]
+        row[j] = voted_for[best[order[j]]]
         tally.excluded[row[j]] = True
     return end
+
+
+@loop
+def _select_lowest(scores: np.ndarray, count: int) -> np.ndarray:
+    """Places of the `count` lowest scores, in order of place; of equal ones the first: few of many are to be sorted."""
+    if count == len(scores):
+        return np.arange(count)
+    limit = np.partition(scores, count - 1)[count - 1]
+    equal = count  # places left for scores at the limit
+    for j in range(len(scores)):
+        equal -= scores[j] < limit
+    best = np.empty(count, np.int64)
+    end = 0
+    for j in range(len(scores)):
+        if scores[j] < limit or (scores[j] == limit and equal > 0):
+            equal -= scores[j] == limit
+            best[end] = j
+            end += 1
+    return best

@@ -77,6 +77,18 @@ def uniform(k0: int, k1: int, user: int, session: int, slate: int, purpose: int)
 
 
 @njit
+def fill_uniform(
+    k0: int, k1: int, user: int, session: int, first: int, step: int, purpose: int, out: np.ndarray
+) -> None:
+    """Draws of `uniform` for the slates first, first + step, ... into `out`: several at once, which is faster."""
+    for j in range(len(out)):
+        # That they are of 32 bits is what lets the compiler do several at a time.
+        slate = (first + step * j) & MASK
+        x0, x1, _, _ = philox(user & MASK, session & MASK, slate, purpose & MASK, k0 & MASK, k1 & MASK)
+        out[j] = unit(x0, x1)
+
+
+@njit
 def uniform_pair(k0: int, k1: int, user: int, session: int, slate: int, purpose: int) -> tuple[float, float]:
     """Two independent uniform draws; the index is that of `uniform`, whose draw is the first."""
     x0, x1, x2, x3 = philox(user, session, slate, purpose, k0, k1)

@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from longplay.agents.playing.training_users import REWARD_SCALE
 from longplay.agents.runs.reading import Reading
-from longplay.agents.sb3.vec_env import SlateVecEnv
+from longplay.agents.sb3.vec_env import SideBySide, SlateVecEnv
 from longplay.envs import Video
 from longplay.envs.engine import ContextColumn
 from longplay.tests.agents.small import make_training_env, tiny_run
@@ -139,6 +139,35 @@ class TestSlateVecEnv:
             for a, b in zip(one.step(action), other.step(action), strict=True):
                 np.testing.assert_equal(a, b)
 
+    def test_parts_side_by_side_are_the_whole(self, setting):
+        encoder = Reading(setting, "pooled").state_encoder
+
+        def make(users):
+            return SlateVecEnv(make_training_env(tiny_run(setting, num_envs=users)), encoder, REWARD_SCALE)
+
+        whole, parts, again = make(4), SideBySide([make(3), make(1)]), SideBySide([make(2), make(2)])
+        rng = np.random.default_rng(1)
+        for env in (whole, parts):
+            assert env.seed(3) == [3, 4, 5, 6]
+        np.testing.assert_array_equal(whole.reset(), parts.reset())
+        ended = 0
+        for k in range(150):
+            action = rng.uniform(-1, 1, (4, 10))
+            for a, b in zip(whole.step(action), parts.step(action), strict=True):
+                np.testing.assert_equal(a, b)
+            ended += whole.returns.min() == 0.0
+            if k == 100:
+                np.testing.assert_equal(whole.save_state(), parts.save_state())
+                again.reset()
+                again.load_state(parts.save_state())
+                action = np.zeros((4, 10))
+                steps = [env.step(action) for env in (whole, parts, again)]
+                for step in steps[1:]:
+                    np.testing.assert_equal(steps[0], step)
+        assert ended
+        assert parts.get_attr("map", [0, 3]) == [part.env.map for part in parts.parts]
+        assert parts.env_is_wrapped(Monitor) == [True] * 4
+
     def test_reset_starts_the_sums_again(self, setting):
         env = SlateVecEnv(
             make_training_env(tiny_run(setting, num_envs=SLOTS)), Reading(setting, "pooled").state_encoder
@@ -250,7 +279,7 @@ class TestTrueUnits:
         env.seed(5)
         env.reset()
         paid = sum(env.step(np.zeros((SLOTS, 10), np.float32))[1].sum() for _ in range(3))
-        assert paid == pytest.approx(REWARD_SCALE * env.returns.sum(), rel=1e-6)
+        assert paid == pytest.approx(REWARD_SCALE * sum(part.returns.sum() for part in env.parts), rel=1e-6)
         assert paid > 0
 
 
