@@ -34,6 +34,8 @@ class Reading:
         That the policy takes, as of `longplay.envs.candidates.wrappers`.
     dimensions
         Of the item vectors, as similarity and states see them (`Setting.project_vectors`); 0 for all.
+    arithmetic
+        Version of the arithmetic of features; see `Scorer`.
     """
 
     def __init__(
@@ -43,18 +45,19 @@ class Reading:
         scores: Sequence[str] = (),
         action: str = "items",
         dimensions: int = 0,
+        arithmetic: int = 1,
     ) -> None:
         self.setting, self.state, self.scores, self.action = setting, state, tuple(scores), action
-        self.dimensions = dimensions
+        self.dimensions, self.arithmetic = dimensions, arithmetic
 
     @cached_property
     def scorer(self) -> Scorer:
         """The features of candidates, those that fitted models add included; shared by all readings of the setting."""
         setting, kept = self.setting, self.setting.scorers
-        key = (self.scores, self.dimensions)
+        key = (self.scores, self.dimensions, self.arithmetic)
         if key not in kept:
             scores = load_scores(self.scores, setting, self._load_rater)
-            kept[key] = Scorer(setting.world, setting.project_vectors(self.dimensions), scores)
+            kept[key] = Scorer(setting.world, setting.project_vectors(self.dimensions), scores, self.arithmetic)
         return kept[key]
 
     def _load_rater(self, folder: Path) -> RatesItems:
@@ -111,7 +114,8 @@ class Reading:
 
 def read_run(config: RunConfig, setting: Setting | None = None) -> Reading:
     """The reading of a run; in another setting than its own, if one is given that has the same world built."""
-    return Reading(setting or config.setting, config.state, config.scores, config.action, config.dimensions or 0)
+    reads = (config.state, config.scores, config.action, config.dimensions or 0, config.arithmetic)
+    return Reading(setting or config.setting, *reads)
 
 
 def load_agent(folder: Path, config: RunConfig, setting: Setting | None = None) -> Agent:
