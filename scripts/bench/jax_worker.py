@@ -84,7 +84,7 @@ class Program:
         surrogate = self.np.minimum(gain * ratio, gain * self.np.clip(ratio, 1.0 - CLIP, 1.0 + CLIP))
         return VALUE * ((values - returns) ** 2).mean() - surrogate.mean()
 
-    def _learn(self, carry: Any, part: Any) -> tuple[Any, None]:
+    def _learn(self, carry: Any, part: Any) -> Any:
         weights, momentum = carry
         gradients = self.jax.grad(self._loss)(weights, part)
         changes, momentum = self.optimiser.update(gradients, momentum)
@@ -101,7 +101,7 @@ class Program:
         rows = (observations, actions, densities, advantages, advantages + values)
         rows = self.jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:]), rows)
 
-        def run_epoch(carry: Any, draw: Any) -> tuple[Any, None]:
+        def run_epoch(carry: Any, draw: Any) -> Any:
             order = self.jax.random.permutation(draw, STEPS * ENVIRONMENTS)
             parts = self.jax.tree.map(lambda part: part[order].reshape(-1, ROWS, *part.shape[1:]), rows)
             return scan(self._learn, carry, parts)
