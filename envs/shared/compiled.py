@@ -25,6 +25,7 @@ SOURCES = (
     "envs/users/memory.py",
     "envs/users/chance.py",
     "envs/shared/compiled.py",
+    "envs/shared/parts.py",
     "envs/users/constants.py",
     "envs/users/dynamics.py",
     "envs/engine.py",
@@ -83,7 +84,7 @@ def _open_folder() -> Path:
 def _say_not_kept(reason: str) -> None:
     """Once for each reason."""
     print(
-        f"longplay: compiled loops are not kept on disk ({reason}); each process compiles them, about 10 s. Fix: set "
+        f"longplay: compiled loops are not kept on disk ({reason}); each process compiles them, about 5 s. Fix: set "
         "LONGPLAY_CACHE to a folder of your own that nobody else can write to",
         file=sys.stderr,
     )
@@ -137,7 +138,7 @@ def say_compiling(when: str) -> None:
     """Say that the user model is compiled, and `when` it is; the first time only."""
     if not _Notice.said:
         _Notice.said = True
-        print(f"longplay: compiling the user model, {when} (about 10 s) …", file=sys.stderr)
+        print(f"longplay: compiling the user model, {when} (about 5 s) …", file=sys.stderr)
 
 
 event.register("numba:compile", _Notice())
