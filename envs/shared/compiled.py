@@ -6,9 +6,7 @@ it calls. Here the folder's name holds a digest of every file with compiled code
 
 import functools
 import hashlib
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from filelock import FileLock
 from numba import config, njit, types
 from numba.core import event
 
-from .ownership import find_other_writer
+from .ownership import find_cache, open_private
 
 PACKAGE = Path(__file__).parents[2]
 SOURCES = (
@@ -41,8 +39,7 @@ def cache_folder() -> Path:
     digest = hashlib.sha256()
     for name in SOURCES:
         digest.update((PACKAGE / name).read_bytes())
-    root = Path(os.environ.get("LONGPLAY_CACHE") or Path.home() / ".cache" / "longplay")
-    return root / "compiled" / digest.hexdigest()[:16]
+    return find_cache() / "compiled" / digest.hexdigest()[:16]
 
 
 def loop(function: Callable[..., Any]) -> Any:
@@ -53,7 +50,9 @@ def loop(function: Callable[..., Any]) -> Any:
     and says so.
     """
     try:
-        folder = _open_folder()
+        # It tries to write, as Numba does: were Numba refused there, it would keep the loop beside its source, without
+        # the digest.
+        folder = open_private(cache_folder())
     except (OSError, RuntimeError) as error:  # the latter where there is no home
         _say_not_kept(str(error))
         return njit(nogil=True)(function)
@@ -66,18 +65,6 @@ def loop(function: Callable[..., Any]) -> Any:
     if not config.DISABLE_JIT:  # otherwise it is the plain function
         _lock_cache(compiled._cache, folder)
     return compiled
-
-
-def _open_folder() -> Path:
-    """The folder of the cache, made where it is missing, for the user alone."""
-    folder = cache_folder()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = folder.resolve()  # by which it is used, whatever a link says later
-    if (reason := find_other_writer(folder)) is not None:
-        raise PermissionError(reason)
-    # What Numba tries, too; were it refused there, Numba would keep the loop beside its source, without the digest.
-    tempfile.TemporaryFile(dir=folder).close()
-    return folder
 
 
 @functools.cache
