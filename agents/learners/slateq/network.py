@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ...slates.inputs import Inputs, SlateInputs
-from ...slates.networks import SlateNetwork
+from ...slates.networks import Sight, SlateNetwork
 from ..item_values import APPEAL, BASE, FUTURE, MINUTES, NONE, ONE, ItemValueNetwork, ItemValues
 
 
@@ -69,12 +69,50 @@ class SlateQNetwork(ItemValueNetwork):
         appeal, minutes, future, level = self.units
         minutes = torch.where(real, minutes * softplus(scores[MINUTES] + ONE), 0.0)
         base = level + future * values[BASE] if self.ahead else torch.zeros_like(values[BASE])
-        if self.plain or not self.ahead:
+        if self._weighs_traits:
             weights = (self.later if later is None else later).expand(len(items), -1)
             change, none = torch.einsum("bml,bl->bm", self.traits(scores[APPEAL], items, ids), weights), base
         else:
             change, none = future * scores[FUTURE], base + future * values[NONE]
         return ItemValues(scores[APPEAL] + appeal, minutes, torch.where(real, base[:, None] + change, 0.0), none)
+
+    def judge_all(self, state: Tensor, items: Tensor, ids: Tensor, mean: Tensor) -> ItemValues:
+        """`forward`, to rounding, by the compiled passes of `SlateNetwork.score`, which learners go by."""
+        sight = self._see(state, mean)
+        scores = self.base.score(sight.weights, sight.users, items, ids)
+        return self._value(scores, self.base.rate_seen(sight.whole), ids)
+
+    def judge_few(self, state: Tensor, items: Tensor, ids: Tensor, mean: Tensor) -> ItemValues:
+        """The same by `SlateNetwork.score_few`, for a few slates."""
+        sight = self._see(state, mean)
+        scores = self.base.score_few(sight.weights, sight.users, self.base.scaled(items, ids), ids)
+        return self._value(scores, self.base.rate_seen(sight.whole), ids)
+
+    def _see(self, state: Tensor, mean: Tensor) -> Sight:
+        """What is seen of users, with the weighting of traits as a third score: it is linear in the same."""
+        sight = self.base.see(state, mean)
+        if not self._weighs_traits:
+            return sight
+        pull = self.later[-1]
+        weights, users = sight.weights[:, APPEAL], sight.users[:, APPEAL]
+        change = pull * weights + torch.cat([self.later[1:-1], self.later[:1]])
+        weights = torch.cat([sight.weights[:, :FUTURE], change[:, None]], dim=1)
+        return Sight(sight.whole, weights, torch.cat([sight.users[:, :FUTURE], pull * users[:, None]], dim=1))
+
+    def _value(self, scores: Tensor, values: Tensor, ids: Tensor) -> ItemValues:
+        """Item values of scores (B, 3, M) and values (V, B)."""
+        real = ids > 0
+        appeal, minutes, future, level = self.units
+        minutes = torch.where(real, minutes * softplus(scores[:, MINUTES] + ONE), 0.0)
+        base = level + future * values[BASE] if self.ahead else torch.zeros_like(values[BASE])
+        change, none = scores[:, FUTURE], base
+        if not self._weighs_traits:
+            change, none = future * change, base + future * values[NONE]
+        return ItemValues(scores[:, APPEAL] + appeal, minutes, torch.where(real, base[:, None] + change, 0.0), none)
+
+    @property
+    def _weighs_traits(self) -> bool:
+        return self.plain or not self.ahead
 
     def traits(self, appeal: Tensor, items: Tensor, ids: Tensor) -> Tensor:
         """What may tell how an item changes what follows: (B, M, F + 2), a 1, its features and its appeal."""
