@@ -113,8 +113,8 @@ class Setting(Options):
         """Scorers by the folders of the fitted models whose scores they add; at first the one that adds none."""
         return {(): Scorer(self.world, self.item_vectors)}
 
-    def vector_env(self, num_envs: int, action: str, **options: Any) -> Any:
-        """A vector environment with candidates that pays minutes, the metric of comparisons, in every scenario."""
+    def vector_env(self, num_envs: int, action: str, candidates: bool = True, **options: Any) -> Any:
+        """A vector environment, with candidates, that pays minutes, the metric of comparisons, in every scenario."""
         return make_vector_env(
             num_envs,
             reward="minutes",
@@ -122,7 +122,7 @@ class Setting(Options):
             catalog=self.world.catalog,
             world_seed=self.world_seed,
             action=action,
-            candidates=True,
+            candidates=candidates,
             item_vectors=self.item_vectors,
             **options,
         )

@@ -47,6 +47,15 @@ def match_items(queries: Tensor, table: Tensor, ids: Tensor) -> Tensor:
     return found
 
 
+def scale_rows(state: Tensor, mean: Tensor, scale: tuple[Tensor, Tensor, float]) -> Tensor:
+    """States (B, S) in standard deviations, and beside them `mean` (B, F) as it is: (B, S + F), without gradients."""
+    middle, spread, clip = scale
+    out = torch.empty(len(state), state.shape[1] + mean.shape[1], dtype=state.dtype)
+    _scale_all(*_read(state, middle, spread), clip, out.numpy())
+    out[:, state.shape[1] :] = mean
+    return out
+
+
 def average_candidates(items: Tensor, ids: Tensor, scale: tuple[Tensor, Tensor, float]) -> Tensor:
     """Mean features (B, F) of the candidates, in standard deviations; parameters are those of `score_candidates`."""
     mean, spread, clip = scale
@@ -118,6 +127,14 @@ def _multiply(a: np.ndarray, b: np.ndarray) -> float:
 def _add_multiple(factor: float, a: np.ndarray, out: np.ndarray) -> None:
     for e in range(len(a)):
         out[e] += factor * a[e]
+
+
+@loop
+def _scale_all(state: np.ndarray, mean: np.ndarray, spread: np.ndarray, clip: float, out: np.ndarray) -> None:
+    limit = state.dtype.type(clip)
+    for b in range(len(state)):
+        for s in range(state.shape[1]):
+            out[b, s] = min(max((state[b, s] - mean[s]) / spread[s], -limit), limit)
 
 
 @loop

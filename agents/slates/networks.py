@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
 from .inputs import Inputs
-from .item_scores import average_candidates, match_items, score_candidates
+from .item_scores import average_candidates, match_items, scale_rows, score_candidates
 
 CLIP = 5.0  # standard deviations: what is rarer says no more to the network
 HISTORY_LAST = 1000.0  # taken off the scores of the history's items: far more than scores and noise differ by
@@ -96,8 +96,8 @@ class Sight(NamedTuple):
 class SlateNetwork(ScalesInputs):
     """Scores (H, B, M) of candidates and values (V, B) of states.
 
-    `forward` is the plain formula, by which agents play. Learners go by `see`, `score`, `score_few` and `rate`, which
-    give the same to rounding, in compiled passes with gradients.
+    `forward` is the plain formula, by which agents play. Learners go by `scale`, `see`, `score`, `score_few` and
+    `rate`, which give the same to rounding, in compiled passes with gradients.
 
     Parameters
     ----------
@@ -203,25 +203,24 @@ class SlateNetwork(ScalesInputs):
         """`mean_candidate`, to rounding, in one pass without gradients."""
         return average_candidates(items, ids, self._item_scale)
 
-    def see(self, state: Tensor, mean: Tensor) -> "Sight":
-        """What is seen of users by their states (B, S) and mean candidates (B, F), from which scores are made."""
-        s = self.scaled_state(state)
-        whole = torch.cat([s, mean], dim=1)
-        z = self.trunk(whole)
-        weights = self.weights(z).view(len(s), self.heads, self.item_width + 1)
-        weights = torch.cat([weights[:, :, :-1] + self.constant, weights[:, :, -1:]], dim=2)
-        if self.match:
-            users = (self.user(z) + self.user_direct(s)).view(len(s), self.heads, self.match)
-        else:
-            users = s.new_zeros(len(s), self.heads, 0)
-        return Sight(whole, weights, users)
+    def scale(self, state: Tensor, mean: Tensor) -> Tensor:
+        """(B, S + F) states (B, S), in standard deviations, and mean candidates (B, F): what `see` and `rate` take."""
+        return scale_rows(state, mean, (self.mean_state, self.scale_state, CLIP))
 
-    def rate(self, state: Tensor, mean: Tensor) -> Tensor:
-        """Values (V, B) of states."""
-        return self.rate_seen(torch.cat([self.scaled_state(state), mean], dim=1))
+    def see(self, whole: Tensor, first: int = 0) -> Sight:
+        """What is seen of users by their `scale`d states, from which scores are made, of the heads from `first` on."""
+        z, kept = self.trunk(whole), slice(first * (self.item_width + 1), None)
+        constant = pad(self.constant[first:], (0, 1))
+        weights = linear(z, self.weights.weight[kept], self.weights.bias[kept]).unflatten(1, constant.shape) + constant
+        if not self.match:
+            return Sight(whole, weights, whole.new_zeros(len(z), len(constant), 0))
+        kept, states = slice(first * self.match, None), whole[:, : self.mean_state.shape[0]]
+        users = linear(z, self.user.weight[kept], self.user.bias[kept])
+        users = users + linear(states, self.user_direct.weight[kept])
+        return Sight(whole, weights, users.unflatten(1, (len(constant), self.match)))
 
-    def rate_seen(self, whole: Tensor) -> Tensor:
-        """Values (V, B) of states that are seen."""
+    def rate(self, whole: Tensor) -> Tensor:
+        """Values (V, B) of `scale`d states."""
         values: Tensor = self.value(self.judge(whole)).T
         return values
 
@@ -234,10 +233,12 @@ class SlateNetwork(ScalesInputs):
         """`score` of few items (B, K) of each user, such as slates, with features (B, K, F) that are `scaled`."""
         scores = weights[:, :, :-1] @ scaled.transpose(1, 2) + weights[:, :, -1:]
         if self.match:
-            # The projection is taken to the user's side: a vector a user instead of one an item.
-            queries = linear(users.flatten(0, 1), self.item.weight.T).view(*users.shape[:2], -1)
-            scores = scores + match_items(queries, self.vectors, ids)
+            scores = scores + match_items(self.project(users), self.vectors, ids)
         return scores.masked_fill((ids == 0)[:, None], -torch.inf)
+
+    def project(self, users: Tensor) -> Tensor:
+        """(B, H, E) whose inner products with the items' vectors are those of places (B, H, match) with the items'."""
+        return linear(users.flatten(0, 1), self.item.weight.T).unflatten(0, users.shape[:2])
 
     def run(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """`forward` of NumPy arrays, on the network's device."""

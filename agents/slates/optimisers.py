@@ -56,11 +56,25 @@ def find_best_slates(
         model takes items to appeal independently, while a user who passes one of a topic will rather pass the next.
     """
     late = np.zeros(pull.shape, bool) if late is None else late
-    topic = np.zeros(pull.shape, np.int64) if topic is None else topic.astype(np.int64)
+    apart = method != "greedy" and variety == 0.0  # an item's worth does not hang on what is shown above it
+    if apart or topic is None:
+        topic = np.zeros((len(pull), 0 if apart else pull.shape[1]), np.int64)
     out = np.full((len(pull), len(position)), -1, np.int64)
     order = np.argsort(-position, kind="stable")
     gain = np.where(pull > 0, gain, 0.0)
-    _best_all(pull, gain, late, topic, position, order, OPTIMISERS[method], fill, np.exp(-variety), out)
+    _best_all(
+        pull,
+        gain,
+        late,
+        topic.astype(np.int64, copy=False),
+        position,
+        order,
+        OPTIMISERS[method],
+        apart,
+        fill,
+        np.exp(-variety),
+        out,
+    )
     return out
 
 
@@ -73,6 +87,7 @@ def _best_all(
     position: np.ndarray,
     order: np.ndarray,
     method: int,
+    apart: bool,
     fill: bool,
     kept: float,
     out: np.ndarray,
@@ -81,7 +96,6 @@ def _best_all(
     used = np.zeros(int(topic.max()) + 1 if topic.size else 1, np.int64)
     slate = np.full(len(position), -1, np.int64)
     most = np.empty(len(position))
-    apart = method != GREEDY and kept >= 1.0  # an item's worth does not hang on what is shown above it
     for b in range(len(pull)):
         rounds = ROUNDS if method == EXACT else 0
         best = 0.0

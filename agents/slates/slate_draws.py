@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 from ...envs.shared.compiled import loop
 from .plackett_luce import NEVER, draw_gumbel
 
+BLOCK = 16  # users whose thousands of weights stay in the processor's cache
 SAFE = {"reassoc", "contract", "nsz"}  # sums in any order, while infinities and what is no number keep their meaning
 
 
@@ -48,8 +49,12 @@ def draw_among_many(scores: Tensor, slots: int, torch_rng: torch.Generator) -> t
     columns = np.empty((count, slots), np.int64)
     logs = np.empty((count, slots), np.float32)
     size = math.ceil(math.sqrt(scores.shape[1]))
-    weights = (scores - scores.amax(dim=1, keepdim=True)).exp_()
-    if (drawn := _draw_all(weights.numpy(), chance.numpy(), size, columns, logs)) < slots:
+    drawn = slots
+    for first in range(0, count, BLOCK):
+        rows = slice(first, first + BLOCK)
+        weights = (scores[rows] - scores[rows].amax(dim=1, keepdim=True)).exp_()
+        drawn = min(_draw_all(weights.numpy(), chance[:, rows].numpy(), size, columns[rows], logs[rows]), drawn)
+    if drawn < slots:
         torch_rng.set_state(before)
         torch.rand(2 * drawn * count, generator=torch_rng)
         return None

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ....envs.shared.options import Options, among, evenly, number
 from ...options import ENTROPY, RATE
 from ...playing.training_users import TrainingUsers
+from ...slates.click_losses import Shown, compute_click_losses
 from ...slates.inputs import Inputs, SlateInputs
 from ...slates.networks import HISTORY_LAST, SlateNetwork
 from ..learner import SlateAgent
@@ -97,14 +98,14 @@ class CandidateNetwork(nn.Module):
     def judge(self, batch: Batch) -> Judgement:
         """Scores and values."""
         items, ids = batch["items"], batch["ids"]
-        sight = self.slate.see(batch["state"], self._find_mean(batch))
+        sight = self.slate.see(self._scale(batch))
         weights, users = sight.weights[:, :1], sight.users[:, :1]
         if self.guide is not None:
             # Scores are linear in both, so one pass over the candidates gives their sum.
             weights = weights + self.guide(sight.weights[:, 1:2] + sight.weights[:, 2:])
             users = users + self.guide(sight.users[:, 1:2] + sight.users[:, 2:])
         scores = self.slate.score(weights, users, items, ids)[:, 0] - self.held_back(batch)
-        return Judgement(scores, self.slate.rate_seen(sight.whole)[0] * self.spread)
+        return Judgement(scores, self.slate.rate(sight.whole)[0] * self.spread)
 
     def judge_plainly(self, batch: Batch) -> Judgement:
         """`judge` by the plain formula, by which agents play: a saved policy shows the same slates to the bit."""
@@ -117,24 +118,33 @@ class CandidateNetwork(nn.Module):
 
     def rate(self, batch: Batch) -> Tensor:
         """Values (B,) alone."""
-        return self.slate.rate(batch["state"], self._find_mean(batch))[0] * self.spread
+        return self.slate.rate(self._scale(batch))[0] * self.spread
 
-    def _find_mean(self, batch: Batch) -> Tensor:
-        return batch["mean"] if "mean" in batch else self.slate.average(batch["items"], batch["ids"])
+    def _scale(self, batch: Batch) -> Tensor:
+        mean = batch["mean"] if "mean" in batch else self.slate.average(batch["items"], batch["ids"])
+        return self.slate.scale(batch["state"], mean)
 
     def shown(self, batch: Batch) -> Batch:
-        """What `respond` needs of slates ``batch["columns"]`` (B, K): all candidates' mean, and what was shown."""
+        """What `respond` needs of slates ``batch["columns"]`` (B, K): their users, and the items."""
         items, ids, columns = (batch[name] for name in ("items", "ids", "columns"))
         items = items.gather(1, columns[:, :, None].expand(-1, -1, items.shape[2]))
         ids = ids.gather(1, columns)
         scaled = self.slate.scaled(items, ids)
-        return {"state": batch["state"], "scaled": scaled, "ids": ids, "mean": self._find_mean(batch)}
+        return {"whole": self._scale(batch), "scaled": scaled, "ids": ids}
 
     def respond(self, shown: Batch) -> tuple[Tensor, Tensor]:
         """(B, K) logits of choosing each item of slates, and logarithms of the minutes it would hold."""
-        sight = self.slate.see(shown["state"], shown["mean"])
-        heads = self.slate.score_few(sight.weights[:, 1:], sight.users[:, 1:], shown["scaled"], shown["ids"])
+        _, weights, users = self.slate.see(shown["whole"], first=1)
+        heads = self.slate.score_few(weights, users, shown["scaled"], shown["ids"])
         return heads[:, 0] + self.position, heads[:, 1]
+
+    def lose(self, shown: Batch, choice: Tensor, minutes: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean losses of what `respond` says, of the slots chosen (B,), −1 for none, and of their minutes (B,)."""
+        _, weights, users = self.slate.see(shown["whole"], first=1)
+        queries = self.slate.project(users) if self.slate.match else users
+        table = self.slate.vectors if self.slate.match else self.slate.vectors[:, :0]
+        slates = Shown(shown["scaled"], shown["ids"], 0, choice, minutes)
+        return compute_click_losses(queries, weights, queries.new_zeros(2, 0), self.position, table, slates)
 
     def held_back(self, batch: Batch) -> Tensor:
         """(B, M) taken off the scores of the history's items, unless they are weighed against the rest."""

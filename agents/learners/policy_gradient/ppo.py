@@ -20,13 +20,12 @@ from ....envs.shared.options import among, evenly, number, word
 from ...options import RATE
 from ...playing.training_users import TrainingUsers
 from ...registry import AGENTS
-from ...slates.choice_losses import choice_log_probabilities, choice_loss
 from ...slates.inputs import SlateInputs
 from ...slates.slate_draws import log_slates
 from ..learner import Learner, SlateAgent
 from ..training import LearnerEntry
 from .candidates import CandidateNetwork, PolicyAgent, PolicyOptions, sample_inputs
-from .losses import approximate_kl, clipped_surrogate, gamma_deviance, mark_examined, value_loss
+from .losses import approximate_kl, clipped_surrogate, mark_examined, value_loss
 from .rollouts import Batch, Rollout, collect_rollout
 
 
@@ -180,15 +179,8 @@ class PLPPO(Learner):
 
     def guide_losses(self, part: Batch) -> dict[str, Tensor]:
         """Losses of the guide on a minibatch, each a mean: of choice, and of the minutes of what was chosen."""
-        choice = part["choice"]
-        logits, log_minutes = self.network.respond(part)
-        held = log_minutes.gather(1, choice.clamp(min=0)[:, None])[:, 0]
-        deviance = gamma_deviance(held, part["rewards"] / self.players.scale)
-        chances = choice_log_probabilities(logits, torch.zeros(logits.shape[1]))
-        return {
-            "choice": choice_loss(chances, choice).mean(),
-            "minutes": torch.where(choice >= 0, deviance, 0.0).mean(),
-        }
+        choice, minutes = self.network.lose(part, part["choice"], part["rewards"] / self.players.scale)
+        return {"choice": choice, "minutes": minutes}
 
 
 def flatten_rollout(rollout: Rollout) -> Batch:

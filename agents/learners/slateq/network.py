@@ -80,17 +80,17 @@ class SlateQNetwork(ItemValueNetwork):
         """`forward`, to rounding, by the compiled passes of `SlateNetwork.score`, which learners go by."""
         sight = self._see(state, mean)
         scores = self.base.score(sight.weights, sight.users, items, ids)
-        return self._value(scores, self.base.rate_seen(sight.whole), ids)
+        return self._value(scores, self.base.rate(sight.whole), ids)
 
     def judge_few(self, state: Tensor, items: Tensor, ids: Tensor, mean: Tensor) -> ItemValues:
         """The same by `SlateNetwork.score_few`, for a few slates."""
         sight = self._see(state, mean)
         scores = self.base.score_few(sight.weights, sight.users, self.base.scaled(items, ids), ids)
-        return self._value(scores, self.base.rate_seen(sight.whole), ids)
+        return self._value(scores, self.base.rate(sight.whole), ids)
 
     def _see(self, state: Tensor, mean: Tensor) -> Sight:
         """What is seen of users, with the weighting of traits as a third score: it is linear in the same."""
-        sight = self.base.see(state, mean)
+        sight = self.base.see(self.base.scale(state, mean))
         if not self._weighs_traits:
             return sight
         pull = self.later[-1]

@@ -88,12 +88,16 @@ def test_learners_see_the_scores_and_values_that_agents_play_by(match):
     scores, values = network(state, items, ids)
     mean = network.average(items, ids)
     torch.testing.assert_close(mean, network.mean_candidate(items, ids))
-    sight = network.see(state, mean)
+    whole = network.scale(state, mean)
+    sight = network.see(whole)
     same = {"rtol": 1e-5, "atol": 1e-4}
     torch.testing.assert_close(network.score(sight.weights, sight.users, items, ids).transpose(0, 1), scores, **same)
     few = network.score_few(sight.weights, sight.users, network.scaled(items, ids), ids)
     torch.testing.assert_close(few.transpose(0, 1), scores, **same)
-    torch.testing.assert_close(network.rate(state, mean), values, **same)
+    torch.testing.assert_close(network.rate(whole), values, **same)
+    later = network.see(whole, first=1)
+    torch.testing.assert_close(later.weights, sight.weights[:, 1:], **same)
+    torch.testing.assert_close(later.users, sight.users[:, 1:], **same)
     with network.holding_items():
         held = network.score(sight.weights, sight.users, items, ids)
         assert torch.equal(held, network.score(sight.weights, sight.users, items, ids))
