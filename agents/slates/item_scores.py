@@ -41,9 +41,25 @@ def score_candidates(
     return found
 
 
-def match_items(queries: Tensor, table: Tensor, ids: Tensor) -> Tensor:
-    """Inner products (B, H, K) of queries (B, H, E), which have gradients, and rows ``table[ids]`` (B, K, E)."""
-    found: Tensor = _Matches.apply(queries, table, ids)  # type: ignore[no-untyped-call]
+def score_slates(
+    queries: Tensor, weights: Tensor, table: Tensor, scaled: Tensor, rows: Tensor, none: int = 0
+) -> Tensor:
+    """Scores (B, H, K) of few items by their whole vectors, minus infinity for none; differentiable in the first two.
+
+    Parameters
+    ----------
+    queries
+        (B, H, E), with whose inner product with the item's vector the score begins.
+    weights
+        (B, H, F + 1) of the features, and a constant last.
+    table
+        (N, E) vectors.
+    scaled
+        (B, K, F) features in standard deviations.
+    rows, none
+        (B, K) int64 rows of the table, and the row that stands for no item; −1 where all do for one.
+    """
+    found: Tensor = _SlateScores.apply(queries, weights, table, scaled, rows, none)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -89,21 +105,25 @@ class _CandidateScores(torch.autograd.Function):
         return (*found, None, None, None, None, None)
 
 
-class _Matches(torch.autograd.Function):
+class _SlateScores(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, table: Tensor, ids: Tensor) -> Tensor:
-        ctx.save_for_backward(table, ids)
-        out = torch.empty(*queries.shape[:2], ids.shape[1], dtype=queries.dtype)
-        _match_all(*_read(queries, table, ids), out.numpy())
+    def forward(
+        ctx: Any, queries: Tensor, weights: Tensor, table: Tensor, scaled: Tensor, rows: Tensor, none: int
+    ) -> Tensor:
+        ctx.save_for_backward(table, scaled, rows)
+        ctx.none = none
+        out = torch.empty(*queries.shape[:2], rows.shape[1], dtype=queries.dtype)
+        _score_few(*_read(queries, weights, table, scaled, rows), none, out.numpy())
         return out
 
     @staticmethod
     @once_differentiable  # type: ignore[misc]
     def backward(ctx: Any, gradient: Tensor) -> Gradients:
-        table, ids = ctx.saved_tensors
-        found = torch.zeros(*gradient.shape[:2], table.shape[1], dtype=gradient.dtype)
-        _pass_back_matches(*_read(gradient, table, ids, found))
-        return found, None, None
+        table, scaled, rows = ctx.saved_tensors
+        shape, kind = gradient.shape[:2], gradient.dtype
+        found = tuple(torch.zeros(*shape, n, dtype=kind) for n in (table.shape[1], scaled.shape[2] + 1))
+        _pass_back_few(*_read(gradient, table, scaled, rows), ctx.none, *_read(*found))
+        return (*found, None, None, None, None)
 
 
 @njit(nogil=True, fastmath=True)
@@ -216,16 +236,41 @@ def _pass_back_scores(
 
 
 @loop
-def _match_all(queries: np.ndarray, table: np.ndarray, ids: np.ndarray, out: np.ndarray) -> None:
-    for b in range(len(ids)):
-        for k in range(ids.shape[1]):
+def _score_few(
+    queries: np.ndarray,
+    weights: np.ndarray,
+    table: np.ndarray,
+    scaled: np.ndarray,
+    rows: np.ndarray,
+    none: int,
+    out: np.ndarray,
+) -> None:
+    width = scaled.shape[2]
+    for b in range(len(rows)):
+        for k in range(rows.shape[1]):
             for h in range(queries.shape[1]):
-                out[b, h, k] = _multiply(queries[b, h], table[ids[b, k]])
+                out[b, h, k] = -np.inf
+                if rows[b, k] != none:
+                    score = _multiply(queries[b, h], table[rows[b, k]]) + weights[b, h, width]
+                    out[b, h, k] = score + _multiply(weights[b, h, :width], scaled[b, k])
 
 
 @loop
-def _pass_back_matches(gradient: np.ndarray, table: np.ndarray, ids: np.ndarray, out: np.ndarray) -> None:
-    for b in range(len(ids)):
-        for k in range(ids.shape[1]):
+def _pass_back_few(
+    gradient: np.ndarray,
+    table: np.ndarray,
+    scaled: np.ndarray,
+    rows: np.ndarray,
+    none: int,
+    to_queries: np.ndarray,
+    to_weights: np.ndarray,
+) -> None:
+    width = scaled.shape[2]
+    for b in range(len(rows)):
+        for k in range(rows.shape[1]):
             for h in range(gradient.shape[1]):
-                _add_multiple(gradient[b, h, k], table[ids[b, k]], out[b, h])
+                push = gradient[b, h, k]
+                if rows[b, k] != none and push != 0.0:  # of minutes, only that of what was chosen is not 0
+                    _add_multiple(push, table[rows[b, k]], to_queries[b, h])
+                    _add_multiple(push, scaled[b, k], to_weights[b, h, :width])
+                    to_weights[b, h, width] += push

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from .inputs import Inputs
-from .item_scores import average_candidates, match_items, scale_rows, score_candidates
+from .item_scores import average_candidates, scale_rows, score_candidates, score_slates
 
 CLIP = 5.0  # standard deviations: what is rarer says no more to the network
 HISTORY_LAST = 1000.0  # taken off the scores of the history's items: far more than scores and noise differ by
@@ -231,13 +231,17 @@ class SlateNetwork(ScalesInputs):
 
     def score_few(self, weights: Tensor, users: Tensor, scaled: Tensor, ids: Tensor) -> Tensor:
         """`score` of few items (B, K) of each user, such as slates, with features (B, K, F) that are `scaled`."""
-        scores = weights[:, :, :-1] @ scaled.transpose(1, 2) + weights[:, :, -1:]
-        if self.match:
-            scores = scores + match_items(self.project(users), self.vectors, ids)
-        return scores.masked_fill((ids == 0)[:, None], -torch.inf)
+        return score_slates(self.project(users), weights, self.table, scaled, ids)
+
+    @property
+    def table(self) -> Tensor:
+        """(N + 1, E) vectors that users are matched with; (N + 1, 0) without a match."""
+        return self.vectors if self.match else self.vectors[:, :0]
 
     def project(self, users: Tensor) -> Tensor:
-        """(B, H, E) whose inner products with the items' vectors are those of places (B, H, match) with the items'."""
+        """(B, H, E) whose inner products with the `table`'s rows are those of places (B, H, match) with the items'."""
+        if not self.match:
+            return users
         return linear(users.flatten(0, 1), self.item.weight.T).unflatten(0, users.shape[:2])
 
     def run(self, inputs: Inputs) -> tuple[Tensor, Tensor]:

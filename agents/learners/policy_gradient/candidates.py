@@ -141,8 +141,7 @@ class CandidateNetwork(nn.Module):
     def lose(self, shown: Batch, choice: Tensor, minutes: Tensor) -> tuple[Tensor, Tensor]:
         """Mean losses of what `respond` says, of the slots chosen (B,), −1 for none, and of their minutes (B,)."""
         _, weights, users = self.slate.see(shown["whole"], first=1)
-        queries = self.slate.project(users) if self.slate.match else users
-        table = self.slate.vectors if self.slate.match else self.slate.vectors[:, :0]
+        queries, table = self.slate.project(users), self.slate.table
         slates = Shown(shown["scaled"], shown["ids"], 0, choice, minutes)
         return compute_click_losses(queries, weights, queries.new_zeros(2, 0), self.position, table, slates)
 

@@ -19,7 +19,7 @@ from ....envs.shared.options import number
 from ...registry import AGENTS
 from ...slates.click_losses import Shown, compute_click_losses
 from ...slates.inputs import Inputs, SlateInputs
-from ...slates.item_scores import match_items
+from ...slates.item_scores import score_slates
 from ...slates.networks import HISTORY_LAST, fit_scale, make_two_layers, standardise
 from ..training import LearnerEntry
 from .candidates import Guide, PolicyAgent, compute_value_spread, split_parameters
@@ -193,7 +193,9 @@ class CatalogNetwork(nn.Module):
     def respond(self, shown: Batch) -> tuple[Tensor, Tensor]:
         """(B, K) logits of choosing each item of slates, and logarithms of the minutes it would hold."""
         columns = shown["columns"]
-        heads = match_items(self._query(shown), self.described, columns) + self.own[1:, columns].transpose(0, 1)
+        queries, nothing = self._query(shown), columns.new_zeros(*columns.shape, 0).float()
+        heads = score_slates(queries, queries.new_zeros(len(queries), 2, 1), self.described, nothing, columns, -1)
+        heads = heads + self.own[1:, columns].transpose(0, 1)
         return heads[:, 0] + self.position, heads[:, 1]
 
     def lose(self, shown: Batch, choice: Tensor, minutes: Tensor) -> tuple[Tensor, Tensor]:

@@ -293,7 +293,7 @@ class SlateQ(ItemValueLearner):
         nn.utils.clip_grad_norm_(network.parameters(), self.options.clip)
         optimiser.step()
         with torch.no_grad():
-            slow, fast = (list(one.parameters()) for one in (self.agent.network, network))
+            slow, fast = ([part.data for part in one.parameters()] for one in (self.agent.network, network))
             torch._foreach_lerp_(slow, fast, self.options.polyak)
         return {name: float(value.detach()) for name, value in logs.items()}
 

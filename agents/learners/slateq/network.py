@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ...slates.inputs import Inputs, SlateInputs
-from ...slates.networks import Sight, SlateNetwork
+from ...slates.networks import SlateNetwork
 from ..item_values import APPEAL, BASE, FUTURE, MINUTES, NONE, ONE, ItemValueNetwork, ItemValues
 
 
@@ -78,34 +78,34 @@ class SlateQNetwork(ItemValueNetwork):
 
     def judge_all(self, state: Tensor, items: Tensor, ids: Tensor, mean: Tensor) -> ItemValues:
         """`forward`, to rounding, by the compiled passes of `SlateNetwork.score`, which learners go by."""
-        sight = self._see(state, mean)
-        scores = self.base.score(sight.weights, sight.users, items, ids)
-        return self._value(scores, self.base.rate(sight.whole), ids)
+        sight = self.base.see(self.base.scale(state, mean))
+        weights, users = sight.weights, sight.users
+        if self._weighs_traits:  # which is linear in the same features and places: a third score in one pass
+            pull = self.later[-1]
+            change = pull * weights[:, APPEAL] + torch.cat([self.later[1:-1], self.later[:1]])
+            weights = torch.cat([weights, change[:, None]], dim=1)
+            users = torch.cat([users, pull * users[:, APPEAL, None]], dim=1)
+        scores = self.base.score(weights, users, items, ids)
+        return self._value(scores, scores[:, FUTURE], self.base.rate(sight.whole), ids)
 
     def judge_few(self, state: Tensor, items: Tensor, ids: Tensor, mean: Tensor) -> ItemValues:
         """The same by `SlateNetwork.score_few`, for a few slates."""
-        sight = self._see(state, mean)
-        scores = self.base.score_few(sight.weights, sight.users, self.base.scaled(items, ids), ids)
-        return self._value(scores, self.base.rate(sight.whole), ids)
+        sight, scaled = self.base.see(self.base.scale(state, mean)), self.base.scaled(items, ids)
+        scores = self.base.score_few(sight.weights, sight.users, scaled, ids)
+        if self._weighs_traits:
+            pull = torch.where(ids > 0, scores[:, APPEAL], 0.0)
+            change = self.later[0] + scaled @ self.later[1:-1] + self.later[-1] * pull
+        else:
+            change = scores[:, FUTURE]
+        return self._value(scores, change, self.base.rate(sight.whole), ids)
 
-    def _see(self, state: Tensor, mean: Tensor) -> Sight:
-        """What is seen of users, with the weighting of traits as a third score: it is linear in the same."""
-        sight = self.base.see(self.base.scale(state, mean))
-        if not self._weighs_traits:
-            return sight
-        pull = self.later[-1]
-        weights, users = sight.weights[:, APPEAL], sight.users[:, APPEAL]
-        change = pull * weights + torch.cat([self.later[1:-1], self.later[:1]])
-        weights = torch.cat([sight.weights[:, :FUTURE], change[:, None]], dim=1)
-        return Sight(sight.whole, weights, torch.cat([sight.users[:, :FUTURE], pull * users[:, None]], dim=1))
-
-    def _value(self, scores: Tensor, values: Tensor, ids: Tensor) -> ItemValues:
-        """Item values of scores (B, 3, M) and values (V, B)."""
+    def _value(self, scores: Tensor, change: Tensor, values: Tensor, ids: Tensor) -> ItemValues:
+        """Item values of scores (B, H, M), how a click changes the future (B, M), and values (V, B)."""
         real = ids > 0
         appeal, minutes, future, level = self.units
         minutes = torch.where(real, minutes * softplus(scores[:, MINUTES] + ONE), 0.0)
         base = level + future * values[BASE] if self.ahead else torch.zeros_like(values[BASE])
-        change, none = scores[:, FUTURE], base
+        none = base
         if not self._weighs_traits:
             change, none = future * change, base + future * values[NONE]
         return ItemValues(scores[:, APPEAL] + appeal, minutes, torch.where(real, base[:, None] + change, 0.0), none)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longplay.agents.slates.item_scores import average_candidates, match_items, score_candidates
+from longplay.agents.slates.item_scores import average_candidates, score_candidates, score_slates
 from longplay.agents.slates.networks import CLIP, SlateNetwork, standardise
 
 
@@ -35,6 +35,9 @@ def test_scores_and_gradients_are_those_of_the_plain_formula(shape, missing):
     moving, items, ids, scale = make_case(*shape, missing)
     found, plain = (function(*moving, items, ids, scale) for function in (score_candidates, score_plainly))
     torch.testing.assert_close(found, plain, rtol=1e-10, atol=1e-10)
+    weights, users, places = moving
+    few = score_slates(users, weights, places, standardise(items, *scale[:2]), ids)
+    torch.testing.assert_close(few, plain, rtol=1e-10, atol=1e-10)
     push = torch.randn(found.shape, dtype=found.dtype, generator=torch.Generator().manual_seed(0))
     for one in (found, plain):
         (one.masked_fill((ids == 0)[:, None], 0.0) * push).sum().backward()
@@ -53,8 +56,14 @@ def test_gradients_are_those_of_finite_differences():
     assert torch.autograd.gradcheck(
         lambda *given: score_candidates(*given, items, ids, scale).transpose(1, 2)[real], tuple(moving)
     )
-    table = moving[2].detach()
-    assert torch.autograd.gradcheck(lambda queries: match_items(queries, table, ids), (moving[1],))
+    table, scaled = moving[2].detach(), standardise(items, *scale[:2])
+    for none, there in ((0, real), (-1, ids >= 0)):
+        assert torch.autograd.gradcheck(
+            lambda queries, weights, none=none, there=there: score_slates(
+                queries, weights, table, scaled, ids, none
+            ).transpose(1, 2)[there],
+            (moving[1], moving[0]),
+        )
 
 
 @given(sizes)
