@@ -130,8 +130,8 @@ class Setting(Options):
         """
         return {((), 0, 1): Scorer(self.world, self.item_vectors)}
 
-    def vector_env(self, num_envs: int, action: str, **options: Any) -> Any:
-        """A vector environment with candidates that pays minutes, the metric of comparisons, in every scenario."""
+    def vector_env(self, num_envs: int, action: str, candidates: bool = True, **options: Any) -> Any:
+        """A vector environment, with candidates, that pays minutes, the metric of comparisons, in every scenario."""
         return make_vector_env(
             num_envs,
             reward="minutes",
@@ -139,7 +139,7 @@ class Setting(Options):
             catalog=self.world.catalog,
             world_seed=self.world_seed,
             action=action,
-            candidates=True,
+            candidates=candidates,
             item_vectors=self.item_vectors,
             **options,
         )

@@ -107,9 +107,10 @@ class Reading:
         """H, items of the history that are visible."""
         return self.setting.world.scenario.shape.history
 
-    def make_training_env(self, num_envs: int) -> Any:
-        """A vector environment of training users, whose action is item numbers."""
-        return self.setting.vector_env(num_envs, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)
+    def make_training_env(self, num_envs: int, candidates: bool = True) -> Any:
+        """A vector environment of training users, whose action is item numbers; with candidates, if any are read."""
+        mode = AutoresetMode.SAME_STEP
+        return self.setting.vector_env(num_envs, "items", candidates, split="train", autoreset_mode=mode)
 
 
 def read_run(config: RunConfig, setting: Setting | None = None) -> Reading:
