@@ -115,7 +115,7 @@ class Reading:
 
 def read_run(config: RunConfig, setting: Setting | None = None) -> Reading:
     """The reading of a run; in another setting than its own, if one is given that has the same world built."""
-    reads = (config.state, config.scores, config.action, config.dimensions or 0, config.arithmetic)
+    reads = (config.state, config.scores, config.action, config.dimensions, config.arithmetic)
     return Reading(setting or config.setting, *reads)
 
 

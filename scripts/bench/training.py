@@ -125,7 +125,7 @@ def make_stock(setting: Setting, users: int) -> Iterate:
     return make_iterate(PPO("MlpPolicy", env, device="cpu", seed=0), users)
 
 
-def make_weights(setting: Setting, users: int, dimensions: int | None = None, **options: Any) -> Iterate:
+def make_weights(setting: Setting, users: int, dimensions: int = 0, **options: Any) -> Iterate:
     """PPO on weights as a run trains it."""
     config = RunConfig(setting=setting, num_envs=users, dimensions=dimensions, options=options)
     trainer: Any = config.entry.make_trainer(config, read_run(config))
@@ -171,7 +171,7 @@ def make_rows(args: Arguments) -> dict[str, Contender]:
         STOCK: Contender(lambda: make_stock(setting, args.stock_users), args.stock_users),
         "PPO weights": Contender(lambda: make_weights(setting, users), users),
         "PPO weights, 2 threads": Contender(lambda: make_weights(setting, users), users, threads=2),
-        "PPO weights, all dimensions": Contender(lambda: make_weights(setting, users, dimensions=0), users),
+        "PPO weights, 64 dimensions": Contender(lambda: make_weights(setting, users, dimensions=64), users),
         "PPO weights, 2 epochs": Contender(lambda: make_weights(setting, users, n_epochs=2), users),
         "PL-PPO": Contender(lambda: make_own(setting, few, "pl-ppo"), few),
         "PL-PPO catalogue": Contender(lambda: make_own(setting, few, "pl-ppo-catalog"), few),
