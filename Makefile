@@ -35,10 +35,11 @@ lint: .venv/.installed ## Check style, format and types
 	@$(LINK)
 	@MYPYPATH=.venv/types $(VENV) -m mypy -p longplay.envs -p longplay.agents -p longplay.encoders -p longplay.scripts
 
-bench: .venv/.installed ## Measure the speed of the environment, of encoders and of training
+bench: .venv/.installed ## Measure the speed of the environment, of encoders, of training and of judging
 	@$(VENV) -m longplay.scripts.bench.environment
 	@$(VENV) -m longplay.scripts.bench.encoders
 	@$(VENV) -m longplay.scripts.bench.training
+	@$(VENV) -m longplay.scripts.bench.judging --users 100 --people 10000
 
 clean: ## Remove environments, builds and tool caches; keep runs/
 	@rm -rf .venv .venv-lowest .peers build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -238,8 +238,8 @@ class AgentSession:
         self.memory = self.agent.start(users) if isinstance(self.agent, Remembering) else {}
         self.asked = 0  # how often
 
-    def act(self, observation: Any, which: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Slates of the users of `which` (B,), for their rows of an observation."""
+    def act(self, observation: Any, which: NDArray[np.bool_ | np.int64]) -> NDArray[np.int64]:
+        """Slates of the users of `which`, a mask (B,) or their numbers, for their rows of an observation."""
         memory: Memory = {}
         if isinstance(self.agent, Remembering):
             slates, memory = self.agent.follow(observation, select_users(self.memory, which))
@@ -253,8 +253,8 @@ class AgentSession:
         return slates
 
 
-def select_users(observation: Any, which: NDArray[np.bool_]) -> Any:
-    """Some rows of an observation, nested or not."""
+def select_users(observation: Any, which: NDArray[np.bool_ | np.int64]) -> Any:
+    """Some rows of an observation, nested or not, by a mask or by their numbers."""
     return {
         key: select_users(value, which) if isinstance(value, dict) else value[which]
         for key, value in observation.items()

@@ -1,19 +1,22 @@
 """One protocol for every policy: the same held-out users, the same luck, the whole month."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from ...envs.candidates.retriever import Retriever
 from ...envs.engine import ContextColumn
-from ...envs.env import SlateVectorEnv
 from ...envs.users.world import World
-from ..base import Agent, AgentSession, SlateFunction, select_users
+from ..base import Agent, AgentSession, SlateFunction, as_agent
 from .clicked import ClickedItems
+from .dwindling import DwindlingLives, LifeEnvs
+from .measures import SlateMeasures
 
 COLUMNS = (
     "minutes",  # dwell in the month
@@ -74,23 +77,18 @@ class Evaluator:
             raise ValueError(f"luck = {luck!r} must be a whole number from 0")
         self.users = ids.astype(np.int64)
         self.world, self.luck = world, int(luck)
-        bare = SlateVectorEnv(
-            world,
-            len(self.users),
-            split="test" if sealed else "train",
-            sealed=sealed,
-            autoreset_mode=AutoresetMode.DISABLED,
-            privileged=True,
-            reward="minutes",
-        )
-        self.env = Retriever(bare, item_vectors)
+        self._envs = [LifeEnvs(world, item_vectors, sealed)]
+        self.env = self._envs[0].open(len(self.users), privileged=False)
         unit = self.env.vectors
         self.unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
 
-    def play(self, agent: Agent | SlateFunction, progress: Callable[[float], None] | None = None) -> pd.DataFrame:
+    def play(
+        self, agent: Agent | SlateFunction, progress: Callable[[float], None] | None = None, workers: int = 1
+    ) -> pd.DataFrame:
         """One row a user: the id, `COLUMNS`, where users buy `PURCHASES`, and where taste is turned `TURNS`.
 
         ``attrs["coverage"]`` is the share of items ever shown; the other ``attrs`` are of `ClickedItems.summarise`.
+        Afterwards `people` has the records of the users as their lives ended.
 
         Parameters
         ----------
@@ -99,71 +97,133 @@ class Evaluator:
             environment would refuse are a ValueError that names agent, slate and session.
         progress
             Callable that gets the share of users who have finished.
+        workers
+            Threads, each of which plays a part of the users. It changes no result, as each row of an agent's slates
+            depends on that row of the observation alone; but the agent is asked by several threads at once, which
+            rules may be, and what keeps a state or a network of its own may not.
         """
-        observation, info = self.env.reset(seed=self.luck, options={"users": self.users})
-        count = len(self.users)
-        sums = {name: np.zeros(count) for name in ("minutes", "first_session_minutes", "slates", "clicks")}
-        sums |= {name: np.zeros(count) for name in ("diversity", "satiation", "repeated")}
-        turns = TURNS if self.world.scenario.cultivation else {}
-        purchases = PURCHASES if self.world.scenario.selling else ()
-        sums |= {name: np.zeros(count) for name in (*purchases, *turns)}
-        shown = np.zeros(len(self.world.catalog) + 1, bool)
-        clicked = ClickedItems(self.world.born)
-        told = np.zeros((count, len(shown)), bool)  # what the session has shown
-        active = np.ones(count, bool)
-        session = AgentSession(agent, count, self.world)
-        slates = np.zeros((count, self.world.scenario.shape.slate), np.int64)
-        churned = np.zeros(count, bool)
-        while active.any():
-            visible = select_users(observation, active)
-            latent = select_users(info["latent"], active)
-            slates[active] = session.act({**visible, "latent": latent} if session.agent.privileged else visible, active)
-            first = observation["context"][:, ContextColumn.SESSION] == 0
-            day = observation["context"][:, ContextColumn.DAY]
-            told[active & (observation["context"][:, ContextColumn.DEPTH] == 0)] = False
-            sums["repeated"] += active * (np.take_along_axis(told, slates, axis=1) & (slates > 0)).mean(axis=1)
-            np.put_along_axis(told, slates, True, axis=1)
-            sums["diversity"][active] += self._measure_diversity(slates[active])
-            sums["satiation"][active] += latent["satiation"].sum(axis=1)
-            shown[slates[active].ravel()] = True
-            observation, reward, terminated, truncated, info = self.env.step(slates)
-            sums["minutes"] += reward
-            sums["first_session_minutes"] += reward * first
-            sums["clicks"] += active & (info["choice"] >= 0)
-            clicked.note(np.where(active, info["item"], 0), day)
-            sums["slates"] += active
-            if turns:
-                sums["first_minutes"] += active * info["latent"]["first_minutes"]
-            if purchases:
-                sums["purchases"] += active & info["bought"]
-                sums["sales"] += active * info["paid"]
-            churned |= terminated
-            active = ~(terminated | truncated)
-            if progress is not None:
-                progress(1.0 - float(active.mean()))
-        people = self.env.unwrapped.engine.users  # type: ignore[attr-defined]
-        table = pd.DataFrame({"user": self.users, **sums})
-        means = ["diversity", "satiation", "repeated"]
-        table[means] = table[means].div(table["slates"], axis=0)
-        table["sessions"] = people["session"] + 1
-        table["days"] = np.minimum(people["clock"], self.world.scenario.params.horizon_days)
-        table["churned"] = churned
-        table["trust"] = people["trust"]
-        if turns:
-            table["turned"] = measure_turns(people)
-        table = table[["user", *COLUMNS, *purchases, *turns]]
-        table.attrs |= {"coverage": float(shown[1:].mean()), **clicked.summarise()}
-        return table
+        if not isinstance(workers, int | np.integer) or workers < 1:
+            raise ValueError(f"workers = {workers!r} must be a whole number from 1")
+        agent, count = as_agent(agent), len(self.users)
+        parts = [np.arange(count)[k::workers] for k in range(min(int(workers), count))]
+        while len(self._envs) < len(parts):
+            self._envs.append(LifeEnvs(self.world, self._envs[0].item_vectors, self._envs[0].sealed))
+        tally = Tally(self.world, self.unit, count)
+        report = None if progress is None else lambda: progress(float(tally.finished.mean()))
+        self.people = np.zeros(count, self.env.unwrapped.engine.users.dtype)  # type: ignore[attr-defined]
+        jobs = [partial(self._play_part, agent, *part, tally, report) for part in zip(self._envs, parts, strict=False)]
+        if len(jobs) == 1:
+            jobs[0]()
+        else:
+            with ThreadPoolExecutor(len(jobs)) as pool:
+                try:
+                    for playing in [pool.submit(job) for job in jobs]:
+                        playing.result()
+                except BaseException:
+                    tally.stopped = True  # the other threads, too
+                    raise
+        return tally.make_table(self.users, self.people)
+
+    def _play_part(
+        self,
+        agent: Agent,
+        envs: LifeEnvs,
+        part: NDArray[np.int64],
+        tally: Tally,
+        report: Callable[[], None] | None,
+    ) -> None:
+        """Play the users at the places `part` (P,)."""
+        session = AgentSession(agent, len(part), self.world)
+        lives = DwindlingLives(envs, self.users[part], self.luck, agent.privileged)
+        while len(lives.rows) and not tally.stopped:
+            rows, observation = part[lives.rows], lives.observe()
+            context, satiation = observation["context"], lives.read("satiation")
+            slates = session.act(observation, lives.rows)
+            tally.note_slates(rows, slates, context, satiation)
+            tally.note_step(rows, context, lives.step(slates))
+            if report is not None:
+                report()
+        self.people[part] = lives.ended
 
     def mean_minutes(self, agent: Agent | SlateFunction) -> float:
         """Mean minutes of dwell in the month: the metric of the benchmark in every scenario."""
         return float(self.play(agent)["minutes"].mean())
 
-    def _measure_diversity(self, slates: NDArray[np.int64]) -> NDArray[np.float64]:
-        vectors = self.unit[slates].astype(np.float64)  # zeros where a slot is empty
-        k = (slates > 0).sum(axis=1)
-        together = (vectors.sum(axis=1) ** 2).sum(axis=1) - (vectors**2).sum(axis=(1, 2))
-        return np.where(k > 1, 1.0 - together / np.maximum(k * (k - 1), 1), 0.0)
+
+class Tally:
+    """Sums up what happens to users, each a row of its own.
+
+    Parameters
+    ----------
+    world
+        That is played.
+    unit
+        (N + 1, E) vectors of unit length that the diversity of slates is measured by.
+    users
+        U.
+
+    Attributes
+    ----------
+    finished
+        (U,) whose lives have ended.
+    stopped
+        Whether nobody is to go on.
+    """
+
+    def __init__(self, world: World, unit: NDArray[np.float32], users: int) -> None:
+        self.world, self.measures = world, SlateMeasures(unit, users)
+        self.more = (*(PURCHASES if world.scenario.selling else ()), *(TURNS if world.scenario.cultivation else {}))
+        names = ("minutes", "first_session_minutes", "slates", "clicks", "satiation", *self.more)
+        self.sums = {name: np.zeros(users) for name in names}
+        self.churned, self.finished = np.zeros(users, bool), np.zeros(users, bool)
+        self.stopped = False
+        self._clicks: list[tuple[NDArray[np.int64], NDArray[np.floating]]] = []
+
+    def note_slates(
+        self,
+        rows: NDArray[np.int64],
+        slates: NDArray[np.int64],
+        context: NDArray[np.float32],
+        satiation: NDArray[np.float64],
+    ) -> None:
+        """Slates (B, K) of the users `rows` (B,), what was seen of them, and how sated they are (B, G)."""
+        self.measures.note(rows, slates, context[:, ContextColumn.DEPTH] == 0)
+        self.sums["satiation"][rows] += satiation.sum(axis=1)
+        self.sums["slates"][rows] += 1
+
+    def note_step(
+        self, rows: NDArray[np.int64], context: NDArray[np.float32], told: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """What came of them, as `DwindlingLives.step` tells it; `context` is what was seen before."""
+        sums, clicked = self.sums, told["choice"] >= 0
+        first = context[:, ContextColumn.SESSION] == 0
+        noted = {"minutes": told["minutes"], "first_session_minutes": told["minutes"] * first, "clicks": clicked}
+        noted |= {"first_minutes": told["first_minutes"]}
+        if "bought" in told:
+            noted |= {"purchases": told["bought"], "sales": told["paid"]}
+        for name in noted.keys() & sums.keys():
+            sums[name][rows] += noted[name]
+        self._clicks.append((told["item"][clicked], context[clicked, ContextColumn.DAY]))
+        self.churned[rows] = told["churned"]
+        self.finished[rows] = told["finished"]
+
+    def make_table(self, ids: NDArray[np.int64], people: np.ndarray) -> pd.DataFrame:
+        """What `Evaluator.play` returns, of the users' ids (U,) and their records (U,) at the end."""
+        clicked, measures = ClickedItems(self.world.born), self.measures
+        clicked.note(*(np.concatenate(column) for column in zip(*self._clicks, strict=True)))
+        sums = {**self.sums, "diversity": measures.diversity, "repeated": measures.repeated}
+        table = pd.DataFrame({"user": ids, **sums})
+        means = ["diversity", "satiation", "repeated"]
+        table[means] = table[means].div(table["slates"], axis=0)
+        table["sessions"] = people["session"] + 1
+        table["days"] = np.minimum(people["clock"], self.world.scenario.params.horizon_days)
+        table["churned"] = self.churned
+        table["trust"] = people["trust"]
+        if "first_minutes" in self.more:
+            table["turned"] = measure_turns(people)
+        table = table[["user", *COLUMNS, *self.more]]
+        table.attrs |= {"coverage": float(measures.shown[1:].mean()), **clicked.summarise()}
+        return table
 
 
 def measure_turns(users: np.ndarray) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from .minutes import SCORES, SIMILARITY, choose_score, need_scores
 from .ranking import LAST, Score, read_feature, standardise_scores
 
 LAST_COSINE = 8.0  # more than any two weighted sums of cosines differ by
+UNUSABLE = np.float32(-1e9)  # what no candidate is worth
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,14 @@ class MMR:
 
 
 @njit(nogil=True, fastmath=True)
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.float32:
+    total = np.float32(0.0)
+    for e in range(len(a)):
+        total += a[e] * b[e]
+    return total
+
+
+@njit(nogil=True, fastmath=True)
 def _mmr(
     vectors: np.ndarray,
     candidates: np.ndarray,
@@ -59,33 +68,38 @@ def _mmr(
     trade_off: float,
     out: np.ndarray,
 ) -> None:
+    """Slates; what a candidate is worth falls as the slate fills, so only those that may still win are compared."""
     count = candidates.shape[1]
     nearest = np.zeros(count, np.float32)
-    usable = np.zeros(count, np.bool_)
+    worth = np.zeros(count, np.float32)  # as of the slots that are met, and never less than now
+    met = np.zeros(count, np.int64)  # slots that a candidate has been compared with
     for b in range(len(candidates)):
-        nearest[:] = np.float32(0.0)
         for m in range(count):
-            usable[m] = candidates[b, m] > 0
+            nearest[m] = np.float32(0.0)
+            met[m] = 0
+            worth[m] = trade_off * similarity[b, m] - handicap[b, m] if candidates[b, m] > 0 else UNUSABLE
         for k in range(out.shape[1]):
-            best = -1
-            value = np.float32(-1e9)
+            best = 0
             for m in range(count):
-                mine = trade_off * similarity[b, m] - (np.float32(1.0) - trade_off) * nearest[m] - handicap[b, m]
-                if usable[m] and mine > value:
+                if worth[m] > worth[best]:
                     best = m
-                    value = mine
-            if best < 0:
+            if worth[best] <= UNUSABLE:
                 break
-            chosen = int(candidates[b, best])
-            out[b, k] = chosen
-            usable[best] = False
-            for m in range(count):
-                if usable[m]:
-                    other = int(candidates[b, m])
-                    cosine = np.float32(0.0)
-                    for e in range(vectors.shape[1]):
-                        cosine += vectors[chosen, e] * vectors[other, e]
-                    nearest[m] = max(nearest[m], cosine)
+            first = best  # the likeliest: with what it is worth now few others are left to compare
+            for place in range(-1, count):
+                m = place if place >= 0 else first
+                rival = worth[m] > worth[best] or (worth[m] == worth[best] and m <= best)
+                if rival and met[m] < k:
+                    mine = vectors[int(candidates[b, m])]
+                    for slot in range(met[m], k):
+                        nearest[m] = max(nearest[m], _cosine(vectors[out[b, slot]], mine))
+                    met[m] = k
+                    novelty = (np.float32(1.0) - trade_off) * nearest[m]
+                    worth[m] = trade_off * similarity[b, m] - novelty - handicap[b, m]
+                if worth[m] > worth[best] or (worth[m] == worth[best] and m < best):
+                    best = m
+            out[b, k] = int(candidates[b, best])
+            worth[best] = UNUSABLE
 
 
 @dataclass(frozen=True)
@@ -121,48 +135,67 @@ class DPP:
         return out
 
 
-@njit(nogil=True, fastmath=True)
-def _cosine(a: np.ndarray, b: np.ndarray) -> np.float32:
-    total = np.float32(0.0)
-    for e in range(len(a)):
-        total += a[e] * b[e]
-    return total
-
-
 @njit(nogil=True)
 def _dpp(vectors: np.ndarray, candidates: np.ndarray, quality: np.ndarray, out: np.ndarray) -> None:
+    """Slates; a candidate's variance only falls as the slate fills, so only those that may still win are factored."""
     least = 1e-10  # of a variance: below is what rounding leaves of an item that the slate already spans
     count, slots = candidates.shape[1], out.shape[1]
-    usable = np.zeros(count, np.bool_)
-    variance = np.zeros(count)  # of an item, given those chosen: by this det(L_S) / q² grows
-    factor = np.zeros((slots, count))
+    variance = np.zeros(count)  # of an item, given the slots that are met: by this det(L_S) / q² grows
+    factor = np.zeros((count, slots))
+    worth = np.zeros(count)  # as of the slots that are met, and never less than now
+    met = np.zeros(count, np.int64)  # slots that a candidate has been factored with
+    chosen = np.zeros(slots, np.int64)  # places of those in the slate
+    scale = np.zeros(slots)  # one by the root of their variance; 0 where that is none
     for b in range(len(candidates)):
         for m in range(count):
             item = int(candidates[b, m])
-            usable[m] = item > 0
+            met[m] = 0
             variance[m] = _cosine(vectors[item], vectors[item])
+            worth[m] = quality[b, m] + np.log(max(variance[m], least)) if item > 0 else -np.inf
         for k in range(slots):
-            best = -1
-            most = -np.inf
+            best = 0
             for m in range(count):
-                mine = quality[b, m] + np.log(max(variance[m], least))
-                if usable[m] and mine > most:
+                if worth[m] > worth[best]:
                     best = m
-                    most = mine
-            if best < 0:
+            if worth[best] == -np.inf:
                 break
+            first = best  # the likeliest: with what it is worth now few others are left to factor
+            for place in range(-1, count):
+                m = place if place >= 0 else first
+                rival = worth[m] > worth[best] or (worth[m] == worth[best] and m <= best)
+                if rival and met[m] < k:
+                    _factor(vectors, candidates[b], chosen, scale, m, (met[m], k), factor, variance)
+                    met[m] = k
+                    worth[m] = quality[b, m] + np.log(max(variance[m], least))
+                if worth[m] > worth[best] or (worth[m] == worth[best] and m < best):
+                    best = m
             out[b, k] = int(candidates[b, best])
-            usable[best] = False
-            factor[k, :] = 0.0
-            if variance[best] > least:
-                scale = 1.0 / np.sqrt(variance[best])
-                for m in range(count):
-                    if usable[m]:
-                        rest = float(_cosine(vectors[int(candidates[b, best])], vectors[int(candidates[b, m])]))
-                        for r in range(k):
-                            rest -= factor[r, best] * factor[r, m]
-                        factor[k, m] = rest * scale
-                        variance[m] -= factor[k, m] ** 2
+            chosen[k], scale[k] = best, 1.0 / np.sqrt(variance[best]) if variance[best] > least else 0.0
+            worth[best] = -np.inf
+
+
+@njit(nogil=True)
+def _factor(
+    vectors: np.ndarray,
+    candidates: np.ndarray,
+    chosen: np.ndarray,
+    scale: np.ndarray,
+    m: int,
+    slots: tuple[int, int],
+    factor: np.ndarray,
+    variance: np.ndarray,
+) -> None:
+    """Write candidate m's row of the Cholesky factor for some slots, from the first to before the last."""
+    mine, own = vectors[int(candidates[m])], factor[m]
+    for slot in range(slots[0], slots[1]):
+        own[slot] = 0.0
+        if scale[slot] > 0.0:
+            rest = float(_cosine(vectors[int(candidates[chosen[slot]])], mine))
+            other = factor[chosen[slot]]
+            for r in range(slot):
+                rest -= other[r] * own[r]
+            own[slot] = rest * scale[slot]
+            variance[m] -= own[slot] ** 2
 
 
 RULES.register(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from .ranking import Score, rank_candidates, score_by_similarity, standardise_sc
 
 MINUTES, SIMILARITY = "minutes", "similarity"
 SCORES = (SIMILARITY, MINUTES)  # that other rules build on
+STATIC = ("popularity", "rating", "length", "novelty")  # columns of `Scorer.static`, the last where no item ages
 LEAVES = 15  # of a tree; its leaves are bits of 16
 TREES = "minutes.safetensors"  # in the folder of a rule that needs them
 _LOWEST = np.array([16] + [(v & -v).bit_length() - 1 for v in range(1, 2**16)], np.uint8)  # place of the lowest bit
@@ -86,6 +88,42 @@ class Trees:
         _predict(np.asarray(inputs, np.float64), self.thresholds, self.masks, self.leaves, self.base[0], _LOWEST, out)
         return out
 
+    @cached_property
+    def _words(self) -> NDArray[np.uint64]:
+        """(F, W + 1, ·) the masks, four trees a word; what is beyond the trees means nothing."""
+        features, width, trees = self.masks.shape
+        words = np.zeros((features, width, -(-trees // 4)), np.uint64)
+        words.view(np.uint16)[:, :, :trees] = self.masks
+        return words
+
+    def mask_items(self, values: NDArray[np.floating], features: Sequence[int]) -> NDArray[np.uint64]:
+        """(n, ·) leaves that remain by the values (n, ·) of some features, four trees a word."""
+        known = np.full((len(values), self._words.shape[2]), 2**64 - 1, np.uint64)
+        for f, column in zip(features, values.T.astype(np.float64), strict=True):
+            known &= self._words[f, np.searchsorted(self.thresholds[f], column)]
+        return known
+
+    def predict_items(
+        self,
+        known: NDArray[np.uint64],
+        items: NDArray[np.floating],
+        features: NDArray[np.float32],
+        others: Sequence[int],
+    ) -> NDArray[np.float32]:
+        """Predictions (B, M) for items (B, M) and features (B, M, F), to the bit as `predict` makes them.
+
+        Parameters
+        ----------
+        known
+            (N + 1, ·) from `mask_items`, of the features that items always have.
+        others
+            Numbers of the other features.
+        """
+        out = np.zeros(items.shape, np.float32)
+        trees = (self.thresholds, self._words, self.leaves, self.base[0])
+        _predict_items(known, items, features, np.asarray(others, np.int64), *trees, _LOWEST, out)
+        return out
+
     def save(self, path: Path, inputs: Sequence[str]) -> None:
         """Write to a safetensors file, whole or not at all; `inputs` are the names of the features."""
         arrays = {name: getattr(self, name) for name in ("thresholds", "masks", "leaves", "base")}
@@ -127,6 +165,31 @@ def _walk(
 
 
 @njit(nogil=True)
+def _narrow(value: float, thresholds: np.ndarray, masks: np.ndarray, live: np.ndarray) -> None:
+    """Rule out leaves, (T,) or words of four trees, by the value of one feature."""
+    low = 0
+    high = len(thresholds)
+    while low < high:
+        middle = (low + high) // 2
+        if value > thresholds[middle]:
+            low = middle + 1
+        else:
+            high = middle
+    mask = masks[low]
+    for t in range(len(live)):
+        live[t] &= mask[t]
+
+
+@njit(nogil=True)
+def _add_leaves(live: np.ndarray, leaves: np.ndarray, base: float, lowest: np.ndarray) -> float:
+    """The sum in scikit-learn's order, so that it has its bits."""
+    total = base
+    for t in range(len(leaves)):
+        total += leaves[t, lowest[live[t]]]
+    return total
+
+
+@njit(nogil=True)
 def _predict(
     inputs: np.ndarray,
     thresholds: np.ndarray,
@@ -140,21 +203,31 @@ def _predict(
     for i in range(len(inputs)):
         live[:] = np.uint16(65535)
         for f in range(len(thresholds)):
-            low = 0
-            high = thresholds.shape[1]
-            while low < high:
-                middle = (low + high) // 2
-                if inputs[i, f] > thresholds[f, middle]:
-                    low = middle + 1
-                else:
-                    high = middle
-            mask = masks[f, low]
-            for t in range(len(live)):
-                live[t] &= mask[t]
-        total = base
-        for t in range(len(live)):  # in scikit-learn's order, so that the sum has its bits
-            total += leaves[t, lowest[live[t]]]
-        out[i] = total
+            _narrow(inputs[i, f], thresholds[f], masks[f], live)
+        out[i] = _add_leaves(live, leaves, base, lowest)
+
+
+@njit(nogil=True)
+def _predict_items(
+    known: np.ndarray,
+    items: np.ndarray,
+    features: np.ndarray,
+    others: np.ndarray,
+    thresholds: np.ndarray,
+    masks: np.ndarray,
+    leaves: np.ndarray,
+    base: float,
+    lowest: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    words = np.zeros(known.shape[1], np.uint64)
+    live = words.view(np.uint16)
+    for b in range(len(items)):
+        for m in range(items.shape[1]):
+            words[:] = known[int(items[b, m])]
+            for f in others:
+                _narrow(np.float64(features[b, m, f]), thresholds[f], masks[f], words)
+            out[b, m] = np.float32(_add_leaves(live, leaves, base, lowest))
 
 
 def list_inputs(scorer: Scorer) -> tuple[str, ...]:
@@ -181,7 +254,26 @@ class PredictedMinutes:
 
     def score(self, observation: Observation) -> NDArray[np.float32]:
         """Predicted minutes (B, M) of each candidate in the first slot."""
-        return predict_minutes(self.model, self.scorer.features(observation))
+        return self.predict(observation, self.scorer.features(observation))
+
+    def predict(self, observation: Observation, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same from the scorer's features (B, M, F) of an observation."""
+        if not isinstance(self.model, Trees):
+            return predict_minutes(self.model, features)
+        others = [f for f, name in enumerate(self.scorer.own) if name not in self._lasting]
+        return self.model.predict_items(self._known, observation["candidates"], features, others)
+
+    @property
+    def _lasting(self) -> tuple[str, ...]:
+        """Features that an item has whoever sees it and when, in the order of the scorer's table."""
+        return STATIC[:-1] if self.scorer.aging else STATIC
+
+    @cached_property
+    def _known(self) -> NDArray[np.uint64]:
+        """Leaves that remain by what lasts, and by the first slot."""
+        table = self.scorer.static[:, : len(self._lasting)]
+        values = np.concatenate([table, np.zeros((len(table), 1), np.float32)], axis=1)
+        return self.model.mask_items(values, [*map(self.scorer.own.index, self._lasting), len(self.scorer.own)])
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Score by predicted minutes."""
@@ -218,7 +310,7 @@ class MinutesAndRating:
         scorer = self.minutes.scorer
         features = scorer.features(observation)
         ratings = features[:, :, FEATURES.index("rating")]
-        minutes = predict_minutes(self.minutes.model, features)
+        minutes = self.minutes.predict(observation, features)
         scores = standardise_scores(minutes, observation) + self.rating * standardise_scores(ratings, observation)
         return rank_candidates(scorer, observation, scores)
 

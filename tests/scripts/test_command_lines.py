@@ -55,6 +55,7 @@ COMMANDS = {
     ),
     "bench_behaviours": "python -m longplay.scripts.bench.behaviours",
     "bench_training": "python -m longplay.scripts.bench.training",
+    "bench_judging": "python -m longplay.scripts.bench.judging --users 10000 --people 100000",
     "signatures": (
         "python -m longplay.scripts.studies.signatures --name news-log --env longplay/News-v0 "
         "--reference signatures.json"
@@ -145,6 +146,7 @@ class TestHelp:
             ("agreement", ["--reader", "--name", "--users", "--slates", "--rule", "--env", "--catalog"]),
             ("bench_behaviours", ["--scenarios", "--users", "--plain-users", "--slates", "--rounds", "--json"]),
             ("bench_training", ["--users", "--rounds", "--only", "--json"]),
+            ("bench_judging", ["--users", "--people", "--rules", "--trials", "--workers", "--env", "--json"]),
             ("demo", ["--seeds", "--steps", "--workers", "--track"]),
             ("bench", ["--batches", "--seconds", "--rounds", "--items", "--no-peers", "--json"]),
         ],

@@ -71,6 +71,5 @@ def play_lives(
     counter = RepeatCounter(agent, len(setting.world.catalog))
     lives = evaluator.play(counter, progress)
     coverage, lives.attrs = lives.attrs["coverage"], {}
-    bare: Any = evaluator.env.unwrapped
-    memory = {name: bare.engine.users[name].astype(np.int64) for name in ("entered", "evicted")}
+    memory = {name: evaluator.people[name].astype(np.int64) for name in ("entered", "evicted")}
     return lives.assign(coverage=coverage, places=counter.places, again=counter.again, **memory)

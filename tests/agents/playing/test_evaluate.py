@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from longplay.agents.base import select_users
+from longplay.agents.base import FunctionAgent, select_users
 from longplay.agents.fresh import make_fresh
 from longplay.agents.logs.collect import collect, make_env
 from longplay.agents.logs.exploring import ExploringAgent
@@ -345,6 +345,50 @@ class TestSharedLuck:
             part = Evaluator(world, item_vectors, users, LUCK).play(agent)
             expected = whole[whole["user"].isin(users)].set_index("user").loc[users].reset_index()
             pd.testing.assert_frame_equal(part, expected, check_exact=True)
+
+
+class TestManyUsers:
+    """Who is left moves to ever smaller environments, and threads share the users: no life, and no sum, changes."""
+
+    @pytest.fixture
+    def many(self, remembering_setting):
+        world = remembering_setting.world
+        return Evaluator(world, remembering_setting.item_vectors, np.arange(150), LUCK)
+
+    @pytest.mark.parametrize("name", ["fresh", "oracle", "counts"])
+    def test_users_who_are_played_alone_give_the_same_rows(self, remembering_setting, many, name):
+        world, vectors = remembering_setting.world, remembering_setting.item_vectors
+        agent = {
+            "fresh": make_fresh(MMR(remembering_setting.scorer, 0.5)),
+            "oracle": MyopicOracle(world),  # reads the hidden state
+            "counts": Counts(),  # remembers
+        }[name]
+        whole = many.play(agent)
+        assert whole["slates"].max() > 4 * whole["slates"].median() or whole["slates"].nunique() > 20
+        few = np.arange(0, 150, 15)  # too few to move
+        part = Evaluator(world, vectors, few, LUCK).play(agent)
+        pd.testing.assert_frame_equal(part, whole.loc[few].reset_index(drop=True), check_exact=True)
+
+    @pytest.mark.parametrize("workers", [2, 3, 500])
+    def test_any_number_of_threads_gives_the_same_table(self, remembering_setting, many, workers):
+        agent = RandomCandidates(remembering_setting.scorer)
+        alone, shares = many.play(agent), []
+        people = many.people.copy()
+        together = many.play(agent, shares.append, workers=workers)
+        pd.testing.assert_frame_equal(together, alone, check_exact=True)
+        assert together.attrs == alone.attrs
+        for field in ("id", "trust", "clock", "session", "entered", "evicted"):
+            np.testing.assert_array_equal(many.people[field], people[field])
+        assert max(shares) == 1.0
+
+    def test_an_error_of_one_thread_is_that_of_all(self, many):
+        with pytest.raises(ValueError, match="agent 'wrong', slate 0 of a life"):
+            many.play(FunctionAgent(lambda observation: None, "wrong"), workers=2)
+
+    @pytest.mark.parametrize("workers", [0, -1, 1.5, "2"])
+    def test_no_threads_are_refused(self, many, scorer, workers):
+        with pytest.raises(ValueError, match=f"workers = {workers!r} must be a whole number from 1"):
+            many.play(Popularity(scorer), workers=workers)
 
 
 class TestHeldOutUsers:

@@ -142,15 +142,15 @@ class TestFirstTaste:
         evaluator = playing.Evaluator(world, vectors(world.catalog), playing.held_out_users(world, "test", 20), 3)
         table = evaluator.play(lambda observation: observation["candidates"][:, :K].astype(int))
         assert list(table.columns) == ["user", *playing.COLUMNS, *playing.TURNS]
-        users = evaluator.env.unwrapped.engine.users
+        users = evaluator.people
         np.testing.assert_allclose(table["turned"], measure_angle(users["taste"], users["first_taste"]))
         assert (table["turned"] > 0.5).mean() > 0.5
         first, active = np.zeros(20), np.ones(20, bool)
         observation = evaluator.env.reset(seed=3, options={"users": evaluator.users})[0]
         while active.any():
             slates = observation["candidates"][:, :K].astype(int)
-            observation, _, terminated, truncated, info = evaluator.env.step(slates)
-            first += active * info["latent"]["first_minutes"]
+            observation, _, terminated, truncated, _ = evaluator.env.step(slates)
+            first += active * evaluator.env.unwrapped.engine.users["first_minutes"]
             active = ~(terminated | truncated)
         np.testing.assert_allclose(table["first_minutes"], first)
         assert (table["first_minutes"] != table["minutes"]).any()
