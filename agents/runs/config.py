@@ -17,6 +17,7 @@ from ..registry import AGENTS, AgentEntry
 from ..setting import Setting
 from .scores import check_scores
 
+LATEST = 2  # version of the arithmetic
 BEFORE = {"dimensions": 0, "arithmetic": 1}  # what holds of a run whose file does not say, being older than the choice
 POOLED = ("pooled", "mean")  # states that are made of the item vectors
 
@@ -61,9 +62,10 @@ class RunConfig(Options):
     """Validation users that the policy is evaluated on during training."""
     evals: int = number(8, 1, 10**6)
     """Evaluations during training."""
-    arithmetic: Annotated[int, Suppress] = number(2, 1, 2)
-    """Version of the arithmetic of training, so that a saved run goes on as it began: from 2 on PPO with the actions
-    weights and query learns by `longplay.agents.sb3.batched_ppo`."""
+    arithmetic: Annotated[int, Suppress] = dataclasses.field(default=LATEST, compare=False)
+    """Version of the arithmetic of features and of training, so that a saved run plays and goes on as it began; a run
+    is the same whatever its version. From 2 on features are summed as `Scorer` says, and PPO with the actions weights
+    and query learns by `longplay.agents.sb3.batched_ppo`."""
     options: Annotated[Mapping[str, Any], Suppress] = dataclasses.field(default_factory=dict)
     """The agent's own options that differ from its defaults."""
 
@@ -74,6 +76,11 @@ class RunConfig(Options):
         if not self.action:
             object.__setattr__(self, "action", self.entry.actions[0])
         super().__post_init__()
+        if self.arithmetic not in range(1, LATEST + 1):
+            raise ValueError(
+                f"arithmetic = {self.arithmetic!r} is out of range; allowed: 1 to {LATEST}; install the version of "
+                "longplay that wrote the run"
+            )
         self.entry.check_action(self.agent, self.action)
         self.entry.make_options(self.agent, self.action, self.options)
         self.entry.check_run(self)
