@@ -165,10 +165,6 @@ class AgentEntry(ABC):
     def choose_options(self, action: str) -> type[Options]:
         """Class of the options where it takes an action."""
 
-    def choose_dimensions(self, action: str) -> int:
-        """Dimensions of the item vectors that it reads where it takes an action and nothing is said; 0 for all."""
-        return 0
-
     @abstractmethod
     def reads_scores(self, action: str) -> bool:
         """Whether scores of candidates reach it, or rank what it chooses."""

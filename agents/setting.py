@@ -120,18 +120,18 @@ class Setting(Options):
     @property
     def scorer(self) -> Scorer:
         """The scoring features of candidates."""
-        return self.scorers[(), 0]
+        return self.scorers[(), 0, 1]
 
     @cached_property
-    def scorers(self) -> dict[tuple[tuple[str, ...], int], Scorer]:
-        """Scorers by the folders of the fitted models whose scores they add, and by the dimensions of the item vectors.
+    def scorers(self) -> dict[tuple[tuple[str, ...], int, int], Scorer]:
+        """Scorers by folders of the fitted models whose scores they add, dimensions (0 for all) and arithmetic.
 
-        At first the one that adds none and has all dimensions.
+        At first that of the rules, which adds none.
         """
-        return {((), 0): Scorer(self.world, self.item_vectors)}
+        return {((), 0, 1): Scorer(self.world, self.item_vectors)}
 
-    def vector_env(self, num_envs: int, action: str, **options: Any) -> Any:
-        """A vector environment with candidates that pays minutes, the metric of comparisons, in every scenario."""
+    def vector_env(self, num_envs: int, action: str, candidates: bool = True, **options: Any) -> Any:
+        """A vector environment, with candidates, that pays minutes, the metric of comparisons, in every scenario."""
         return make_vector_env(
             num_envs,
             reward="minutes",
@@ -139,7 +139,7 @@ class Setting(Options):
             catalog=self.world.catalog,
             world_seed=self.world_seed,
             action=action,
-            candidates=True,
+            candidates=candidates,
             item_vectors=self.item_vectors,
             **options,
         )

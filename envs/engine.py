@@ -5,6 +5,7 @@ the batch, the order or the number of threads.
 """
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 
 from .shared.compiled import loop, say_compiling
 from .shared.notices import say_once
+from .shared.parts import part
 from .users.behaviours import MARK, MEET, get_plain
 from .users.chance import permute, stream_key
 from .users.dynamics import begin, read_slate
-from .users.records import ACTIVE, HORIZON, work_type
+from .users.memory import PLACES
+from .users.records import ACTIVE, HORIZON, SLATES_KEPT, Record, work_type
 from .users.replacing import check_compiled, rebind, replace_behaviours
 from .users.world import World
 
@@ -38,6 +41,9 @@ class ContextColumn(IntEnum):
     DAY = 5  # days since the first day began
     SESSION = 6  # number of earlier sessions
     SKIPS = 7  # consecutive slates without a click
+
+
+CONTEXT = len(ContextColumn)
 
 
 @loop
@@ -74,49 +80,89 @@ def _read_slates(
             minutes[b] = read_slate(p, scratch, items, user)
 
 
+@part(room=PLACES, absent=lambda user, ids, age, block: None)
+def _write_shown(user: Record, ids: int, age: int, block: np.ndarray) -> None:
+    """The slates shown last, most recent first, and the days since each, from places of the block on."""
+    for j in range(len(user.shown)):
+        known = j < user.slates
+        place = (user.slates - 1 - j) % len(user.shown) if known else 0
+        block[age + j] = max(user.clock - user.shown_time[place], 0.0) if known else 0.0
+        for k in range(len(user.slate)):
+            block[ids + j * len(user.slate) + k] = user.shown[place, k] if known else 0
+
+
 @loop
 def _write_observations(
     users: np.ndarray,
-    ids: np.ndarray,
-    completion: np.ndarray,
-    age: np.ndarray,
-    slate: np.ndarray,
-    response: np.ndarray,
-    context: np.ndarray,
+    people: np.ndarray,
+    start: int,
+    stop: int,
+    block: np.ndarray,
+    whole: np.ndarray,
+    real: np.ndarray,
 ) -> None:
-    for b in range(len(users)):
+    """What agents may see of some users, one key of the observation after the other, in order of their names.
+
+    Beside it what is told of the last slate: `Facts`.
+    """
+    num = len(users)
+    for b in range(start, stop):
         user = users[b]
-        for h in range(ids.shape[1]):
-            item = user.history_items[h]
-            ids[b, h] = item
-            completion[b, h] = user.history_completion[h]
-            # The time is kept in fewer digits than the clock, and may be rounded up.
-            age[b, h] = max(user.clock - user.history_time[h], 0.0) if item > 0 else 0.0
-        for k in range(slate.shape[1]):
-            slate[b, k] = user.slate[k]
-            response[b, k] = user.completion if k == user.choice else 0.0
+        items, slots, topics = len(user.history_items), len(user.slate), len(people[0].profile)
+        at = b * CONTEXT
         angle = 2.0 * np.pi * (user.clock - np.floor(user.clock))
-        context[b, ContextColumn.DEPTH.value] = user.depth
-        context[b, ContextColumn.SESSION_MINUTES.value] = user.session_minutes
-        context[b, ContextColumn.HOUR_SIN.value] = np.sin(angle)
-        context[b, ContextColumn.HOUR_COS.value] = np.cos(angle)
-        context[b, ContextColumn.GAP_DAYS.value] = user.gap
-        context[b, ContextColumn.DAY.value] = user.clock
-        context[b, ContextColumn.SESSION.value] = user.session
-        context[b, ContextColumn.SKIPS.value] = user.skips
+        block[at + ContextColumn.DEPTH.value] = user.depth
+        block[at + ContextColumn.SESSION_MINUTES.value] = user.session_minutes
+        block[at + ContextColumn.HOUR_SIN.value] = np.sin(angle)
+        block[at + ContextColumn.HOUR_COS.value] = np.cos(angle)
+        block[at + ContextColumn.GAP_DAYS.value] = user.gap
+        block[at + ContextColumn.DAY.value] = user.clock
+        block[at + ContextColumn.SESSION.value] = user.session
+        block[at + ContextColumn.SKIPS.value] = user.skips
+        age = num * CONTEXT + b * items
+        completion, ids = age + num * items, age + 2 * num * items
+        for h in range(items):
+            item = user.history_items[h]
+            # The time is kept in fewer digits than the clock, and may be rounded up.
+            block[age + h] = max(user.clock - user.history_time[h], 0.0) if item > 0 else 0.0
+            block[completion + h] = user.history_completion[h]
+            block[ids + h] = item
+        end = num * (CONTEXT + 3 * items)
+        profile = people[user.id].profile
+        for g in range(topics):
+            block[end + b * topics + g] = profile[g]
+        end += num * topics
+        if len(user.shown) > 1:
+            places = len(user.shown)
+            _write_shown(user, end + num * places + b * places * slots, end + b * places, block)
+            end += num * places * (1 + slots)
+        for k in range(slots):
+            block[end + b * slots + k] = user.slate[k]
+            block[end + (num + b) * slots + k] = user.completion if k == user.choice else 0.0
+        whole[0, b], whole[1, b] = user.id, user.choice
+        whole[2, b] = user.slate[user.choice] if user.choice >= 0 else 0
+        whole[3, b], whole[4, b] = user.left, user.bought
+        real[0, b], real[1, b] = user.completion, user.clock
 
 
-@loop
-def _write_shown(users: np.ndarray, ids: np.ndarray, age: np.ndarray) -> None:
-    """The slates shown last, most recent first, and the days since each."""
-    for b in range(len(users)):
-        user = users[b]
-        for j in range(ids.shape[1]):
-            known = j < user.slates
-            place = (user.slates - 1 - j) % ids.shape[1] if known else 0
-            age[b, j] = max(user.clock - user.shown_time[place], 0.0) if known else 0.0
-            for k in range(ids.shape[2]):
-                ids[b, j, k] = user.shown[place, k] if known else 0
+class Facts(NamedTuple):
+    """What is told of the slate shown last, an array (B,) of each.
+
+    Attributes
+    ----------
+    user, choice, item, left, bought
+        Whole numbers; `left` and `bought` are 0 or 1.
+    completion, day
+        Shares, and days of the clock.
+    """
+
+    user: NDArray[np.int64]
+    choice: NDArray[np.int64]
+    item: NDArray[np.int64]
+    left: NDArray[np.int64]
+    bought: NDArray[np.int64]
+    completion: NDArray[np.float64]
+    day: NDArray[np.float64]
 
 
 class Loops(NamedTuple):
@@ -171,6 +217,8 @@ class Engine:
         self.minutes = np.zeros(self.num)
         cuts = [slice(c[0], c[-1] + 1) for c in np.array_split(np.arange(self.num), threads) if len(c)]
         self._pieces = [(cut, np.zeros(1, work_type(shape))) for cut in cuts]
+        self._sizes = self._size_keys()
+        self._width = sum(width for _, _, width in self._sizes)
         self._loops = self._choose_loops()
         self._pool = self._start_threads()
 
@@ -241,22 +289,54 @@ class Engine:
             check_compiled(name, function)
         return reason
 
-    def observe(self, out: Observation) -> None:
-        """Write what agents may see into (B, ·) float32 arrays."""
-        self._each(
-            lambda s, _: _write_observations(
-                self.users[s],
-                out["history_ids"][s],
-                out["history_completion"][s],
-                out["history_age"][s],
-                out["slate_ids"][s],
-                out["slate_response"][s],
-                out["context"][s],
-            )
-        )
-        if "shown_ids" in out:
-            self._each(lambda s, _: _write_shown(self.users[s], out["shown_ids"][s], out["shown_age"][s]))
-        out["profile"][...] = self.world.people["profile"][self.users["id"]]
+    def observe(self, which: NDArray[np.int64] | None = None) -> tuple[Observation, Facts]:
+        """What agents may see, float32 arrays in order of their names, and what is told of the last slate.
+
+        The arrays are new at each call. Those of an observation share one piece of memory.
+
+        Parameters
+        ----------
+        which
+            The slots, for whom the arrays have a row each; by default all of them.
+        """
+        users, people = self.users if which is None else self.users[which], self.world.people
+        num, at, observation = len(users), 0, {}
+        block = np.empty(num * self._width, np.float32)
+        whole, real = np.empty((5, num), np.int64), np.empty((2, num))
+        if which is None:
+            self._each(lambda s, _: _write_observations(users, people, s.start, s.stop, block, whole, real))
+        else:
+            _write_observations(users, people, 0, num, block, whole, real)
+        for name, shape, width in self._sizes:
+            end = at + num * width
+            observation[name] = block[at:end].reshape(num, *shape)
+            at = end
+        return observation, Facts(*whole, *real)
+
+    def observe_first(self) -> tuple[Observation, NDArray[np.int64], NDArray[np.float64]]:
+        """`observe` of the first slot alone, arrays without its axis: (5,) whole numbers and (2,) others of `Facts`."""
+        block = np.empty(self._width, np.float32)
+        whole, real = np.empty((5, 1), np.int64), np.empty((2, 1))
+        _write_observations(self.users[:1], self.world.people, 0, 1, block, whole, real)
+        observation, at = {}, 0
+        for name, shape, width in self._sizes:
+            end = at + width
+            observation[name] = block[at:end] if len(shape) == 1 else block[at:end].reshape(shape)
+            at = end
+        return observation, whole[:, 0], real[:, 0]
+
+    def _size_keys(self) -> list[tuple[str, tuple[int, ...], int]]:
+        """Name, shape and length of each key of a user's observation, in the order of `_write_observations`."""
+        shape = self.world.scenario.shape
+        sizes: dict[str, tuple[int, ...]] = {
+            "context": (CONTEXT,),
+            **dict.fromkeys(("history_age", "history_completion", "history_ids"), (shape.history,)),
+            "profile": (shape.topics,),
+        }
+        if self.world.scenario.memory:
+            sizes |= {"shown_age": (SLATES_KEPT,), "shown_ids": (SLATES_KEPT, shape.slate)}
+        sizes |= dict.fromkeys(("slate_ids", "slate_response"), (shape.slate,))
+        return [(name, size, math.prod(size)) for name, size in sizes.items()]
 
     def __getstate__(self) -> dict[str, Any]:
         return {

@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from .drawing.viewer import LifeRecorder, Window, list_render_modes, render_text
-from .engine import ContextColumn, Engine, Observation
+from .engine import ContextColumn, Engine, Facts, Observation
 from .shared.names import one_of
 from .specs import KeepsSpec
 from .users.params import REWARDS, SALES
@@ -202,7 +202,10 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         self.metadata["render_modes"] = list_render_modes(type(self).metadata["render_modes"])
         slots = world.scenario.shape.slate
         self.single_observation_space = make_observation_space(world)
-        self._boxes = dict(self.single_observation_space.spaces)
+        self._latent = (*LATENT, *(LATENT_MEMORY if world.scenario.memory else ()))
+        self._latent += tuple(
+            name for has, some in LATENT_SOME.items() if getattr(world.scenario, has) for name in some
+        )
         self.single_action_space = gym.spaces.MultiDiscrete([len(world.catalog) + 1] * slots)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -239,8 +242,8 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         before = self._finished
         minutes = engine.read(slates)
         reward = self._compute_reward(minutes, before)
-        terminated = engine.users["status"] == CHURNED
-        truncated = engine.users["status"] == HORIZON
+        status = engine.users["status"].copy()  # of records far apart; read once
+        terminated, truncated = status == CHURNED, status == HORIZON
         self._finished = terminated | truncated
         info: dict[str, Any] = {}
         again = np.zeros(self.num_envs, bool)
@@ -318,33 +321,32 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         return array
 
     def _observe(self) -> Observation:
-        out = {key: np.empty((self.num_envs, *(space.shape or ())), np.float32) for key, space in self._boxes.items()}
-        self.engine.observe(out)
-        return out
+        observation, self._facts = self.engine.observe()
+        return observation
 
     def _make_info(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
-        users = self.engine.users
-        rows = np.arange(self.num_envs)
-        values: dict[str, Any] = {
-            "user": users["id"].copy(),
-            "choice": users["choice"].astype(np.int64),
-            "item": np.where(users["choice"] >= 0, users["slate"][rows, users["choice"]], 0).astype(np.int64),
-            "completion": users["completion"].copy(),
-            "left": users["left"] == 1,
-            "day": users["clock"].copy(),
-        }
-        if self.world.scenario.selling:
-            values["bought"] = users["bought"] == 1
-            values["paid"] = self._read_paid()
-        info = add_masks(values, mask)
+        """What is told of the slates that the last observation showed, with a mask of the slots it speaks of."""
+        info = add_masks(self._tell(self._facts, slice(None)), mask)
         if self.privileged:
-            names = (*LATENT, *(LATENT_MEMORY if self.world.scenario.memory else ()))
-            names += tuple(
-                name for has, some in LATENT_SOME.items() if getattr(self.world.scenario, has) for name in some
-            )
-            info["latent"] = add_masks({name: users[name].copy() for name in names}, mask)
+            users = self.engine.users
+            info["latent"] = add_masks({name: users[name].copy() for name in self._latent}, mask)
             info["_latent"] = mask.copy()
         return info
+
+    def _tell(self, facts: Facts, which: Any) -> dict[str, NDArray[Any]]:
+        """Values of the info, of the slots that the facts are of."""
+        values: dict[str, NDArray[Any]] = {
+            "user": facts.user.astype(np.int32),
+            "choice": facts.choice,
+            "item": facts.item,
+            "completion": facts.completion,
+            "left": facts.left == 1,
+            "day": facts.day,
+        }
+        if self.world.scenario.selling:
+            values["bought"] = facts.bought == 1
+            values["paid"] = self._read_paid()[which]
+        return values
 
     def _read_paid(self) -> NDArray[np.float64]:
         """(B,) price of what was bought from the last slate, 0 for nothing."""
@@ -353,16 +355,24 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
         return np.where(users["bought"] == 1, self.world.prices[items], 0.0)
 
     def _make_final_info(self, done: NDArray[np.bool_]) -> dict[str, Any]:
-        observation = self._observe()
+        which = np.flatnonzero(done)
+        observation, facts = self.engine.observe(which)
         rows = np.full(self.num_envs, None, dtype=object)
-        for b in np.flatnonzero(done):
-            rows[b] = {key: value[b].copy() for key, value in observation.items()}
-        return {
-            "final_obs": rows,
-            "_final_obs": done.copy(),
-            "final_info": self._make_info(done),
-            "_final_info": done.copy(),
-        }
+        for b, row in zip(which.tolist(), zip(*observation.values(), strict=True), strict=True):
+            rows[b] = dict(zip(observation, row, strict=True))
+        info = join_masks(self._spread(self._tell(facts, which), which), done)
+        if self.privileged:
+            users = self.engine.users
+            latent = self._spread({name: users[name][which] for name in self._latent}, which)
+            info["latent"], info["_latent"] = join_masks(latent, done), done.copy()
+        return {"final_obs": rows, "_final_obs": done.copy(), "final_info": info, "_final_info": done.copy()}
+
+    def _spread(self, some: Mapping[str, NDArray[Any]], which: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Values of some slots as values of all, zero for the others."""
+        spread = {name: np.zeros((self.num_envs, *value.shape[1:]), value.dtype) for name, value in some.items()}
+        for name, value in some.items():
+            spread[name][which] = value
+        return spread
 
     def save_state(self) -> dict[str, NDArray[Any]]:
         """Everything that moves, as arrays, and where it does; `load_state` continues from it to the bit."""
@@ -468,11 +478,20 @@ class SlateVectorEnv(KeepsSpec, VectorEnv[Observation, NDArray[np.int64], NDArra
 
 def add_masks(values: Mapping[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[str, Any]:
     """Gymnasium's vector info: each key with a ``_key`` mask of the slots it speaks of; other slots are zero."""
+    if not mask.all():
+        values = {
+            key: np.where(mask.reshape(-1, *[1] * (value.ndim - 1)), value, np.zeros((), value.dtype))
+            for key, value in values.items()
+        }
+    return join_masks(values, mask)
+
+
+def join_masks(values: Mapping[str, NDArray[Any]], mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Values that are zero already where the mask is not set, each with a mask of its own."""
     info: dict[str, Any] = {}
-    for key, value in values.items():
-        if not mask.all():
-            value = np.where(mask.reshape(-1, *[1] * (value.ndim - 1)), value, np.zeros((), value.dtype))
-        info[key], info[f"_{key}"] = value, mask.copy()
+    masks = np.repeat(mask[None], len(values), axis=0)
+    for (key, value), own in zip(values.items(), masks, strict=True):
+        info[key], info[f"_{key}"] = value, own
     return info
 
 

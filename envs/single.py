@@ -9,7 +9,9 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from .engine import Observation
+from .env import SlateVectorEnv, check_slates
 from .specs import KeepsSpec
+from .users.records import ACTIVE, CHURNED, HORIZON
 from .users.world import World
 
 
@@ -48,6 +50,9 @@ class SlateEnv(KeepsSpec, gym.Env[Observation, Any]):  # type: ignore[misc]  # a
         self.observation_space = vector.single_observation_space
         self.action_space = vector.single_action_space
         self.render_mode = vector.render_mode
+        # The very class: another one, or a wrapper, may do more in its own step.
+        self._alone = type(vector) is SlateVectorEnv and vector.render_mode in (None, "ansi")
+        self._limits = len(self.world.catalog), self.world.scenario.shape.slate
 
     @property
     def world(self) -> World:
@@ -71,6 +76,8 @@ class SlateEnv(KeepsSpec, gym.Env[Observation, Any]):  # type: ignore[misc]  # a
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Show one slate."""
+        if self._alone:
+            return self._step_alone(action)
         observation, reward, terminated, truncated, info = self.vector.step(np.asarray(action)[None])
         return (
             self._take_user(observation),
@@ -79,6 +86,40 @@ class SlateEnv(KeepsSpec, gym.Env[Observation, Any]):  # type: ignore[misc]  # a
             bool(truncated[0]),
             self._unbatch_info(info),
         )
+
+    def _step_alone(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """`SlateVectorEnv.step` for one slot that neither resets by itself nor is drawn, without arrays of one."""
+        vector = self.vector
+        if not vector._seeded:
+            raise gym.error.ResetNeeded("call reset() before step()")
+        engine, before = vector.engine, vector._finished
+        minutes = engine.read(self._check_slate(action))
+        paid = minutes[0] if vector.reward == "minutes" else vector._compute_reward(minutes, before)[0]
+        status = int(engine.users["status"][0])
+        vector._finished = np.array([status != ACTIVE])
+        observation, whole, real = engine.observe_first()
+        info: dict[str, Any] = {
+            "user": np.int32(whole[0]),
+            "choice": whole[1],
+            "item": whole[2],
+            "completion": real[0],
+            "left": bool(whole[3]),
+            "day": real[1],
+        }
+        if self.world.scenario.selling:
+            info |= {"bought": bool(whole[4]), "paid": vector._read_paid()[0]}
+        if vector.privileged:
+            info["latent"] = {name: self._make_scalar(engine.users[name].copy()[0]) for name in vector._latent}
+        return observation, float(paid), status == CHURNED, status == HORIZON, info
+
+    def _check_slate(self, action: Any) -> NDArray[np.int64]:
+        """`check_slates` of one row: at a few numbers Python looks faster."""
+        row, (items, slots) = np.asarray(action), self._limits
+        if row.dtype.kind in "iu" and row.shape == (slots,):
+            numbers = row.tolist()
+            if min(numbers) >= 0 and max(numbers) <= items:
+                return row.astype(np.int64).reshape(1, slots)
+        return check_slates(row[None], (1, slots), items)
 
     def render(self) -> Any:
         """The last slate as text ("ansi"), or a picture (720, 1280, 3) of the user's life ("rgb_array")."""

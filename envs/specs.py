@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .catalogs.catalog import DEFAULTS, PRICE, Catalog
 from .catalogs.table import CatalogError
 from .shared.files import write_whole
+from .shared.ownership import find_cache
 from .users.behaviours import name_function
 from .users.constants import format_key
 from .users.params import Scenario
@@ -164,8 +165,7 @@ def _keep_array(array: NDArray[Any]) -> str:
 
 def _keep(content: bytes, ending: str) -> str:
     """Write a file of the cache unless it is there; returns its path."""
-    root = Path(os.environ.get("LONGPLAY_CACHE") or Path.home() / ".cache" / "longplay")
-    path = root.resolve() / "specs" / (hashlib.sha256(content).hexdigest()[:32] + ending)
+    path = find_cache().resolve() / "specs" / (hashlib.sha256(content).hexdigest()[:32] + ending)
     if not path.is_file():
         write_whole(path, content)
     return str(path)

@@ -122,13 +122,16 @@ class ItemValueLearner(Learner):
             float(np.mean([self._discount(outcome) for outcome in outcomes])),
         )
 
-    def _draw_random(self, inputs: Inputs) -> NDArray[np.int64]:
-        """Columns (B, K) at random."""
-        slots = self.agent.slots
-        order = np.where(inputs.ids > 0, self.rng.random(inputs.ids.shape), 2.0).argsort(axis=1)[:, :slots]
-        real = np.take_along_axis(inputs.ids, order, axis=1) > 0
-        if not self.options.fill:
-            real &= self.rng.random(real.shape) < 0.8
+    def _draw_random(self, inputs: Inputs, rows: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+        """Columns (B, K) at random; of `rows` (B,) alone, where they are given, by the same chance."""
+        slots, chance = self.agent.slots, self.rng.random(inputs.ids.shape)
+        dense = None if self.options.fill else self.rng.random((len(chance), min(slots, chance.shape[1]))) < 0.8
+        kept = np.ones(len(chance), bool) if rows is None else rows
+        ids = inputs.ids[kept]
+        order = np.where(ids > 0, chance[kept], 2.0).argsort(axis=1)[:, :slots]
+        real = np.take_along_axis(ids, order, axis=1) > 0
+        if dense is not None:
+            real &= dense[kept]
         columns = np.full((len(order), slots), -1, np.int64)
         columns[:, : order.shape[1]] = np.where(real, order, -1)
         return columns

@@ -62,7 +62,10 @@ class Replay:
 
     def read_rows(self, name: str, places: NDArray[np.int64]) -> Tensor:
         """An array's rows (n, ·) at places that `draw` gave."""
-        return self.data[name][tuple(torch.from_numpy(part) for part in np.unravel_index(places, self.shape))]
+        data, (_, slates, users) = self.data[name], self.shape
+        # Where an array also has the state after a segment's last slate, that many rows lie between two segments.
+        rows = places + places // (slates * users) * ((data.shape[1] - slates) * users)
+        return data.flatten(0, 2).index_select(0, torch.from_numpy(rows))
 
     def set_priorities(self, places: NDArray[np.int64], errors: Tensor) -> None:
         """Set the priorities of slates to the sizes of their errors (n,)."""

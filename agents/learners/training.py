@@ -26,6 +26,8 @@ class LearnerEntry(AgentEntry):
         As of `AgentEntry`.
     sees_features
         Whether it reads features of candidates, those of fitted models included.
+    sees_candidates
+        Whether it chooses among candidates; otherwise training users bring none.
     change_inputs
         From `longplay.agents.slates.inputs.SlateInputs` to other inputs, where the agent reads others.
     """
@@ -36,6 +38,7 @@ class LearnerEntry(AgentEntry):
     about: str = ""
     rates_items: bool = False
     sees_features: bool = True
+    sees_candidates: bool = True
     change_inputs: Callable[[Any], Any] | None = None
     actions: tuple[str, ...] = ("items",)
 
@@ -82,7 +85,7 @@ class LearnerEntry(AgentEntry):
     def make_trainer(self, config: Any, reading: Any) -> Learner:
         """The learner, in front of its training users; its small network learns on the CPU, where the users are."""
         say_where_it_learns(f"agent {config.agent!r}")
-        env = reading.make_training_env(config.num_envs)
+        env = reading.make_training_env(config.num_envs, self.sees_candidates)
         return self.kind(
             TrainingUsers(env, self.make_inputs(reading), REWARD_SCALE, config.seed),
             config.agent_options,

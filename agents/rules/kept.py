@@ -4,11 +4,11 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from ...envs.shared.ownership import find_cache
 from ..playing.evaluate import Evaluator
 from ..registry import RULES
 from .context import RuleModels
@@ -42,8 +42,7 @@ def find_kept_rules(models: RuleModels, evaluator: Evaluator, trials: int, names
     world = [identify_setting(models.setting), vectors]
     budget = describe_search(models, evaluator, trials, 0)
     about = json.dumps([world, budget, digest_code(), _digest_others(names)], sort_keys=True)
-    root = Path(os.environ.get("LONGPLAY_CACHE") or Path.home() / ".cache" / "longplay")
-    return root / "rules" / hashlib.sha256(about.encode()).hexdigest()[:32]
+    return find_cache() / "rules" / hashlib.sha256(about.encode()).hexdigest()[:32]
 
 
 @cache

@@ -17,6 +17,7 @@ from ..registry import AGENTS, AgentEntry
 from ..setting import Setting
 from .scores import check_scores
 
+LATEST = 2  # version of the arithmetic
 BEFORE = {"dimensions": 0, "arithmetic": 1}  # what holds of a run whose file does not say, being older than the choice
 POOLED = ("pooled", "mean")  # states that are made of the item vectors
 
@@ -41,11 +42,10 @@ class RunConfig(Options):
     """Folders of fitted encoders, of rules saved with trees or an encoder, and of runs of slateq, whose scores are
     further features of candidates. With the action weights, PPO, A2C, RecurrentPPO and ARS set out from the first of
     them alone. Not for agents that do not see features: ppo-stock, pl-ppo-catalog, and any with the action query."""
-    dimensions: int | None = number(None, 0, 10**6)
+    dimensions: int = number(0, 0, 10**6)
     """Directions of the text vectors that similarity and the states pooled and mean are made of, those that keep most
-    of their inner products; 0, or as many as there are, for the vectors as they are. By default 64 for PPO with the
-    action weights, which earns as much by them in less time, and 0 for others. Candidates are found by the whole
-    vectors whatever is said here."""
+    of their inner products, such as 64; 0, or as many as there are, for the vectors as they are. Candidates are found
+    by the whole vectors whatever is said here. Fewer take less time, and may cost minutes (docs/agents.md)."""
     fine_tune: bool = False
     """Train the encoder's network along with the policy; for gru, lstm, transformer and attention."""
     gamma: float = number(0.95, 0.0, 1.0)
@@ -62,9 +62,10 @@ class RunConfig(Options):
     """Validation users that the policy is evaluated on during training."""
     evals: int = number(8, 1, 10**6)
     """Evaluations during training."""
-    arithmetic: Annotated[int, Suppress] = number(2, 1, 2)
-    """Version of the arithmetic of training, so that a saved run goes on as it began: from 2 on PPO with the actions
-    weights and query learns by `longplay.agents.sb3.batched_ppo`."""
+    arithmetic: Annotated[int, Suppress] = dataclasses.field(default=LATEST, compare=False)
+    """Version of the arithmetic of features and of training, so that a saved run plays and goes on as it began; a run
+    is the same whatever its version. From 2 on features are summed as `Scorer` says, and PPO with the actions weights
+    and query learns by `longplay.agents.sb3.batched_ppo`."""
     options: Annotated[Mapping[str, Any], Suppress] = dataclasses.field(default_factory=dict)
     """The agent's own options that differ from its defaults."""
 
@@ -75,11 +76,14 @@ class RunConfig(Options):
         if not self.action:
             object.__setattr__(self, "action", self.entry.actions[0])
         super().__post_init__()
+        if self.arithmetic not in range(1, LATEST + 1):
+            raise ValueError(
+                f"arithmetic = {self.arithmetic!r} is out of range; allowed: 1 to {LATEST}; install the version of "
+                "longplay that wrote the run"
+            )
         self.entry.check_action(self.agent, self.action)
         self.entry.make_options(self.agent, self.action, self.options)
         self.entry.check_run(self)
-        if self.dimensions is None:
-            object.__setattr__(self, "dimensions", self.usual_dimensions)
         check_scores(self.scores)
         if self.scores and not self.reads_scores:
             raise ValueError(
@@ -98,11 +102,6 @@ class RunConfig(Options):
     def entry(self) -> AgentEntry:
         """What the agent says of itself."""
         return AGENTS[self.agent]
-
-    @property
-    def usual_dimensions(self) -> int:
-        """What `dimensions` is where nothing is said."""
-        return self.entry.choose_dimensions(self.action) if self.state in POOLED else 0
 
     @property
     def reads_scores(self) -> bool:
@@ -125,7 +124,7 @@ class RunConfig(Options):
         state = "" if self.state == "pooled" else f" {Path(self.state).name}"
         more = "".join(f" +{Path(score).name}" for score in self.scores)
         tuned = " fine-tuned" if self.fine_tune else ""
-        width = "" if self.dimensions == self.usual_dimensions else f" {self.dimensions or 'all'} dimensions"
+        width = f" {self.dimensions} dimensions" if self.dimensions else ""
         return f"{self.entry.name_method(self.action)} γ={self.gamma:g}{state}{width}{tuned}{more}"
 
     def twin(self) -> "RunConfig":

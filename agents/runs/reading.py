@@ -34,6 +34,8 @@ class Reading:
         That the policy takes, as of `longplay.envs.candidates.wrappers`.
     dimensions
         Of the item vectors, as similarity and states see them (`Setting.project_vectors`); 0 for all.
+    arithmetic
+        Version of the arithmetic of features; see `Scorer`.
     """
 
     def __init__(
@@ -43,18 +45,19 @@ class Reading:
         scores: Sequence[str] = (),
         action: str = "items",
         dimensions: int = 0,
+        arithmetic: int = 1,
     ) -> None:
         self.setting, self.state, self.scores, self.action = setting, state, tuple(scores), action
-        self.dimensions = dimensions
+        self.dimensions, self.arithmetic = dimensions, arithmetic
 
     @cached_property
     def scorer(self) -> Scorer:
         """The features of candidates, those that fitted models add included; shared by all readings of the setting."""
         setting, kept = self.setting, self.setting.scorers
-        key = (self.scores, self.dimensions)
+        key = (self.scores, self.dimensions, self.arithmetic)
         if key not in kept:
             scores = load_scores(self.scores, setting, self._load_rater)
-            kept[key] = Scorer(setting.world, setting.project_vectors(self.dimensions), scores)
+            kept[key] = Scorer(setting.world, setting.project_vectors(self.dimensions), scores, self.arithmetic)
         return kept[key]
 
     def _load_rater(self, folder: Path) -> RatesItems:
@@ -104,14 +107,16 @@ class Reading:
         """H, items of the history that are visible."""
         return self.setting.world.scenario.shape.history
 
-    def make_training_env(self, num_envs: int) -> Any:
-        """A vector environment of training users, whose action is item numbers."""
-        return self.setting.vector_env(num_envs, "items", split="train", autoreset_mode=AutoresetMode.SAME_STEP)
+    def make_training_env(self, num_envs: int, candidates: bool = True) -> Any:
+        """A vector environment of training users, whose action is item numbers; with candidates, if any are read."""
+        mode = AutoresetMode.SAME_STEP
+        return self.setting.vector_env(num_envs, "items", candidates, split="train", autoreset_mode=mode)
 
 
 def read_run(config: RunConfig, setting: Setting | None = None) -> Reading:
     """The reading of a run; in another setting than its own, if one is given that has the same world built."""
-    return Reading(setting or config.setting, config.state, config.scores, config.action, config.dimensions or 0)
+    reads = (config.state, config.scores, config.action, config.dimensions, config.arithmetic)
+    return Reading(setting or config.setting, *reads)
 
 
 def load_agent(folder: Path, config: RunConfig, setting: Setting | None = None) -> Agent:

@@ -44,7 +44,6 @@ AGENTS.register(
         slate_options=SlatePPOOptions,
         set_first_weights=prefer_score,
         batched=BatchedPPO,
-        dimensions=64,
     ),
 )
 AGENTS.register(

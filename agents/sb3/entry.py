@@ -55,8 +55,6 @@ class SB3Entry(AgentEntry):
     batched
         The same algorithm written for batches of users (`SideBySide`), where its policy is given vectors and acts in a
         box; None if there is none.
-    dimensions
-        Of the item vectors, where it takes the action ``"weights"`` and the run says nothing; 0 for all.
     """
 
     kind: type[BaseAlgorithm]
@@ -69,7 +67,6 @@ class SB3Entry(AgentEntry):
     needs_noise: bool = False
     set_first_weights: Callable[[Any, int | None], None] | None = None
     batched: type[BaseAlgorithm] | None = None
-    dimensions: int = 0
     any_discount: bool = True
     takes_learning_rate: bool = True
 
@@ -81,10 +78,6 @@ class SB3Entry(AgentEntry):
         instead = f"; {action!r} is for {', '.join(map(repr, takers))}" if takers else ""
         taken = ", ".join(map(repr, self.actions))
         raise ValueError(f"{agent!r} does not take the action {action!r}; it takes {taken}{instead}")
-
-    def choose_dimensions(self, action: str) -> int:
-        """Few where its weights take as few."""
-        return self.dimensions if action == "weights" else 0
 
     def draws_slates(self, action: str) -> bool:
         """Whether its policy is a `SlatePolicy` where it takes an action."""

@@ -10,6 +10,7 @@ from ...encoders.base import Encoder
 from ...encoders.state import StateEncoder
 from ...envs.candidates.scoring import EXPOSURE_DAYS, FEATURES, Scorer
 from ...envs.engine import ContextColumn, Observation
+from .visible_rows import mark_repeated, sum_history
 
 WINDOWS = (5, None)  # how many of the latest items are summed up, beside those of this session
 MINUTES_A_DAY = 1440.0
@@ -72,27 +73,25 @@ class UserStates(StateEncoder):
 
     def rest(self, observation: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         """Everything beside the encoded history: (B, ·) float32."""
-        ids = observation["history_ids"].astype(np.int64)
-        completion, age, context = observation["history_completion"], observation["history_age"], observation["context"]
-        present = ids > 0
-        described = np.concatenate([completion[:, :, None], self._described[ids]], axis=2)
-        if self._aging:
-            hours = 24.0 * (context[:, ContextColumn.DAY, None] - age - self._static[ids, NOVELTY])
-            described[:, :, 1 + NOVELTY] = -np.log1p(np.maximum(hours, 0.0)) / HOURS_SPREAD
-        session = present & (age * MINUTES_A_DAY < context[:, ContextColumn.SESSION_MINUTES, None])
-        windows = [session] + [present & (np.arange(ids.shape[1]) < (n or ids.shape[1])) for n in WINDOWS]
-        parts = [super().rest(observation)]
-        for window in windows:
-            count = np.maximum(window.sum(axis=1, keepdims=True), 1)
-            parts.append((described * window[:, :, None]).sum(axis=1) / count)
-        topics = self._topics[ids] * present[:, :, None]
-        consumed = session.sum(axis=1, keepdims=True)
-        counts = (
-            (topics * completion[:, :, None]).sum(axis=1),
-            (topics * np.exp(-age / np.float32(EXPOSURE_DAYS))[:, :, None]).sum(axis=1),
-            consumed,
-            consumed / np.maximum(context[:, ContextColumn.DEPTH, None], 1.0),
+        ids, completion, age, context = (
+            observation[name] for name in ("history_ids", "history_completion", "history_age", "context")
         )
+        count, topics = len(ids), self._topics.shape[1]
+        aged = np.zeros((count, 0), np.float32)
+        if self._aging:
+            born = self._static[:, NOVELTY][ids.astype(np.int64)]
+            hours = 24.0 * (context[:, ContextColumn.DAY, None] - age - born)
+            aged = (-np.log1p(np.maximum(hours, 0.0)) / HOURS_SPREAD).astype(np.float32)
+        session = (ids > 0) & (age * MINUTES_A_DAY < context[:, ContextColumn.SESSION_MINUTES, None])
+        windows = np.array([n or ids.shape[1] for n in WINDOWS])
+        means = np.empty((count, len(windows) + 1, self._described.shape[1] + 1), np.float32)
+        sums = np.empty((count, 2, topics), np.float32)
+        faded = np.exp(-age / np.float32(EXPOSURE_DAYS))
+        tables = (self._described, aged, NOVELTY, self._topics)
+        sum_history(ids, completion, faded, *tables, session, windows, means, sums)
+        consumed = session.sum(axis=1, keepdims=True)
+        counts = (consumed, consumed / np.maximum(context[:, ContextColumn.DEPTH, None], 1.0))
+        parts = (super().rest(observation), means.reshape(count, -1), np.log1p(sums).reshape(count, -1))
         return np.concatenate([*parts, *map(np.log1p, counts)], axis=1, dtype=np.float32)
 
 
@@ -120,9 +119,6 @@ class SlateInputs:
 
     def __call__(self, observation: Observation) -> Inputs:
         """Inputs for observations (B, ·) with ``candidates``; row b depends on row b alone."""
-        ids = observation["candidates"].astype(np.int64)
-        history = observation["history_ids"].astype(np.int64)
-        repeated = (ids[:, :, None] == history[:, None, :]).any(axis=2) & (ids > 0)
-        items = np.concatenate([self.scorer.features(observation), repeated[:, :, None]], axis=2, dtype=np.float32)
-        items[ids == 0] = 0.0
+        features, history = self.scorer.features(observation), observation["history_ids"]
+        items, ids = mark_repeated(features, observation["candidates"], history, len(self.scorer.static) - 1)
         return Inputs(self.states(observation), items, ids)

@@ -5,12 +5,18 @@ and a match of the user with the item's text vector in a space of few dimensions
 256 users with 256 candidates each costs as little as one small layer.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import linear, pad
 
 from .inputs import Inputs
+from .item_scores import average_candidates, scale_rows, score_candidates, score_slates
 
 CLIP = 5.0  # standard deviations: what is rarer says no more to the network
 HISTORY_LAST = 1000.0  # taken off the scores of the history's items: far more than scores and noise differ by
@@ -69,8 +75,29 @@ class ScalesInputs(nn.Module):
         return standardise(items, self.mean_items, self.scale_items) * (ids > 0)[:, :, None]
 
 
+class Sight(NamedTuple):
+    """What a `SlateNetwork` sees of users.
+
+    Attributes
+    ----------
+    whole
+        (B, S + F) states and mean candidates, in standard deviations.
+    weights
+        (B, heads, F + 1) of the features of candidates, and a constant last.
+    users
+        (B, heads, match) places of the users among the items.
+    """
+
+    whole: Tensor
+    weights: Tensor
+    users: Tensor
+
+
 class SlateNetwork(ScalesInputs):
     """Scores (H, B, M) of candidates and values (V, B) of states.
+
+    `forward` is the plain formula, by which agents play. Learners go by `scale`, `see`, `score`, `score_few` and
+    `rate`, which give the same to rounding, in compiled passes with gradients.
 
     Parameters
     ----------
@@ -103,6 +130,7 @@ class SlateNetwork(ScalesInputs):
     ) -> None:
         super().__init__(state_width, item_width)
         self.heads, self.values, self.match, self.item_width = heads, values, match, item_width
+        self._held: Tensor | None = None
         self.register_buffer("vectors", torch.from_numpy(np.ascontiguousarray(vectors)), persistent=False)
         whole = state_width + item_width  # the state, and the mean candidate
         self.trunk = make_two_layers(whole, hidden)
@@ -151,6 +179,70 @@ class SlateNetwork(ScalesInputs):
             e = self.item(self.vectors)[ids] if len(self.vectors) < ids.numel() else self.item(self.vectors[ids])
             scores = scores + torch.einsum("bhd,bmd->hbm", u, e)
         return scores.masked_fill(~real, -torch.inf), self.value(self.judge(whole)).T
+
+    @contextmanager
+    def holding_items(self) -> Iterator[None]:
+        """Place all items once for all scores that `see` gives inside, while no weight moves."""
+        with torch.no_grad():
+            self._held = self._place_items()
+        try:
+            yield
+        finally:
+            self._held = None
+
+    def _place_items(self) -> Tensor:
+        """(N + 1, match) places of all items."""
+        found: Tensor = self.item(self.vectors) if self.match else self.vectors.new_zeros(len(self.vectors), 0)
+        return found
+
+    @property
+    def _item_scale(self) -> tuple[Tensor, Tensor, float]:
+        return self.mean_items, self.scale_items, CLIP
+
+    def average(self, items: Tensor, ids: Tensor) -> Tensor:
+        """`mean_candidate`, to rounding, in one pass without gradients."""
+        return average_candidates(items, ids, self._item_scale)
+
+    def scale(self, state: Tensor, mean: Tensor) -> Tensor:
+        """(B, S + F) states (B, S), in standard deviations, and mean candidates (B, F): what `see` and `rate` take."""
+        return scale_rows(state, mean, (self.mean_state, self.scale_state, CLIP))
+
+    def see(self, whole: Tensor, first: int = 0) -> Sight:
+        """What is seen of users by their `scale`d states, from which scores are made, of the heads from `first` on."""
+        z, kept = self.trunk(whole), slice(first * (self.item_width + 1), None)
+        constant = pad(self.constant[first:], (0, 1))
+        weights = linear(z, self.weights.weight[kept], self.weights.bias[kept]).unflatten(1, constant.shape) + constant
+        if not self.match:
+            return Sight(whole, weights, whole.new_zeros(len(z), len(constant), 0))
+        kept, states = slice(first * self.match, None), whole[:, : self.mean_state.shape[0]]
+        users = linear(z, self.user.weight[kept], self.user.bias[kept])
+        users = users + linear(states, self.user_direct.weight[kept])
+        return Sight(whole, weights, users.unflatten(1, (len(constant), self.match)))
+
+    def rate(self, whole: Tensor) -> Tensor:
+        """Values (V, B) of `scale`d states."""
+        values: Tensor = self.value(self.judge(whole)).T
+        return values
+
+    def score(self, weights: Tensor, users: Tensor, items: Tensor, ids: Tensor) -> Tensor:
+        """Scores (B, H, M) of all candidates by weights (B, H, F + 1) and places (B, H, match): see `Sight`."""
+        places = self._place_items() if self._held is None else self._held
+        return score_candidates(weights, users, places, items, ids, self._item_scale)
+
+    def score_few(self, weights: Tensor, users: Tensor, scaled: Tensor, ids: Tensor) -> Tensor:
+        """`score` of few items (B, K) of each user, such as slates, with features (B, K, F) that are `scaled`."""
+        return score_slates(self.project(users), weights, self.table, scaled, ids)
+
+    @property
+    def table(self) -> Tensor:
+        """(N + 1, E) vectors that users are matched with; (N + 1, 0) without a match."""
+        return self.vectors if self.match else self.vectors[:, :0]
+
+    def project(self, users: Tensor) -> Tensor:
+        """(B, H, E) whose inner products with the `table`'s rows are those of places (B, H, match) with the items'."""
+        if not self.match:
+            return users
+        return linear(users.flatten(0, 1), self.item.weight.T).unflatten(0, users.shape[:2])
 
     def run(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """`forward` of NumPy arrays, on the network's device."""

@@ -56,11 +56,25 @@ def find_best_slates(
         model takes items to appeal independently, while a user who passes one of a topic will rather pass the next.
     """
     late = np.zeros(pull.shape, bool) if late is None else late
-    topic = np.zeros(pull.shape, np.int64) if topic is None else topic.astype(np.int64)
+    apart = method != "greedy" and variety == 0.0  # an item's worth does not hang on what is shown above it
+    if apart or topic is None:
+        topic = np.zeros((len(pull), 0 if apart else pull.shape[1]), np.int64)
     out = np.full((len(pull), len(position)), -1, np.int64)
     order = np.argsort(-position, kind="stable")
     gain = np.where(pull > 0, gain, 0.0)
-    _best_all(pull, gain, late, topic, position, order, OPTIMISERS[method], fill, np.exp(-variety), out)
+    _best_all(
+        pull,
+        gain,
+        late,
+        topic.astype(np.int64, copy=False),
+        position,
+        order,
+        OPTIMISERS[method],
+        apart,
+        fill,
+        np.exp(-variety),
+        out,
+    )
     return out
 
 
@@ -73,6 +87,7 @@ def _best_all(
     position: np.ndarray,
     order: np.ndarray,
     method: int,
+    apart: bool,
     fill: bool,
     kept: float,
     out: np.ndarray,
@@ -80,20 +95,69 @@ def _best_all(
     taken = np.zeros(pull.shape[1], np.bool_)
     used = np.zeros(int(topic.max()) + 1 if topic.size else 1, np.int64)
     slate = np.full(len(position), -1, np.int64)
+    most = np.empty(len(position))
     for b in range(len(pull)):
-        best = _assign(
-            pull[b], gain[b], late[b], topic[b], position, order, method, fill, kept, 0.0, taken, used, slate
-        )
-        out[b] = slate
         rounds = ROUNDS if method == EXACT else 0
-        for _ in range(rounds):
-            ratio = _assign(
-                pull[b], gain[b], late[b], topic[b], position, order, method, fill, kept, best, taken, used, slate
-            )
-            if ratio <= best + 1e-12 * abs(best):
+        best = 0.0
+        for k in range(rounds + 1):
+            if apart:
+                ratio = _assign_apart(pull[b], gain[b], late[b], position, order, fill, best, most, slate)
+            else:
+                ratio = _assign(
+                    pull[b], gain[b], late[b], topic[b], position, order, method, fill, kept, best, taken, used, slate
+                )
+            if k > 0 and ratio <= best + 1e-12 * abs(best):
                 break
             best = ratio
             out[b] = slate
+
+
+@loop
+def _assign_apart(
+    pull: np.ndarray,
+    gain: np.ndarray,
+    late: np.ndarray,
+    position: np.ndarray,
+    order: np.ndarray,
+    fill: bool,
+    price: float,
+    most: np.ndarray,
+    slate: np.ndarray,
+) -> float:
+    """`_assign` where values are each item's own: the largest take the slots in turn, so one pass finds them all.
+
+    What falls below the K largest met so far can be in no slot: K items with larger values would come before it. So it
+    is passed by, and the slate is that of K searches through all candidates, ties included.
+    """
+    slots, held, first = len(order), 0, 0
+    slate[:] = -1
+    for turn in range(2):  # those that are shown late follow all others
+        first = held
+        for m in range(len(pull)):
+            if pull[m] <= 0.0 or late[m] != (turn == 1):
+                continue
+            value = pull[m] * (gain[m] - price)
+            if held == slots and (first == slots or not value > most[slots - 1]):
+                continue
+            at = held if held < slots else slots - 1
+            while at > first and value > most[at - 1]:
+                most[at] = most[at - 1]
+                slate[order[at]] = slate[order[at - 1]]
+                at -= 1
+            most[at] = value
+            slate[order[at]] = m
+            held = min(held + 1, slots)
+    worth, weight = 0.0, 1.0
+    for k in range(slots):
+        m = slate[order[k]]
+        if m < 0 or (most[k] <= 0.0 and not fill):
+            for empty in range(k, slots):
+                slate[order[empty]] = -1
+            break
+        e = position[order[k]] * pull[m]
+        worth += e * gain[m]
+        weight += e
+    return worth / weight
 
 
 @loop

@@ -9,15 +9,18 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from bokeh_sampledata.movies_data import movie_path  # the path alone; bokeh itself is not needed
 
 from .catalog import Catalog, compute_midrank_percentile
-from .registry import CATALOGS
+from .registry import CATALOGS, keep_catalog
 from .table import CatalogError
 from .texts import attribute_to_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # A feature runs 40 minutes or longer (the rule of the American and British Film Institutes); beyond five hours the
 # table has serials and films shown in parts.
@@ -92,6 +95,8 @@ def load_films() -> Catalog:
 
 
 def _read_rows(path: Path) -> pd.DataFrame:
+    import pandas as pd  # which takes long to import, and only who reads the table needs it
+
     columns = ", ".join(f'omdb."{name}"' for name in ("ID", "imdbID", "Title", "Year", "Runtime", *_ATTRIBUTES))
     query = f"SELECT {columns}, Meter, Reviews FROM omdb JOIN tomatoes USING (ID)"
     try:
@@ -142,4 +147,13 @@ def _write_texts(films: pd.DataFrame, genres: Iterable[list[str]]) -> tuple[str,
     return tuple(texts)
 
 
-CATALOGS.register("films", functools.lru_cache(maxsize=1)(load_films))
+@functools.lru_cache(maxsize=1)
+def _take_films() -> Catalog:
+    about = movie_path.stat()
+    data = f"{movie_path} {about.st_size} {about.st_mtime_ns}"
+    return keep_catalog(
+        load_films, source="envs/catalogs/films.py", data=data, packages=("pandas", "numpy", "bokeh-sampledata")
+    )
+
+
+CATALOGS.register("films", _take_films)

@@ -6,9 +6,7 @@ it calls. Here the folder's name holds a digest of every file with compiled code
 
 import functools
 import hashlib
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from filelock import FileLock
 from numba import config, njit, types
 from numba.core import event
 
-from .ownership import find_other_writer
+from .ownership import find_cache, open_private
 
 PACKAGE = Path(__file__).parents[2]
 SOURCES = (
@@ -25,6 +23,7 @@ SOURCES = (
     "envs/users/memory.py",
     "envs/users/chance.py",
     "envs/shared/compiled.py",
+    "envs/shared/parts.py",
     "envs/users/constants.py",
     "envs/users/dynamics.py",
     "envs/engine.py",
@@ -40,8 +39,7 @@ def cache_folder() -> Path:
     digest = hashlib.sha256()
     for name in SOURCES:
         digest.update((PACKAGE / name).read_bytes())
-    root = Path(os.environ.get("LONGPLAY_CACHE") or Path.home() / ".cache" / "longplay")
-    return root / "compiled" / digest.hexdigest()[:16]
+    return find_cache() / "compiled" / digest.hexdigest()[:16]
 
 
 def loop(function: Callable[..., Any]) -> Any:
@@ -52,7 +50,9 @@ def loop(function: Callable[..., Any]) -> Any:
     and says so.
     """
     try:
-        folder = _open_folder()
+        # It tries to write, as Numba does: were Numba refused there, it would keep the loop beside its source, without
+        # the digest.
+        folder = open_private(cache_folder())
     except (OSError, RuntimeError) as error:  # the latter where there is no home
         _say_not_kept(str(error))
         return njit(nogil=True)(function)
@@ -67,23 +67,11 @@ def loop(function: Callable[..., Any]) -> Any:
     return compiled
 
 
-def _open_folder() -> Path:
-    """The folder of the cache, made where it is missing, for the user alone."""
-    folder = cache_folder()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = folder.resolve()  # by which it is used, whatever a link says later
-    if (reason := find_other_writer(folder)) is not None:
-        raise PermissionError(reason)
-    # What Numba tries, too; were it refused there, Numba would keep the loop beside its source, without the digest.
-    tempfile.TemporaryFile(dir=folder).close()
-    return folder
-
-
 @functools.cache
 def _say_not_kept(reason: str) -> None:
     """Once for each reason."""
     print(
-        f"longplay: compiled loops are not kept on disk ({reason}); each process compiles them, about 10 s. Fix: set "
+        f"longplay: compiled loops are not kept on disk ({reason}); each process compiles them, about 5 s. Fix: set "
         "LONGPLAY_CACHE to a folder of your own that nobody else can write to",
         file=sys.stderr,
     )
@@ -137,7 +125,7 @@ def say_compiling(when: str) -> None:
     """Say that the user model is compiled, and `when` it is; the first time only."""
     if not _Notice.said:
         _Notice.said = True
-        print(f"longplay: compiling the user model, {when} (about 10 s) …", file=sys.stderr)
+        print(f"longplay: compiling the user model, {when} (about 5 s) …", file=sys.stderr)
 
 
 event.register("numba:compile", _Notice())

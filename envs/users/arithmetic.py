@@ -3,18 +3,18 @@
 import math
 
 import numpy as np
-from numba import njit
 
+from ..shared.parts import part
 from .records import Record
 
 
-@njit(inline="always")
+@part(forceinline=True)
 def logistic(x: float) -> float:
     """1 / (1 + e^-x); far below 0, where plain Python's exp would overflow, next to nothing."""
     return 1.0 / (1.0 + math.exp(min(-x, 700.0)))
 
 
-@njit(fastmath={"reassoc", "contract"})
+@part(fastmath={"reassoc", "contract"})
 def dot(a: np.ndarray, b: np.ndarray) -> float:
     """Inner product of two vectors.
 
@@ -27,7 +27,7 @@ def dot(a: np.ndarray, b: np.ndarray) -> float:
     return total
 
 
-@njit(inline="always")
+@part(forceinline=True)
 def dot_topics(vector: np.ndarray, item: Record) -> float:
     """Inner product of a vector over topics with the item's topics φ."""
     total = 0.0
@@ -36,7 +36,7 @@ def dot_topics(vector: np.ndarray, item: Record) -> float:
     return total
 
 
-@njit
+@part
 def add_waking_days(p: Record, chronotype: float, clock: float, active_days: float) -> float:
     """Clock [days] at which `active_days` of activity have passed since `clock`.
 

@@ -15,7 +15,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from ..shared.parts import part
 
 MASK = 0xFFFFFFFF  # 32 bits
 _LOW, _32 = np.uint64(MASK), np.uint64(32)
@@ -36,7 +37,7 @@ PURCHASE = 9
 DRIFT = 16  # 16, 17, ...: one purpose for each 32 dimensions of taste
 
 
-@njit(inline="always")
+@part(forceinline=True)
 def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> Any:
     """Four independent 32-bit words from a counter of four words and a key of two."""
     x0, x1, x2, x3 = np.uint64(c0), np.uint64(c1), np.uint64(c2), np.uint64(c3)
@@ -50,7 +51,7 @@ def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> Any:
     return np.int64(x0), np.int64(x1), np.int64(x2), np.int64(x3)
 
 
-@njit(inline="always")
+@part(forceinline=True)
 def unit(high: int, low: int) -> float:
     """Two 32-bit words to a float64 strictly inside (0, 1), with 52 random bits.
 
@@ -59,7 +60,7 @@ def unit(high: int, low: int) -> float:
     return ((high >> 6) * 67108864.0 + (low >> 6) + 0.5) * (1.0 / 4503599627370496.0)
 
 
-@njit
+@part
 def uniform(k0: int, k1: int, user: int, session: int, slate: int, purpose: int) -> float:
     """One draw from the uniform distribution on the open interval (0, 1).
 
@@ -76,7 +77,7 @@ def uniform(k0: int, k1: int, user: int, session: int, slate: int, purpose: int)
     return unit(x0, x1)
 
 
-@njit
+@part
 def fill_uniform(
     k0: int, k1: int, user: int, session: int, first: int, step: int, purpose: int, out: np.ndarray
 ) -> None:
@@ -88,14 +89,14 @@ def fill_uniform(
         out[j] = unit(x0, x1)
 
 
-@njit
+@part
 def uniform_pair(k0: int, k1: int, user: int, session: int, slate: int, purpose: int) -> tuple[float, float]:
     """Two independent uniform draws; the index is that of `uniform`, whose draw is the first."""
     x0, x1, x2, x3 = philox(user, session, slate, purpose, k0, k1)
     return unit(x0, x1), unit(x2, x3)
 
 
-@njit
+@part
 def normal_pair(k0: int, k1: int, user: int, session: int, slate: int, purpose: int) -> tuple[float, float]:
     """Two independent standard normal draws (Box and Muller, 1958); the index is that of `uniform`."""
     x0, x1, x2, x3 = philox(user, session, slate, purpose, k0, k1)
@@ -104,7 +105,7 @@ def normal_pair(k0: int, k1: int, user: int, session: int, slate: int, purpose: 
     return radius * math.cos(angle), radius * math.sin(angle)
 
 
-@njit
+@part
 def stream_key(world: int, luck: int, episode: int) -> tuple[int, int]:
     """Key of one life: the world's seed, the luck's seed (both < 2**63) and the number of the episode."""
     x0, x1, _, _ = philox(
@@ -113,7 +114,7 @@ def stream_key(world: int, luck: int, episode: int) -> tuple[int, int]:
     return x0, x1
 
 
-@njit
+@part
 def permute(position: int, size: int, k0: int, k1: int) -> int:
     """Element `position` of a keyed pseudo-random permutation of ``range(size)``, without storing it.
 

@@ -17,12 +17,13 @@ logit with a no-click option, SlateQ (Ie et al., 2019); mixture cure, Boag (1949
 import math
 
 import numpy as np
-from numba import njit
 
+from ..shared.parts import part
 from .arithmetic import add_waking_days, dot, dot_topics, logistic
 from .chance import CHURN, DRIFT, DWELL, FIRST_HOUR, GAP, PURCHASE, SLATE, normal_pair, philox, uniform, uniform_pair
 from .constants import BY_SESSION, CASCADE, LINEAR, LOGIT, SATURATING
 from .memory import (
+    PLACES,
     find_place,
     find_row,
     forget,
@@ -37,7 +38,7 @@ from .memory import (
 from .records import ACTIVE, CHURNED, HORIZON, NOTHING, Record
 
 
-@njit
+@part
 def feel(p: Record, work: Record, user: Record) -> None:
     """What topics are worth right now: momentum, less satiation where that is linear.
 
@@ -50,13 +51,13 @@ def feel(p: Record, work: Record, user: Record) -> None:
         work.mood[g] = p.momentum_weight * np.float64(user.momentum[g]) - tired * user.satiation[g]
 
 
-@njit(inline="always")
+@part(forceinline=True)
 def residue(item: int) -> int:
     """The item's bit in ``user.residues``, 0 to 62."""
     return min(item & 63, 62)
 
 
-@njit(inline="always")
+@part(forceinline=True)
 def remembers(p: Record, user: Record, item: int) -> bool:
     """Whether the item is among the last R consumed."""
     if not (user.residues >> residue(item)) & 1:
@@ -67,7 +68,7 @@ def remembers(p: Record, user: Record, item: int) -> bool:
     return seen > 0
 
 
-@njit(inline="always")
+@part(forceinline=True)
 def attract(p: Record, work: Record, items: np.ndarray, user: Record, item: int) -> float:
     """Utility ``U = β⟨u,v⟩ + μ⟨M,φ⟩ − α·s(⟨Φ,φ⟩) − ω·1[among the last R consumed]``; call `feel` first.
 
@@ -83,7 +84,7 @@ def attract(p: Record, work: Record, items: np.ndarray, user: Record, item: int)
     return utility
 
 
-@njit(inline="always")
+@part(forceinline=True)
 def measure_flare(peak: float, age: float, days: float) -> float:
     """Log weight of an item's flare at an age [days], ``f·(a/τ)·exp(1 − a/τ)``: 0 at birth, f after τ days, then gone.
 
@@ -93,7 +94,7 @@ def measure_flare(peak: float, age: float, days: float) -> float:
     return float(peak * (age / days) * math.exp(1.0 - age / days))
 
 
-@njit
+@part
 def weigh(p: Record, work: Record, items: np.ndarray, user: Record) -> None:
     """Utilities and pulls of the user's slate, into ``work.utility`` and ``work.weight``.
 
@@ -135,7 +136,7 @@ def weigh(p: Record, work: Record, items: np.ndarray, user: Record) -> None:
             work.weight[k] = math.exp(min(pull, 700.0))  # what constants at their limits could exceed
 
 
-@njit(inline="always")
+@part(forceinline=True)
 def weigh_nothing(p: Record, user: Record) -> float:
     """Weight ``w_0`` of choosing nothing, the smaller the more the user trusts the service.
 
@@ -145,7 +146,7 @@ def weigh_nothing(p: Record, user: Record) -> float:
     return math.exp(p.choice_nothing - p.choice_trust * (user.trust - p.churn_trust_pivot))
 
 
-@njit
+@part
 def logit_chances(p: Record, work: Record, nothing: float) -> float:
     """Multinomial logit: ``p_k w_k``, against ``w_0`` for no click; returns what they are out of.
 
@@ -158,7 +159,7 @@ def logit_chances(p: Record, work: Record, nothing: float) -> float:
     return nothing + total
 
 
-@njit
+@part
 def cascade_chances(p: Record, work: Record, nothing: float) -> float:
     """Cascade: the user looks from the top, takes an item with ``w_k/(w_0 + w_k)``, else looks on with a fixed chance.
 
@@ -172,7 +173,7 @@ def cascade_chances(p: Record, work: Record, nothing: float) -> float:
     return 1.0
 
 
-@njit
+@part
 def position_chances(p: Record, work: Record, nothing: float) -> float:
     """Position-based race: slot k draws clicks at rate ``r_k = p_k w_k/(w_0 + w_k)`` whatever is beside it.
 
@@ -190,7 +191,7 @@ def position_chances(p: Record, work: Record, nothing: float) -> float:
     return 1.0
 
 
-@njit
+@part
 def choose(p: Record, work: Record, items: np.ndarray, user: Record) -> int:
     """Slot chosen from the slate by the scenario's choice model, or NOTHING; ``work.choice_draw`` decides."""
     weigh(p, work, items, user)
@@ -209,14 +210,14 @@ def choose(p: Record, work: Record, items: np.ndarray, user: Record) -> int:
     return NOTHING
 
 
-@njit
+@part
 def watch(p: Record, user: Record, utility: float) -> float:
     """Completion ``logistic(b0 + b1·U + ε)`` in (0, 1) of the item chosen."""
     noise, _ = normal_pair(user.k0, user.k1, user.id, user.session, user.depth, DWELL)
     return logistic(p.dwell_base + p.dwell_utility * utility + p.dwell_noise * noise)
 
 
-@njit
+@part
 def buys(p: Record, user: Record, items: np.ndarray, item: int, utility: float) -> bool:
     """Whether the item looked at is bought: a logit in its utility, substance and price; what follows does not change.
 
@@ -233,13 +234,13 @@ def buys(p: Record, user: Record, items: np.ndarray, item: int, utility: float) 
     return uniform(user.k0, user.k1, user.id, user.session, user.depth, PURCHASE) < chance
 
 
-@njit
+@part
 def match_second(second: np.ndarray, taste: np.ndarray) -> float:
     """How well an item matches a second taste, in standard deviations of items in any direction."""
     return float(dot(second, taste) * math.sqrt(float(len(taste))))
 
 
-@njit
+@part
 def judge(p: Record, user: Record, items: np.ndarray, item: int) -> None:
     """Move the session's satisfaction towards the item's substance against what its appeal promised, or a skip's.
 
@@ -260,7 +261,7 @@ def judge(p: Record, user: Record, items: np.ndarray, item: int) -> None:
     user.satisfaction += rate * (verdict - user.satisfaction)
 
 
-@njit
+@part
 def fade(user: Record, days: float) -> None:
     """Satiation decays by ``e^(−days/τ_s)``; any split of the time gives the same."""
     factor = math.exp(-days / user.recovery)
@@ -268,7 +269,7 @@ def fade(user: Record, days: float) -> None:
         user.satiation[g] *= factor
 
 
-@njit
+@part
 def expose(p: Record, work: Record, items: np.ndarray, user: Record, choice: int) -> None:
     """Satiation grows by the topics of the item consumed and, a little, of those only seen; momentum turns to it.
 
@@ -289,7 +290,7 @@ def expose(p: Record, work: Record, items: np.ndarray, user: Record, choice: int
             user.momentum[it.topic[j]] += it.share[j]
 
 
-@njit
+@part(room=PLACES, absent=lambda p, work, user, choice, elapsed: None)
 def leave_traces(p: Record, work: Record, user: Record, choice: int, elapsed: float) -> None:
     """What could have been taken from the slate and was not pulls less from now on, by how far it was examined.
 
@@ -320,7 +321,7 @@ def leave_traces(p: Record, work: Record, user: Record, choice: int, elapsed: fl
     log_slate(user)
 
 
-@njit
+@part
 def remember(p: Record, user: Record, item: int, completion: float) -> None:
     """Put an item at the front of the history."""
     if p.repeat_recovery > 0.0:
@@ -335,7 +336,7 @@ def remember(p: Record, user: Record, item: int, completion: float) -> None:
     index_history(user)
 
 
-@njit
+@part(room="first_taste", absent=lambda p, items, user, item, completion: None)
 def cultivate(p: Record, items: np.ndarray, user: Record, item: int, completion: float) -> None:
     """What is watched turns taste towards it, ``u ← (u + ρ·w·v)/‖·‖``, no further than a reach from where it was first.
 
@@ -358,7 +359,7 @@ def cultivate(p: Record, items: np.ndarray, user: Record, item: int, completion:
         user.taste[d] = turn * np.float64(user.taste[d]) + keep * np.float64(user.first_taste[d])
 
 
-@njit
+@part(room="first_taste", absent=lambda p, work, items, user: 0.0)
 def read_as_first(p: Record, work: Record, items: np.ndarray, user: Record) -> float:
     """Minutes of dwell that the slate would have, were taste still the first, and all else and the luck the same."""
     work.supposed = 1
@@ -372,7 +373,7 @@ def read_as_first(p: Record, work: Record, items: np.ndarray, user: Record) -> f
     return watch(p, user, work.utility[choice]) * np.float64(items[user.slate[choice]].minutes)
 
 
-@njit
+@part
 def index_history(user: Record) -> None:
     """Note the residues of the history's items, so that `remembers` seldom has to walk it."""
     bits = 0
@@ -381,7 +382,7 @@ def index_history(user: Record) -> None:
     user.residues = bits
 
 
-@njit
+@part
 def leaves(p: Record, work: Record, user: Record) -> bool:
     """Whether the session ends here: a logit hazard around the user's own base rate; ``work.leave_draw`` decides."""
     hazard = logistic(
@@ -393,7 +394,7 @@ def leaves(p: Record, work: Record, user: Record) -> bool:
     return work.leave_draw < hazard
 
 
-@njit
+@part
 def churns(p: Record, user: Record) -> bool:
     """Whether the user never comes back: a logit in trust, in the user's visit rate and in their own frailty.
 
@@ -409,7 +410,7 @@ def churns(p: Record, user: Record) -> bool:
     return uniform(user.k0, user.k1, user.id, user.session, 0, CHURN) < hazard
 
 
-@njit
+@part
 def drift(p: Record, user: Record) -> None:
     """Taste walks on the sphere by itself, once for each day that has passed."""
     today = int(user.clock)  # the clock is not negative
@@ -428,7 +429,7 @@ def drift(p: Record, user: Record) -> None:
             user.taste[d] *= shrink
 
 
-@njit
+@part
 def draw_gap(p: Record, user: Record) -> float:
     """Waking days until the user is back: log-normal, the shorter the more they trust and the stronger their habit."""
     location = p.gap_location - user.visit_rate - p.gap_trust * (user.trust - p.churn_trust_pivot)
@@ -446,7 +447,7 @@ def draw_gap(p: Record, user: Record) -> float:
     return gap
 
 
-@njit
+@part
 def end_session(p: Record, user: Record) -> None:
     """The session is over: trust moves, the user churns or stays away for a while and comes back recovered.
 
@@ -488,7 +489,7 @@ def end_session(p: Record, user: Record) -> None:
         user.momentum[g] = 0.0
 
 
-@njit
+@part
 def begin(p: Record, items: np.ndarray, person: Record, user: Record) -> None:
     """A person arrives for the first session with their past; the luck of `user` is already set."""
     for d in range(len(user.taste)):
@@ -541,7 +542,7 @@ def begin(p: Record, items: np.ndarray, person: Record, user: Record) -> None:
     index_history(user)
 
 
-@njit
+@part
 def read_slate(p: Record, work: Record, items: np.ndarray, user: Record) -> float:
     """The user reads ``user.slate``; returns the minutes of dwell and leaves the rest in `user`."""
     work.choice_draw, work.leave_draw = uniform_pair(user.k0, user.k1, user.id, user.session, user.depth, SLATE)

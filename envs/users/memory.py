@@ -14,22 +14,23 @@ the chance of a click falls with the number of ignored impressions and rises aga
 import math
 
 import numpy as np
-from numba import njit
 
+from ..shared.parts import part
 from .constants import BY_SESSION
 from .records import WAYS, Record
 
 NEVER = -1e9  # the trace of an item that has not been ignored, and the clock when one was consumed that has not [days]
 NOWHERE = -1
+PLACES = "shown"  # field of a user that has more than one place where there is a memory
 
 
-@njit(inline="always")
+@part(forceinline=True)
 def choose_row(user: Record, item: int) -> int:
     """Row of the memory where the item is, if it is anywhere: by a product with 2³²/φ (Knuth), less its lowest byte."""
     return int((((np.int64(item) * 2654435761) & 0xFFFFFFFF) >> 8) % len(user.memory_item))
 
 
-@njit
+@part
 def find_way(user: Record, row: int, item: int) -> int:
     """Place of the item in its row, or NOWHERE."""
     place = NOWHERE
@@ -39,13 +40,13 @@ def find_way(user: Record, row: int, item: int) -> int:
     return place
 
 
-@njit(inline="always")
+@part(forceinline=True)
 def measure_fading(p: Record, days: float) -> float:
     """How far counts fade within some days: ``Δt/τ``, or not at all where they are whole until the session ends."""
     return 0.0 if p.impression_fade == BY_SESSION else days / p.impression_recovery
 
 
-@njit(inline="always")
+@part(forceinline=True)
 def recall_ignored(p: Record, user: Record, row: int, way: int) -> float:
     """What is left of an entry's count of ignored impressions: ``n·exp(−Δt/τ)``."""
     if user.memory_trace[row, way] == NEVER:
@@ -53,7 +54,7 @@ def recall_ignored(p: Record, user: Record, row: int, way: int) -> float:
     return math.exp(np.float64(user.memory_trace[row, way]) - measure_fading(p, user.clock))
 
 
-@njit
+@part
 def recall_consumed(p: Record, user: Record, row: int, way: int) -> float:
     """How well an entry's item is remembered as consumed: ``exp(−Δt/τ)``, 0 if it never was."""
     if p.repeat_recovery == 0.0 or user.memory_consumed[row, way] == NEVER:
@@ -62,7 +63,7 @@ def recall_consumed(p: Record, user: Record, row: int, way: int) -> float:
     return math.exp(-days / p.repeat_recovery)
 
 
-@njit(inline="always")
+@part(forceinline=True, room=PLACES, absent=lambda work, user, k: None)
 def find_row(work: Record, user: Record, k: int) -> None:
     """Find the row of the item of slot k, and read a little of it, so that memory fetches the rows of all at once."""
     row = choose_row(user, int(user.slate[k]))
@@ -70,7 +71,7 @@ def find_row(work: Record, user: Record, k: int) -> None:
     work.ignored[k] = user.memory_item[row, 0] + user.memory_trace[row, 0] + user.memory_consumed[row, 0]
 
 
-@njit(inline="always")
+@part(forceinline=True, room=PLACES, absent=lambda p, work, user, k: None)
 def find_place(p: Record, work: Record, user: Record, k: int) -> None:
     """Find the place of the item of slot k, and what is left of its ignored impressions, once a slate."""
     row, item = work.row[k], int(user.slate[k])
@@ -79,7 +80,7 @@ def find_place(p: Record, work: Record, user: Record, k: int) -> None:
     work.ignored[k] = 0.0 if way == NOWHERE else recall_ignored(p, user, row, way)
 
 
-@njit(inline="always")
+@part(forceinline=True)
 def weigh_ignored(p: Record, work: Record, k: int) -> float:
     """What ignored impressions take off the logarithm of the pull of slot k: ``η·ln(1 + n·exp(−Δt/τ))``."""
     if p.impression_weight == 0.0 or work.ignored[k] == 0.0:
@@ -87,13 +88,13 @@ def weigh_ignored(p: Record, work: Record, k: int) -> float:
     return p.impression_weight * math.log1p(work.ignored[k])
 
 
-@njit(inline="always")
+@part(forceinline=True, room=PLACES, absent=lambda p, work, user, k: 0.0)
 def weigh_consumed(p: Record, work: Record, user: Record, k: int) -> float:
     """How much of the penalty for a repeat slot k meets, where what was consumed is forgotten by and by."""
     return 0.0 if work.way[k] == NOWHERE else recall_consumed(p, user, work.row[k], work.way[k])
 
 
-@njit
+@part
 def make_room(p: Record, user: Record, row: int) -> int:
     """A place in a row for a new entry: an empty one, or that of the entry that has faded most, which is dropped."""
     user.entered += 1
@@ -113,7 +114,7 @@ def make_room(p: Record, user: Record, row: int) -> int:
     return best
 
 
-@njit
+@part
 def find_faded(p: Record, user: Record, row: int, best: int) -> int:
     """The place of a row where least is left: `best`, of those not consumed, or one of those that were."""
     least = math.inf if best == NOWHERE else recall_ignored(p, user, row, best)
@@ -125,7 +126,7 @@ def find_faded(p: Record, user: Record, row: int, best: int) -> int:
     return best
 
 
-@njit(inline="always")
+@part(forceinline=True)
 def note_ignored(p: Record, work: Record, user: Record, k: int, examined: float, fade: float) -> None:
     """One more ignored impression of slot k, by how far it was examined: ``n ← e + n·exp(−Δt/τ)``.
 
@@ -141,7 +142,7 @@ def note_ignored(p: Record, work: Record, user: Record, k: int, examined: float,
     user.memory_trace[row, way] = math.log(examined) + measure_fading(p, user.clock)
 
 
-@njit
+@part(room=PLACES, absent=lambda p, user, item, clock: None)
 def note_consumed(p: Record, user: Record, item: int, clock: float) -> None:
     """The item was consumed at `clock`."""
     row = choose_row(user, item)
@@ -153,7 +154,7 @@ def note_consumed(p: Record, user: Record, item: int, clock: float) -> None:
     user.memory_consumed[row, way] = clock
 
 
-@njit
+@part
 def log_slate(user: Record) -> None:
     """What the service keeps of the slates it has shown: the last ones, each with its time, round and round."""
     place = user.slates % len(user.shown)
@@ -163,7 +164,7 @@ def log_slate(user: Record) -> None:
     user.slates += 1
 
 
-@njit
+@part(room=PLACES, absent=lambda user: None)
 def forget_ignored(user: Record) -> None:
     """No item was ignored; what was consumed is still known."""
     for row in range(len(user.memory_item)):
@@ -173,7 +174,7 @@ def forget_ignored(user: Record) -> None:
                 user.memory_item[row, way] = 0
 
 
-@njit
+@part(room=PLACES, absent=lambda user: None)
 def forget(user: Record) -> None:
     """Nothing was shown, ignored or consumed."""
     user.slates = user.entered = user.evicted = 0

@@ -2,8 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
-from scipy.stats import ortho_group
 
 from .arithmetic import logistic
 from .params import Scenario
@@ -41,6 +39,8 @@ def draw_people(
     numpy.ndarray
         (U,) records of `records.person_type`.
     """
+    from scipy.special import logit  # which takes long to import, and only who builds a world needs it
+
     p, shape = scenario.params, scenario.shape
     count = min(shape.types, shape.users) or shape.users
     people = np.zeros(count, person_type(shape, scenario.second))
@@ -93,6 +93,8 @@ def _draw_second(scenario: Scenario, taste: NDArray[np.float64], seed: int) -> N
     R is a rotation of the world, made orthogonal to each u, so that who is drawn to this tends to be glad of that; z is
     the person's own.
     """
+    from scipy.stats import ortho_group
+
     p, width = scenario.params, taste.shape[1]
     rng = np.random.default_rng(np.random.SeedSequence([seed, 3]))
     turned = taste @ ortho_group.rvs(width, random_state=rng).T

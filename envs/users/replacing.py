@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numba import jit, types
 
+from ..shared.parts import Part
 from . import dynamics
 from .behaviours import BEHAVIOURS, get_plain, list_globals
 from .constants import ScenarioError
@@ -35,6 +36,8 @@ def rebind(function: Any, scope: dict[str, Any], compiled: bool) -> Any:
     # Machine code is linked by names. That of a copy must not go by one that the shipped function has on disk.
     copy.__qualname__ = f"own.{plain.__qualname__}"
     copy.__kwdefaults__, copy.__module__ = plain.__kwdefaults__, plain.__module__
+    if compiled and isinstance(function, Part):
+        return function.copy(copy)
     options = dict(getattr(function, "targetoptions", {}))
     options.pop("inline", None)  # of Numba's own kind, which guards do not take; the compiler's takes its place
     return jit(**options)(copy) if compiled else copy

@@ -14,22 +14,34 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
-from sklearn.decomposition import NMF, TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
 from ..catalogs.catalog import Catalog
 from ..catalogs.order import sort_items
 from ..catalogs.table import CatalogError
+from ..kept.shelf import Entry, Shelf, make_key
 from ..shared.notices import say_once
 from ..shared.words import is_unspaced, split_words
 from .params import Scenario
 from .population import PAST_DAYS, draw_people
-from .records import TOPICS_PER_ITEM, Record, item_type
+from .records import TOPICS_PER_ITEM, Record, item_type, person_type
 
 EVER = 1e9  # days ago when what has always been there appeared
 PRICE_MEDIAN, PRICE_BETWEEN, PRICE_WITHIN = 52.0, 0.9, 0.7  # of topics and within one: deviations of the logarithm
+WORLDS = Shelf("worlds")
+LIBRARIES = ("numpy", "scipy", "scikit-learn")
+BUILDERS = (  # the code that builds a world
+    "envs/catalogs/catalog.py",
+    "envs/catalogs/order.py",
+    "envs/kept/shelf.py",
+    "envs/shared/words.py",
+    "envs/users/arithmetic.py",
+    "envs/users/constants.py",
+    "envs/users/params.py",
+    "envs/users/population.py",
+    "envs/users/records.py",
+    "envs/users/world.py",
+)
 SPLITS = MappingProxyType({"train": (0.0, 0.8), "validation": (0.8, 0.9), "test": (0.9, 1.0)})
 
 
@@ -161,14 +173,41 @@ def _build_world(catalog: Catalog, scenario: Scenario, seed: int = 0) -> World:
             f"{' and '.join(f'a {size} of {least}' for size, least in short.items())}; add items or lower "
             f"{' and '.join(f'shape.{size}' for size in short)}"
         )
+    build = functools.partial(_fill_world, catalog, scenario, int(seed))
+    # Prices that are drawn are said to be, in each process.
+    drawn = scenario.priced and catalog.price is None
+    entry = build() if drawn else WORLDS.fetch(key_world(catalog, scenario, int(seed)), build)
+    items = _restore(entry.arrays["items"], item_type(scenario.shape))
+    people = _restore(entry.arrays["people"], person_type(scenario.shape, scenario.second))
+    freeze_records(items, people)
+    return World(catalog, scenario, int(seed), items, people, tuple(entry.facts["topic_names"]))
+
+
+def key_world(catalog: Catalog, scenario: Scenario, seed: int) -> str:
+    """What a world is kept by: catalogue, constants, seed, the code that builds it, and the versions of libraries.
+
+    Behaviours of one's own are no part of it: they act in lives, and not on who and what exists.
+    """
+    constants = dataclasses.replace(scenario, behaviours={}).digest
+    return make_key([catalog.digest, catalog.price_digest, constants, seed], BUILDERS, LIBRARIES)
+
+
+def _restore(content: NDArray[np.uint8], kind: np.dtype) -> np.ndarray:
+    """Records of their bytes, at an address that suits their type."""
+    records = np.empty(content.size // kind.itemsize, kind)
+    records.view(np.uint8)[...] = content
+    return records
+
+
+def _fill_world(catalog: Catalog, scenario: Scenario, seed: int) -> Entry:
+    """Records of items and people, as bytes, and the names of topics."""
     # One thread: BLAS sums in another order on another number of threads, and a world must not depend on that.
     with threadpool_limits(limits=1):
-        items, names = _build_items(catalog, scenario, int(seed))
+        items, names = _build_items(catalog, scenario, seed)
         _check_past(scenario, items)
         topics = expand_topics(items, scenario.shape.topics)[1:].astype(np.float64)
-        people = draw_people(scenario, items, topics, catalog.popularity, int(seed))
-    freeze_records(items, people)
-    return World(catalog, scenario, int(seed), items, people, names)
+        people = draw_people(scenario, items, topics, catalog.popularity, seed)
+    return Entry({"items": items.view(np.uint8), "people": people.view(np.uint8)}, {"topic_names": names})
 
 
 def freeze_records(*arrays: np.ndarray) -> None:
@@ -282,6 +321,8 @@ def _weigh_words(catalog: Catalog) -> Any:
     CatalogError
         If no word stands in enough texts, so that nothing tells which items are alike.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer  # which takes long to import: where worlds are built
+
     rare = 3 if len(catalog) >= 1000 else 1
     documents = list(zip(catalog.texts, catalog.topics, strict=True))
     try:
@@ -307,6 +348,8 @@ def _list_words(document: tuple[str, tuple[str, ...]]) -> list[str]:
 
 def factor_texts(tfidf: Any, width: int) -> NDArray[np.float64]:
     """(N, width) unit vectors: truncated SVD of TF-IDF, centred, with the dominant directions damped."""
+    from sklearn.decomposition import TruncatedSVD
+
     rank = min(width, min(tfidf.shape) - 1)
     scores = TruncatedSVD(rank, random_state=0).fit_transform(tfidf) if rank > 0 else np.zeros((tfidf.shape[0], 0))
     scores = scores - scores.mean(axis=0)
@@ -332,6 +375,8 @@ def assign_topics(
         for label in labels:
             counts[label] = counts.get(label, 0) + 1
     if not counts:
+        from sklearn.decomposition import NMF
+
         rank = min(topics, min(tfidf.shape))
         weights = NMF(rank, init="nndsvda", max_iter=200, tol=1e-3, random_state=0).fit_transform(tfidf)
         membership = np.zeros((len(catalog), topics))
@@ -355,6 +400,8 @@ def assign_topics(
 
 def _add_noise(rng: np.random.Generator, percentile: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
     """Standard normal scores of a percentile, with a share of their variance replaced by noise."""
+    from scipy.stats import norm
+
     scores = norm.ppf(np.clip(percentile, 0.005, 0.995))
     spread = scores.std()
     scores = (scores - scores.mean()) / spread if spread > 1e-9 else np.zeros_like(scores)

@@ -97,7 +97,7 @@ def make_work(world: World, users: int) -> tuple[dict[str, Work], int]:
     people = rng.standard_normal((users, shape.taste), np.float32)
     draws, chosen = rng.random(users), np.zeros(users, np.int64)
     env = SlateVectorEnv(world, users, autoreset_mode=AutoresetMode.SAME_STEP)
-    out, _ = env.reset(seed=0)
+    env.reset(seed=0)
 
     def engine() -> None:
         env.engine.read(next(slates))
@@ -107,7 +107,7 @@ def make_work(world: World, users: int) -> tuple[dict[str, Work], int]:
 
     def observed() -> None:
         engine()
-        env.engine.observe(out)
+        env.engine.observe()
 
     work: dict[str, Work] = {
         "kernel": lambda: run_kernel(people, vectors, next(slates), draws, chosen),
@@ -153,20 +153,29 @@ def measure_batches(world: World, args: Arguments) -> list[Row]:
 
 
 def measure_wrappers(world: World, args: Arguments) -> dict[str, float]:
-    """Steps a second of one user through ``gymnasium.make``, and without the wrappers that it adds."""
+    """Steps a second of one user through ``gymnasium.make``, without the wrappers that it adds, and of CartPole-v1."""
     wrapped = gym.make("longplay/Video-v0", scenario=world.scenario, catalog=world.catalog)
     slates = itertools.cycle(np.random.default_rng(0).integers(1, len(world.items), (999, world.scenario.shape.slate)))
     wrapped.reset(seed=0)
 
-    def stepping(env: Any) -> Work:
+    pole = gym.make("CartPole-v1")
+    pole.reset(seed=0)
+    pushes = itertools.cycle(np.random.default_rng(0).integers(0, 2, 999).tolist())
+
+    def stepping(env: Any, actions: Iterator[Any] = slates) -> Work:
         def work() -> None:
-            _, _, terminated, truncated, _ = env.step(next(slates))
+            _, _, terminated, truncated, _ = env.step(next(actions))
             if terminated or truncated:
                 env.reset()
 
         return work
 
-    return measure_best({"make": stepping(wrapped), "environment": stepping(wrapped.unwrapped)}, 1, args)
+    work = {
+        "make": stepping(wrapped),
+        "environment": stepping(wrapped.unwrapped),
+        "CartPole-v1": stepping(pole, pushes),
+    }
+    return measure_best(work, 1, args)
 
 
 @contextmanager

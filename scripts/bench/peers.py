@@ -21,7 +21,7 @@ from longplay.envs.shared.files import write_whole
 Row = dict[str, Any]
 
 FOLDER = Path(".peers")
-WORKER = Path(__file__).with_name("peer_worker.py")
+WORKER, JAX_WORKER = (Path(__file__).with_name(name) for name in ("peer_worker.py", "jax_worker.py"))
 STAMP = "installed.txt"
 INSTALL_LIMIT, MEASURE_LIMIT = 600.0, 600.0  # seconds
 
@@ -44,6 +44,8 @@ SETTINGS = {
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_USE_LEGACY_KERAS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "JAX_PLATFORMS": "cpu",
     "CUDA_VISIBLE_DEVICES": "",
 }
 
@@ -87,6 +89,8 @@ PEERS = (
     # It asks for JAX and matplotlib, of which nothing measured makes use; tf-keras for tensorflow by its other name.
     Peer("RecSim NG", (NUMPY, *GYM, *TENSORFLOW), ("tf-keras==2.21.0", "recsim-ng==0.1.2")),
 )
+# What the field calls fast: a learner and its environments as one compiled program.
+JAX = Peer("JAX", (NUMPY, "jax==0.10.2", "gymnax==1.0.1", "optax==0.2.8", "six==1.17.0"))
 
 
 def run_process(command: Sequence[str | Path], limit: float) -> str:
@@ -200,15 +204,25 @@ def measure_peer(
     limit
         Seconds for the measurements of the peer together.
     """
+    return run_worker(peer, WORKER, (str(seconds), str(rounds)), folder, limit)
+
+
+def measure_jax(width: int, rounds: int) -> tuple[list[Row], str]:
+    """The row of PPO in JAX whose observations are of a width, or none and the reason."""
+    return run_worker(JAX, JAX_WORKER, (str(width), str(rounds)))
+
+
+def run_worker(
+    peer: Peer, worker: Path, words: Sequence[str], folder: Path = FOLDER, limit: float = MEASURE_LIMIT
+) -> tuple[list[Row], str]:
+    """Rows that a worker prints in a peer's environment, or none and the reason."""
     try:
         python = prepare_environment(peer, folder)
     except (SkippedError, OSError) as error:
         return [], f"not installed: {error}"
     try:
         # -I: no folder of longplay's on the path, whose modules could take the place of the peer's own.
-        return parse_rows(
-            run_process((python, "-I", WORKER, peer.name, str(seconds), str(rounds)), limit), peer.name
-        ), ""
+        return parse_rows(run_process((python, "-I", worker, peer.name, *words), limit), peer.name), ""
     except SkippedError as error:
         return [], f"does not run: {error}"
 

@@ -27,12 +27,14 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from longplay.agents.playing.training_users import REWARD_SCALE
 from longplay.agents.runs.config import RunConfig
-from longplay.agents.runs.reading import Reading, read_run
+from longplay.agents.runs.reading import read_run
 from longplay.agents.sb3.states import make_state_space
 from longplay.agents.setting import Setting
 from longplay.encoders.state import StateEncoder
 from longplay.envs.engine import Observation
 from longplay.envs.shared.files import write_whole
+from longplay.scripts.bench import peers
+from longplay.scripts.bench.parts import time_parts
 from longplay.scripts.bench.tables import print_table
 from longplay.scripts.shared.console import console, load_world, run_command, set_threads
 
@@ -55,6 +57,10 @@ class Arguments:
     """Iterations of each that are measured, after a first one that is not; the best counts."""
     only: tuple[str, ...] = ()
     """Names of the rows to measure; by default all."""
+    parts: bool = True
+    """Also time the parts of a user-step: candidates, similarity, features, state, policy, update and others."""
+    jax: bool = True
+    """Measure PPO in JAX beside them, which is installed below .peers by the first run (about 0.6 GB)."""
     json: Path | None = None
     """File for all figures."""
 
@@ -90,14 +96,14 @@ class EncodedEnv(gym.Wrapper[Any, Any, Any, Any]):
         return state
 
 
-def make_stock_env(setting: Setting, users: int) -> DummyVecEnv:
-    """Single environments, one after the other, as `gymnasium.make` gives them."""
+def make_stock_env(setting: Setting, users: int, states: StateEncoder) -> DummyVecEnv:
+    """Single environments, one after the other, as `gymnasium.make` gives them, with the states of a run."""
     world = setting.world
     options: dict[str, Any] = {"scenario": world.scenario, "catalog": world.catalog, "world_seed": setting.world_seed}
 
     def single() -> gym.Env[Any, Any]:
         env = gym.make(setting.env, action="weights", item_vectors=setting.item_vectors, reward="minutes", **options)
-        return EncodedEnv(env, Reading(setting).state_encoder)
+        return EncodedEnv(env, states)
 
     return DummyVecEnv([single] * users)
 
@@ -114,11 +120,12 @@ def make_iterate(model: PPO, users: int) -> Iterate:
 
 
 def make_stock(setting: Setting, users: int) -> Iterate:
-    """stable-baselines3's stack, with its own settings."""
-    return make_iterate(PPO("MlpPolicy", make_stock_env(setting, users), device="cpu", seed=0), users)
+    """stable-baselines3's stack, with its own settings, and states as those of PPO on weights."""
+    env = make_stock_env(setting, users, read_run(RunConfig(setting=setting)).state_encoder)
+    return make_iterate(PPO("MlpPolicy", env, device="cpu", seed=0), users)
 
 
-def make_weights(setting: Setting, users: int, dimensions: int | None = None, **options: Any) -> Iterate:
+def make_weights(setting: Setting, users: int, dimensions: int = 0, **options: Any) -> Iterate:
     """PPO on weights as a run trains it."""
     config = RunConfig(setting=setting, num_envs=users, dimensions=dimensions, options=options)
     trainer: Any = config.entry.make_trainer(config, read_run(config))
@@ -164,7 +171,7 @@ def make_rows(args: Arguments) -> dict[str, Contender]:
         STOCK: Contender(lambda: make_stock(setting, args.stock_users), args.stock_users),
         "PPO weights": Contender(lambda: make_weights(setting, users), users),
         "PPO weights, 2 threads": Contender(lambda: make_weights(setting, users), users, threads=2),
-        "PPO weights, all dimensions": Contender(lambda: make_weights(setting, users, dimensions=0), users),
+        "PPO weights, 64 dimensions": Contender(lambda: make_weights(setting, users, dimensions=64), users),
         "PPO weights, 2 epochs": Contender(lambda: make_weights(setting, users, n_epochs=2), users),
         "PL-PPO": Contender(lambda: make_own(setting, few, "pl-ppo"), few),
         "PL-PPO catalogue": Contender(lambda: make_own(setting, few, "pl-ppo-catalog"), few),
@@ -172,9 +179,26 @@ def make_rows(args: Arguments) -> dict[str, Contender]:
     }
 
 
-def measure(rows: Mapping[str, Contender], rounds: int) -> list[dict[str, Any]]:
+def measure_parts(iterations: Mapping[str, Iterate]) -> dict[str, dict[str, float]]:
+    """Processor time of a user-step by part [µs], of one iteration of each on one thread."""
+    found = {}
+    for name, iterate in iterations.items():
+        with time_parts() as watch:
+            steps = iterate()
+        found[name] = {part: 1e6 * seconds / max(steps, 1) for part, seconds in watch.seconds.items()}
+    return found
+
+
+def print_parts(found: Mapping[str, Mapping[str, float]]) -> None:
+    """A column for each learner."""
+    parts = next(iter(found.values()))
+    cells = [(part, *(f"{one[part]:.1f}" for one in found.values())) for part in parts]
+    cells.append(("whole", *(f"{sum(one.values()):.1f}" for one in found.values())))
+    print_table("processor time of a user-step, µs", "|".join(("part", *found)), cells, left=1)
+
+
+def measure(iterations: Mapping[str, Iterate], rows: Mapping[str, Contender], rounds: int) -> list[dict[str, Any]]:
     """User-steps a second of each, by processor time and by the clock, and ratios to the first."""
-    iterations = {name: row.make() for name, row in rows.items()}
     processor: dict[str, list[float]] = {name: [] for name in rows}
     wall: dict[str, list[float]] = {name: [] for name in rows}
     for k in range(rounds + 1):
@@ -202,15 +226,38 @@ def measure(rows: Mapping[str, Contender], rounds: int) -> list[dict[str, Any]]:
     ]
 
 
+def measure_jax(config: RunConfig, rounds: int) -> tuple[list[dict[str, Any]], str]:
+    """PPO in JAX with networks as large as those of a run, or the reason why not."""
+    return peers.measure_jax(read_run(config).state_encoder.width, rounds)
+
+
+def describe_jax(row: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, Any]:
+    """As a row beside the others; of the clock nothing is known."""
+    speed = float(row["steps_per_second"])
+    return {
+        "learner": f"PPO on CartPole, JAX {row['version']}",
+        "users": row["users"],
+        "threads": 1,
+        "per_second": speed,
+        "per_second_wall": None,
+        "ratio": speed / first["per_second"],
+        "ratio_wall": None,
+    }
+
+
 def print_figures(figures: Sequence[Mapping[str, Any]], rounds: int) -> None:
     """Print."""
+
+    def show(value: float | None, digits: int) -> str:
+        return "–" if value is None else f"{value:,.{digits}f}"
+
     cells = [
         (
             row["learner"],
             f"{row['users']:,}",
             str(row["threads"]),
-            *(f"{row[name]:,.0f}" for name in ("per_second", "per_second_wall")),
-            *(f"{row[name]:.1f}" for name in ("ratio", "ratio_wall")),
+            *(show(row[name], 0) for name in ("per_second", "per_second_wall")),
+            *(show(row[name], 1) for name in ("ratio", "ratio_wall")),
         )
         for row in figures
     ]
@@ -230,13 +277,25 @@ def main(args: Arguments) -> None:
     load_world(args.setting)
     chosen = {name: row for name, row in rows.items() if name in (args.only or rows)}
     with console.status("training"):
-        figures = measure(chosen, args.rounds)
+        iterations = {name: row.make() for name, row in chosen.items()}
+        figures = measure(iterations, chosen, args.rounds)
+        timed = {name: iterations[name] for name, row in chosen.items() if name != STOCK and row.threads == 1}
+        parts = measure_parts(timed) if args.parts else {}
+    skipped = ""
+    if args.jax:
+        with console.status("PPO in JAX"):
+            rows_of_jax, skipped = measure_jax(RunConfig(setting=args.setting), args.rounds)
+        figures += [describe_jax(row, figures[0]) for row in rows_of_jax]
     print_figures(figures, args.rounds)
+    if parts:
+        print_parts(parts)
+    if args.jax:
+        console.print(f"JAX: {skipped or 'PPO on CartPole with observations as wide as our states, all one program'}")
     versions = {name: importlib.metadata.version(name) for name in ("stable-baselines3", "torch", "gymnasium")}
     console.print(", ".join(f"{name} {version}" for name, version in versions.items()), markup=False)
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(args.json, json.dumps({"training": figures, "versions": versions}, indent=1))
+        write_whole(args.json, json.dumps({"training": figures, "parts": parts, "versions": versions}, indent=1))
 
 
 if __name__ == "__main__":

@@ -96,7 +96,9 @@ def start_training(training: Training, track: str) -> subprocess.Popen[bytes]:
     else:
         for name in (COST, FINISHED):  # of another run
             (folder / name).unlink(missing_ok=True)
-        settings = {key: value for key, value in asdict(config).items() if key != "setting"} | asdict(config.setting)
+        # A training that begins has the latest arithmetic: there is no word for it.
+        settings = {k: v for k, v in asdict(config).items() if k not in ("setting", "arithmetic")}
+        settings |= asdict(config.setting)
         # Nothing but the configuration counts, so no preset.
         command += ["--preset", NONE, "--overwrite"]
         command += [word for key, value in settings.items() for word in make_words(key, value)]

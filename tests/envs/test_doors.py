@@ -1,7 +1,9 @@
 """What is asked of an environment around its steps: keywords, wrappers, copies, checks, and how it prints."""
 
 import copy
+import os
 import pickle
+import subprocess
 import sys
 
 import gymnasium
@@ -222,3 +224,26 @@ def test_three_items_are_found_and_lived_with():
         clicks += (info["item"] > 0).sum()
     assert met == {1, 2, 3}
     assert clicks > 20
+
+
+# What takes long to import, and is needed where something is built, drawn or learnt.
+HEAVY = ("sklearn", "scipy.stats", "pandas", "matplotlib", "torch", "stable_baselines3", "pyarrow")
+
+
+def test_a_world_at_hand_is_played_without_what_only_building_needs(tmp_path):
+    """Of a process that finds its world on disk; the first one builds and keeps it."""
+    code = (
+        f"import sys, longplay; print(*(name for name in {HEAVY} if name in sys.modules), 'imported')\n"
+        "import gymnasium; from longplay.envs.kept import shelf; shelf.WORTH = 0.0\n"
+        "env = gymnasium.make('longplay/Tiny-v0', disable_env_checker=True); env.unwrapped.world\n"
+        "longplay.envs.catalogs.registry.CATALOGS['films']()\n"
+        f"print(*(name for name in {HEAVY} if name in sys.modules), 'played')"
+    )
+    environment = {**os.environ, "LONGPLAY_CACHE": str(tmp_path)}
+    said = [
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True).stdout
+        for _ in range(2)
+    ]
+    assert said[0].splitlines()[0] == "imported"
+    assert "sklearn" in said[0].splitlines()[1]
+    assert said[1].splitlines() == ["imported", "played"]

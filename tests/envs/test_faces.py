@@ -1,5 +1,7 @@
 """One face is the other: the native vector, a vector of singles and the single, bit for bit; states saved mid-life."""
 
+import copy
+
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
@@ -107,3 +109,56 @@ def test_a_state_saved_mid_life_continues_to_the_bit_on_any_number_of_threads(sh
     assert_same([other.step(slate) for slate in slates[20:]], expected)
     env.close()
     other.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("slots", [None, 1, 3])
+def test_what_a_step_has_returned_stays_as_it_was(short, mode, slots):
+    """For callers keep it; no later step writes there, nor into another key."""
+    options = {"privileged": True}
+    if slots is None:
+        env = SlateEnv(SlateVectorEnv(short, autoreset_mode=AutoresetMode.DISABLED, **options))
+    else:
+        env = SlateVectorEnv(short, slots, autoreset_mode=mode, **options)
+    rng, kept = np.random.default_rng(3), [env.reset(seed=2)]
+    copies = copy.deepcopy(kept)
+    for _ in range(40):
+        kept.append(env.step(rng.integers(0, len(short.catalog), env.action_space.shape)))
+        copies.append(copy.deepcopy(kept[-1]))
+    for value in kept[-1][0].values():
+        value[...] = -1.0
+        assert value.flags.c_contiguous
+        assert not any(np.shares_memory(value, other) for other in kept[-1][0].values() if other is not value)
+    for one, other in zip(kept[:-1], copies[:-1], strict=True):
+        assert_same(one, other)
+
+
+@pytest.mark.parametrize("reward", REWARDS[:3])
+def test_the_short_way_of_one_user_is_the_long_way(short, reward):
+    """A step without arrays of one, and one through the vector environment, down to types and order."""
+    envs = [SlateEnv(SlateVectorEnv(short, autoreset_mode="Disabled", reward=reward)) for _ in range(2)]
+    envs[1]._alone = False
+    rng, ended = np.random.default_rng(4), 0
+    for env in envs:
+        env.reset(seed=6)
+    for _ in range(80):
+        slate = rng.integers(0, len(short.catalog), envs[0].action_space.shape).astype(rng.choice(["i8", "i2", "f4"]))
+        one, other = (env.step(slate) for env in envs)
+        assert_same(one, other)
+        assert [type(value) for value in one[1:4]] == [type(value) for value in other[1:4]]
+        for place in (0, 4):
+            assert [(name, type(value)) for name, value in one[place].items()] == [
+                (name, type(value)) for name, value in other[place].items()
+            ]
+        if one[2] or one[3]:
+            ended += 1
+            for env in envs:
+                env.reset()
+    assert ended
+    for wrong in ([1, 2], np.full(envs[0].action_space.shape, -1), np.full(envs[0].action_space.shape, 10**6), 1.5):
+        said = []
+        for env in envs:
+            with pytest.raises(ValueError) as error:  # noqa: PT011  # whatever it says, both say the same
+                env.step(wrong)
+            said.append(str(error.value))
+        assert said[0] == said[1]

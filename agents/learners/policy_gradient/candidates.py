@@ -1,5 +1,6 @@
 """A Plackett–Luce policy over candidates: its settings, its network and its agent, whoever trains it."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from ....envs.shared.options import Options, among, evenly, number
 from ...options import ENTROPY, RATE
 from ...playing.training_users import TrainingUsers
+from ...slates.click_losses import Shown, compute_click_losses
 from ...slates.inputs import Inputs, SlateInputs
 from ...slates.networks import HISTORY_LAST, SlateNetwork
 from ..learner import SlateAgent
@@ -84,12 +86,29 @@ class CandidateNetwork(nn.Module):
         self.spread = compute_value_spread(gamma)
 
     def read(self, inputs: Inputs) -> Batch:
-        """State (B, S), items (B, M, F) and ids (B, M)."""
+        """State (B, S), items (B, M, F), ids (B, M), and the mean candidate (B, F)."""
         parts = {"state": inputs.state, "items": inputs.items, "ids": inputs.ids}
-        return {name: torch.from_numpy(part) for name, part in parts.items()}
+        batch = {name: torch.from_numpy(part) for name, part in parts.items()}
+        return batch | {"mean": self.slate.average(batch["items"], batch["ids"])}
+
+    def holding_items(self) -> AbstractContextManager[None]:
+        """Place all items once for all judgements inside, while no weight moves."""
+        return self.slate.holding_items()
 
     def judge(self, batch: Batch) -> Judgement:
         """Scores and values."""
+        items, ids = batch["items"], batch["ids"]
+        sight = self.slate.see(self._scale(batch))
+        weights, users = sight.weights[:, :1], sight.users[:, :1]
+        if self.guide is not None:
+            # Scores are linear in both, so one pass over the candidates gives their sum.
+            weights = weights + self.guide(sight.weights[:, 1:2] + sight.weights[:, 2:])
+            users = users + self.guide(sight.users[:, 1:2] + sight.users[:, 2:])
+        scores = self.slate.score(weights, users, items, ids)[:, 0] - self.held_back(batch)
+        return Judgement(scores, self.slate.rate(sight.whole)[0] * self.spread)
+
+    def judge_plainly(self, batch: Batch) -> Judgement:
+        """`judge` by the plain formula, by which agents play: a saved policy shows the same slates to the bit."""
         heads, values = self.slate(batch["state"], batch["items"], batch["ids"])
         scores = heads[0]
         if self.guide is not None:
@@ -97,17 +116,34 @@ class CandidateNetwork(nn.Module):
             scores = scores + self.guide((heads[1] + heads[2]).masked_fill(batch["ids"] == 0, 0.0))
         return Judgement(scores - self.held_back(batch), values[0] * self.spread)
 
+    def rate(self, batch: Batch) -> Tensor:
+        """Values (B,) alone."""
+        return self.slate.rate(self._scale(batch))[0] * self.spread
+
+    def _scale(self, batch: Batch) -> Tensor:
+        mean = batch["mean"] if "mean" in batch else self.slate.average(batch["items"], batch["ids"])
+        return self.slate.scale(batch["state"], mean)
+
     def shown(self, batch: Batch) -> Batch:
-        """What `respond` needs of slates ``batch["columns"]`` (B, K): all candidates' mean, and what was shown."""
+        """What `respond` needs of slates ``batch["columns"]`` (B, K): their users, and the items."""
         items, ids, columns = (batch[name] for name in ("items", "ids", "columns"))
-        mean = self.slate.mean_candidate(items, ids)
         items = items.gather(1, columns[:, :, None].expand(-1, -1, items.shape[2]))
-        return {"state": batch["state"], "items": items, "ids": ids.gather(1, columns), "mean": mean}
+        ids = ids.gather(1, columns)
+        scaled = self.slate.scaled(items, ids)
+        return {"whole": self._scale(batch), "scaled": scaled, "ids": ids}
 
     def respond(self, shown: Batch) -> tuple[Tensor, Tensor]:
         """(B, K) logits of choosing each item of slates, and logarithms of the minutes it would hold."""
-        heads, _ = self.slate(*(shown[name] for name in ("state", "items", "ids", "mean")))
-        return heads[1] + self.position, heads[2]
+        _, weights, users = self.slate.see(shown["whole"], first=1)
+        heads = self.slate.score_few(weights, users, shown["scaled"], shown["ids"])
+        return heads[:, 0] + self.position, heads[:, 1]
+
+    def lose(self, shown: Batch, choice: Tensor, minutes: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean losses of what `respond` says, of the slots chosen (B,), −1 for none, and of their minutes (B,)."""
+        _, weights, users = self.slate.see(shown["whole"], first=1)
+        queries, table = self.slate.project(users), self.slate.table
+        slates = Shown(shown["scaled"], shown["ids"], 0, choice, minutes)
+        return compute_click_losses(queries, weights, queries.new_zeros(2, 0), self.position, table, slates)
 
     def held_back(self, batch: Batch) -> Tensor:
         """(B, M) taken off the scores of the history's items, unless they are weighed against the rest."""
@@ -157,7 +193,7 @@ class PolicyAgent(SlateAgent):
     def choose(self, inputs: Inputs) -> NDArray[np.int64]:
         """Columns (B, K)."""
         network: Judge = self.network  # type: ignore[assignment]  # it is both
-        scores = network.judge(network.read(inputs)).scores
+        scores = network.judge_plainly(network.read(inputs)).scores
         columns = torch.sort(scores, dim=1, descending=True, stable=True).indices[:, : self.slots]
         real = scores.gather(1, columns) > -torch.inf
         missing = (0, self.slots - columns.shape[1])

@@ -4,17 +4,22 @@
 matrices. What the user sees and has consumed is summed up in the state; features of candidates are never computed.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from ....envs.engine import Observation
 from ....envs.shared.options import number
 from ...registry import AGENTS
+from ...slates.click_losses import Shown, compute_click_losses
 from ...slates.inputs import Inputs, SlateInputs
+from ...slates.item_scores import score_slates
 from ...slates.networks import HISTORY_LAST, fit_scale, make_two_layers, standardise
 from ..training import LearnerEntry
 from .candidates import Guide, PolicyAgent, compute_value_spread, split_parameters
@@ -102,6 +107,8 @@ class CatalogNetwork(nn.Module):
         width, hidden, match = inputs.state_width, options.hidden, options.match
         self.heads = 1 if guide is None else 3
         self.match = match
+        self._held: tuple[Tensor, Tensor] | None = None
+        self._scores = torch.empty(0, 0)  # memory for those of held items, which the next judgement writes over
         self.register_buffer("mean_state", torch.zeros(width))
         self.register_buffer("scale_state", torch.ones(width))
         self.register_buffer("described", torch.from_numpy(describe_items(inputs, vectors)), persistent=False)
@@ -135,20 +142,49 @@ class CatalogNetwork(nn.Module):
         assert isinstance(inputs, CatalogBatch)
         return {"state": torch.from_numpy(inputs.state), "history": torch.from_numpy(inputs.history)}
 
+    @contextmanager
+    def holding_items(self) -> Iterator[None]:
+        """Place all items once for all judgements inside, of which each is lost with the next; no weight moves."""
+        with torch.no_grad():
+            self._held = self._items()
+        try:
+            yield
+        finally:
+            self._held = None
+
     def judge(self, batch: Batch) -> Judgement:
         """Scores (B, N) and values."""
+        if self._held is None:
+            return self._judge(batch, *self._items())
+        shape = (len(batch["state"]), len(self.described))
+        if self._scores.shape != shape:
+            self._scores = torch.empty(shape)
+        return self._judge(batch, *self._held, out=self._scores)
+
+    def judge_plainly(self, batch: Batch) -> Judgement:
+        """`judge`, whose formula agents play by, too: a saved policy shows the same slates to the bit."""
+        return self._judge(batch, *self._items())
+
+    def _judge(self, batch: Batch, items: Tensor, biases: Tensor, out: Tensor | None = None) -> Judgement:
         state, users = self._users(batch)
-        items, biases = self._items()
         query, bias = users[:, 0], biases[0]
         if self.guide is not None:
             # The guide is as linear in the items as the scores are: one product gives their sum.
             query = query + self.guide(users[:, 1] + users[:, 2])
             bias = bias + self.guide(biases[1] + biases[2])
-        scores = torch.addmm(bias, query, items.T)
+        scores = torch.addmm(bias, query, items.T, out=out)
         if self.avoid:
             history = batch["history"]  # numbers are columns + 1
             scores = scores.scatter_add_(1, (history - 1).clamp(min=0), -HISTORY_LAST * (history > 0))
-        return Judgement(scores, self.value(self.judge_trunk(state))[:, 0] * self.spread)
+        return Judgement(scores, self._rate(state))
+
+    def rate(self, batch: Batch) -> Tensor:
+        """Values (B,) alone."""
+        return self._rate(standardise(batch["state"], self.mean_state, self.scale_state))
+
+    def _rate(self, state: Tensor) -> Tensor:
+        values: Tensor = self.value(self.judge_trunk(state))[:, 0] * self.spread
+        return values
 
     def shown(self, batch: Batch) -> Batch:
         """What `respond` needs of slates ``batch["columns"]`` (B, K)."""
@@ -156,12 +192,24 @@ class CatalogNetwork(nn.Module):
 
     def respond(self, shown: Batch) -> tuple[Tensor, Tensor]:
         """(B, K) logits of choosing each item of slates, and logarithms of the minutes it would hold."""
-        _, users = self._users(shown)
         columns = shown["columns"]
-        described = nn.functional.embedding(columns, self.described)
-        items, biases = self.item(described), described @ self.bias.T + self.own.T[columns]
-        choice, minutes = (torch.einsum("bd,bkd->bk", users[:, h], items) + biases[:, :, h] for h in (1, 2))
-        return choice + self.position, minutes
+        queries, nothing = self._query(shown), columns.new_zeros(*columns.shape, 0).float()
+        heads = score_slates(queries, queries.new_zeros(len(queries), 2, 1), self.described, nothing, columns, -1)
+        heads = heads + self.own[1:, columns].transpose(0, 1)
+        return heads[:, 0] + self.position, heads[:, 1]
+
+    def lose(self, shown: Batch, choice: Tensor, minutes: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean losses of what `respond` says, of the slots chosen (B,), −1 for none, and of their minutes (B,)."""
+        columns = shown["columns"]
+        slates = Shown(columns.new_zeros(*columns.shape, 0).float(), columns, -1, choice, minutes)
+        queries = self._query(shown)
+        constants = queries.new_zeros(len(queries), 2, 1)
+        return compute_click_losses(queries, constants, self.own[1:], self.position, self.described, slates)
+
+    def _query(self, shown: Batch) -> Tensor:
+        """(B, 2, D) of the guide: what is known of items is projected to the user's side, a vector a user."""
+        _, users = self._users(shown)
+        return linear(users[:, 1:].flatten(0, 1), self.item.weight.T).unflatten(0, (len(users), 2)) + self.bias[1:]
 
     def _users(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Scaled states (B, S), and places (B, heads, match) in the space of users and items."""
@@ -207,6 +255,7 @@ AGENTS.register(
         title="PL-PPO catalogue",
         about="Plackett–Luce PPO over the whole catalogue",
         sees_features=False,
+        sees_candidates=False,
         change_inputs=CatalogInputs,
     ),
 )

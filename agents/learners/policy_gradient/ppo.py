@@ -20,13 +20,12 @@ from ....envs.shared.options import among, evenly, number, word
 from ...options import RATE
 from ...playing.training_users import TrainingUsers
 from ...registry import AGENTS
-from ...slates.choice_losses import choice_log_probabilities, choice_loss
 from ...slates.inputs import SlateInputs
-from ...slates.plackett_luce import slot_log_probabilities
+from ...slates.slate_draws import log_slates
 from ..learner import Learner, SlateAgent
 from ..training import LearnerEntry
 from .candidates import CandidateNetwork, PolicyAgent, PolicyOptions, sample_inputs
-from .losses import approximate_kl, clipped_surrogate, first_slot_entropy, gamma_deviance, mark_examined, value_loss
+from .losses import approximate_kl, clipped_surrogate, mark_examined, value_loss
 from .rollouts import Batch, Rollout, collect_rollout
 
 
@@ -87,9 +86,10 @@ class PLPPO(Learner):
         self.network = self.agent.network  # type: ignore[assignment]
         self.network.slate.calibrate(sample_inputs(players, slots, self.rng))
         self.optimisers = {
-            name: torch.optim.Adam(self.network.parameters(), rate, eps=1e-5)
+            name: torch.optim.Adam(self.network.parameters(), rate, eps=1e-5, fused=True)
             for name, rate in (("policy", options.learning_rate), ("guide", options.guide_learning_rate))
         }
+        self._kept: Batch = {}  # memory of rollouts, of each after the other
 
     def iterate(self) -> dict[str, float]:
         """One rollout, and some epochs over it."""
@@ -97,12 +97,12 @@ class PLPPO(Learner):
         rollout = collect_rollout(
             self.players,
             self.network,
-            slot_log_probabilities,
             slots=self.agent.slots,
             length=options.rollout,
             gamma=self.gamma,
             by_time=options.by_time,
             torch_rng=self.torch_rng,
+            kept=self._kept,
         )
         advantages = rollout.advantages(options.gae_lambda)
         returns = advantages + rollout.values
@@ -137,7 +137,7 @@ class PLPPO(Learner):
         for _ in range(passes):
             order = torch.randperm(len(next(iter(content.values()))), generator=self.torch_rng)
             for rows in torch.split(order, self.options.minibatch):
-                yield {key: value[rows] for key, value in content.items()}
+                yield {key: value.index_select(0, rows) for key, value in content.items()}
 
     @torch.no_grad()
     def _collect_for_guide(self, content: Batch) -> Batch:
@@ -160,7 +160,8 @@ class PLPPO(Learner):
         """Losses of a minibatch, each a mean: of policy and value, KL(old ‖ new) and the first slot's entropy."""
         options = self.options
         judged = self.network.judge(part)
-        log_ratio = slot_log_probabilities(judged.scores, part["columns"]) - part["log_probabilities"]
+        logs, entropy = log_slates(judged.scores, part["columns"])
+        log_ratio = logs - part["log_probabilities"]
         counted = torch.ones_like(log_ratio)
         if options.credit == "cascade":
             counted = mark_examined(part["choice"], log_ratio.shape[1])
@@ -173,20 +174,13 @@ class PLPPO(Learner):
             "policy": policy.mean(),
             "value": value_loss(judged.values, part["returns"], part["values"], options.value_clip).mean(),
             "kl": approximate_kl(log_ratio.sum(dim=1)).mean().detach(),
-            "entropy": first_slot_entropy(judged.scores).mean(),
+            "entropy": entropy.mean(),
         }
 
     def guide_losses(self, part: Batch) -> dict[str, Tensor]:
         """Losses of the guide on a minibatch, each a mean: of choice, and of the minutes of what was chosen."""
-        choice = part["choice"]
-        logits, log_minutes = self.network.respond(part)
-        held = log_minutes.gather(1, choice.clamp(min=0)[:, None])[:, 0]
-        deviance = gamma_deviance(held, part["rewards"] / self.players.scale)
-        chances = choice_log_probabilities(logits, torch.zeros(logits.shape[1]))
-        return {
-            "choice": choice_loss(chances, choice).mean(),
-            "minutes": torch.where(choice >= 0, deviance, 0.0).mean(),
-        }
+        choice, minutes = self.network.lose(part, part["choice"], part["rewards"] / self.players.scale)
+        return {"choice": choice, "minutes": minutes}
 
 
 def flatten_rollout(rollout: Rollout) -> Batch:

@@ -113,6 +113,7 @@ class TopKReinforce(Learner):
         )
         returns = rollout.advantages(options.gae_lambda) + rollout.values
         latest = flatten_rollout(rollout) | {"returns": returns.flatten()}
+        del latest["mean"]  # which a replay need not hold
         count = len(latest["returns"])
         if self.replay:
             kept = (options.memory - 1) * count

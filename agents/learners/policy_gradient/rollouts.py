@@ -1,6 +1,7 @@
 """What a policy collects on its players: slates, what came of them, and how each is discounted."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from ...playing.training_users import TrainingUsers
 from ...slates.inputs import Inputs
-from ...slates.plackett_luce import draw, draw_one_by_one
+from ...slates.slate_draws import draw_among_many, draw_largest, log_slots
 from .gae import gae
 
 Batch = dict[str, Tensor]
@@ -41,6 +42,18 @@ class Judge(Protocol):
 
     def judge(self, batch: Batch) -> Judgement:
         """Scores and values."""
+        ...
+
+    def judge_plainly(self, batch: Batch) -> Judgement:
+        """The same by the formula that agents play by."""
+        ...
+
+    def rate(self, batch: Batch) -> Tensor:
+        """Values alone."""
+        ...
+
+    def holding_items(self) -> AbstractContextManager[None]:
+        """Work out once what only items tell, for all judgements inside; no weight moves there."""
         ...
 
 
@@ -81,54 +94,73 @@ class Rollout:
         return gae(self.rewards, self.discounts, self.values, self.next_values, self.going, lambda_)
 
 
-def draw_slates(scores: Tensor, slots: int, torch_rng: torch.Generator) -> Tensor:
-    """Plackett–Luce slates (B, K), by the faster of two exact ways."""
-    one_by_one = draw_one_by_one(scores, slots, torch_rng) if scores.shape[1] > MANY else None
-    return draw(scores, slots, torch_rng) if one_by_one is None else one_by_one
+def draw_slates(scores: Tensor, slots: int, torch_rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Plackett–Luce slates (B, K) by the faster of two exact ways, and log-probabilities (B, K) of their slots."""
+    drawn = draw_among_many(scores, slots, torch_rng) if scores.shape[1] > MANY else None
+    if drawn is None:
+        columns = draw_largest(scores, slots, torch_rng)
+        drawn = columns, log_slots(scores, columns)
+    return drawn
 
 
 @torch.no_grad()
 def collect_rollout(
     players: TrainingUsers,
     network: Judge,
-    log_probabilities: Callable[[Tensor, Tensor], Tensor],
+    log_probabilities: Callable[[Tensor, Tensor], Tensor] | None = None,
     *,
     slots: int,
     length: int,
     gamma: float,
     by_time: bool,
     torch_rng: torch.Generator,
+    kept: Batch | None = None,
 ) -> Rollout:
     """Show `length` slates, drawn from the network's scores, to each player.
 
     Parameters
     ----------
     log_probabilities
-        (B, M) scores and (B, K) columns to the (B, K) log-probabilities to keep.
+        (B, M) scores and (B, K) columns to the (B, K) log-probabilities to keep; by default those of the draws.
+    kept
+        What the network read for an earlier rollout, whose memory this one is written into; filled where it is empty.
     """
-    batches: list[Batch] = []
+    joined: Batch = {} if kept is None else kept
     rows: list[list[Tensor]] = []
-    for _ in range(length):
-        batch = network.read(players.now)
-        judged = network.judge(batch)
-        columns = draw_slates(judged.scores, slots, torch_rng)
-        logs = log_probabilities(judged.scores, columns)
-        real = torch.gather(judged.scores, 1, columns) > -torch.inf
-        outcome = players.step(torch.where(real, columns, -1).numpy())
-        after = torch.full_like(judged.values, torch.nan)  # of those going on, known when the next slate is due
-        if outcome.last is not None:
-            after[outcome.ended] = network.judge(network.read(outcome.last)).values
-        after[torch.from_numpy(outcome.terminated)] = 0.0
-        going = torch.ones_like(judged.values)
-        going[outcome.ended] = 0.0
-        batches.append(batch)
-        rewards = torch.from_numpy(outcome.reward)
-        discounts = torch.from_numpy(outcome.discounts(gamma, by_time))
-        choice = torch.from_numpy(outcome.choice)
-        rows.append([columns, logs, judged.values, after, choice, rewards, discounts, going])
-    joined = {key: torch.stack([batch[key] for batch in batches]) for key in batches[0]}
-    rollout = Rollout(joined, *(torch.stack(column) for column in zip(*rows, strict=True)))
-    final = network.judge(network.read(players.now)).values
-    following = torch.cat([rollout.values[1:], final[None]])
-    rollout.next_values = torch.where(rollout.going > 0, following, rollout.next_values)
-    return rollout
+    lasts: list[Batch] = []
+    ends: list[Tensor] = []  # of lives that a last state is known of, by the place in the rollout
+    with network.holding_items():
+        for t in range(length):
+            batch = network.read(players.now)
+            judged = network.judge(batch)
+            columns, logs = draw_slates(judged.scores, slots, torch_rng)
+            if log_probabilities is not None:
+                logs = log_probabilities(judged.scores, columns)
+            keep_rows(joined, batch, t, length)
+            real = torch.gather(judged.scores, 1, columns) > -torch.inf
+            outcome = players.step(torch.where(real, columns, -1).numpy())
+            if outcome.last is not None:
+                lasts.append(network.read(outcome.last))
+                ends.append(torch.from_numpy(outcome.ended) + t * len(columns))
+            going = torch.ones_like(judged.values)
+            going[outcome.ended] = 0.0
+            parts = (outcome.choice, outcome.reward, outcome.discounts(gamma, by_time), outcome.terminated)
+            rows.append([columns, logs, judged.values, *map(torch.from_numpy, parts), going])
+        final = network.rate(network.read(players.now))
+    columns, logs, values, choice, rewards, discounts, lost, going = (
+        torch.stack(column) for column in zip(*rows, strict=True)
+    )
+    following = torch.cat([values[1:], final[None]])
+    if lasts:
+        rated = network.rate({key: torch.cat([last[key] for last in lasts]) for key in lasts[0]})
+        following.view(-1)[torch.cat(ends)] = rated
+    following[lost] = 0.0
+    return Rollout(joined, columns, logs, values, following, choice, rewards, discounts, going)
+
+
+def keep_rows(joined: Batch, batch: Batch, t: int, length: int) -> None:
+    """Copy a batch (B, ·) to row t of arrays (T, B, ·), which are made where they are missing or of other shapes."""
+    for key, part in batch.items():
+        if key not in joined or joined[key].shape != (length, *part.shape):
+            joined[key] = torch.empty(length, *part.shape, dtype=part.dtype)
+        joined[key][t] = part

@@ -30,12 +30,13 @@ from ...slates.choice_losses import (
     squared_error,
 )
 from ...slates.inputs import Inputs
-from ..item_values import ItemValueLearner, ItemValues
+from ..item_values import ItemValueLearner
 from ..replay import Replay
 from ..training import LearnerEntry
 from .agent import SlateQAgent, SlateQOptions, make_agent
 from .follow_up import FollowUpRegression
 from .lookahead_search import LookaheadSearch
+from .network import SlateQNetwork
 
 
 class Plan(NamedTuple):
@@ -49,6 +50,23 @@ class Plan(NamedTuple):
 
     shown: NDArray[np.int64]
     best: NDArray[np.int64]
+
+
+class Seen:
+    """A batch as tensors, with its mean candidates by a network's scales.
+
+    Parameters
+    ----------
+    inputs
+        Users and candidates.
+    network
+        For the scales.
+    """
+
+    def __init__(self, inputs: Inputs, network: SlateQNetwork) -> None:
+        self.inputs = inputs
+        self.state, self.items, self.ids = map(torch.from_numpy, (inputs.state, inputs.items, inputs.ids))
+        self.mean = network.base.average(self.items, self.ids)
 
 
 class SlateQ(ItemValueLearner):
@@ -79,7 +97,7 @@ class SlateQ(ItemValueLearner):
         texts = self.agent.network.base.vectors
         # Both networks share the table of texts.
         self.online = copy.deepcopy(self.agent.network, {id(texts): texts})
-        self.optimisers = {"adam": torch.optim.Adam(self.online.parameters(), lr=options.learning_rate)}
+        self.optimisers = {"adam": torch.optim.Adam(self.online.parameters(), lr=options.learning_rate, fused=True)}
         users = len(players.now.ids)
         self.replay = Replay(options.replay, options.segment, users, options.priority)
         self.follow_up = FollowUpRegression(inputs.item_width, options.memory, options.ridge)
@@ -145,20 +163,24 @@ class SlateQ(ItemValueLearner):
         done = min(self.steps / self.options.anneal, 1.0)
         return (1.0 - done) * self.options.temperature + done * self.options.last_temperature
 
-    def _plan(self, inputs: Inputs) -> Plan:
-        appeal, gain = self.agent.judge(self.online, inputs)
-        noise = self.temperature * self.rng.gumbel(size=appeal.shape)
-        shown = self.agent.find_best(inputs, appeal + noise, gain)
-        strange = self.rng.random(len(shown)) < self.options.epsilon
-        shown = np.where(strange[:, None], self._draw_random(inputs), shown)
-        wanted = self.bootstraps and self.options.target == "best"
-        return Plan(shown, self.agent.find_best(inputs, appeal, gain) if wanted else shown)
+    def _plan(self, seen: Seen, explored: bool = True) -> Plan:
+        """Slates with exploration, or, where nobody will be shown them, the best in their place by the same chance."""
+        inputs, wanted = seen.inputs, self.bootstraps and self.options.target == "best"
+        noise = self.rng.gumbel(size=inputs.ids.shape)
+        strange = self.rng.random(len(noise)) < self.options.epsilon
+        random = self._draw_random(inputs, strange)
+        judged = self.online.judge_all(seen.state, seen.items, seen.ids, seen.mean)
+        appeal, gain = judged.appeal.double().numpy(), judged.gain.double().numpy()
+        best = self.agent.find_best(inputs, appeal, gain) if wanted else None
+        if best is not None and not explored:
+            return Plan(best, best)
+        shown = self.agent.find_best(inputs, appeal + self.temperature * noise, gain)
+        shown[strange] = random
+        return Plan(shown, shown if best is None else best)
 
-    def _view(self, inputs: Inputs, plan: Plan) -> dict[str, Tensor]:
+    def _view(self, seen: Seen, plan: Plan) -> dict[str, Tensor]:
         """What learning needs of a state: itself, the mean candidate, and the items of the two slates."""
-        items, ids = torch.from_numpy(inputs.items), torch.from_numpy(inputs.ids)
-        mean = self.agent.network.base.mean_candidate(items, ids)
-        view = {"state": torch.from_numpy(inputs.state), "mean": mean}
+        inputs, view = seen.inputs, {"state": seen.state, "mean": seen.mean}
         for name, columns in zip(Plan._fields, plan, strict=True):
             if name == "shown" or self.bootstraps:
                 at = np.maximum(columns, 0)
@@ -169,36 +191,36 @@ class SlateQ(ItemValueLearner):
     @torch.no_grad()
     def _collect(self) -> float:
         """Play a segment into the replay; returns the share of slates with a click."""
-        views, outcomes = [], []
-        for _ in range(self.options.segment):
-            plan = self._plan(self.players.now)
-            views.append(self._view(self.players.now, plan))
-            outcome = self.players.step(plan.shown)
-            beyond = torch.zeros(len(outcome.reward))
-            if outcome.last is not None and self.bootstraps:
-                last = self._view(outcome.last, self._plan(outcome.last))
-                beyond[torch.from_numpy(outcome.ended)] = self._values(last)
-            ended = np.zeros(len(outcome.reward), bool)
-            ended[outcome.ended] = True
-            outcomes.append(
-                {
-                    "choice": torch.from_numpy(outcome.choice),
-                    "reward": torch.from_numpy(outcome.reward),
-                    "discount": torch.from_numpy(self._discount(outcome)),
-                    "ended": torch.from_numpy(ended),
-                    "beyond": beyond,
-                }
-            )
-            self.steps += len(ended)
-        views.append(self._view(self.players.now, self._plan(self.players.now)))
+        views, outcomes, lasts = [], [], []
+        with self.online.base.holding_items():
+            for _ in range(self.options.segment):
+                seen = Seen(self.players.now, self.online)
+                plan = self._plan(seen)
+                views.append(self._view(seen, plan))
+                outcome = self.players.step(plan.shown)
+                if outcome.last is not None and self.bootstraps:
+                    last = Seen(outcome.last, self.online)
+                    lasts.append(self._view(last, self._plan(last, explored=False)))
+                ended = np.zeros(len(outcome.reward), bool)
+                ended[outcome.ended] = True
+                parts = {"choice": outcome.choice, "reward": outcome.reward, "discount": self._discount(outcome)}
+                outcomes.append({name: torch.from_numpy(part) for name, part in (parts | {"ended": ended}).items()})
+                self.steps += len(ended)
+            seen = Seen(self.players.now, self.online)
+            views.append(self._view(seen, self._plan(seen, explored=False)))
         outcome_parts = {name: torch.stack([outcome[name] for outcome in outcomes]) for name in outcomes[0]}
+        beyond = torch.zeros_like(outcome_parts["reward"])
+        if lasts:
+            values = self._values({name: torch.cat([last[name] for last in lasts]) for name in lasts[0]})
+            beyond[outcome_parts["ended"]] = values
+        outcome_parts["beyond"] = beyond
         self.replay.add({name: torch.stack([view[name] for view in views]) for name in views[0]} | outcome_parts)
         return float((outcome_parts["choice"] >= 0).float().mean())
 
     def _values(self, view: Mapping[str, Tensor]) -> Tensor:
         """Values (n,) of states by the slower network, if the best slates are shown there."""
         network = self.agent.network
-        judged: ItemValues = network(view["state"], view["best_items"], view["best_ids"], view["mean"])
+        judged = network.judge_all(view["state"], view["best_items"], view["best_ids"], view["mean"])
         chances = choice_log_probabilities(judged.appeal, network.log_position)
         return slate_value(chances, judged.worth, judged.none)
 
@@ -227,7 +249,7 @@ class SlateQ(ItemValueLearner):
         state, items, ids, mean = (
             replay.read_rows(name, places) for name in ("state", "shown_items", "shown_ids", "mean")
         )
-        judged: ItemValues = network(state, items, ids, mean)
+        judged = network.judge_all(state, items, ids, mean)
         chances = choice_log_probabilities(judged.appeal, network.log_position)
         expected = slate_value(chances, judged.future, judged.none)
         choice = replay.read_rows("choice", places)
@@ -248,7 +270,7 @@ class SlateQ(ItemValueLearner):
         """One step of the optimiser."""
         network, replay = self.online, self.replay
         names = ("state", "shown_items", "shown_ids", "mean")
-        judged: ItemValues = network(*(replay.read_rows(name, places) for name in names))
+        judged = network.judge_few(*(replay.read_rows(name, places) for name in names))
         choice, reward = replay.read_rows("choice", places), replay.read_rows("reward", places)
         minutes_scale, future_scale = network.scale
         log_probabilities = choice_log_probabilities(judged.appeal, network.log_position)
@@ -271,8 +293,8 @@ class SlateQ(ItemValueLearner):
         nn.utils.clip_grad_norm_(network.parameters(), self.options.clip)
         optimiser.step()
         with torch.no_grad():
-            for slow, fast in zip(self.agent.network.parameters(), network.parameters(), strict=True):
-                slow.lerp_(fast, self.options.polyak)
+            slow, fast = ([part.data for part in one.parameters()] for one in (self.agent.network, network))
+            torch._foreach_lerp_(slow, fast, self.options.polyak)
         return {name: float(value.detach()) for name, value in logs.items()}
 
 

@@ -69,12 +69,50 @@ class SlateQNetwork(ItemValueNetwork):
         appeal, minutes, future, level = self.units
         minutes = torch.where(real, minutes * softplus(scores[MINUTES] + ONE), 0.0)
         base = level + future * values[BASE] if self.ahead else torch.zeros_like(values[BASE])
-        if self.plain or not self.ahead:
+        if self._weighs_traits:
             weights = (self.later if later is None else later).expand(len(items), -1)
             change, none = torch.einsum("bml,bl->bm", self.traits(scores[APPEAL], items, ids), weights), base
         else:
             change, none = future * scores[FUTURE], base + future * values[NONE]
         return ItemValues(scores[APPEAL] + appeal, minutes, torch.where(real, base[:, None] + change, 0.0), none)
+
+    def judge_all(self, state: Tensor, items: Tensor, ids: Tensor, mean: Tensor) -> ItemValues:
+        """`forward`, to rounding, by the compiled passes of `SlateNetwork.score`, which learners go by."""
+        sight = self.base.see(self.base.scale(state, mean))
+        weights, users = sight.weights, sight.users
+        if self._weighs_traits:  # which is linear in the same features and places: a third score in one pass
+            pull = self.later[-1]
+            change = pull * weights[:, APPEAL] + torch.cat([self.later[1:-1], self.later[:1]])
+            weights = torch.cat([weights, change[:, None]], dim=1)
+            users = torch.cat([users, pull * users[:, APPEAL, None]], dim=1)
+        scores = self.base.score(weights, users, items, ids)
+        return self._value(scores, scores[:, FUTURE], self.base.rate(sight.whole), ids)
+
+    def judge_few(self, state: Tensor, items: Tensor, ids: Tensor, mean: Tensor) -> ItemValues:
+        """The same by `SlateNetwork.score_few`, for a few slates."""
+        sight, scaled = self.base.see(self.base.scale(state, mean)), self.base.scaled(items, ids)
+        scores = self.base.score_few(sight.weights, sight.users, scaled, ids)
+        if self._weighs_traits:
+            pull = torch.where(ids > 0, scores[:, APPEAL], 0.0)
+            change = self.later[0] + scaled @ self.later[1:-1] + self.later[-1] * pull
+        else:
+            change = scores[:, FUTURE]
+        return self._value(scores, change, self.base.rate(sight.whole), ids)
+
+    def _value(self, scores: Tensor, change: Tensor, values: Tensor, ids: Tensor) -> ItemValues:
+        """Item values of scores (B, H, M), how a click changes the future (B, M), and values (V, B)."""
+        real = ids > 0
+        appeal, minutes, future, level = self.units
+        minutes = torch.where(real, minutes * softplus(scores[:, MINUTES] + ONE), 0.0)
+        base = level + future * values[BASE] if self.ahead else torch.zeros_like(values[BASE])
+        none = base
+        if not self._weighs_traits:
+            change, none = future * change, base + future * values[NONE]
+        return ItemValues(scores[:, APPEAL] + appeal, minutes, torch.where(real, base[:, None] + change, 0.0), none)
+
+    @property
+    def _weighs_traits(self) -> bool:
+        return self.plain or not self.ahead
 
     def traits(self, appeal: Tensor, items: Tensor, ids: Tensor) -> Tensor:
         """What may tell how an item changes what follows: (B, M, F + 2), a 1, its features and its appeal."""

@@ -134,6 +134,14 @@ class TestOptions:
             weights = agent.network.state_dict().values()
             assert all(torch.isfinite(w).all() for w in weights if w.is_floating_point())
 
+    @pytest.mark.parametrize(("agent", "among"), [("pl-ppo", True), ("pl-ppo-catalog", False)])
+    def test_candidates_are_found_for_those_who_choose_among_them(self, setting, agent, among):
+        config = tiny_run(setting, agent=agent, options=OPTIONS["pl-ppo"])
+        trainer = config.entry.make_trainer(config, read_run(config))
+        assert ("candidates" in trainer.players.observation) == among
+        trainer.iterate()
+        trainer.close()
+
     def test_options_reach_the_learner(self):
         options = RunConfig(agent="slateq", options={"polyak": 0.5}).agent_options
         assert options.polyak == 0.5

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from longplay.agents.slates.optimisers import OPTIMISERS, find_best_slates
+from longplay.agents.slates.optimisers import OPTIMISERS, _best_all, find_best_slates
 from longplay.tests.agents.brute import all_slates, value
 
 POSITION = np.array([1.0, 0.6, 0.3])
@@ -103,3 +103,23 @@ def test_a_user_does_not_depend_on_the_others(method):
     pull, gain = cases()
     whole = find_best_slates(pull, gain, POSITION, method=method)
     np.testing.assert_array_equal(find_best_slates(pull[7:9], gain[7:9], POSITION, method=method), whole[7:9])
+
+
+@pytest.mark.parametrize("method", ["exact", "top-k"])
+@pytest.mark.parametrize("fill", [False, True])
+def test_one_pass_finds_what_a_search_for_each_slot_finds(method, fill):
+    """The two ways to fill a slate, of many candidates with ties, gaps and items that come last."""
+    rng = np.random.default_rng(0)
+    pull, gain = np.exp(rng.normal(size=(60, 40))), rng.normal(size=(60, 40)).round(1)
+    pull[rng.random(pull.shape) < 0.2] = 0.0
+    pull[:5, 4:] = 0.0  # fewer candidates than slots
+    pull[7] = pull[7, 0]
+    late = rng.random(pull.shape) < np.linspace(0, 1, 60)[:, None]
+    position = rng.random(10)
+    found = find_best_slates(pull, gain, position, late=late, method=method, fill=fill)
+    expected = np.full(found.shape, -1)
+    topic, order = np.zeros(pull.shape, np.int64), np.argsort(-position, kind="stable")
+    code = OPTIMISERS[method]
+    _best_all(pull, np.where(pull > 0, gain, 0.0), late, topic, position, order, code, False, fill, 1.0, expected)
+    np.testing.assert_array_equal(found, expected)
+    assert (found[0] >= 0).sum() <= 4

@@ -38,7 +38,7 @@ def test_every_file_with_compiled_code_and_what_it_reads_is_a_source():
     found = {
         file.relative_to(compiled.PACKAGE).as_posix()
         for file in files
-        if re.search(r"^@(njit|loop)\b", file.read_text(), re.M)
+        if re.search(r"^@(njit|loop|part)\b", file.read_text(), re.M)
     }
     assert found
     assert found <= set(compiled.SOURCES)

@@ -9,7 +9,9 @@ import pytest
 from longplay.agents.playing.training_users import REWARD_SCALE
 from longplay.agents.sb3.vec_env import SlateVecEnv
 from longplay.agents.setting import Setting
+from longplay.scripts.bench import peers
 from longplay.scripts.bench import training as bench
+from longplay.scripts.bench.parts import OTHER, PARTS, Stopwatch, time_parts
 from longplay.tests.agents.small import make_states, make_training_env
 
 
@@ -39,7 +41,7 @@ def test_rates_and_ratios_are_to_the_first_and_leave_the_first_iteration_out():
         "slow": bench.Contender(lambda: learner(0.04, 10), 1),
         "quick": bench.Contender(lambda: learner(0.02, 20), 5),
     }
-    slow, quick = bench.measure(rows, rounds=2)
+    slow, quick = bench.measure({name: row.make() for name, row in rows.items()}, rows, rounds=2)
     assert (slow["ratio"], slow["ratio_wall"]) == (1.0, 1.0)
     assert 3.0 < quick["ratio"] < 5.0
     assert 200 < slow["per_second"] <= 250
@@ -49,9 +51,9 @@ def test_rates_and_ratios_are_to_the_first_and_leave_the_first_iteration_out():
 
 def test_the_stock_stack_lives_the_same_lives(setting):
     """Same action, same states, same rewards: only the way they are run differs."""
-    config = bench.RunConfig(setting=setting, num_envs=3)
-    own = SlateVecEnv(make_training_env(config), make_states(config, setting), REWARD_SCALE)
-    envs = bench.make_stock_env(setting, 3), own
+    config = bench.RunConfig(setting=setting, num_envs=3, dimensions=0, arithmetic=1)
+    states = make_states(config, setting)
+    envs = bench.make_stock_env(setting, 3, states), SlateVecEnv(make_training_env(config), states, REWARD_SCALE)
     for env in envs:
         env.seed(4)
     np.testing.assert_array_equal(*(env.reset() for env in envs))
@@ -70,7 +72,7 @@ def test_the_command_prints_and_writes_what_is_asked_for(call, setting, tmp_path
     place = ["--catalog", setting.catalog, "--scenario", setting.scenario]
     quick = ["--users", "64", "--own-users", "8", "--rounds", "1", "--json", tmp_path / "speed" / "figures.json"]
     only = ["--only", "PPO weights", "PPO weights, 2 threads", "PL-PPO"]
-    code, output = call(bench, *place, *quick, *only)
+    code, output = call(bench, *place, *quick, *only, "--no-jax")
     assert code == 0, output
     figures = json.loads((tmp_path / "speed" / "figures.json").read_text())
     rows = figures["training"]
@@ -80,9 +82,66 @@ def test_the_command_prints_and_writes_what_is_asked_for(call, setting, tmp_path
         ("PL-PPO", 8, 1),
     ]
     assert set(figures["versions"]) == {"stable-baselines3", "torch", "gymnasium"}
+    assert set(figures["parts"]) == {"PPO weights", "PL-PPO"}
+    for learner, parts in figures["parts"].items():
+        assert list(parts) == [*PARTS, OTHER]
+        used = {part for part, time in parts.items() if time > 0.0}
+        assert used >= {"engine", "candidates", "similarity", "state", "policy", "update", OTHER}, learner
+    assert figures["parts"]["PPO weights"]["slates of weights"] > 0.0
+    assert figures["parts"]["PL-PPO"]["sampling"] > 0.0
     for row in rows:
         assert f"{row['per_second']:,.0f}" in output
         assert row["ratio"] == pytest.approx(row["per_second"] / rows[0]["per_second"])
+
+
+def test_parts_within_parts_are_not_counted_twice():
+    watch = Stopwatch()
+
+    def work(seconds):
+        end = time.process_time() + seconds
+        while time.process_time() < end:
+            pass
+
+    inner = watch.time("engine", lambda: work(0.02))
+    outer = watch.time("candidates", lambda: (work(0.01), inner(), inner()))
+    updating = watch.time("update", lambda: (work(0.01), inner()))
+    outer(), updating(), work(0.03)
+    watch.switch_to(OTHER)
+    expected = {"engine": 0.04, "candidates": 0.01, "update": 0.03, OTHER: 0.03}
+    for part, seconds in watch.seconds.items():
+        assert expected.get(part, 0.0) <= seconds < expected.get(part, 0.0) + 0.01
+
+
+def test_functions_are_their_own_again_after_the_timing():
+    from longplay.agents.sb3.batched_ppo import BatchedPPO
+
+    before = BatchedPPO.train
+    with time_parts():
+        assert BatchedPPO.train is not before
+    assert BatchedPPO.train is before
+
+
+def test_jax_stands_beside_the_others_or_says_why_not(call, setting, monkeypatch):
+    row = {"version": "1, gymnax 2", "users": 1024, "steps_per_second": 10_000_000.0}
+    place = [
+        "--catalog",
+        setting.catalog,
+        "--scenario",
+        setting.scenario,
+        "--users",
+        "64",
+        "--rounds",
+        "1",
+        "--no-parts",
+    ]
+    monkeypatch.setattr(peers, "measure_jax", lambda width, rounds: ([row], ""))
+    code, output = call(bench, *place, "--only", "PPO weights")
+    assert code == 0, output
+    assert "10,000,000" in output
+    monkeypatch.setattr(peers, "measure_jax", lambda width, rounds: ([], "not installed: no network"))
+    code, output = call(bench, *place, "--only", "PPO weights")
+    assert code == 0, output
+    assert "JAX: not installed: no network" in output
 
 
 def test_every_learner_of_the_table_counts_its_steps(setting):

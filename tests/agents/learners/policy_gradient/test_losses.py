@@ -125,7 +125,7 @@ class TestPlackettLuceSlots:
 
 
 class TestOneByOne:
-    @pytest.mark.parametrize("draw", [draw_one_by_one, draw_slates])
+    @pytest.mark.parametrize("draw", [draw_one_by_one, lambda *given: draw_slates(*given)[0]])
     def test_slates_are_drawn_as_often_as_they_are_likely(self, draw):
         scores, slates = (
             torch.tensor([0.5, -1.0, 0.0, 1.0, 0.3]),
@@ -140,16 +140,17 @@ class TestOneByOne:
     def test_none_is_drawn_twice_or_without_weight(self):
         scores = torch.randn(50, 3000, generator=torch.Generator().manual_seed(1))
         scores[:, 20:] = -torch.inf
-        drawn = draw_slates(scores, 20, torch.Generator().manual_seed(0))
+        drawn, _ = draw_slates(scores, 20, torch.Generator().manual_seed(0))
         assert torch.equal(drawn.sort(dim=1).values, torch.arange(20).expand(50, -1))
 
     def test_where_too_little_weighs_anything_noise_draws_instead(self):
         scores = torch.full((4, 3000), -1000.0)
         scores[:, :2] = 0.0
         assert draw_one_by_one(scores, 3, torch.Generator()) is None
-        drawn = draw_slates(scores, 3, torch.Generator().manual_seed(0))
+        drawn, logs = draw_slates(scores, 3, torch.Generator().manual_seed(0))
         assert set(drawn[:, :2].flatten().tolist()) == {0, 1}
         assert (drawn[:, 2] > 1).all()
+        torch.testing.assert_close(logs, slot_log_probabilities(scores, drawn), rtol=1e-5, atol=1e-4)
 
 
 class TestPPO:
