@@ -68,6 +68,8 @@ class Arguments:
     """Play the sealed half of the test users, whom nothing is chosen by: for the last word on a method."""
     validation_users: int = 200
     """Validation users that the rules are tuned on."""
+    workers: int = 1
+    """Threads that tune and play; they change no result."""
     overwrite: bool = False
     """Replace a comparison of this name."""
     track: str = "offline"
@@ -83,6 +85,8 @@ def main(args: Arguments) -> None:
     rules_folder = None if args.rules_folder is None else run_folder(args.rules_folder)
     trained = [run_folder(run) for run in args.runs]
     group_runs(setting, trained)  # refuses what cannot be compared before anything slow happens
+    if args.workers < 1:
+        raise ValueError(f"workers = {args.workers} must be at least 1")
     held_out_users(setting.world, "test", args.users, sealed=args.sealed)
     held_out_users(setting.world, "validation", args.validation_users, field="validation_users")
     claim(folder)
@@ -96,14 +100,16 @@ def main(args: Arguments) -> None:
             progress.update(task, description=what)
 
         kept = (lambda what: progress.console.print(what, soft_wrap=True)) if args.keep_rules else None
-        tuned = tune_rules(setting, args.validation_users, say, args.rules, args.rule_trials, rules_folder, kept)
+        tuned = tune_rules(
+            setting, args.validation_users, say, args.rules, args.rule_trials, rules_folder, kept, args.workers
+        )
         progress.update(task, total=1.0)
         contestants = [*tuned, *policies, *make_references(setting, linear)]
 
         def show(name: str, share: float) -> None:
             progress.update(task, description=f"test users: {name}", completed=share)
 
-        results = play_contestants(setting, contestants, args.users, show, args.sealed)
+        results = play_contestants(setting, contestants, args.users, show, args.sealed, args.workers)
     frame = summarise(results, contestants)
     origin = describe_origin(setting, contestants, args.users, args.validation_users, args.sealed)
     results.attrs = {"origin": origin}

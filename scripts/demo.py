@@ -43,7 +43,7 @@ class Arguments:
     users: int = 500
     """Test users of the comparison."""
     workers: int = 2
-    """Trainings side by side, one thread each."""
+    """Trainings side by side, one thread each, and threads of each comparison."""
     track: str = "offline"
     """Tracking by Weights & Biases: online, offline or off."""
 
@@ -101,7 +101,7 @@ class Comparison:
         """Of its command line."""
         users, track = str(self.args.users), self.args.track
         words = ["--name", self.name, "--env", self.env, "--users", users, "--track", track, "--overwrite"]
-        return [*words, "--runs", *self.runs]
+        return [*words, "--workers", str(self.args.workers), "--runs", *self.runs]
 
     def compute_stamp(self) -> str:
         """Digest of what it depends on: words, policies, the package's code, and how it is to be shown."""

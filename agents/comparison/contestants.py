@@ -2,7 +2,9 @@
 
 import itertools
 import shutil
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -48,6 +50,7 @@ def tune_rules(
     trials: int = TRIALS,
     folder: Path | None = None,
     kept: Callable[[str], object] | None = None,
+    workers: int = 1,
 ) -> list[Contestant]:
     """The rules, each with options chosen on `users` validation users by the same budget.
 
@@ -68,12 +71,14 @@ def tune_rules(
     kept
         Told where tuned rules are kept; with it, and without a folder, that is in the cache, see
         `longplay.agents.rules.kept.find_kept_rules`.
+    workers
+        Threads that share the validation users, as of `Evaluator`.
     """
     names = list_quick_rules(setting.world) if names is None else names
     check_rules(names, setting.world)
     models = RuleModels(setting, progress, LOGGED_STEPS)
     people = held_out_users(setting.world, "validation", users)
-    evaluator = Evaluator(setting.world, setting.item_vectors, people, VALIDATION_LUCK)
+    evaluator = Evaluator(setting.world, setting.item_vectors, people, VALIDATION_LUCK, workers=workers)
     lock: AbstractContextManager[object] = nullcontext()
     in_cache = folder is None and kept is not None
     if in_cache:
@@ -197,18 +202,50 @@ def play_contestants(
     users: int,
     progress: Callable[[str, float], None],
     sealed: bool = False,
+    workers: int = 1,
 ) -> pd.DataFrame:
-    """Every policy on the same test users, open or sealed, with the same luck: one row a policy, seed and user."""
+    """Every policy on the same test users, open or sealed, with the same luck: one row a policy, seed and user.
+
+    With `workers` threads some contestants play side by side; the agents of each of them one after the other.
+    """
     people = held_out_users(setting.world, "test", users, sealed=sealed)
-    evaluator = Evaluator(setting.world, setting.item_vectors, people, TEST_LUCK, sealed)
+    count = max(min(workers, len(contestants)), 1)
+    evaluators = [Evaluator(setting.world, setting.item_vectors, people, TEST_LUCK, sealed) for _ in range(count)]
+    idle = deque(evaluators)
+
+    def play(contestant: Contestant) -> list[pd.DataFrame]:
+        evaluator = idle.popleft()
+        try:
+            return _play_contestant(contestant, evaluator, lambda share: progress(contestant.name, share))
+        finally:
+            idle.append(evaluator)
+
+    if len(evaluators) == 1:
+        tables = [play(contestant) for contestant in contestants]
+    else:
+        with ThreadPoolExecutor(len(evaluators)) as pool:
+            try:
+                playing = [pool.submit(play, contestant) for contestant in contestants]
+                tables = [future.result() for future in playing]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for evaluator in evaluators:
+                    evaluator.stop()
+                raise
+    return pd.concat([table for some in tables for table in some], ignore_index=True)
+
+
+def _play_contestant(
+    contestant: Contestant, evaluator: Evaluator, progress: Callable[[float], None]
+) -> list[pd.DataFrame]:
+    """A table for each seed of a policy."""
     tables = []
-    for contestant in contestants:
-        for seed, agent in zip(contestant.seeds or itertools.count(), contestant.agents, strict=False):
-            table = evaluator.play(agent, lambda share, name=contestant.name: progress(name, share))  # type: ignore[misc]
-            coverage = table.attrs["coverage"]
-            table.attrs = {}  # pandas compares attrs when it concatenates
-            table.insert(0, "policy", contestant.name)
-            table.insert(1, "kind", contestant.kind)
-            table.insert(2, "seed", seed)
-            tables.append(table.assign(coverage=coverage))
-    return pd.concat(tables, ignore_index=True)
+    for seed, agent in zip(contestant.seeds or itertools.count(), contestant.agents, strict=False):
+        table = evaluator.play(agent, progress)
+        coverage = table.attrs["coverage"]
+        table.attrs = {}  # pandas compares attrs when it concatenates
+        table.insert(0, "policy", contestant.name)
+        table.insert(1, "kind", contestant.kind)
+        table.insert(2, "seed", seed)
+        tables.append(table.assign(coverage=coverage))
+    return tables

@@ -56,6 +56,15 @@ class Evaluator:
         Seed of the luck that all policies share.
     sealed
         Whether sealed users may be among them; without it they are refused, see `World.split`.
+    workers
+        Threads, each of which plays a part of the users. It changes no result, as each row of an agent's slates depends
+        on that row of the observation alone; but an agent is asked by several threads at once, which rules may be, and
+        what keeps a state or a network of its own may not.
+
+    Attributes
+    ----------
+    people
+        (U,) records of the users as their lives ended under the policy that played last.
     """
 
     def __init__(
@@ -65,6 +74,7 @@ class Evaluator:
         users: NDArray[np.int64],
         luck: int,
         sealed: bool = False,
+        workers: int = 1,
     ) -> None:
         ids, people = np.asarray(users), len(world.people)
         if ids.ndim != 1 or not len(ids) or not np.issubdtype(ids.dtype, np.integer):
@@ -75,20 +85,21 @@ class Evaluator:
             world.check_open(ids, "users")
         if not isinstance(luck, int | np.integer) or luck < 0:
             raise ValueError(f"luck = {luck!r} must be a whole number from 0")
+        if not isinstance(workers, int | np.integer) or workers < 1:
+            raise ValueError(f"workers = {workers!r} must be a whole number from 1")
         self.users = ids.astype(np.int64)
         self.world, self.luck = world, int(luck)
-        self._envs = [LifeEnvs(world, item_vectors, sealed)]
+        self._parts = [np.arange(len(ids))[k::workers] for k in range(min(int(workers), len(ids)))]
+        self._envs = [LifeEnvs(world, item_vectors, sealed) for _ in self._parts]
+        self._stopped = False
         self.env = self._envs[0].open(len(self.users), privileged=False)
         unit = self.env.vectors
         self.unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
 
-    def play(
-        self, agent: Agent | SlateFunction, progress: Callable[[float], None] | None = None, workers: int = 1
-    ) -> pd.DataFrame:
+    def play(self, agent: Agent | SlateFunction, progress: Callable[[float], None] | None = None) -> pd.DataFrame:
         """One row a user: the id, `COLUMNS`, where users buy `PURCHASES`, and where taste is turned `TURNS`.
 
         ``attrs["coverage"]`` is the share of items ever shown; the other ``attrs`` are of `ClickedItems.summarise`.
-        Afterwards `people` has the records of the users as their lives ended.
 
         Parameters
         ----------
@@ -97,21 +108,14 @@ class Evaluator:
             environment would refuse are a ValueError that names agent, slate and session.
         progress
             Callable that gets the share of users who have finished.
-        workers
-            Threads, each of which plays a part of the users. It changes no result, as each row of an agent's slates
-            depends on that row of the observation alone; but the agent is asked by several threads at once, which
-            rules may be, and what keeps a state or a network of its own may not.
         """
-        if not isinstance(workers, int | np.integer) or workers < 1:
-            raise ValueError(f"workers = {workers!r} must be a whole number from 1")
-        agent, count = as_agent(agent), len(self.users)
-        parts = [np.arange(count)[k::workers] for k in range(min(int(workers), count))]
-        while len(self._envs) < len(parts):
-            self._envs.append(LifeEnvs(self.world, self._envs[0].item_vectors, self._envs[0].sealed))
+        agent, count, self._stopped = as_agent(agent), len(self.users), False
         tally = Tally(self.world, self.unit, count)
         report = None if progress is None else lambda: progress(float(tally.finished.mean()))
-        self.people = np.zeros(count, self.env.unwrapped.engine.users.dtype)  # type: ignore[attr-defined]
-        jobs = [partial(self._play_part, agent, *part, tally, report) for part in zip(self._envs, parts, strict=False)]
+        self.people: Any = np.zeros(count, self.env.unwrapped.engine.users.dtype)  # type: ignore[attr-defined]
+        jobs = [
+            partial(self._play_part, agent, *part, tally, report) for part in zip(self._envs, self._parts, strict=True)
+        ]
         if len(jobs) == 1:
             jobs[0]()
         else:
@@ -120,7 +124,7 @@ class Evaluator:
                     for playing in [pool.submit(job) for job in jobs]:
                         playing.result()
                 except BaseException:
-                    tally.stopped = True  # the other threads, too
+                    self.stop()  # the other threads, too
                     raise
         return tally.make_table(self.users, self.people)
 
@@ -135,7 +139,7 @@ class Evaluator:
         """Play the users at the places `part` (P,)."""
         session = AgentSession(agent, len(part), self.world)
         lives = DwindlingLives(envs, self.users[part], self.luck, agent.privileged)
-        while len(lives.rows) and not tally.stopped:
+        while len(lives.rows) and not self._stopped:
             rows, observation = part[lives.rows], lives.observe()
             context, satiation = observation["context"], lives.read("satiation")
             slates = session.act(observation, lives.rows)
@@ -144,6 +148,10 @@ class Evaluator:
             if report is not None:
                 report()
         self.people[part] = lives.ended
+
+    def stop(self) -> None:
+        """Let nobody go on who is being played by another thread; what `play` returns then is not whole."""
+        self._stopped = True
 
     def mean_minutes(self, agent: Agent | SlateFunction) -> float:
         """Mean minutes of dwell in the month: the metric of the benchmark in every scenario."""
@@ -166,8 +174,6 @@ class Tally:
     ----------
     finished
         (U,) whose lives have ended.
-    stopped
-        Whether nobody is to go on.
     """
 
     def __init__(self, world: World, unit: NDArray[np.float32], users: int) -> None:
@@ -176,7 +182,6 @@ class Tally:
         names = ("minutes", "first_session_minutes", "slates", "clicks", "satiation", *self.more)
         self.sums = {name: np.zeros(users) for name in names}
         self.churned, self.finished = np.zeros(users, bool), np.zeros(users, bool)
-        self.stopped = False
         self._clicks: list[tuple[NDArray[np.int64], NDArray[np.floating]]] = []
 
     def note_slates(

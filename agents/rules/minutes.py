@@ -273,7 +273,9 @@ class PredictedMinutes:
         """Leaves that remain by what lasts, and by the first slot."""
         table = self.scorer.static[:, : len(self._lasting)]
         values = np.concatenate([table, np.zeros((len(table), 1), np.float32)], axis=1)
-        return self.model.mask_items(values, [*map(self.scorer.own.index, self._lasting), len(self.scorer.own)])
+        features = [*map(self.scorer.own.index, self._lasting), len(self.scorer.own)]
+        known: NDArray[np.uint64] = self.model.mask_items(values, features)
+        return known
 
     def act(self, observation: Observation) -> NDArray[np.int64]:
         """Score by predicted minutes."""

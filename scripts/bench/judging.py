@@ -97,9 +97,9 @@ def measure_rule(name: str, models: RuleModels, evaluators: Sequence[Evaluator],
             agent = tune(name, models, search, args.trials).build(models)
         else:
             agent = RULES[name].make(models, RULES[name].choose_options(models.setting.world)())
-        warm.play(agent, workers=args.workers)
+        warm.play(agent)
     with judging.measure():
-        table = judge.play(agent, workers=args.workers)
+        table = judge.play(agent)
     return {
         "rule": name,
         "users": len(table),
@@ -141,7 +141,7 @@ def main(args: Arguments) -> None:
     load_world(setting)
     models = RuleModels(setting)
     evaluators = [
-        Evaluator(setting.world, setting.item_vectors, people[:count], VALIDATION_LUCK)
+        Evaluator(setting.world, setting.item_vectors, people[:count], VALIDATION_LUCK, workers=args.workers)
         for count in (WARM, TUNED_ON, args.users)
     ]
     figures = []

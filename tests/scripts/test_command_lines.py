@@ -245,6 +245,7 @@ class TestRefusals:
             (bench, "--batches 0", "batches and rounds must be at least 1"),
             (bench, "--seconds -1", "seconds above 0"),
             (train, "--track off --name Läufe/eins", "name = 'Läufe/eins' has 'ä'; allowed: letters A to Z and a to z"),
+            (compare, f"--workers 0 {SMALL}", "workers = 0 must be at least 1"),
             (compare, "--rule-trials 0", "rule_trials = 0 is out of range; allowed: from 1"),
             (play, f"--users 0 {SMALL}", "users = 0 is out of range"),
             (play, "--trials -1", "trials = -1 must be at least 0"),

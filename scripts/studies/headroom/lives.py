@@ -71,5 +71,6 @@ def play_lives(
     counter = RepeatCounter(agent, len(setting.world.catalog))
     lives = evaluator.play(counter, progress)
     coverage, lives.attrs = lives.attrs["coverage"], {}
-    memory = {name: evaluator.people[name].astype(np.int64) for name in ("entered", "evicted")}
+    ended: Any = evaluator.people
+    memory = {name: ended[name].astype(np.int64) for name in ("entered", "evicted")}
     return lives.assign(coverage=coverage, places=counter.places, again=counter.again, **memory)

@@ -9,8 +9,9 @@ seed of each agent plays the control, where nothing shown now changes anything l
 that an interrupted study is balanced.
 
 Writes runs/NAME: results.md (the tables), results.parquet (one row a scenario, policy, seed and user), and for each
-scenario the fitted models, rules, trainings and lives. What is there is not done again, so the same command goes on
-after an interruption, and more agents, scenarios or seeds may be added later.
+scenario the fitted models, rules, trainings and lives; at the end it prints what all has cost, part by part. What is
+there is not done again, so the same command goes on after an interruption, and more agents, scenarios or seeds may be
+added later.
 """
 
 import shlex
@@ -43,6 +44,7 @@ from longplay.scripts.studies.results import play as results_play
 from longplay.scripts.studies.results import prepare as results_prepare
 from longplay.scripts.studies.results import tables as results_tables
 from longplay.scripts.studies.results.agents import AGENTS, CONTROL, Plan, make_title, summarise_agents
+from longplay.scripts.studies.results.costs import count_cost, describe_costs
 from longplay.scripts.studies.results.play import Arena, StudyRow, TrainedLives, open_arena
 from longplay.scripts.studies.results.prepare import LINEAR, SCORES, Preparation, Say, check_same_items, get_setting
 from longplay.scripts.studies.results.tables import AWAY, HOME, ScenarioResults
@@ -105,20 +107,25 @@ def main(args: Arguments) -> None:
     preparations = {env: make_preparation(args, env) for env in envs}
     if args.fitted_scores:
         missing = [preparation for preparation in preparations.values() if not preparation.has_scores()]
-        work_on("fitting scores", results_prepare.fit_scores, missing, args.workers)
+        with count_cost(folder, "fitting"):
+            work_on("fitting scores", results_prepare.fit_scores, missing, args.workers)
     sizes = args.seeds, args.steps, args.validation_users
     trainings = Plan(args.name, args.envs, args.agents, *sizes, args.fitted_scores, args.seeds_of).list_trainings()
-    train_missing(list(trainings.values()), args)
+    with count_cost(folder, "training"):
+        train_missing(list(trainings.values()), args)
     missing = [preparation for preparation in preparations.values() if not preparation.has_rules()]
-    work_on("tuning rules", results_prepare.tune_rules, missing, args.workers)
+    with count_cost(folder, "tuning"):
+        work_on("tuning rules", results_prepare.tune_rules, missing, args.workers)
     lives = [
         make_trained_lives(args, where, *key, training)
         for key, training in trainings.items()
         for where in open_arenas(args, key[0])
     ]
-    work_on("playing policies", results_play.play_trained, results_play.list_missing(lives), args.workers)
-    work_on("playing rules and references", partial(play_untrained, args), list(preparations.values()), args.workers)
-    with open_report() as say:
+    with count_cost(folder, "judging"):
+        work_on("playing policies", results_play.play_trained, results_play.list_missing(lives), args.workers)
+        untrained = list(preparations.values())
+        work_on("playing rules and references", partial(play_untrained, args), untrained, args.workers)
+    with count_cost(folder, "tables"), open_report() as say:
         played = {env: play_scenario(args, preparations[env], trainings, report_in(env, say)) for env in envs}
         results = pd.concat([lives for lives, _ in played.values()], ignore_index=True)
         origins = {env: describe_played(args, env, scenario) for env, (_, scenario) in played.items()}
@@ -131,6 +138,7 @@ def main(args: Arguments) -> None:
     for frame in tables:
         console.print(render_frame(frame))
     console.print(f"tables: {folder / 'results.md'}", soft_wrap=True)
+    console.print(describe_costs(folder), soft_wrap=True)
 
 
 def check_arguments(args: Arguments) -> None:

@@ -261,6 +261,16 @@ class TestPlay:
         assert [name for name, share in seen if share == 1.0] == [c.name for c in some]
         assert {name for name, _ in seen} == {c.name for c in some}
 
+    def test_threads_change_no_result(self, setting, results, contestants):
+        """All kinds: rules, trained policies and references that read the hidden state."""
+        together = play_contestants(setting, contestants, 12, lambda name, share: None, workers=3)
+        pd.testing.assert_frame_equal(together, results, check_exact=True)
+
+    def test_an_error_of_one_thread_is_that_of_all(self, setting, contestants):
+        wrong = Contestant("wrong", "rule", [lambda observation: None])
+        with pytest.raises(ValueError, match="slate 0 of a life"):
+            play_contestants(setting, [*contestants, wrong], 12, lambda name, share: None, workers=2)
+
     def test_the_sealed_half_is_played_when_it_is_asked_for(self, remembering_setting, tmp_path):
         mine = [Contestant("mine", "rule", [lambda observation: observation["candidates"][:, :10]])]
         for sealed, first in ((False, 180), (True, 190)):

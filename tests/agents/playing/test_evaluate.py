@@ -372,23 +372,25 @@ class TestManyUsers:
     @pytest.mark.parametrize("workers", [2, 3, 500])
     def test_any_number_of_threads_gives_the_same_table(self, remembering_setting, many, workers):
         agent = RandomCandidates(remembering_setting.scorer)
-        alone, shares = many.play(agent), []
-        people = many.people.copy()
-        together = many.play(agent, shares.append, workers=workers)
+        alone, people, shares = many.play(agent), many.people, []
+        world, vectors = remembering_setting.world, remembering_setting.item_vectors
+        threads = Evaluator(world, vectors, many.users, LUCK, workers=workers)
+        together = threads.play(agent, shares.append)
         pd.testing.assert_frame_equal(together, alone, check_exact=True)
         assert together.attrs == alone.attrs
         for field in ("id", "trust", "clock", "session", "entered", "evicted"):
-            np.testing.assert_array_equal(many.people[field], people[field])
+            np.testing.assert_array_equal(threads.people[field], people[field])
         assert max(shares) == 1.0
 
-    def test_an_error_of_one_thread_is_that_of_all(self, many):
+    def test_an_error_of_one_thread_is_that_of_all(self, world, item_vectors):
+        threads = Evaluator(world, item_vectors, np.arange(9), LUCK, workers=2)
         with pytest.raises(ValueError, match="agent 'wrong', slate 0 of a life"):
-            many.play(FunctionAgent(lambda observation: None, "wrong"), workers=2)
+            threads.play(FunctionAgent(lambda observation: None, "wrong"))
 
     @pytest.mark.parametrize("workers", [0, -1, 1.5, "2"])
-    def test_no_threads_are_refused(self, many, scorer, workers):
+    def test_no_threads_are_refused(self, world, item_vectors, workers):
         with pytest.raises(ValueError, match=f"workers = {workers!r} must be a whole number from 1"):
-            many.play(Popularity(scorer), workers=workers)
+            Evaluator(world, item_vectors, np.arange(9), LUCK, workers=workers)
 
 
 class TestHeldOutUsers:
