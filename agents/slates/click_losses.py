@@ -78,7 +78,7 @@ class _ClickLosses(torch.autograd.Function):
         return tuple(torch.tensor(loss, dtype=given[0].dtype) for loss in losses)  # type: ignore[return-value]
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, to_choice: Tensor, to_minutes: Tensor) -> Gradients:
         queries, weights, own, position = ctx.saved_tensors
         by_head = torch.stack([to_choice, to_minutes])  # each head has one loss
@@ -88,8 +88,9 @@ class _ClickLosses(torch.autograd.Function):
         return queries, weights, own, position, *(None,) * 6
 
 
+# A loop is kept on disk with the functions of its own file: one of another file could change without its notice.
 @njit(nogil=True, fastmath=True)
-def _multiply(a: np.ndarray, b: np.ndarray) -> float:
+def _multiply(a: np.ndarray, b: np.ndarray) -> Any:
     total = a.dtype.type(0.0)
     for e in range(len(a)):
         total += a[e] * b[e]

@@ -97,7 +97,7 @@ class _CandidateScores(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Gradients:
         given = ctx.saved_tensors
         found = tuple(torch.zeros_like(part, memory_format=torch.contiguous_format) for part in given[:3])
@@ -117,7 +117,7 @@ class _SlateScores(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Gradients:
         table, scaled, rows = ctx.saved_tensors
         shape, kind = gradient.shape[:2], gradient.dtype
@@ -136,7 +136,7 @@ def _standardise(items: np.ndarray, mean: np.ndarray, inverse: np.ndarray, clip:
 
 
 @njit(nogil=True, fastmath=True)
-def _multiply(a: np.ndarray, b: np.ndarray) -> float:
+def _multiply(a: np.ndarray, b: np.ndarray) -> Any:
     total = a.dtype.type(0.0)
     for e in range(len(a)):
         total += a[e] * b[e]

@@ -211,13 +211,15 @@ class SlateNetwork(ScalesInputs):
         """What is seen of users by their `scale`d states, from which scores are made, of the heads from `first` on."""
         z, kept = self.trunk(whole), slice(first * (self.item_width + 1), None)
         constant = pad(self.constant[first:], (0, 1))
-        weights = linear(z, self.weights.weight[kept], self.weights.bias[kept]).unflatten(1, constant.shape) + constant
+        weights = (
+            linear(z, self.weights.weight[kept], self.weights.bias[kept]).reshape(len(z), *constant.shape) + constant
+        )
         if not self.match:
             return Sight(whole, weights, whole.new_zeros(len(z), len(constant), 0))
         kept, states = slice(first * self.match, None), whole[:, : self.mean_state.shape[0]]
         users = linear(z, self.user.weight[kept], self.user.bias[kept])
         users = users + linear(states, self.user_direct.weight[kept])
-        return Sight(whole, weights, users.unflatten(1, (len(constant), self.match)))
+        return Sight(whole, weights, users.reshape(len(z), len(constant), self.match))
 
     def rate(self, whole: Tensor) -> Tensor:
         """Values (V, B) of `scale`d states."""
@@ -242,7 +244,7 @@ class SlateNetwork(ScalesInputs):
         """(B, H, E) whose inner products with the `table`'s rows are those of places (B, H, match) with the items'."""
         if not self.match:
             return users
-        return linear(users.flatten(0, 1), self.item.weight.T).unflatten(0, users.shape[:2])
+        return linear(users, self.item.weight.T)
 
     def run(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """`forward` of NumPy arrays, on the network's device."""

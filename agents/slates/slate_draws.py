@@ -94,7 +94,7 @@ class _SlateLogs(torch.autograd.Function):
         return logs, entropy
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, to_logs: Tensor, to_entropy: Tensor) -> tuple[Tensor, None]:
         out = torch.empty_like(ctx.saved_tensors[0])
         _pass_back_logs(*_read(*ctx.saved_tensors, to_logs, to_entropy, out))
@@ -153,7 +153,7 @@ def _pick(weights: np.ndarray, chance: float) -> int:
 
 
 @loop
-def _draw_all(weights: np.ndarray, chance: np.ndarray, size: int, columns: np.ndarray, logs: np.ndarray) -> int:
+def _draw_all(weights: np.ndarray, chance: np.ndarray, size: int, columns: np.ndarray, logs: np.ndarray) -> Any:
     """Draws slot by slot, of a block by its mass and of a column of it; what was drawn loses its weight.
 
     Returns how many slots could be filled in all rows.
@@ -203,7 +203,7 @@ def _find_most_left(scores: np.ndarray, columns: np.ndarray, most: np.ndarray) -
 
 
 @njit(nogil=True, fastmath={"nnan", "nsz"})
-def _find_largest(row: np.ndarray) -> float:
+def _find_largest(row: np.ndarray) -> Any:
     largest = row[0]
     for m in range(len(row)):
         largest = row[m] if row[m] > largest else largest

@@ -209,7 +209,7 @@ class CatalogNetwork(nn.Module):
     def _query(self, shown: Batch) -> Tensor:
         """(B, 2, D) of the guide: what is known of items is projected to the user's side, a vector a user."""
         _, users = self._users(shown)
-        return linear(users[:, 1:].flatten(0, 1), self.item.weight.T).unflatten(0, (len(users), 2)) + self.bias[1:]
+        return linear(users[:, 1:], self.item.weight.T) + self.bias[1:]
 
     def _users(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Scaled states (B, S), and places (B, heads, match) in the space of users and items."""
