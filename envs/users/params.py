@@ -55,6 +55,14 @@ COUPLED = (
 )
 
 
+@functools.cache
+def _make_record_type(slots: int) -> np.dtype:
+    """Type of `Scenario.record`, one object for each length of a slate (see `records`)."""
+    kinds: list[Any] = [(key, np.float64) for key in (*LIMITS, *WORDS)]
+    kinds += [("position", np.float64, (slots,)), ("hours", np.float64, (24,))]
+    return np.dtype((np.record, np.dtype(kinds, align=True)))  # attributes in plain Python, too
+
+
 @dataclass(frozen=True, eq=False)
 class Scenario:
     """One world's constants: sizes, parameters and, for each parameter, where it comes from.
@@ -224,11 +232,8 @@ class Scenario:
         Beside the constants it has ``position`` (K,), how far each slot is looked at, and ``hours`` (24,), activity by
         hour of the day with mean 1.
         """
-        keys = [*LIMITS, *WORDS]
-        kinds: list[Any] = [(key, np.float64) for key in keys]
-        kinds += [("position", np.float64, (self.shape.slate,)), ("hours", np.float64, (24,))]
-        array = np.zeros(1, np.dtype((np.record, np.dtype(kinds, align=True))))  # attributes in plain Python, too
-        for key in keys:
+        array = np.zeros(1, _make_record_type(self.shape.slate))
+        for key in (*LIMITS, *WORDS):
             array[key] = self.read_number(key)
         slots = np.arange(self.shape.slate)
         rate = self.read_number("choice_position")

@@ -69,7 +69,9 @@ def draw_people(
     if scenario.second:
         people["second"] = _draw_second(scenario, people["taste"], seed)
     people["profile"] = _draw_favourites(rng, topics, items, people["taste"])
-    return people[np.arange(shape.users) % count]
+    # As bytes: records would be copied field by field, with whatever was in memory between the fields.
+    content = people.view(np.uint8).reshape(count, -1)[np.arange(shape.users) % count]
+    return content.reshape(-1).view(people.dtype)
 
 
 # Without compilation (NUMBA_DISABLE_JIT=1) `logistic` is the plain function already.

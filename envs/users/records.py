@@ -1,5 +1,9 @@
-"""What an item, a person and a user consist of: records that compiled code reads and writes in place."""
+"""What an item, a person and a user consist of: records that compiled code reads and writes in place.
 
+Equal types are one object: Numba compares those of arguments at every call, by their fields unless they are the same.
+"""
+
+import functools
 from typing import Any
 
 import numpy as np
@@ -22,6 +26,7 @@ def _make_record_type(fields: list[Any]) -> np.dtype:
     return np.dtype((np.record, np.dtype(fields, align=True)))
 
 
+@functools.cache
 def item_type(shape: Shape) -> np.dtype:
     """Record of one item. Row 0 of an item table is the empty item, which attracts nobody."""
     return _make_record_type(
@@ -39,6 +44,7 @@ def item_type(shape: Shape) -> np.dtype:
     )
 
 
+@functools.cache
 def user_type(shape: Shape, places: int = 0, second: bool = False, cultivation: bool = False) -> np.dtype:
     """Record of one user's whole state; a saved array of these is a saved simulation.
 
@@ -113,6 +119,7 @@ def user_type(shape: Shape, places: int = 0, second: bool = False, cultivation: 
     )
 
 
+@functools.cache
 def person_type(shape: Shape, second: bool = False) -> np.dtype:
     """Record of one person of the population, before their first session; `second` as of `user_type`."""
     return _make_record_type(
@@ -133,6 +140,7 @@ def person_type(shape: Shape, second: bool = False) -> np.dtype:
     )
 
 
+@functools.cache
 def work_type(shape: Shape) -> np.dtype:
     """Scratch of one slate, overwritten by the next: one record a thread, not a user."""
     return _make_record_type(

@@ -48,8 +48,8 @@ def print_crowded(row: Row) -> None:
 def print_first_step(seconds: dict[str, float]) -> None:
     """From the start of the interpreter to the end of the first step."""
     console.print(
-        f"from `python` to the end of the first step: {seconds['cold']:.1f} s where nothing is compiled yet, "
-        f"{seconds['warm']:.1f} s afterwards"
+        f"from `python` to the end of the first step: {seconds['cold']:.1f} s of processor time where nothing is "
+        f"compiled or built yet, {seconds['warm']:.1f} s afterwards"
     )
 
 
