@@ -149,6 +149,8 @@ def main(args: Arguments) -> None:
         for name in args.rules or list_quick_rules(setting.world):
             status.update(f"judging {name}")
             figures.append(measure_rule(name, models, evaluators, args))
+            row = figures[-1]
+            console.print(f"{name}: {row['seconds']:.1f} s of the processor, {row['seconds_wall']:.1f} s by the clock")
     print_figures(figures, args)
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
