@@ -21,7 +21,7 @@ from longplay.envs.shared.files import write_whole
 Row = dict[str, Any]
 
 FOLDER = Path(".peers")
-WORKER, JAX_WORKER = (Path(__file__).with_name(name) for name in ("peer_worker.py", "jax_worker.py"))
+WORKER, JAX_WORKER = (Path(__file__).parent / "workers" / name for name in ("simulators.py", "jax_ppo.py"))
 STAMP = "installed.txt"
 INSTALL_LIMIT, MEASURE_LIMIT = 600.0, 600.0  # seconds
 

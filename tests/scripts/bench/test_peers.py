@@ -11,7 +11,7 @@ import pytest
 
 from longplay.envs.make import make_world
 from longplay.scripts.bench import environment as bench
-from longplay.scripts.bench import peer_worker, peers
+from longplay.scripts.bench import peers
 from longplay.scripts.bench import tables as speed_tables
 from longplay.scripts.bench.peers import (
     PEERS,
@@ -23,6 +23,7 @@ from longplay.scripts.bench.peers import (
     prepare_environment,
     run_process,
 )
+from longplay.scripts.bench.workers import simulators
 
 PEER = Peer("Some Sim", ("one==1.0", "two==2.0"), ("old==0.1",))
 ROW = {
@@ -257,13 +258,13 @@ class TestMeasure:
 
 class TestWorker:
     def test_it_knows_every_peer(self):
-        assert set(peer_worker.PEERS) == {peer.name for peer in PEERS}
+        assert set(simulators.PEERS) == {peer.name for peer in PEERS}
 
     def test_every_version_is_pinned(self):
         assert all("==" in package for peer in PEERS for package in (*peer.packages, *peer.alone))
         assert len({peer.folder for peer in PEERS}) == len(PEERS)
         for peer in PEERS:
-            package, _ = peer_worker.PEERS[peer.name]
+            package, _ = simulators.PEERS[peer.name]
             assert any(pin.startswith(f"{package}==") for pin in (*peer.packages, *peer.alone))
 
     def test_it_stands_alone(self):
@@ -276,8 +277,8 @@ class TestWorker:
 
     @pytest.mark.parametrize(("users", "items"), [(1, 10), (3, 100), (64, 1000)])
     def test_slates_have_ten_different_items(self, users, items):
-        stream = peer_worker.make_slates(users, items)
-        for _ in range(peer_worker.STREAM + 1):
+        stream = simulators.make_slates(users, items)
+        for _ in range(simulators.STREAM + 1):
             slate = next(stream)
             assert slate.shape == (users, 10)
             assert slate.min() >= 0
@@ -286,13 +287,13 @@ class TestWorker:
 
     def test_a_rate_counts_users_and_steps(self):
         calls = []
-        case = peer_worker.Case("", 50, 100, lambda: calls.append(time.process_time()), "", steps=4)
-        speed = peer_worker.measure_rate(case, 0.02, 1)
+        case = simulators.Case("", 50, 100, lambda: calls.append(time.process_time()), "", steps=4)
+        speed = simulators.measure_rate(case, 0.02, 1)
         assert speed == pytest.approx(200 * (len(calls) - 1) / 0.02, rel=0.2)
 
     def test_an_episode_that_ended_is_followed_by_the_next(self):
         ends, resets = iter([False, True, False]), []
-        step = peer_worker.make_episodic(lambda action: (action, next(ends)), lambda: resets.append(1), 1, iter("abc"))
+        step = simulators.make_episodic(lambda action: (action, next(ends)), lambda: resets.append(1), 1, iter("abc"))
         counts = []
         for _ in range(3):
             step()
@@ -301,12 +302,12 @@ class TestWorker:
 
     def test_it_prints_the_fastest_batch_of_each_way_and_number_of_items(self, monkeypatch, capsys):
         speeds = {("a", 1, 10): 5.0, ("a", 8, 10): 7.0, ("a", 64, 10): 6.0, ("a", 1, 20): 3.0, ("b", 1, 10): 4.0}
-        cases = [peer_worker.Case(way, users, items, lambda: None, "n") for way, users, items in speeds]
-        monkeypatch.setattr(peer_worker, "PEERS", {"Some Sim": ("numpy", lambda: iter(cases))})
+        cases = [simulators.Case(way, users, items, lambda: None, "n") for way, users, items in speeds]
+        monkeypatch.setattr(simulators, "PEERS", {"Some Sim": ("numpy", lambda: iter(cases))})
         monkeypatch.setattr(
-            peer_worker, "measure_rate", lambda case, seconds, rounds: speeds[case.way, case.users, case.items]
+            simulators, "measure_rate", lambda case, seconds, rounds: speeds[case.way, case.users, case.items]
         )
-        peer_worker.main("Some Sim", 0.1, 2)
+        simulators.main("Some Sim", 0.1, 2)
         rows = parse_rows(capsys.readouterr().out, "Some Sim")
         found = [(row["way"], row["users"], row["items"], row["steps_per_second"]) for row in rows]
         assert found == [("a", 8, 10, 7.0), ("a", 1, 20, 3.0), ("b", 1, 10, 4.0)]

@@ -1,6 +1,6 @@
 """Measure PPO in JAX, on a gymnax environment; `peers.py` runs this inside an environment with both.
 
-    python -I scripts/bench/jax_worker.py JAX 161 3    (name, width of an observation, rounds)
+    python -I scripts/bench/workers/jax_ppo.py JAX 161 3    (name, width of an observation, rounds)
 
 All of PPO is one compiled program, environments and updates together, as Lu and others do it ("Discovered policy
 optimisation", NeurIPS 2022: PureJaxRL). The settings are those of PPO on weights here: as many environments, steps,

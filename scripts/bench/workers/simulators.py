@@ -1,6 +1,6 @@
 """Measure one peer simulator; `peers.py` runs this inside the peer's own virtual environment.
 
-    python -I scripts/bench/peer_worker.py T-RECS 0.3 5    (peer, seconds of a round, rounds)
+    python -I scripts/bench/workers/simulators.py T-RECS 0.3 5    (peer, seconds of a round, rounds)
 
 Imports nothing of longplay. Prints a JSON line for each way of running the peer and number of items: the batch size
 that was fastest and its user-steps a second of processor time. A user-step is one user seeing one slate; slates have
