@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
@@ -28,10 +28,20 @@ from .ranking import Score, rank_candidates, score_by_similarity, standardise_sc
 MINUTES, SIMILARITY = "minutes", "similarity"
 SCORES = (SIMILARITY, MINUTES)  # that other rules build on
 STATIC = ("popularity", "rating", "length", "novelty")  # columns of `Scorer.static`, the last where no item ages
+CELLS = 256  # of the range of a feature's thresholds
 LEAVES = 15  # of a tree; its leaves are bits of 16
 TREES = "minutes.safetensors"  # in the folder of a rule that needs them
 _LOWEST = np.array([16] + [(v & -v).bit_length() - 1 for v in range(1, 2**16)], np.uint8)  # place of the lowest bit
 _FORMAT = "longplay trees 2"  # 2: novelty in hours where items age
+
+
+class Cells(NamedTuple):
+    """Thresholds (F, W), ascending, and by equal cells of their range how many lie in smaller ones."""
+
+    thresholds: NDArray[np.float64]
+    low: NDArray[np.float64]  # (F,) the smallest threshold
+    scale: NDArray[np.float64]  # (F,) cells to a unit; 0 where there is but one threshold, or none
+    start: NDArray[np.int64]  # (F, CELLS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +95,21 @@ class Trees:
         if inputs.ndim != 2 or inputs.shape[1] != len(self.thresholds):
             raise ValueError(f"inputs have shape {inputs.shape}, expected (n, {len(self.thresholds)})")
         out = np.zeros(len(inputs))
-        _predict(np.asarray(inputs, np.float64), self.thresholds, self.masks, self.leaves, self.base[0], _LOWEST, out)
+        _predict(np.asarray(inputs, np.float64), self._cells, self.masks, self.leaves, self.base[0], _LOWEST, out)
         return out
+
+    @cached_property
+    def _cells(self) -> Cells:
+        """The thresholds, and where to look for a value among them."""
+        finite = np.isfinite(self.thresholds)
+        low = np.where(finite[:, 0], self.thresholds[:, 0], 0.0)
+        reach = np.where(finite, self.thresholds - low[:, None], 0.0).max(axis=1)
+        scale = np.divide(CELLS - 1, reach, out=np.zeros(len(low)), where=reach > 1e-200)
+        cells = Cells(self.thresholds, low, scale, np.zeros((len(low), CELLS), np.int64))
+        for f, row in enumerate(self.thresholds):
+            taken = [_find_cell(value, low[f], scale[f]) for value in row[finite[f]]]
+            cells.start[f] = np.searchsorted(taken, np.arange(CELLS))
+        return cells
 
     @cached_property
     def _words(self) -> NDArray[np.uint64]:
@@ -120,7 +143,7 @@ class Trees:
             Numbers of the other features.
         """
         out = np.zeros(items.shape, np.float32)
-        trees = (self.thresholds, self._words, self.leaves, self.base[0])
+        trees = (self._cells, self._words, self.leaves, self.base[0])
         _predict_items(known, items, features, np.asarray(others, np.int64), *trees, _LOWEST, out)
         return out
 
@@ -165,17 +188,20 @@ def _walk(
 
 
 @njit(nogil=True)
-def _narrow(value: float, thresholds: np.ndarray, masks: np.ndarray, live: np.ndarray) -> None:
-    """Rule out leaves, (T,) or words of four trees, by the value of one feature."""
-    low = 0
-    high = len(thresholds)
-    while low < high:
-        middle = (low + high) // 2
-        if value > thresholds[middle]:
-            low = middle + 1
-        else:
-            high = middle
-    mask = masks[low]
+def _find_cell(value: float, low: float, scale: float) -> int:
+    """The cell of a value; a larger value is never in a smaller one, whatever the rounding."""
+    return int(min(max((value - low) * scale, 0.0), CELLS - 1.0))
+
+
+@njit(nogil=True)
+def _narrow(value: float, cells: Cells, f: int, masks: np.ndarray, live: np.ndarray) -> None:
+    """Rule out leaves, (T,) or words of four trees, by the value of feature f."""
+    thresholds = cells.thresholds[f]
+    # What is in a smaller cell is smaller, so few are left to compare: a search by halves guesses wrongly more often.
+    below = cells.start[f, _find_cell(value, cells.low[f], cells.scale[f])]
+    while below < len(thresholds) and value > thresholds[below]:
+        below += 1
+    mask = masks[below]
     for t in range(len(live)):
         live[t] &= mask[t]
 
@@ -192,7 +218,7 @@ def _add_leaves(live: np.ndarray, leaves: np.ndarray, base: float, lowest: np.nd
 @njit(nogil=True)
 def _predict(
     inputs: np.ndarray,
-    thresholds: np.ndarray,
+    cells: Cells,
     masks: np.ndarray,
     leaves: np.ndarray,
     base: float,
@@ -202,8 +228,8 @@ def _predict(
     live = np.zeros(len(leaves), np.uint16)
     for i in range(len(inputs)):
         live[:] = np.uint16(65535)
-        for f in range(len(thresholds)):
-            _narrow(inputs[i, f], thresholds[f], masks[f], live)
+        for f in range(len(masks)):
+            _narrow(inputs[i, f], cells, f, masks[f], live)
         out[i] = _add_leaves(live, leaves, base, lowest)
 
 
@@ -213,7 +239,7 @@ def _predict_items(
     items: np.ndarray,
     features: np.ndarray,
     others: np.ndarray,
-    thresholds: np.ndarray,
+    cells: Cells,
     masks: np.ndarray,
     leaves: np.ndarray,
     base: float,
@@ -226,7 +252,7 @@ def _predict_items(
         for m in range(items.shape[1]):
             words[:] = known[int(items[b, m])]
             for f in others:
-                _narrow(np.float64(features[b, m, f]), thresholds[f], masks[f], words)
+                _narrow(np.float64(features[b, m, f]), cells, f, masks[f], words)
             out[b, m] = np.float32(_add_leaves(live, leaves, base, lowest))
 
 

@@ -160,6 +160,27 @@ def boosted(inputs, targets, **settings):
 
 
 class TestTrees:
+    @pytest.mark.parametrize("spread", [0.0, 5.0, 40.0])
+    def test_values_of_any_spread_are_held_against_the_right_thresholds(self, spread):
+        """From 1 to e^200: most thresholds are in one cell of their range; and values on thresholds, and far off."""
+        rng = np.random.default_rng(3)
+        inputs = np.exp(spread * rng.standard_normal((4000, len(INPUTS))))
+        model = boosted(inputs, np.log(inputs[:, 0]) + inputs[:, 1].argsort() + rng.standard_normal(4000))
+        trees = Trees.of(model)
+        on = np.where(np.isfinite(trees.thresholds), trees.thresholds, 0.0)
+        probes = np.concatenate(
+            [inputs, on.T, np.nextafter(on, np.inf).T, [[1e300] * len(INPUTS), [-1e300] * len(INPUTS)]]
+        )
+        np.testing.assert_array_equal(trees.predict(probes), model.predict(probes))
+
+    def test_what_lasts_of_items_is_looked_up_and_changes_nothing(self, minutes, visible, scorer):
+        features = scorer.features(visible)
+        table = np.concatenate([features, np.zeros((*features.shape[:2], 1))], axis=2).reshape(
+            -1, features.shape[2] + 1
+        )
+        expected = minutes.model.predict(table).reshape(features.shape[:2]).astype(np.float32)
+        np.testing.assert_array_equal(minutes.score(visible), expected)
+
     @pytest.mark.parametrize("settings", [{}, {"max_iter": 1}, {"max_leaf_nodes": 2}, {"max_leaf_nodes": 16}])
     def test_predictions_have_the_bits_of_scikit_learn(self, settings):
         inputs, targets = noisy()
