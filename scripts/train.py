@@ -27,6 +27,7 @@ from longplay.agents.runs.presets import DEFAULT, configure_run
 from longplay.agents.runs.progress import CHECKPOINT, CURVE, count_slates
 from longplay.agents.runs.training import train
 from longplay.agents.setting import Setting
+from longplay.encoders.text.components import measure_recall
 from longplay.envs.shared.notices import say_once
 from longplay.envs.shared.options import find_changes
 from longplay.scripts.shared.claims import claim
@@ -92,6 +93,8 @@ def main(args: Arguments) -> None:
     claim(folder)
     console.print(f"{folder}: {config.label}, seed {config.seed}, {config.steps:,} steps")
     load_world(config.setting)
+    if config.dimensions:
+        say_what_is_kept(config)
     with (
         Tracker(args.track, folder, "train", {**asdict(config), "label": config.label}, args.resume) as tracker,
         make_progress(count=True, remaining=True, note=True) as progress,
@@ -113,6 +116,18 @@ def main(args: Arguments) -> None:
         tracker.artifact(f"policy-{args.name}", "model", files)
     console.print(f"learnt from {count_slates(folder):,} slates, {config.steps:,} were asked for: rounds are whole")
     print_best(curve, folder)
+
+
+def say_what_is_kept(config: RunConfig) -> None:
+    """How much of the order of the item vectors is left in fewer dimensions."""
+    whole, fewer = config.setting.item_vectors, config.setting.project_vectors(config.dimensions)
+    if fewer is whole:
+        console.print(
+            f"dimensions = {config.dimensions}: the item vectors have {whole.shape[1]}, and are read as they are"
+        )
+        return
+    kept = measure_recall(whole, fewer)
+    console.print(f"{fewer.shape[1]} of {whole.shape[1]} dimensions keep {kept:.0%} of each item's ten nearest ones")
 
 
 def check_resumption(args: Arguments) -> None:

@@ -62,7 +62,7 @@ class Towers:
     Parameters
     ----------
     policy
-        Whose parameters are read; it must be one that `Towers.fit`.
+        Whose parameters are read: two towers on one vector, on the CPU, and a spread that is not a state's.
     """
 
     def __init__(self, policy: Any) -> None:
@@ -71,20 +71,6 @@ class Towers:
         self.log_std: Tensor = policy.log_std
         self.width = self.actor[0].out_features
         self.refresh()
-
-    @staticmethod
-    def fit(policy: Any) -> bool:
-        """Whether a policy is made of two towers of tanh layers on one vector, with a spread that is not a state's."""
-        extractor = getattr(policy, "mlp_extractor", None)
-        towers = [getattr(extractor, name, None) for name in ("policy_net", "value_net")]
-        return (
-            all(isinstance(tower, nn.Sequential) and len(tower) > 0 for tower in towers)
-            and all(isinstance(layer, nn.Linear | nn.Tanh) for tower in towers for layer in tower or ())
-            and isinstance(getattr(policy, "log_std", None), nn.Parameter)
-            and not any(True for _ in policy.features_extractor.parameters())
-            and not policy.use_sde
-            and policy.device.type == "cpu"
-        )
 
     @torch.no_grad()
     def refresh(self) -> None:
